@@ -1,0 +1,120 @@
+"""Checks at the public boundary: one sentence with what was expected, what came, and what to do."""
+
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from likethat.errors import InputError, MissingExtraError, NonFiniteError, TargetError
+
+_EXTRAS = {
+    "torchvision": "vision",
+    "timm": "timm",
+    "transformers": "hf",
+    "datasets": "hf",
+    "huggingface_hub": "hf",
+    "matplotlib": "figures",
+    "captum": "benchmarks",
+}
+
+
+def require(module: str, *, purpose: str) -> ModuleType:
+    """Import an optional library, or say in one sentence what to install.
+
+    Raises:
+        MissingExtraError: the library is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        root = module.split(".", maxsplit=1)[0]
+        extra = _EXTRAS.get(root)
+        install = f"pip install 'likethat[{extra}]'" if extra else f"pip install {root}"
+        raise MissingExtraError(f"{purpose} needs {root}, which is not installed. Run: {install}") from error
+
+
+def check_images(images: Tensor, *, name: str = "images", channels: int | None = None) -> Tensor:
+    """Check a batch of images: floating, (batch, channel, height, width), finite, in [0, 1].
+
+    Raises:
+        InputError: wrong kind, shape or range.
+        NonFiniteError: NaN or infinity.
+    """
+    if not isinstance(images, Tensor):
+        raise InputError(f"`{name}` must be a tensor (batch, channel, height, width), got {_kind(images)}.")
+    if images.ndim != 4:
+        hint = " Add the batch axis with image[None]." if images.ndim == 3 else ""
+        raise InputError(
+            f"`{name}` must be (batch, channel, height, width), got shape {tuple(images.shape)}.{hint}"
+        )
+    if not images.is_floating_point():
+        raise InputError(f"`{name}` must be floating point in [0, 1], got {images.dtype}. Divide by 255.")
+    if channels is not None and images.shape[1] != channels:
+        raise InputError(
+            f"`{name}` must have {channels} channels as the model takes, got {images.shape[1]} "
+            f"(shape {tuple(images.shape)})."
+        )
+    check_finite(images, name=name)
+    low, high = (float(images.detach().min()), float(images.detach().max())) if images.numel() else (0.0, 1.0)
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise InputError(
+            f"`{name}` must lie in [0, 1], got values from {low:.3g} to {high:.3g}. "
+            "Leave normalisation to the model; divide 8-bit images by 255."
+        )
+    return images
+
+
+def check_finite(values: Tensor, *, name: str) -> Tensor:
+    """Raise `NonFiniteError` naming the tensor and how many of its values are NaN or infinite."""
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        raise NonFiniteError(
+            f"`{name}` must be finite, got {bad} NaN or infinite of {values.numel()} values (shape "
+            f"{tuple(values.shape)}). Check the weights, or the precision they run in."
+        )
+    return values
+
+
+def check_count(value: Any, *, name: str, minimum: int = 1) -> int:
+    """Return `value` if it is a whole number of at least `minimum`, else raise `InputError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise InputError(f"`{name}` must be a whole number of at least {minimum}, got {value!r}.")
+    return value
+
+
+def check_choice(value: Any, *, name: str, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of `choices`, else raise `InputError` listing them."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise InputError(f"`{name}` must be one of {listed}, got {value!r}.")
+    return str(value)
+
+
+def resolve_target(target: int | str, class_names: Sequence[str]) -> int:
+    """Return the class index of an index or a class name.
+
+    Raises:
+        TargetError: out of range, unknown, or ambiguous.
+    """
+    n_classes = len(class_names)
+    if isinstance(target, str):
+        matches = [index for index, name in enumerate(class_names) if name == target]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise TargetError(f"`target` {target!r} names {len(matches)} classes {matches}. Give the index.")
+        known = ", ".join(repr(name) for name in list(class_names)[:6]) + (", …" if n_classes > 6 else "")
+        raise TargetError(f"`target` must be a class of the model, got {target!r}. It knows {known}.")
+    if isinstance(target, bool) or not hasattr(target, "__index__"):
+        raise TargetError(f"`target` must be a class index or a class name, got {_kind(target)}.")
+    index = int(target)
+    if not 0 <= index < n_classes:
+        raise TargetError(f"`target` must be from 0 to {n_classes - 1}, got {index}.")
+    return index
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -1,0 +1,92 @@
+"""The exceptions of likethat.
+
+Every error that the library raises on purpose is a `LikethatError`, and also the built-in a caller would expect::
+
+    LikethatError
+    ├── InputError (ValueError)            an argument of the wrong shape, range, kind or content
+    │   ├── NonFiniteError                 NaN or infinity in weights, images or features
+    │   ├── UnreadableImageError           one file or item that does not decode (fits skip and list it)
+    │   └── TargetError (also LookupError) a class index out of range, an unknown class name
+    ├── ModelError (ValueError)            a network that cannot be explained as asked
+    │   ├── NotAClassifierError            no (batch, class) logits come out of it
+    │   └── NotLinearError                 its head is not linear in the pooled features
+    ├── BankError (ValueError)             a bank that cannot be used
+    │   ├── BankMismatchError              it belongs to another model
+    │   └── BankFormatError                cut short, damaged, or of a newer schema
+    ├── UnsafeFileError (ValueError)       a pickle where plain tensors were expected
+    ├── StorageError (OSError)             the disk did not take what was written
+    └── MissingExtraError (ImportError)    an optional library is not installed
+"""
+
+__all__ = [
+    "BankError",
+    "BankFormatError",
+    "BankMismatchError",
+    "InputError",
+    "LikethatError",
+    "MissingExtraError",
+    "ModelError",
+    "NonFiniteError",
+    "NotAClassifierError",
+    "NotLinearError",
+    "StorageError",
+    "TargetError",
+    "UnreadableImageError",
+    "UnsafeFileError",
+]
+
+
+class LikethatError(Exception):
+    """The root: ``except likethat.errors.LikethatError`` catches all that we raise on purpose."""
+
+
+class InputError(LikethatError, ValueError):
+    """An argument has the wrong shape, range, kind or content."""
+
+
+class NonFiniteError(InputError):
+    """NaN or infinity where numbers were expected."""
+
+
+class UnreadableImageError(InputError):
+    """One image does not decode. A fit skips it and lists it; a direct call raises."""
+
+
+class TargetError(InputError, LookupError):
+    """The target is no class of the model."""
+
+
+class ModelError(LikethatError, ValueError):
+    """The network cannot be explained as asked."""
+
+
+class NotAClassifierError(ModelError):
+    """The network does not return (batch, class) logits."""
+
+
+class NotLinearError(ModelError):
+    """The network's head is not linear in its pooled features, and the method needs that."""
+
+
+class BankError(LikethatError, ValueError):
+    """A bank cannot be used."""
+
+
+class BankMismatchError(BankError):
+    """The bank was made from another model."""
+
+
+class BankFormatError(BankError):
+    """The bank's files are cut short, damaged, or of a newer schema."""
+
+
+class UnsafeFileError(LikethatError, ValueError):
+    """A file would have to be unpickled; likethat never does that."""
+
+
+class StorageError(LikethatError, OSError):
+    """The disk did not take what was written."""
+
+
+class MissingExtraError(LikethatError, ImportError):
+    """An optional library is missing; the message says what to install."""

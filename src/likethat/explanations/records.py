@@ -1,0 +1,120 @@
+"""The records a method returns: prototypes, the rows of an explanation, and how a bank was made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+__all__ = ["Box", "Contribution", "Provenance", "Prototype"]
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the image as the network saw it; right and bottom are exclusive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prototype:
+    """An image that shows what one channel (or part) of a model responds to.
+
+    Attributes:
+        unit: index of the channel or part within its bank.
+        rank: 0 is the strongest of its kind.
+        kind: ``"positive"`` for the highest activations, ``"negative"`` for the lowest.
+        source: where the image came from (a path below the folder, ``"image 17"``, a prompt).
+        index: the item's number in its source; -1 for a generated image.
+        image: key of the picture in ``bank.images``.
+        cell: row and column of the peak on the feature map.
+        box: the peak's place in the picture, in pixels.
+        activation: mean over the feature map of the channel's values (the sum of EPIC over the cell count).
+        peak: the channel's value at the peak cell.
+        purity: cosine between the feature vector at the peak and the channel's axis, in [-1, 1].
+        label: class index the data gives, where it gives one.
+        predicted: class index the model gives.
+        true_part: name of the drawn part under the box, where the truth is known.
+    """
+
+    unit: int
+    rank: int
+    kind: Literal["positive", "negative"]
+    source: str
+    index: int
+    image: str
+    cell: tuple[int, int]
+    box: Box
+    activation: float
+    peak: float
+    purity: float
+    label: int | None = None
+    predicted: int | None = None
+    true_part: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Contribution:
+    """One row of an explanation: what one channel or part supplies to the logit, and where.
+
+    Attributes:
+        unit: index of the channel or part within its bank.
+        name: what to call it in a report, e.g. ``"channel 17"`` or ``"beak"``.
+        contribution: what it supplies to the logit from places in the image, signed.
+        unlocated: what it supplies from outside the feature map (a class token); 0 for additive models.
+        activation: mean of its activation map on this image.
+        purity: cosine at the peak cell of this image, in [-1, 1].
+        cell: row and column of the peak on the feature map.
+        box: the peak's place in the image, in pixels.
+        heat_map: (row, column) share of each cell in `contribution`, signed; they sum to it.
+        prototypes: what the unit looks for, strongest first.
+        true_part: name of the drawn part under the box, where the truth is known.
+    """
+
+    unit: int
+    name: str
+    contribution: float
+    unlocated: float
+    activation: float
+    purity: float
+    cell: tuple[int, int]
+    box: Box
+    heat_map: Float[NDArray[np.float32], "row column"]
+    prototypes: tuple[Prototype, ...]
+    true_part: str | None = None
+
+    @property
+    def total(self) -> float:
+        """All the unit supplies to the logit: `contribution` + `unlocated`."""
+        return self.contribution + self.unlocated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How a bank was made: all that is needed to make it again, or to refuse the wrong model.
+
+    Attributes:
+        method: ``"EPIC"``, ``"PartPrototypes"``, ...
+        options: the method's hyper-parameters.
+        seed: the seed.
+        fingerprint: of the model (its weights and split), hexadecimal.
+        model: the model's printable name.
+        n_images: how many images took part.
+        skipped: (name, reason) of items that were left out.
+        versions: of likethat, torch and python.
+        created: ISO 8601 time, UTC.
+        seconds: wall time of the fit.
+        measures: what was measured while fitting, e.g. ``{"purity": 0.27}``.
+        notes: sentences a reader of the report should see.
+    """
+
+    method: str
+    options: Mapping[str, Any]
+    seed: int
+    fingerprint: str
+    model: str
+    n_images: int
+    skipped: tuple[tuple[str, str], ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    seconds: float = 0.0
+    measures: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

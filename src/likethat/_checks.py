@@ -47,9 +47,7 @@ def check_images(images: Tensor, *, name: str = "images", channels: int | None =
         raise InputError(f"`{name}` must be a tensor (batch, channel, height, width), got {_kind(images)}.")
     if images.ndim != 4:
         hint = " Add the batch axis with image[None]." if images.ndim == 3 else ""
-        raise InputError(
-            f"`{name}` must be (batch, channel, height, width), got shape {tuple(images.shape)}.{hint}"
-        )
+        raise InputError(f"`{name}` must be (batch, channel, height, width), got shape {tuple(images.shape)}.{hint}")
     if not images.is_floating_point():
         raise InputError(f"`{name}` must be floating point in [0, 1], got {images.dtype}. Divide by 255.")
     if channels is not None and images.shape[1] != channels:

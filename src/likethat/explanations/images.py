@@ -28,6 +28,7 @@ class ImageStore(Mapping[str, Picture]):
 
     def __init__(self, pictures: Mapping[str, Picture] | None = None, *, folder: Path | None = None) -> None:
         self._pictures = dict(pictures or {})
+        self.folder = folder
         self._files = _listed(folder) if folder is not None else {}
 
     def __getitem__(self, key: str) -> Picture:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Contribution", "Provenance", "Prototype"]
+__all__ = ["Box", "Contribution", "Prototype", "Provenance"]
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the image as the network saw it; right and bottom are exclusive."""
@@ -65,6 +65,8 @@ class Contribution:
         cell: row and column of the peak on the feature map.
         box: the peak's place in the image, in pixels.
         heat_map: (row, column) share of each cell in `contribution`, signed; they sum to it.
+        activation_map: (row, column) the unit's activation at each cell: where it is active, also where the head does
+            not read the feature map and `heat_map` is 0.
         prototypes: what the unit looks for, strongest first.
         true_part: name of the drawn part under the box, where the truth is known.
     """
@@ -78,6 +80,7 @@ class Contribution:
     cell: tuple[int, int]
     box: Box
     heat_map: Float[NDArray[np.float32], "row column"]
+    activation_map: Float[NDArray[np.float32], "row column"]
     prototypes: tuple[Prototype, ...]
     true_part: str | None = None
 

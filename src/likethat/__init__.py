@@ -1,0 +1,61 @@
+"""Explain trained classifiers by prototypes and generated examples.
+
+The public names are imported when they are first used, so that ``import likethat`` stays quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from likethat import errors
+    from likethat.explainers import EPIC
+    from likethat.explanations import Bank, Explanation, Prototype, open_bank
+    from likethat.models import Preprocess, SplitModel, load, split
+    from likethat.sources import ImageFolder, Images, creatures, digits
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "EPIC": "likethat.explainers",
+    "Bank": "likethat.explanations",
+    "Explanation": "likethat.explanations",
+    "Prototype": "likethat.explanations",
+    "open_bank": "likethat.explanations",
+    "Preprocess": "likethat.models",
+    "SplitModel": "likethat.models",
+    "load": "likethat.models",
+    "split": "likethat.models",
+    "ImageFolder": "likethat.sources",
+    "Images": "likethat.sources",
+    "creatures": "likethat.sources",
+    "digits": "likethat.sources",
+}
+
+__all__ = [
+    "EPIC",
+    "Bank",
+    "Explanation",
+    "ImageFolder",
+    "Images",
+    "Preprocess",
+    "Prototype",
+    "SplitModel",
+    "creatures",
+    "digits",
+    "errors",
+    "load",
+    "open_bank",
+    "split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "errors":
+        return importlib.import_module("likethat.errors")
+    raise AttributeError(f"module 'likethat' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

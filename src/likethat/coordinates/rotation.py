@@ -1,0 +1,86 @@
+"""EPIC's coordinates: an invertible matrix on the channels, undone in the head."""
+
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from likethat.errors import InputError
+from likethat.functional import purity
+
+__all__ = ["Rotation"]
+
+
+class Rotation:
+    """Channels mixed by an invertible matrix; the head takes the inverse, so logits stay.
+
+    Args:
+        mixing: (channel, channel), the papers' U: ``mixed = mixing @ features`` at every cell.
+        head_weight: (class, channel), the network's own.
+        orthogonal: whether the inverse is the transpose.
+
+    Source:
+        Borycki et al. (2026), EPIC, Remark 3.1: A U^-1 (U v) = A v.
+    """
+
+    def __init__(
+        self,
+        mixing: Float[Tensor, "channel channel"],
+        head_weight: Float[Tensor, "class channel"],
+        *,
+        orthogonal: bool = True,
+    ) -> None:
+        n_channels = head_weight.shape[1]
+        if mixing.shape != (n_channels, n_channels):
+            raise InputError(
+                f"`mixing` must be (channel, channel) = ({n_channels}, {n_channels}) for this head, got "
+                f"{tuple(mixing.shape)}."
+            )
+        self._mixing = mixing.detach().float().cpu()
+        self._head_weight = head_weight.detach().float().cpu()
+        self.orthogonal = orthogonal
+
+    def matrix(self) -> Float[Tensor, "channel channel"]:
+        """Return the mixing matrix."""
+        return self._mixing
+
+    def inverse(self) -> Float[Tensor, "channel channel"]:
+        """Return its inverse, in float64."""
+        return self._inverse
+
+    @cached_property
+    def _inverse(self) -> Float[Tensor, "channel channel"]:
+        mixing = self._mixing.double()
+        return mixing.T if self.orthogonal else torch.linalg.inv(mixing)
+
+    @cached_property
+    def mixed_head(self) -> Float[Tensor, "class channel"]:
+        """The head in mixed channels, A U^-1, in float64."""
+        return self._head_weight.double() @ self._inverse
+
+    @property
+    def n_units(self) -> int:
+        """The number of channels."""
+        return self._mixing.shape[0]
+
+    @property
+    def unit_names(self) -> tuple[str, ...]:
+        """``"channel 0"`` and so on."""
+        return tuple(f"channel {index}" for index in range(self.n_units))
+
+    def units_of(self, target: int) -> Int[Tensor, " unit"]:  # noqa: ARG002 - every class uses every channel
+        """Return all channels: every class reads all of them."""
+        return torch.arange(self.n_units)
+
+    def summands(self, target: int) -> Float[Tensor, "unit channel"]:
+        """Return row k = (A U^-1)[target, k] * U[k], in float64; the rows add up to A[target]."""
+        return self.mixed_head[target, :, None] * self._mixing.double()
+
+    def readers(self, units: Int[Tensor, " unit"]) -> Float[Tensor, "unit channel"]:
+        """Return rows of the mixing matrix."""
+        return self._mixing[units]
+
+    def purity(self, vectors: Float[Tensor, "unit channel"], units: Int[Tensor, " unit"]) -> Float[Tensor, " unit"]:
+        """Return the cosine between each mixed vector and its channel's axis."""
+        return purity(vectors @ self._mixing.T, units)

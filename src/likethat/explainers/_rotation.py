@@ -1,0 +1,185 @@
+"""EPIC's two solvers: alternate between choosing prototypes and turning the channels towards them."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from likethat._progress import Progress, Watcher
+from likethat.features import Checkpoint, Features, read_peaks
+from likethat.functional import polar_factor, purity, rotation_from, whitening
+from likethat.search import top_rows
+
+__all__ = ["AdamSolver", "Schedule", "fit_procrustes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How many prototypes a channel are looked at in each round: `first` falling linearly to `last`."""
+
+    first: int
+    last: int
+    rounds: int
+
+    def for_images(self, n_images: int) -> "Schedule":
+        """Return the same schedule with no more prototypes than a third of the images, and at least one."""
+        most = max(1, n_images // 3)
+        return Schedule(first=min(self.first, most), last=min(self.last, most), rounds=self.rounds)
+
+    def counts(self) -> list[int]:
+        """Return the number of prototypes of each round.
+
+        Example:
+            >>> Schedule(first=100, last=14, rounds=3).counts()
+            [100, 57, 14]
+        """
+        steps = max(self.rounds - 1, 1)
+        return [round(self.first + (self.last - self.first) * step / steps) for step in range(self.rounds)]
+
+
+def fit_procrustes(
+    features: Features,
+    schedule: Schedule,
+    *,
+    condition: float = 1.0,
+    head_weight: Float[Tensor, "class channel"] | None = None,
+    usage_weight: float = 0.0,
+    watch: Watcher | None = None,
+) -> Float[Tensor, "channel channel"]:
+    """Alternate: choose each channel's prototypes; take the rotation of highest mean purity for them.
+
+    For orthogonal U the mean purity of a fixed selection is ``(1/D) sum_k <u_k, m_k>`` with m_k the mean unit patch of
+    channel k, and the polar factor of M maximises it.
+
+    Args:
+        features: cached maps and means.
+        schedule: prototypes a channel in each round.
+        condition: of a whitening before the rotation; 1 for none.
+        head_weight: needed for `usage_weight`.
+        usage_weight: exponent on each channel's mean absolute contribution, as a weight on its row of M.
+        watch: called after every round.
+
+    Returns:
+        The mixing: rotation times whitening.
+    """
+    basis = whitening(_second_moment(features), condition=condition) if condition > 1 else None
+    mixing = torch.eye(features.n_channels) if basis is None else basis
+    counts = schedule.counts()
+    for step, count in enumerate(counts):
+        rows, _ = top_rows(features.kept_means, mixing, count)
+        patches = read_peaks(features.maps, rows, mixing, basis=basis).mean_unit_patches
+        if head_weight is not None and usage_weight > 0:
+            patches = patches * _usage(features, mixing, head_weight).pow(usage_weight)[:, None]
+        rotation = polar_factor(patches)
+        mixing = rotation if basis is None else rotation @ basis
+        if watch:
+            watch(Progress(stage="turning the channels", done=step + 1, total=len(counts)))
+    return mixing
+
+
+def _second_moment(features: Features, *, block: int = 64) -> Tensor:
+    """Return E[z z^T] over the cells of the held maps."""
+    total = torch.zeros(features.n_channels, features.n_channels, dtype=torch.float64)
+    for maps in features.maps.split(block):
+        cells = maps.transpose(0, 1).flatten(1)
+        total += (cells @ cells.T).double()
+    return (total / (features.maps.shape[0] * features.maps.shape[2])).float()
+
+
+def _usage(features: Features, mixing: Tensor, head_weight: Tensor) -> Tensor:
+    """Return each channel's mean absolute contribution to the predicted class, scaled to mean 1."""
+    mixed_head = torch.linalg.solve(mixing.T, head_weight.T).T  # A U^-1
+    values = (features.kept_means @ mixing.T).abs() * mixed_head.abs()[features.predicted[features.kept]]
+    usage = values.mean(0)
+    return usage / usage.mean().clamp_min(torch.finfo(usage.dtype).tiny)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamSolver:
+    """The paper's solver on cached features: gradient ascent on purity through the matrix exponential.
+
+    Source:
+        Borycki et al. (2026), EPIC: 20 epochs, prototypes anew every 2, N from 100 to 5, Adam at 1e-3 with weight
+        decay 1e-5, batches of 512; orthogonal U = expm(R - R^T), general U = expm(R), R = 0 at the start.
+
+    Differs:
+        Steps on cached peak vectors instead of forwarding the images again; the peak cell is found when prototypes are
+        chosen, not at every step. The released schedule stops at N = 14, the paper's at 5.
+    """
+
+    orthogonal: bool
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+    batch: int
+    seed: int
+
+    def fit(
+        self,
+        features: Features,
+        schedule: Schedule,
+        *,
+        checkpoint: Checkpoint | None = None,
+        watch: Watcher | None = None,
+    ) -> Float[Tensor, "channel channel"]:
+        """Run all epochs, or those that a checkpoint has not seen."""
+        exponent = torch.zeros(features.n_channels, features.n_channels, requires_grad=True)
+        optimizer = torch.optim.Adam([exponent], lr=self.learning_rate, weight_decay=self.weight_decay)
+        epoch, chosen = 0, None
+        if checkpoint and (state := checkpoint.read_state("adam")):
+            epoch, chosen = self._take_back(state[0], state[1]["epoch"], exponent, optimizer)
+        counts = schedule.counts()
+        while epoch < self.epochs:
+            stage = epoch * len(counts) // self.epochs
+            is_new_stage = epoch == 0 or stage != (epoch - 1) * len(counts) // self.epochs
+            if is_new_stage or chosen is None:
+                chosen = self._choose(features, exponent, counts[stage])
+            self._epoch(features, chosen, exponent, optimizer, epoch)
+            epoch += 1
+            if checkpoint and (checkpoint.is_due() or epoch == self.epochs):
+                self._leave(checkpoint, epoch, chosen, exponent, optimizer)
+            if watch:
+                watch(Progress(stage="turning the channels (Adam)", done=epoch, total=self.epochs))
+        return self._mixing(exponent).detach()
+
+    def _mixing(self, exponent: Tensor) -> Tensor:
+        return rotation_from(exponent, orthogonal=self.orthogonal)
+
+    def _choose(self, features: Features, exponent: Tensor, count: int) -> Int[Tensor, "pair 3"]:
+        """Return (channel, row of the maps, cell) of every prototype under the current mixing."""
+        mixing = self._mixing(exponent).detach()
+        rows, _ = top_rows(features.kept_means, mixing, count)
+        cells = read_peaks(features.maps, rows, mixing).cells
+        channels = torch.arange(len(rows))[:, None].expand_as(rows)
+        return torch.stack([channels, rows, cells], dim=-1).flatten(0, 1)
+
+    def _epoch(
+        self, features: Features, chosen: Tensor, exponent: Tensor, optimizer: torch.optim.Adam, epoch: int
+    ) -> None:
+        rng = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        for pairs in chosen[torch.randperm(len(chosen), generator=rng)].split(self.batch):
+            channels, rows, cells = pairs.unbind(1)
+            vectors = features.maps[rows, :, cells]
+            loss = -purity(vectors @ self._mixing(exponent).T, channels).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    @staticmethod
+    def _leave(
+        checkpoint: Checkpoint, epoch: int, chosen: Tensor, exponent: Tensor, optimizer: torch.optim.Adam
+    ) -> None:
+        state = optimizer.state[exponent]
+        tensors = {"exponent": exponent.detach(), "chosen": chosen}
+        tensors |= {name: state[name] for name in ("step", "exp_avg", "exp_avg_sq")}
+        checkpoint.write_state("adam", tensors, {"epoch": epoch})
+
+    @staticmethod
+    def _take_back(
+        tensors: dict[str, Tensor], epoch: int, exponent: Tensor, optimizer: torch.optim.Adam
+    ) -> tuple[int, Tensor]:
+        with torch.no_grad():
+            exponent.copy_(tensors["exponent"])
+        optimizer.state[exponent] = {name: tensors[name] for name in ("step", "exp_avg", "exp_avg_sq")}
+        return epoch, tensors["chosen"]

@@ -1,0 +1,298 @@
+"""EPIC: prototypes of a pretrained network, without retraining it.
+
+Source:
+    Borycki, Trędowicz, Janusz, Tabor, Spurek, Lewicki, Struski (2026), EPIC, AAAI, arXiv 2505.12897. Written from the
+    paper's equations.
+"""
+
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import likethat
+from likethat._checks import check_choice, check_count
+from likethat._progress import Watcher
+from likethat.coordinates import Rotation
+from likethat.errors import InputError
+from likethat.explainers._prototypes import gather_prototypes
+from likethat.explainers._rotation import AdamSolver, Schedule, fit_procrustes
+from likethat.explanations import Bank, ImageStore, Prototype, Provenance
+from likethat.features import Checkpoint, Features, collect
+from likethat.functional import coverage
+from likethat.models import SplitModel
+from likethat.sources import as_source
+
+__all__ = ["EPIC"]
+
+_OURS = Schedule(first=100, last=14, rounds=8)
+_PAPER = Schedule(first=100, last=5, rounds=10)
+
+
+class EPIC:
+    """Find a mixing of a network's channels whose prototypes are pure, and the prototypes of each channel.
+
+    The logits stay the network's own: the head takes the inverse of the mixing.
+
+    Args:
+        n_prototypes: images a channel, of the highest and of the lowest activation each.
+        solver: ``"procrustes"``, one singular value decomposition a round; or ``"adam"``, the paper's gradient ascent.
+        mixing: ``"orthogonal"``; ``"invertible"``, the paper's expm(R), for Adam alone; ``"whitened"``, a rotation
+            after whitening up to `condition`.
+        schedule: ``"ours"`` (N from 100 to 14 in 8 rounds) or ``"paper"`` (N from 100 to 5 in 10 selections).
+        usage_weight: 0 for purity alone; towards 1 the channels that the logits use most count more, which buys
+            coverage with purity.
+        condition: largest condition number of the whitening.
+        epochs, learning_rate, weight_decay, batch: Adam's; the defaults are the paper's.
+        seed: of Adam's batches, and of the draw when the maps of all images exceed the memory budget.
+
+    Source:
+        Borycki et al. (2026), EPIC, section 3: maximise the mean purity of the current prototypes over U; prototypes
+        are chosen anew as U changes, their number falling from 100 to 5.
+
+    Differs:
+        The default solver is orthogonal Procrustes, exact for a fixed selection (docs/methods.md), and stops at
+        N = 14, because five patches a channel are learned by heart. The backbone sees every image once. Contributions
+        keep their sign, so they add up to the logit.
+
+    Example:
+        >>> import torch, likethat as lt
+        >>> images = torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        >>> network = torch.nn.Sequential(
+        ...     torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        ...     torch.nn.Linear(8, 2)).eval()
+        >>> bank = lt.EPIC(n_prototypes=3).fit(lt.split(network, example=images[:4]), images)
+        >>> abs(bank.explain(images[0]).gap()) < 1e-4
+        True
+    """
+
+    def __init__(
+        self,
+        n_prototypes: int = 5,
+        *,
+        solver: Literal["procrustes", "adam"] = "procrustes",
+        mixing: Literal["orthogonal", "invertible", "whitened"] = "orthogonal",
+        schedule: Literal["ours", "paper"] = "ours",
+        usage_weight: float = 0.0,
+        condition: float = 10.0,
+        epochs: int = 20,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-5,
+        batch: int = 512,
+        seed: int = 0,
+    ) -> None:
+        self.n_prototypes = check_count(n_prototypes, name="n_prototypes")
+        self.solver = check_choice(solver, name="solver", choices=("procrustes", "adam"))
+        self.mixing = check_choice(mixing, name="mixing", choices=("orthogonal", "invertible", "whitened"))
+        self.schedule = check_choice(schedule, name="schedule", choices=("ours", "paper"))
+        self.usage_weight = _check_number(usage_weight, name="usage_weight", low=0.0)
+        self.condition = _check_number(condition, name="condition", low=1.0)
+        self.epochs = check_count(epochs, name="epochs")
+        self.learning_rate = _check_number(learning_rate, name="learning_rate", low=0.0)
+        self.weight_decay = _check_number(weight_decay, name="weight_decay", low=0.0)
+        self.batch = check_count(batch, name="batch")
+        self.seed = check_count(seed, name="seed", minimum=0)
+        if mixing == "invertible" and solver == "procrustes":
+            raise InputError(
+                "`solver` must be 'adam' for mixing='invertible', got 'procrustes', which finds rotations. Choose "
+                "mixing='whitened' for an invertible mixing in closed form."
+            )
+        if mixing == "whitened" and solver == "adam":
+            raise InputError("`solver` must be 'procrustes' for mixing='whitened', got 'adam'. Leave solver out.")
+        if usage_weight > 0 and solver == "adam":
+            raise InputError("`usage_weight` must be 0 for solver='adam', got a weight. Use solver='procrustes'.")
+
+    def options(self) -> dict[str, Any]:
+        """Return the hyper-parameters, by name."""
+        return {name: value for name, value in vars(self).items() if name != "seed"}
+
+    def fit(
+        self,
+        model: SplitModel,
+        images: Any,
+        *,
+        memory_budget: int = 2 * 2**30,
+        batch_size: int = 32,
+        workers: int = 0,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        watch: Watcher | None = None,
+    ) -> Bank:
+        """Find the mixing and its prototypes on a set of images; no labels are needed.
+
+        Args:
+            model: from `likethat.split` or `likethat.load`.
+            images: a folder, arrays, tensors in [0, 1], a data set, or any `ImageSource`.
+            memory_budget: bytes for feature maps; past it the mixing is learned on a random part of the images, while
+                prototypes are still chosen among all of them.
+            batch_size: images decoded at a time; the result does not depend on it.
+            workers: threads that decode; the result does not depend on it.
+            checkpoint: folder to leave unfinished work in; removed when the fit is done.
+            resume: go on from `checkpoint`.
+            watch: called with a `Progress` as the work goes on.
+
+        Raises:
+            NotLinearError: the model's head is not linear in its pooled features.
+            InputError: too few images, or images that cannot be told apart.
+        """
+        started = time.perf_counter()
+        model.require_linear("EPIC")
+        source = as_source(images)
+        left = self._checkpoint(checkpoint, model, source, resume)
+        features = collect(
+            model,
+            source,
+            seed=self.seed,
+            memory_budget=memory_budget,
+            batch_size=batch_size,
+            workers=workers,
+            checkpoint=left,
+            watch=watch,
+        )
+        _check_enough(features, self.n_prototypes)
+        mixing = self._solve(model, features, left, watch)
+        rotation = Rotation(mixing, model.head.weight, orthogonal=self.mixing == "orthogonal")
+        prototypes, pictures = gather_prototypes(model, source, features, rotation, n=self.n_prototypes, watch=watch)
+        bank = self._bank(model, features, rotation, prototypes, pictures, time.perf_counter() - started)
+        if left:
+            left.remove()
+        return bank
+
+    def _checkpoint(self, folder: str | Path | None, model: SplitModel, source: Any, resume: bool) -> Checkpoint | None:
+        if folder is None:
+            if resume:
+                raise InputError("`checkpoint` must name the folder to resume from, got None.")
+            return None
+        length = len(source) if hasattr(source, "__len__") else None
+        options = {"method": "EPIC", "seed": self.seed, "model": model.fingerprint, "length": length}
+        return Checkpoint(folder, key=self.options() | options, resume=resume)
+
+    def _solve(self, model: SplitModel, features: Features, left: Checkpoint | None, watch: Watcher | None) -> Tensor:
+        schedule = (_OURS if self.schedule == "ours" else _PAPER).for_images(len(features.kept))
+        if self.solver == "adam":
+            solver = AdamSolver(
+                orthogonal=self.mixing == "orthogonal",
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                batch=self.batch,
+                seed=self.seed,
+            )
+            return solver.fit(features, schedule, checkpoint=left, watch=watch)
+        return fit_procrustes(
+            features,
+            schedule,
+            condition=self.condition if self.mixing == "whitened" else 1.0,
+            head_weight=model.head.weight.cpu() if self.usage_weight else None,
+            usage_weight=self.usage_weight,
+            watch=watch,
+        )
+
+    def _bank(
+        self,
+        model: SplitModel,
+        features: Features,
+        rotation: Rotation,
+        prototypes: Sequence[Prototype],
+        pictures: ImageStore,
+        seconds: float,
+    ) -> Bank:
+        use = _use_of(features, rotation)
+        live = {prototype.unit for prototype in prototypes}
+        positive = [item.purity for item in prototypes if item.kind == "positive"]
+        provenance = Provenance(
+            method="EPIC",
+            options=self.options(),
+            seed=self.seed,
+            fingerprint=model.fingerprint,
+            model=model.name,
+            n_images=len(features),
+            skipped=tuple((item.name, item.reason) for item in features.skipped),
+            versions={
+                "likethat": likethat.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=seconds,
+            measures={
+                "purity": float(np.mean(positive)) if positive else 0.0,
+                "coverage_of_4": use.coverage,
+                "dead_channels": float(rotation.n_units - len(live)),
+                "backbone_seconds": features.backbone_seconds,
+            },
+            notes=tuple(_notes(features, rotation.n_units - len(live), self.n_prototypes)),
+        )
+        return Bank(
+            coordinates=rotation,
+            prototypes=prototypes,
+            images=pictures,
+            head=model.head,
+            class_names=model.class_names,
+            provenance=provenance,
+            usage=use.per_channel,
+            model=model,
+        )
+
+
+def _check_number(value: Any, *, name: str, low: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < float("inf"):
+        raise InputError(f"`{name}` must be a number of at least {low:g}, got {value!r}.")
+    return float(value)
+
+
+def _check_enough(features: Features, n_prototypes: int) -> None:
+    if len(features) < n_prototypes:
+        raise InputError(
+            f"`images` must hold at least n_prototypes = {n_prototypes} images that can be used, got {len(features)} "
+            f"({len(features.skipped)} skipped). Give more images, or lower n_prototypes."
+        )
+    if len(features) > 1 and float((features.means - features.means[0]).abs().max()) == 0:
+        raise InputError(
+            f"`images` must differ, got {len(features)} images with the same features. Give images of what the model "
+            "was trained to tell apart."
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Use:
+    """How the logits of the predicted classes use the channels."""
+
+    per_channel: Float[np.ndarray, " channel"]
+    coverage: float
+
+
+def _use_of(features: Features, rotation: Rotation, *, block: int = 8192) -> _Use:
+    head, matrix = rotation.mixed_head.float(), rotation.matrix()
+    total = torch.zeros(rotation.n_units, dtype=torch.float64)
+    covered = 0.0
+    for start in range(0, len(features), block):
+        rows = slice(start, start + block)
+        values = (features.pooled[rows] @ matrix.T) * head[features.predicted[rows]]
+        total += values.abs().sum(0)
+        covered += float(coverage(values, top=4).sum())
+    return _Use(per_channel=(total / len(features)).float().numpy(), coverage=covered / len(features))
+
+
+def _notes(features: Features, n_dead: int, n_prototypes: int) -> list[str]:
+    notes = list(features.notes)
+    if n_dead:
+        notes.append(f"{n_dead} channels never vary on these images; they have no prototypes.")
+    if not features.is_complete:
+        notes.append(
+            f"The mixing was learned on {len(features.kept):,} of {len(features):,} images, as the memory budget "
+            "allows; prototypes were chosen among all of them."
+        )
+    if len(features) < 4 * n_prototypes:
+        notes.append(f"With {len(features)} images, prototypes of different channels share many pictures.")
+    if features.skipped:
+        notes.append(f"{len(features.skipped)} items could not be used; they are listed below.")
+    return notes

@@ -1,0 +1,203 @@
+"""A bank: what each unit of a model looks for, and the coordinates that make it exact."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from likethat._checks import resolve_target
+from likethat.coordinates import Coordinates
+from likethat.errors import BankError, BankMismatchError
+from likethat.explanations.explain import ImageLike, explain
+from likethat.explanations.explanation import Explanation
+from likethat.explanations.images import ImageStore
+from likethat.explanations.records import Prototype, Provenance
+from likethat.models import Head, SplitModel
+
+if TYPE_CHECKING:
+    from likethat.sources import Sample
+
+__all__ = ["Bank"]
+
+
+class Bank:
+    """Prototypes of a model's units, and the exact coordinates they belong to.
+
+    Opens without the data, without the generator and, for browsing, without the model; `explain` needs the model.
+
+    Args:
+        coordinates: the exact split of the head.
+        prototypes: of all units.
+        images: their pictures.
+        head: of the model, so that the bank can be browsed without it.
+        class_names: of the model.
+        provenance: how the bank was made.
+        usage: (unit,) mean absolute contribution to the predicted class over the data.
+        model: what is explained; None for browsing.
+    """
+
+    def __init__(
+        self,
+        *,
+        coordinates: Coordinates,
+        prototypes: Sequence[Prototype],
+        images: ImageStore,
+        head: Head,
+        class_names: Sequence[str],
+        provenance: Provenance,
+        usage: Float[NDArray[np.float32], " unit"],
+        model: SplitModel | None = None,
+    ) -> None:
+        self.coordinates = coordinates
+        self.prototypes = tuple(prototypes)
+        self.images = images
+        self.head = head
+        self.class_names = tuple(class_names)
+        self.provenance = provenance
+        self.usage = usage
+        self._model: SplitModel | None = None
+        if model is not None:
+            self.attach(model)
+
+    @property
+    def model(self) -> SplitModel:
+        """The model that the bank explains.
+
+        Raises:
+            BankError: the bank was opened without one.
+        """
+        if self._model is None:
+            raise BankError(
+                f"this bank was opened without its model ({self.provenance.model}). Open it with "
+                "open_bank(path, model=...), or call bank.attach(model)."
+            )
+        return self._model
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the bank can explain images."""
+        return self._model is not None
+
+    def attach(self, model: SplitModel) -> "Bank":
+        """Give the bank the model it was made from.
+
+        Raises:
+            BankMismatchError: it is another model.
+        """
+        if model.fingerprint != self.provenance.fingerprint:
+            raise BankMismatchError(
+                f"`model` must be the one the bank was made from, {self.provenance.model} with fingerprint "
+                f"{self.provenance.fingerprint[:12]}…, got {model.name} with {model.fingerprint[:12]}…. Load the same "
+                "weights and layer, or fit a new bank."
+            )
+        self._model = model
+        return self
+
+    @property
+    def n_units(self) -> int:
+        """How many channels or parts there are."""
+        return self.coordinates.n_units
+
+    @property
+    def unit_names(self) -> tuple[str, ...]:
+        """What to call each unit."""
+        return self.coordinates.unit_names
+
+    @property
+    def mixing(self) -> torch.Tensor:
+        """The matrix on the channels (EPIC, ProDG).
+
+        Raises:
+            BankError: the bank holds no mixing.
+        """
+        matrix = getattr(self.coordinates, "matrix", None)
+        if matrix is None:
+            raise BankError(f"a bank of {self.provenance.method} has no mixing matrix.")
+        result: torch.Tensor = matrix()
+        return result
+
+    @cached_property
+    def _by_unit(self) -> dict[tuple[int, str], tuple[Prototype, ...]]:
+        grouped: dict[tuple[int, str], list[Prototype]] = {}
+        for prototype in self.prototypes:
+            grouped.setdefault((prototype.unit, prototype.kind), []).append(prototype)
+        return {key: tuple(sorted(group, key=lambda item: item.rank)) for key, group in grouped.items()}
+
+    def prototypes_of(self, unit: int, kind: Literal["positive", "negative"] = "positive") -> tuple[Prototype, ...]:
+        """Return a unit's prototypes, strongest first; empty for a unit that is never active."""
+        return self._by_unit.get((unit, kind), ())
+
+    @cached_property
+    def unit_purity(self) -> Float[NDArray[np.float32], " unit"]:
+        """Mean purity of each unit's positive prototypes; NaN where it has none."""
+        means = [
+            np.mean([item.purity for item in group]) if (group := self.prototypes_of(unit)) else np.nan
+            for unit in range(self.n_units)
+        ]
+        return np.asarray(means, dtype=np.float32)
+
+    @property
+    def purity(self) -> float:
+        """Mean purity over the units that have prototypes."""
+        values = self.unit_purity[~np.isnan(self.unit_purity)]
+        return float(values.mean()) if len(values) else 0.0
+
+    def explain(self, image: "ImageLike | Sample", target: int | str | None = None, *, top: int = 4) -> Explanation:
+        """Explain why the model gives an image its logit for a class.
+
+        Args:
+            image: path, PIL image, array, tensor in [0, 1], or a `Sample`; any size.
+            target: class index or name; the predicted class when None.
+            top: how many units to show.
+
+        Raises:
+            BankError: the bank has no model.
+            TargetError: no such class.
+        """
+        index = None if target is None else resolve_target(target, self.class_names)
+        return explain(self, image, target=index, against=None, top=top)
+
+    def contrast(
+        self,
+        image: "ImageLike | Sample",
+        target: int | str | None = None,
+        against: int | str | None = None,
+        *,
+        top: int = 4,
+    ) -> Explanation:
+        """Explain why one class and not another: the units that separate the two logits.
+
+        Args:
+            image: as in `explain`.
+            target: the one class; the predicted one when None.
+            against: the other class; the best of the others when None.
+            top: how many units to show; those of the largest difference either way.
+        """
+        first = None if target is None else resolve_target(target, self.class_names)
+        second = -1 if against is None else resolve_target(against, self.class_names)
+        return explain(self, image, target=first, against=second, top=top)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the bank as a folder, or its report where `path` ends in ``.html``; return the path."""
+        if str(path).lower().endswith((".html", ".htm")):
+            from likethat.report import save_bank
+
+            return save_bank(self, path)
+        from likethat.explanations.storage import write_bank
+
+        return write_bank(self, path)
+
+    def figure(self) -> Any:
+        """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
+        from likethat.report import bank_figure
+
+        return bank_figure(self)
+
+    def __repr__(self) -> str:
+        about = self.provenance
+        return f"<Bank of {about.method} for {about.model}: {self.n_units} units, {len(self.prototypes)} prototypes>"

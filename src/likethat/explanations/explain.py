@@ -1,0 +1,213 @@
+"""From a bank and an image to an explanation whose terms add up to the logit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from likethat._checks import check_count
+from likethat.errors import InputError, NonFiniteError
+from likethat.explanations.explanation import Explanation
+from likethat.explanations.records import Contribution
+from likethat.functional import cell_box, contributions, peak_cells
+from likethat.models import SplitModel
+from likethat.sources import as_source
+from likethat.sources.base import Sample
+
+if TYPE_CHECKING:
+    from likethat.explanations.bank import Bank
+
+__all__ = ["ImageLike", "as_sample", "explain"]
+
+ImageLike = Any
+"""A path, PIL image, NumPy array, tensor in [0, 1] or `Sample`."""
+
+
+def as_sample(image: ImageLike) -> Sample:
+    """Turn whatever a user hands over as one image into a `Sample`.
+
+    Raises:
+        InputError: it is no image, or more than one.
+    """
+    if isinstance(image, Sample):
+        return image
+    if isinstance(image, (str, Path)):
+        path = Path(image)
+        if path.is_dir():
+            raise InputError(f"`image` must be one image, got the folder {path}. Name a file in it.")
+        return as_source(path)[0]
+    if isinstance(image, Tensor | np.ndarray) and image.ndim == 4 and len(image) != 1:
+        raise InputError(f"`image` must be one image, got a batch of {len(image)}. Explain them one by one.")
+    if isinstance(image, Tensor | np.ndarray) and image.ndim == 4:
+        image = image[0]
+    return as_source([image])[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Seen:
+    """What the network makes of one image, on the CPU."""
+
+    view: Tensor
+    feature_map: Tensor  # (channel, row, column)
+    mean: Tensor  # (channel,)
+    pooled: Tensor
+    logits: Tensor
+
+
+def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int | None, top: int) -> Explanation:
+    """Take a logit apart; with `against`, the difference of two (-1: the best other class).
+
+    Source:
+        Borycki et al. (2026), EPIC: score of channel k for class c = A'[c, k] * ReLU(v'_k).
+
+    Differs:
+        No ReLU: what is shown is what the logit consists of, negative evidence too, so that all of it adds up.
+    """
+    check_count(top, name="top")
+    model = bank.model
+    model.require_linear(bank.provenance.method)
+    sample = as_sample(image)
+    seen = _look(model, sample)
+    predicted = int(seen.logits.argmax())
+    chosen = predicted if target is None else target
+    other = _other_class(seen.logits, chosen) if against == -1 else against
+    if other == chosen:
+        raise InputError(f"`against` must be another class than `target`, got {bank.class_names[chosen]!r} twice.")
+    terms = _Terms.of(bank, seen, model.spatial_weight.cpu(), chosen, other)
+    logit = float(seen.logits[chosen]) - (float(seen.logits[other]) if other is not None else 0.0)
+    named = _remainder_terms(model, terms, logit)
+    return Explanation(
+        image=seen.view.numpy(),
+        source=sample.name,
+        target=chosen,
+        against=other,
+        predicted=predicted,
+        class_names=bank.class_names,
+        logit=logit,
+        probability=float(seen.logits.softmax(0)[chosen]),
+        bias=terms.bias,
+        remainder=sum(named.values()),
+        remainder_terms=named,
+        contributions=terms.located.float().numpy(),
+        unlocated=terms.unlocated.float().numpy(),
+        rows=_rows(bank, terms, seen, top, either_way=other is not None),
+        spatially_additive=model.spatially_additive,
+        images=bank.images,
+        provenance=bank.provenance,
+        warnings=_warnings(model),
+    )
+
+
+@torch.no_grad()
+def _look(model: SplitModel, sample: Sample) -> _Seen:
+    view = model.preprocess.view(sample.image)
+    output = model.forward(view[None])
+    logits = output.logits[0].cpu()
+    if not bool(torch.isfinite(logits).all()):
+        raise NonFiniteError(
+            f"the model's logits for {sample.name} must be finite, got NaN or infinity. Check the image, and the "
+            "precision the model runs in."
+        )
+    feature_map = output.feature_map[0].cpu()
+    return _Seen(
+        view=view.cpu(),
+        feature_map=feature_map,
+        mean=feature_map.flatten(1).mean(1),
+        pooled=output.pooled[0].cpu(),
+        logits=logits,
+    )
+
+
+def _other_class(logits: Tensor, target: int) -> int:
+    if len(logits) < 2:
+        raise InputError("`against` needs a model of two classes or more, got one of 1.")
+    others = logits.clone()
+    others[target] = -torch.inf
+    return int(others.argmax())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Terms:
+    """All units' terms of one logit, in float64."""
+
+    units: Tensor
+    summands: Float[Tensor, "unit channel"]  # times the spatial weight
+    located: Float[Tensor, " all_units"]
+    unlocated: Float[Tensor, " all_units"]
+    bias: float
+
+    @classmethod
+    def of(cls, bank: "Bank", seen: _Seen, weight: Tensor, target: int, against: int | None) -> "_Terms":
+        units, summands = _summands(bank, target, against)
+        spread = summands * weight.double()
+        located = contributions(seen.mean, spread)
+        unlocated = contributions(seen.pooled, summands) - located if bool((weight != 1).any()) else 0 * located
+        bias = float(bank.head.bias[target]) - (float(bank.head.bias[against]) if against is not None else 0.0)
+        everywhere = torch.zeros(2, bank.n_units, dtype=torch.float64)
+        everywhere[:, units] = torch.stack([located, unlocated])
+        return cls(units=units, summands=spread, located=everywhere[0], unlocated=everywhere[1], bias=bias)
+
+
+def _summands(bank: "Bank", target: int, against: int | None) -> tuple[Tensor, Tensor]:
+    units, summands = bank.coordinates.units_of(target), bank.coordinates.summands(target)
+    if against is None:
+        return units, summands
+    other_units, other_summands = bank.coordinates.units_of(against), bank.coordinates.summands(against)
+    if torch.equal(units, other_units):
+        return units, summands - other_summands
+    return torch.cat([units, other_units]), torch.cat([summands, -other_summands])
+
+
+def _remainder_terms(model: SplitModel, terms: _Terms, logit: float) -> dict[str, float]:
+    """Name what has no place in the image, the rounding of a half-precision head included."""
+    named: dict[str, float] = {}
+    if not model.spatially_additive:
+        named[model.remainder_name or "not in the feature map"] = float(terms.unlocated.sum())
+    if model.dtype in (torch.float16, torch.bfloat16):
+        rest = logit - float(terms.located.sum()) - sum(named.values()) - terms.bias
+        named[f"rounding in {str(model.dtype).removeprefix('torch.')}"] = rest
+    return named
+
+
+def _rows(bank: "Bank", terms: _Terms, seen: _Seen, top: int, *, either_way: bool) -> tuple[Contribution, ...]:
+    totals = (terms.located + terms.unlocated)[terms.units]
+    order = (totals.abs() if either_way else totals).sort(descending=True, stable=True).indices[:top]
+    return tuple(_row(bank, terms, seen, int(place)) for place in order)
+
+
+def _row(bank: "Bank", terms: _Terms, seen: _Seen, place: int) -> Contribution:
+    unit = int(terms.units[place])
+    grid = (seen.feature_map.shape[1], seen.feature_map.shape[2])
+    cells = seen.feature_map.flatten(1).double()
+    heat_map = (terms.summands[place] @ cells / cells.shape[1]).reshape(grid)
+    reader = bank.coordinates.readers(torch.tensor([unit]))[0]
+    activation_map = torch.einsum("d,dhw->hw", reader, seen.feature_map)
+    row, column = peak_cells(activation_map).tolist()
+    vector = seen.feature_map[None, :, row, column]
+    return Contribution(
+        unit=unit,
+        name=bank.unit_names[unit],
+        contribution=float(terms.located[unit]),
+        unlocated=float(terms.unlocated[unit]),
+        activation=float(activation_map.mean()),
+        purity=float(bank.coordinates.purity(vector, torch.tensor([unit]))[0]),
+        cell=(row, column),
+        box=cell_box((row, column), grid=grid, size=(seen.view.shape[1], seen.view.shape[2])),
+        heat_map=heat_map.float().numpy(),
+        activation_map=activation_map.numpy(),
+        prototypes=bank.prototypes_of(unit),
+    )
+
+
+def _warnings(model: SplitModel) -> tuple[str, ...]:
+    if model.spatially_additive:
+        return ()
+    return (
+        f"This model's head reads its {model.remainder_name or 'pooled vector'}, not the feature map alone: the hatched "
+        "share of a contribution is exact but has no place in the image, and boxes show where a channel is most "
+        "active, not what the logit is made of.",
+    )

@@ -1,0 +1,138 @@
+"""A folder that an interrupted fit goes on from: shards of the pass, and states of a solver."""
+
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from likethat._files import write_whole
+from likethat.errors import InputError, StorageError
+from likethat.features.rows import Keeper, Rows
+from likethat.sources.base import Skipped
+
+__all__ = ["Checkpoint"]
+
+_MANIFEST = "checkpoint.json"
+
+
+class Checkpoint:
+    """Leaves work on disk piece by piece, and hands it back to the same work only.
+
+    Args:
+        folder: made where it does not exist.
+        key: what makes two fits the same: model, options, seed, length of the source. Plain JSON values.
+        resume: go on from what lies there; otherwise it is removed.
+        every: seconds between two shards.
+
+    Raises:
+        InputError: `resume` and the folder holds the work of other options, or no checkpoint.
+        StorageError: the folder cannot be written.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, key: Mapping[str, Any], resume: bool = False, every: float = 30.0
+    ) -> None:
+        self.folder = Path(folder)
+        self.every = every
+        self._key = json.loads(json.dumps(dict(key)))
+        self._last = time.monotonic()
+        self._failed = False
+        if resume:
+            self._check_same_work()
+        else:
+            self._start_anew()
+
+    def _check_same_work(self) -> None:
+        path = self.folder / _MANIFEST
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"`checkpoint` must be the folder of an interrupted fit to resume, got {self.folder}, where no "
+                "readable checkpoint.json lies. Fit without resuming."
+            ) from error
+        other = [name for name in {*found, *self._key} if found.get(name) != self._key.get(name)]
+        if other:
+            name = sorted(other)[0]
+            raise InputError(
+                f"the checkpoint in {self.folder} was left by another fit: its {name} is {found.get(name)!r}, this "
+                f"one's is {self._key.get(name)!r}. Use the same options, or fit without resuming."
+            )
+
+    def _start_anew(self) -> None:
+        if self.folder.exists():
+            if any(self.folder.iterdir()) and not (self.folder / _MANIFEST).exists():
+                raise InputError(
+                    f"`checkpoint` must be a new folder or an earlier checkpoint, got {self.folder}, which holds other "
+                    "files. Choose another folder."
+                )
+            self.remove()
+        write_whole(self.folder / _MANIFEST, json.dumps(self._key).encode())
+
+    def is_due(self) -> bool:
+        """Return whether it is time for another shard."""
+        return time.monotonic() - self._last >= self.every
+
+    def write_shard(
+        self, rows: Rows, keeper: Keeper, *, stop: int, grid: tuple[int, int], skipped: list[Skipped]
+    ) -> None:
+        """Leave the vectors of some images and their held maps; `stop` is where the next pass begins."""
+        indices, maps, views = keeper.held(rows.indices)
+        tensors = rows.tensors() | {"held": indices, "maps": maps, "views": views}
+        about = {
+            "names": rows.names,
+            "stop": stop,
+            "grid": list(grid),
+            "skipped": [[item.name, item.reason] for item in skipped],
+        }
+        number = len(self._shards())
+        self.write_state(f"shard-{number:06d}", tensors, about)
+        self._last = time.monotonic()
+
+    def _shards(self) -> list[Path]:
+        return sorted(self.folder.glob("shard-*.safetensors"))
+
+    def read_shards(self) -> list[tuple[Rows, dict[str, Tensor], dict[str, Any]]]:
+        """Return the shards left so far: their rows, held maps and views, and what was noted beside them."""
+        shards = []
+        for path in self._shards():
+            state = self.read_state(path.stem)
+            if state is None:
+                break  # cut short: the pass goes on from the shard before it
+            tensors, about = state
+            columns = {name: tensors.pop(name) for name in ("indices", "labels", "predicted", "means", "pooled")}
+            shards.append((Rows(names=about["names"], **columns), tensors, about))
+        return shards
+
+    def write_state(self, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+        """Leave tensors under a name, whole or not at all; a full disk is said once and the work goes on."""
+        if self._failed:
+            return
+        data = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        try:
+            write_whole(self.folder / f"{name}.safetensors", save(data, metadata={"about": json.dumps(dict(about))}))
+        except StorageError as error:
+            self._failed = True
+            warnings.warn(f"No further checkpoints of this fit will be written: {error}", stacklevel=2)
+
+    def read_state(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what `write_state` left under a name; None where there is nothing whole."""
+        path = self.folder / f"{name}.safetensors"
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+                return tensors, json.loads(file.metadata()["about"])
+        except (OSError, SafetensorError, KeyError, ValueError):
+            return None
+
+    def remove(self) -> None:
+        """Remove what was left: the work is done."""
+        if (self.folder / _MANIFEST).exists():
+            shutil.rmtree(self.folder, ignore_errors=True)

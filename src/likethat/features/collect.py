@@ -1,0 +1,248 @@
+"""The pass itself: a model over a source, in chunks of a fixed size."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from likethat._progress import Progress, Watcher
+from likethat.errors import InputError
+from likethat.features.checkpoint import Checkpoint
+from likethat.features.features import Features
+from likethat.features.rows import Keeper, Rows
+from likethat.models import SplitModel, SplitOutput
+from likethat.sources import Batch, IterableSource, read
+from likethat.sources.base import ImageSource, Skipped
+
+__all__ = ["Forward", "collect"]
+
+CHUNK = 32
+"""Images in one forward pass, whatever ``batch_size`` is: rounding depends on the shape of a batch, and the same
+seed must give the same bank. The last chunk is padded."""
+CHUNK_ON_GPU = 128
+
+
+def collect(
+    model: SplitModel,
+    source: ImageSource | IterableSource,
+    *,
+    seed: int = 0,
+    memory_budget: int = 2 * 2**30,
+    batch_size: int = 32,
+    workers: int = 0,
+    checkpoint: Checkpoint | None = None,
+    watch: Watcher | None = None,
+) -> Features:
+    """Run the model once over every image; hold all pooled vectors, and as many maps as the budget allows.
+
+    When the budget is smaller than the data, the images whose maps are held are drawn at random with `seed`.
+
+    Args:
+        model: what is explained.
+        source: the images.
+        seed: of the draw.
+        memory_budget: bytes for feature maps and the views beside them.
+        batch_size: images decoded at a time; no influence on the result.
+        workers: threads that decode; no influence on the result.
+        checkpoint: where to leave the pass when it is interrupted, and go on from.
+        watch: called after every chunk.
+
+    Raises:
+        InputError: no image of the source can be used.
+    """
+    started = time.perf_counter()
+    total = len(source) if isinstance(source, ImageSource) else None
+    work = _Pass(model=model, forward=Forward(model), total=total, seed=seed, budget=memory_budget)
+    if checkpoint:
+        work.take_back(checkpoint)
+    batches = read(
+        source,
+        view=model.preprocess.view,
+        batch_size=batch_size,
+        workers=workers,
+        start=work.stop,
+        skipped=work.skipped,
+    )
+    try:
+        for chunk in _chunks(batches, lambda: work.forward.chunk):
+            work.absorb(chunk)
+            if watch:
+                watch(Progress(stage="reading images", done=work.stop, total=total))
+            if checkpoint and checkpoint.is_due():
+                work.leave(checkpoint)
+    except BaseException:
+        if checkpoint:
+            work.leave(checkpoint)
+        raise
+    return work.features(seconds=time.perf_counter() - started)
+
+
+class Forward:
+    """The network on chunks of one size, results on the CPU.
+
+    A chunk is padded to the full size, and halved where a GPU's memory does not hold it.
+    """
+
+    def __init__(self, model: SplitModel) -> None:
+        self.model = model
+        self.chunk = CHUNK_ON_GPU if model.device.type == "cuda" else CHUNK
+        self.seconds = 0.0
+        self.notes: list[str] = []
+
+    @torch.no_grad()
+    def __call__(self, views: Float[Tensor, "image channel height width"]) -> SplitOutput:
+        """Return map, pooled vectors and logits of up to a chunk of views."""
+        started = time.perf_counter()
+        n = len(views)
+        padded = torch.cat([views, views[-1:].expand(self.chunk - n, *views.shape[1:])]) if n < self.chunk else views
+        try:
+            output = self.model.forward(padded)
+        except torch.OutOfMemoryError:
+            if self.chunk == 1:
+                raise
+            return self._halved(views)
+        result = SplitOutput(
+            feature_map=output.feature_map[:n].cpu(), pooled=output.pooled[:n].cpu(), logits=output.logits[:n].cpu()
+        )
+        self.seconds += time.perf_counter() - started
+        return result
+
+    def _halved(self, views: Tensor) -> SplitOutput:
+        self.chunk //= 2
+        self.notes = [f"The GPU's memory held {self.chunk} images at a time; the last digits may differ elsewhere."]
+        parts = [self(part) for part in views.split(self.chunk)]
+        return SplitOutput(
+            feature_map=torch.cat([part.feature_map for part in parts]),
+            pooled=torch.cat([part.pooled for part in parts]),
+            logits=torch.cat([part.logits for part in parts]),
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class _Chunk:
+    """Views that go through the network together."""
+
+    views: list[Tensor] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+
+
+def _chunks(batches: Iterable[Batch], size: Callable[[], int]) -> Iterator[_Chunk]:
+    """Regroup batches of any size into chunks of the network's size."""
+    chunk = _Chunk()
+    for batch in batches:
+        for view, index, name, label in zip(batch.images, batch.indices, batch.names, batch.labels, strict=True):
+            chunk.views.append(view)
+            chunk.indices.append(index)
+            chunk.names.append(name)
+            chunk.labels.append(-1 if label is None else label)
+            if len(chunk.views) >= size():
+                yield chunk
+                chunk = _Chunk()
+    if chunk.views:
+        yield chunk
+
+
+@dataclass(kw_only=True, eq=False)
+class _Pass:
+    """The state of one pass."""
+
+    model: SplitModel
+    forward: Forward
+    total: int | None
+    seed: int
+    budget: int
+    done: list[Rows] = field(default_factory=list)
+    fresh: list[Rows] = field(default_factory=list)  # since the last shard
+    skipped: list[Skipped] = field(default_factory=list)
+    keeper: Keeper | None = None
+    grid: tuple[int, int] = (0, 0)
+    stop: int = 0
+
+    def absorb(self, chunk: _Chunk) -> None:
+        """Run the network on a chunk and keep what it leaves."""
+        views = torch.stack(chunk.views)
+        output = self.forward(views)
+        means = output.feature_map.flatten(2).mean(2)
+        finite = (
+            torch.isfinite(means).all(1) & torch.isfinite(output.pooled).all(1) & torch.isfinite(output.logits).all(1)
+        )
+        for row in (~finite).nonzero()[:, 0].tolist():
+            reason = "the model's features or logits for it are NaN or infinite"
+            self.skipped.append(Skipped(name=chunk.names[row], reason=reason))
+        good = slice(None) if bool(finite.all()) else finite  # a slice copies nothing
+        rows = Rows(
+            names=[name for name, fine in zip(chunk.names, finite.tolist(), strict=True) if fine],
+            indices=torch.tensor(chunk.indices)[good],
+            labels=torch.tensor(chunk.labels)[good],
+            predicted=output.logits.argmax(1)[good],
+            means=means[good],
+            pooled=means[good] if self.model.spatially_additive else output.pooled[good],
+        )
+        self.grid = (output.feature_map.shape[2], output.feature_map.shape[3])
+        maps = output.feature_map.flatten(2)[good]
+        self._keeper_for(maps, views).put(rows.indices, maps, _as_bytes(views[good]))
+        self.fresh.append(rows)
+        self.stop = chunk.indices[-1] + 1
+
+    def _keeper_for(self, maps: Tensor, views: Tensor) -> Keeper:
+        if self.keeper is None:
+            shape, view_shape = (maps.shape[1], maps.shape[2]), tuple(views.shape[1:])
+            self.keeper = Keeper.for_shapes(shape, view_shape, total=self.total, seed=self.seed, budget=self.budget)
+        return self.keeper
+
+    def leave(self, checkpoint: Checkpoint) -> None:
+        """Write what is not on disk yet."""
+        if self.fresh and self.keeper is not None:
+            rows = Rows.join(self.fresh)
+            checkpoint.write_shard(rows, self.keeper, stop=self.stop, skipped=self.skipped, grid=self.grid)
+            self.done.append(rows)
+            self.fresh = []
+
+    def take_back(self, checkpoint: Checkpoint) -> None:
+        """Go on from what an interrupted pass left."""
+        for rows, held, about in checkpoint.read_shards():
+            self.done.append(rows)
+            self._keeper_for(held["maps"], held["views"]).put(held["held"], held["maps"], held["views"])
+            self.stop, self.grid = about["stop"], tuple(about["grid"])
+            self.skipped[:] = [Skipped(name=name, reason=reason) for name, reason in about["skipped"]]
+
+    def features(self, *, seconds: float) -> Features:
+        """Join everything.
+
+        Raises:
+            InputError: no image could be used.
+        """
+        parts = [rows for rows in [*self.done, *self.fresh] if rows.names]
+        if self.keeper is None or not parts:
+            first = f" First: {self.skipped[0].name}: {self.skipped[0].reason}." if self.skipped else ""
+            raise InputError(
+                f"`images` must hold at least one image that can be used, got none ({len(self.skipped)} skipped)."
+                f"{first} Check the folder, and the precision the model runs in."
+            )
+        rows = Rows.join(parts)
+        kept, maps, views = self.keeper.in_order_of(rows.indices)
+        return Features(
+            means=rows.means,
+            pooled=rows.means if self.model.spatially_additive else rows.pooled,
+            predicted=rows.predicted,
+            labels=rows.labels,
+            indices=rows.indices,
+            names=rows.names,
+            kept=kept,
+            maps=maps,
+            views=views,
+            grid=self.grid,
+            skipped=self.skipped,
+            seconds=seconds,
+            backbone_seconds=self.forward.seconds,
+            notes=self.forward.notes,
+        )
+
+
+def _as_bytes(views: Tensor) -> Tensor:
+    return views.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()

@@ -22,16 +22,6 @@ from likethat.sources.base import ImageSource
 __all__ = ["gather_prototypes"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """A unit that chose an image."""
-
-    unit: int
-    rank: int
-    is_positive: bool
-    activation: float
-
-
 def gather_prototypes(
     model: SplitModel,
     source: ImageSource | IterableSource,
@@ -57,31 +47,130 @@ def gather_prototypes(
     Returns:
         Prototypes, by unit, kind and rank; and their pictures. Units that never vary have none.
     """
-    can_reread = isinstance(source, ImageSource)
-    rows_among = torch.arange(len(features)) if can_reread else features.kept
-    means = features.means[rows_among]
-    readers = coordinates.readers(torch.arange(coordinates.n_units))
-    live = _live_units(means, readers)
-    choices: dict[int, list[_Choice]] = {}
-    for is_positive in (True, False):
-        rows, values = top_rows(means, readers, n, lowest=not is_positive)
-        for unit in live:
-            for rank, (row, value) in enumerate(zip(rows[unit].tolist(), values[unit].tolist(), strict=True)):
-                choice = _Choice(unit=unit, rank=rank, is_positive=is_positive, activation=value)
-                choices.setdefault(int(rows_among[row]), []).append(choice)
+    work = _Gathering(model=model, source=source, features=features, coordinates=coordinates)
+    choices = work.choose(n)
     prototypes: list[Prototype] = []
     pictures: dict[str, NDArray[np.uint8]] = {}
-    for row, feature_map, view in _maps_of(model, source, features, sorted(choices), watch):
-        key = f"image-{int(features.indices[row]):07d}"
-        pictures[key] = _picture(view)
-        prototypes += _on_image(source, features, coordinates, row, key, feature_map, view, choices[row])
+    for seen in work.look(sorted(choices), watch):
+        pictures[seen.key] = _picture(seen.view)
+        prototypes += work.describe(seen, choices[seen.row])
     prototypes.sort(key=lambda item: (item.unit, item.kind == "negative", item.rank))
     return prototypes, ImageStore(pictures)
 
 
-def _picture(view: Tensor) -> NDArray[np.uint8]:
-    """Return an 8-bit view as a picture: grey, or its first three channels."""
-    return view[0].numpy() if view.shape[0] < 3 else view[:3].permute(1, 2, 0).numpy()
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """A unit that chose an image."""
+
+    unit: int
+    rank: int
+    is_positive: bool
+    activation: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Seen:
+    """A chosen image: its row in the features, its map (channel, cell) and its 8-bit view."""
+
+    row: int
+    key: str
+    feature_map: Tensor
+    view: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Gathering:
+    """What the choice of prototypes is made from."""
+
+    model: SplitModel
+    source: ImageSource | IterableSource
+    features: Features
+    coordinates: Coordinates
+
+    def choose(self, n: int) -> dict[int, list[_Choice]]:
+        """Return the choices by row of the features."""
+        features = self.features
+        among = torch.arange(len(features)) if isinstance(self.source, ImageSource) else features.kept
+        means = features.means[among]
+        readers = self.coordinates.readers(torch.arange(self.coordinates.n_units))
+        live = _live_units(means, readers)
+        choices: dict[int, list[_Choice]] = {}
+        for is_positive in (True, False):
+            rows, values = top_rows(means, readers, n, lowest=not is_positive)
+            for unit in live:
+                pairs = zip(among[rows[unit]].tolist(), values[unit].tolist(), strict=True)
+                for rank, (row, value) in enumerate(pairs):
+                    choice = _Choice(unit=unit, rank=rank, is_positive=is_positive, activation=value)
+                    choices.setdefault(row, []).append(choice)
+        return choices
+
+    def look(self, rows: list[int], watch: Watcher | None) -> Iterator[_Seen]:
+        """Yield each row's map and view, from the cache or by a second forward pass."""
+        features = self.features
+        slots = {row: slot for slot, row in enumerate(features.kept.tolist())}
+        for row in rows:
+            if row in slots:
+                yield self._seen(row, features.maps[slots[row]], features.views[slots[row]])
+        missing = [row for row in rows if row not in slots]
+        forward, start = Forward(self.model), 0
+        while start < len(missing):
+            part = missing[start : start + forward.chunk]
+            views = torch.stack([self._view(row) for row in part])
+            maps = forward(views).feature_map.flatten(2)
+            for row, feature_map, view in zip(part, maps, views, strict=True):
+                yield self._seen(row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu())
+            start += len(part)
+            if watch:
+                watch(Progress(stage="reading prototypes again", done=start, total=len(missing)))
+
+    def _seen(self, row: int, feature_map: Tensor, view: Tensor) -> _Seen:
+        key = f"image-{int(self.features.indices[row]):07d}"
+        return _Seen(row=row, key=key, feature_map=feature_map, view=view)
+
+    def _view(self, row: int) -> Tensor:
+        if not isinstance(self.source, ImageSource):
+            raise TypeError("a stream cannot be read twice")
+        try:
+            return self.model.preprocess.view(self.source[int(self.features.indices[row])].image)
+        except UnreadableImageError as error:
+            raise UnreadableImageError(
+                f"{error} It was readable when the fit began: keep the images in place until it is done."
+            ) from error
+
+    def describe(self, seen: _Seen, choices: list[_Choice]) -> list[Prototype]:
+        """Find each unit's peak on an image and make its record."""
+        features = self.features
+        units = torch.tensor([choice.unit for choice in choices])
+        signs = torch.tensor([1.0 if choice.is_positive else -1.0 for choice in choices])
+        activation = self.coordinates.readers(units) @ seen.feature_map
+        peaks = (activation * signs[:, None]).argmax(1)
+        purities = self.coordinates.purity(seen.feature_map[:, peaks].T, units)
+        size = (seen.view.shape[1], seen.view.shape[2])
+        label, index = int(features.labels[seen.row]), int(features.indices[seen.row])
+        found = []
+        for place, choice in enumerate(choices):
+            peak = int(peaks[place])
+            cell = (peak // features.grid[1], peak % features.grid[1])
+            box = cell_box(cell, grid=features.grid, size=size)
+            found.append(
+                Prototype(
+                    unit=choice.unit,
+                    rank=choice.rank,
+                    kind="positive" if choice.is_positive else "negative",
+                    source=features.names[seen.row],
+                    index=index,
+                    image=seen.key,
+                    cell=cell,
+                    box=box,
+                    activation=choice.activation,
+                    peak=float(activation[place, peak]),
+                    purity=float(purities[place]),
+                    label=label if label >= 0 else None,
+                    predicted=int(features.predicted[seen.row]),
+                    true_part=_true_part(self.source, index, box, size),
+                )
+            )
+        return found
 
 
 def _live_units(means: Tensor, readers: Tensor) -> list[int]:
@@ -91,87 +180,15 @@ def _live_units(means: Tensor, readers: Tensor) -> list[int]:
     return [int(unit) for unit in (spread > 1e-6 * spread.max()).nonzero()[:, 0]]
 
 
-def _maps_of(
-    model: SplitModel,
-    source: ImageSource | IterableSource,
-    features: Features,
-    rows: list[int],
-    watch: Watcher | None,
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield (row, map (channel, cell), 8-bit view) of each row, from the cache or by a second forward pass."""
-    slots = {int(row): slot for slot, row in enumerate(features.kept)}
-    missing = [row for row in rows if row not in slots]
-    for row in rows:
-        if row in slots:
-            yield row, features.maps[slots[row]], features.views[slots[row]]
-    forward = Forward(model)
-    for start in range(0, len(missing), forward.chunk):
-        part = missing[start : start + forward.chunk]
-        views = torch.stack([_view(model, source, int(features.indices[row])) for row in part])
-        maps = forward(views).feature_map.flatten(2)
-        for row, feature_map, view in zip(part, maps, views, strict=True):
-            yield row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu()
-        if watch:
-            watch(Progress(stage="reading the prototypes again", done=start + len(part), total=len(missing)))
+def _picture(view: Tensor) -> NDArray[np.uint8]:
+    """Return an 8-bit view as a picture: grey, or its first three channels."""
+    return view[0].numpy() if view.shape[0] < 3 else view[:3].permute(1, 2, 0).numpy()
 
 
-def _view(model: SplitModel, source: ImageSource | IterableSource, index: int) -> Tensor:
-    if not isinstance(source, ImageSource):
-        raise TypeError("a stream cannot be read twice")
-    try:
-        return model.preprocess.view(source[index].image)
-    except UnreadableImageError as error:
-        raise UnreadableImageError(
-            f"{error} It was readable a moment ago: keep the images in place while fitting."
-        ) from error
-
-
-def _on_image(
-    source: ImageSource | IterableSource,
-    features: Features,
-    coordinates: Coordinates,
-    row: int,
-    key: str,
-    feature_map: Tensor,
-    view: Tensor,
-    choices: list[_Choice],
-) -> list[Prototype]:
-    units = torch.tensor([choice.unit for choice in choices])
-    signs = torch.tensor([1.0 if choice.is_positive else -1.0 for choice in choices])
-    activation = coordinates.readers(units) @ feature_map
-    peaks = (activation * signs[:, None]).argmax(1)
-    purities = coordinates.purity(feature_map[:, peaks].T, units)
-    size = (view.shape[1], view.shape[2])
-    label = int(features.labels[row])
-    index = int(features.indices[row])
+def _true_part(source: object, index: int, box: tuple[int, int, int, int], size: tuple[int, int]) -> str | None:
+    """Ask a drawn source which part stands in a box, where its pictures and the views are the same pixels."""
     true_part = getattr(source, "true_part", None)
-    found = []
-    for place, choice in enumerate(choices):
-        peak = int(peaks[place])
-        cell = (peak // features.grid[1], peak % features.grid[1])
-        box = cell_box(cell, grid=features.grid, size=size)
-        found.append(
-            Prototype(
-                unit=choice.unit,
-                rank=choice.rank,
-                kind="positive" if choice.is_positive else "negative",
-                source=features.names[row],
-                index=index,
-                image=key,
-                cell=cell,
-                box=box,
-                activation=choice.activation,
-                peak=float(activation[place, peak]),
-                purity=float(purities[place]),
-                label=label if label >= 0 else None,
-                predicted=int(features.predicted[row]),
-                true_part=true_part(index, box) if true_part is not None and _same_size(source, size) else None,
-            )
-        )
-    return found
-
-
-def _same_size(source: object, size: tuple[int, int]) -> bool:
-    """Whether a drawn source's own pictures have the size of the view, so that boxes mean the same pixels."""
-    own = getattr(source, "size", None)
-    return own == size[0] == size[1]
+    if true_part is None or not getattr(source, "size", None) == size[0] == size[1]:
+        return None
+    part: str | None = true_part(index, box)
+    return part

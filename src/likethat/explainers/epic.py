@@ -25,9 +25,9 @@ from likethat.coordinates import Rotation
 from likethat.errors import InputError
 from likethat.explainers._prototypes import gather_prototypes
 from likethat.explainers._rotation import AdamSolver, Schedule, fit_procrustes
-from likethat.explanations import Bank, ImageStore, Prototype, Provenance
+from likethat.explanations import Bank, Prototype, Provenance
 from likethat.features import Checkpoint, Features, collect
-from likethat.functional import coverage
+from likethat.functional import coverage as coverage_of
 from likethat.models import SplitModel
 from likethat.sources import as_source
 
@@ -161,7 +161,17 @@ class EPIC:
         mixing = self._solve(model, features, left, watch)
         rotation = Rotation(mixing, model.head.weight, orthogonal=self.mixing == "orthogonal")
         prototypes, pictures = gather_prototypes(model, source, features, rotation, n=self.n_prototypes, watch=watch)
-        bank = self._bank(model, features, rotation, prototypes, pictures, time.perf_counter() - started)
+        use = _use_of(features, rotation)
+        bank = Bank(
+            coordinates=rotation,
+            prototypes=prototypes,
+            images=pictures,
+            head=model.head,
+            class_names=model.class_names,
+            provenance=self._provenance(model, features, prototypes, use.coverage, time.perf_counter() - started),
+            usage=use.per_channel,
+            model=model,
+        )
         if left:
             left.remove()
         return bank
@@ -196,19 +206,12 @@ class EPIC:
             watch=watch,
         )
 
-    def _bank(
-        self,
-        model: SplitModel,
-        features: Features,
-        rotation: Rotation,
-        prototypes: Sequence[Prototype],
-        pictures: ImageStore,
-        seconds: float,
-    ) -> Bank:
-        use = _use_of(features, rotation)
-        live = {prototype.unit for prototype in prototypes}
+    def _provenance(
+        self, model: SplitModel, features: Features, prototypes: Sequence[Prototype], coverage: float, seconds: float
+    ) -> Provenance:
+        n_dead = features.n_channels - len({prototype.unit for prototype in prototypes})
         positive = [item.purity for item in prototypes if item.kind == "positive"]
-        provenance = Provenance(
+        return Provenance(
             method="EPIC",
             options=self.options(),
             seed=self.seed,
@@ -225,21 +228,11 @@ class EPIC:
             seconds=seconds,
             measures={
                 "purity": float(np.mean(positive)) if positive else 0.0,
-                "coverage_of_4": use.coverage,
-                "dead_channels": float(rotation.n_units - len(live)),
+                "coverage_of_4": coverage,
+                "dead_channels": float(n_dead),
                 "backbone_seconds": features.backbone_seconds,
             },
-            notes=tuple(_notes(features, rotation.n_units - len(live), self.n_prototypes)),
-        )
-        return Bank(
-            coordinates=rotation,
-            prototypes=prototypes,
-            images=pictures,
-            head=model.head,
-            class_names=model.class_names,
-            provenance=provenance,
-            usage=use.per_channel,
-            model=model,
+            notes=tuple(_notes(features, n_dead, self.n_prototypes)),
         )
 
 
@@ -278,7 +271,7 @@ def _use_of(features: Features, rotation: Rotation, *, block: int = 8192) -> _Us
         rows = slice(start, start + block)
         values = (features.pooled[rows] @ matrix.T) * head[features.predicted[rows]]
         total += values.abs().sum(0)
-        covered += float(coverage(values, top=4).sum())
+        covered += float(coverage_of(values, top=4).sum())
     return _Use(per_channel=(total / len(features)).float().numpy(), coverage=covered / len(features))
 
 

@@ -207,7 +207,7 @@ def _warnings(model: SplitModel) -> tuple[str, ...]:
     if model.spatially_additive:
         return ()
     return (
-        f"This model's head reads its {model.remainder_name or 'pooled vector'}, not the feature map alone: the hatched "
+        f"This model's head reads its {model.remainder_name or 'pooled vector'}, not the map alone: the hatched "
         "share of a contribution is exact but has no place in the image, and boxes show where a channel is most "
         "active, not what the logit is made of.",
     )

@@ -1,0 +1,41 @@
+"""Mixing then unmixing leaves the logits."""
+
+import pytest
+import torch
+
+from likethat.coordinates import Rotation
+from likethat.errors import InputError
+from likethat.functional import contributions, random_rotation, rotation_from
+
+
+@pytest.mark.parametrize("orthogonal", [True, False])
+def test_summands_add_up_to_the_head(orthogonal: bool) -> None:
+    rng = torch.Generator().manual_seed(0)
+    head = torch.randn(5, 32, generator=rng)
+    mixing = (
+        random_rotation(32, rng=rng)
+        if orthogonal
+        else rotation_from(torch.randn(32, 32, generator=rng) / 6, orthogonal=False)
+    )
+    rotation = Rotation(mixing, head, orthogonal=orthogonal)
+    for target in range(5):
+        torch.testing.assert_close(rotation.summands(target).sum(0), head[target].double(), atol=2e-5, rtol=0)
+
+
+def test_contributions_by_hand() -> None:
+    # A quarter turn: channel 0 becomes -(old 1), channel 1 becomes old 0. v = (3, 5), head (2, 1): logit 11.
+    rotation = Rotation(torch.tensor([[0.0, -1.0], [1.0, 0.0]]), torch.tensor([[2.0, 1.0]]))
+    values = contributions(torch.tensor([3.0, 5.0]), rotation.summands(0))
+    assert values.tolist() == [5.0, 6.0]
+
+
+def test_purity_is_that_of_the_mixed_vector() -> None:
+    rotation = Rotation(torch.tensor([[0.0, -1.0], [1.0, 0.0]]), torch.eye(2))
+    # (3, 4) becomes (-4, 3): cosines -.8 and .6.
+    values = rotation.purity(torch.tensor([[3.0, 4.0], [3.0, 4.0]]), torch.tensor([0, 1]))
+    assert values.tolist() == pytest.approx([-0.8, 0.6])
+
+
+def test_wrong_shape() -> None:
+    with pytest.raises(InputError, match=r"must be \(channel, channel\) = \(3, 3\) .* got \(2, 2\)"):
+        Rotation(torch.eye(2), torch.ones(4, 3))

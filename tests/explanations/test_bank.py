@@ -1,0 +1,181 @@
+"""A bank on disk, and what it says of wrong calls."""
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toys import pictures, same_files, small_cnn
+
+import likethat as lt
+from likethat.errors import BankError, BankFormatError, BankMismatchError, InputError, StorageError, TargetError
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return pictures(60)
+
+
+@pytest.fixture(scope="module")
+def model(images: torch.Tensor) -> lt.SplitModel:
+    return lt.split(small_cnn(), example=images[:4], class_names=("ant", "bee <b>", "café"))
+
+
+@pytest.fixture(scope="module")
+def bank(model: lt.SplitModel, images: torch.Tensor) -> lt.Bank:
+    return lt.EPIC(n_prototypes=2).fit(model, lt.Images(images, labels=[i % 3 for i in range(60)]))
+
+
+def test_opens_as_it_was_saved(bank: lt.Bank, model: lt.SplitModel, images: torch.Tensor, tmp_path: Path) -> None:
+    opened = lt.open_bank(bank.save(tmp_path / "bank"), model)
+    assert opened.prototypes == bank.prototypes
+    assert opened.class_names == bank.class_names
+    assert opened.provenance == bank.provenance
+    assert torch.equal(opened.mixing, bank.mixing)
+    assert np.array_equal(opened.usage, bank.usage)
+    assert all(np.array_equal(opened.images[key], bank.images[key]) for key in bank.images)
+    first, second = bank.explain(images[3]), opened.explain(images[3])
+    assert np.array_equal(first.contributions, second.contributions)
+    assert same_files(tmp_path / "bank", opened.save(tmp_path / "again"))
+
+
+def test_saving_over_itself_keeps_it_whole(bank: lt.Bank, tmp_path: Path) -> None:
+    opened = lt.open_bank(bank.save(tmp_path / "bank"))
+    opened.save(tmp_path / "bank")
+    assert len(lt.open_bank(tmp_path / "bank").images) == len(bank.images)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bank"]
+
+
+def test_browses_without_a_model(bank: lt.Bank, images: torch.Tensor, tmp_path: Path) -> None:
+    opened = lt.open_bank(bank.save(tmp_path / "bank"))
+    assert opened.purity == pytest.approx(bank.purity)
+    with pytest.raises(BankError, match="opened without its model"):
+        opened.explain(images[0])
+
+
+def test_refuses_another_model(bank: lt.Bank, images: torch.Tensor, tmp_path: Path) -> None:
+    other = lt.split(small_cnn(seed=1), example=images[:4])
+    with pytest.raises(BankMismatchError, match="must be the one the bank was made from"):
+        lt.open_bank(bank.save(tmp_path / "bank"), other)
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "prototypes.jsonl", "manifest.json"])
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_a_bank_cut_short(name: str, keep: float, bank: lt.Bank, tmp_path: Path) -> None:
+    path = bank.save(tmp_path / "bank")
+    data = (path / name).read_bytes()
+    (path / name).write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(BankFormatError, match="is damaged"):
+        lt.open_bank(path)
+
+
+def test_a_missing_file_or_picture(bank: lt.Bank, tmp_path: Path) -> None:
+    path = bank.save(tmp_path / "bank")
+    next((path / "images").iterdir()).unlink()
+    with pytest.raises(BankFormatError, match="pictures were saved"):
+        lt.open_bank(path)
+    (path / "tensors.safetensors").unlink()
+    with pytest.raises(BankFormatError, match=r"tensors\.safetensors is missing"):
+        lt.open_bank(path)
+    with pytest.raises(BankFormatError, match=r"holds no manifest\.json"):
+        lt.open_bank(tmp_path / "nowhere")
+
+
+def test_a_newer_schema(bank: lt.Bank, tmp_path: Path) -> None:
+    path = bank.save(tmp_path / "bank")
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 99}))
+    with pytest.raises(BankFormatError, match="schema version 99, this likethat reads up to 1"):
+        lt.open_bank(path)
+
+
+def test_a_full_disk_leaves_the_earlier_bank(bank: lt.Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bank.save(tmp_path / "bank")
+    before = (path / "tensors.safetensors").read_bytes()
+
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StorageError, match=r"could not be written \(No space left on device\)"):
+            bank.save(path)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["bank"]
+    assert (path / "tensors.safetensors").read_bytes() == before
+    lt.open_bank(path)
+
+
+def test_does_not_replace_what_is_no_bank(bank: lt.Bank, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="which is in use"):
+        bank.save(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (3, "must be from 0 to 2, got 3"),
+        (-1, "got -1"),
+        ("dog", "It knows 'ant'"),
+        (1.5, "class index or a class name"),
+    ],
+)
+def test_targets_that_are_none(target: Any, message: str, bank: lt.Bank, images: torch.Tensor) -> None:
+    with pytest.raises(TargetError, match=message):
+        bank.explain(images[0], target)
+
+
+def test_target_by_name_and_index(bank: lt.Bank, images: torch.Tensor) -> None:
+    assert bank.explain(images[0], "café").logit == bank.explain(images[0], 2).logit
+
+
+def test_contrast_is_the_difference(bank: lt.Bank, model: lt.SplitModel, images: torch.Tensor) -> None:
+    logits = model.logits(images[:1])[0].detach()
+    why = bank.contrast(images[0], 0, 2)
+    assert why.logit == pytest.approx(float(logits[0] - logits[2]), rel=1e-4, abs=1e-6)
+    assert abs(why.gap()) < 1e-4
+    sizes = [abs(row.total) for row in why.rows]
+    assert sizes == sorted(sizes, reverse=True)
+    best, second = logits.sort(descending=True).indices[:2].tolist()
+    default = bank.contrast(images[0])
+    assert (default.target, default.against) == (best, second)
+    with pytest.raises(InputError, match="must be another class"):
+        bank.contrast(images[0], 1, 1)
+
+
+def test_coverage_and_rest_by_hand(bank: lt.Bank, images: torch.Tensor) -> None:
+    why = bank.explain(images[0], top=2)
+    positive = why.contributions[why.contributions > 0].sum()
+    top = np.sort(why.contributions)[::-1][:2]
+    assert why.coverage == pytest.approx(float(top[top > 0].sum() / positive), rel=1e-5)
+    assert why.rest == pytest.approx(float(why.contributions.sum() - top.sum()), rel=1e-3, abs=1e-5)
+    assert len(bank.explain(images[0], top=1000).rows) == bank.n_units
+
+
+def test_one_image_in_many_forms(bank: lt.Bank, images: torch.Tensor, tmp_path: Path) -> None:
+    from PIL import Image
+
+    array = (images[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    Image.fromarray(array).save(tmp_path / "picture.png")
+    forms = [
+        array,
+        Image.fromarray(array),
+        tmp_path / "picture.png",
+        str(tmp_path / "picture.png"),
+        torch.from_numpy(array).permute(2, 0, 1).float() / 255,
+    ]
+    logits = {round(bank.explain(form, 0).logit, 5) for form in forms}
+    assert len(logits) == 1
+    assert bank.explain(images[:1], 0).logit == bank.explain(images[0], 0).logit
+    with pytest.raises(InputError, match="got a batch of 2"):
+        bank.explain(images[:2])
+
+
+def test_labels_and_predictions_are_noted(bank: lt.Bank, model: lt.SplitModel, images: torch.Tensor) -> None:
+    predicted = model.logits(images).detach().argmax(1)
+    assert all(item.label == item.index % 3 for item in bank.prototypes)
+    assert all(item.predicted == int(predicted[item.index]) for item in bank.prototypes)

@@ -1,0 +1,44 @@
+"""Peaks read image by image, against loops over channels."""
+
+import pytest
+import torch
+from reference import epic as reference
+
+from likethat.features import read_peaks
+from likethat.functional import random_rotation, whitening
+
+
+def _maps(seed: int = 0) -> torch.Tensor:
+    return torch.randn(20, 6, 9, generator=torch.Generator().manual_seed(seed))
+
+
+def test_against_loops() -> None:
+    maps = _maps()
+    mixing = random_rotation(6, rng=torch.Generator().manual_seed(1))
+    rows = torch.stack([torch.tensor(reference.top_images(maps, mixing, channel, 4)) for channel in range(6)])
+    peaks = read_peaks(maps, rows, mixing)
+    for channel in range(6):
+        expected = torch.zeros(6)
+        for rank, image in enumerate(rows[channel].tolist()):
+            cell, _ = reference.peak(maps[image], mixing, channel)
+            assert int(peaks.cells[channel, rank]) == cell
+            assert float(peaks.values[channel, rank]) == pytest.approx(
+                float(mixing[channel] @ maps[image, :, cell]), abs=1e-5
+            )
+            expected += maps[image, :, cell] / maps[image, :, cell].norm() / 4
+        torch.testing.assert_close(peaks.mean_unit_patches[channel], expected)
+
+
+def test_basis_is_applied_before_the_length() -> None:
+    maps = _maps()
+    basis = whitening(torch.diag(torch.arange(1.0, 7.0)), condition=4.0)
+    rows = torch.arange(6)[:, None]
+    peaks = read_peaks(maps, rows, basis, basis=basis)
+    for channel in range(6):
+        vector = basis @ maps[channel, :, int(peaks.cells[channel, 0])]
+        torch.testing.assert_close(peaks.mean_unit_patches[channel], vector / vector.norm())
+
+
+def test_zero_maps_give_zero_patches() -> None:
+    peaks = read_peaks(torch.zeros(2, 3, 4), torch.zeros(3, 1, dtype=torch.long), torch.eye(3))
+    assert float(peaks.mean_unit_patches.abs().max()) == 0.0

@@ -1,0 +1,67 @@
+"""Polar factors, exponentials and whitening."""
+
+import math
+
+import pytest
+import torch
+
+from likethat.functional import polar_factor, random_rotation, rotation_from, whitening
+
+
+def _rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_polar_factor_by_hand() -> None:
+    # diag(2, -3) = diag(1, -1) @ diag(2, 3): the orthogonal factor is diag(1, -1).
+    torch.testing.assert_close(
+        polar_factor(torch.diag(torch.tensor([2.0, -3.0]))), torch.diag(torch.tensor([1.0, -1.0]))
+    )
+
+
+def test_polar_factor_beats_other_rotations() -> None:
+    matrix = torch.randn(6, 6, generator=_rng())
+    best = float((polar_factor(matrix) * matrix).sum())
+    for seed in range(50):
+        assert float((random_rotation(6, rng=_rng(seed)) * matrix).sum()) <= best + 1e-5
+
+
+def test_polar_factor_of_an_ill_conditioned_matrix_is_orthogonal() -> None:
+    left, right = random_rotation(64, rng=_rng(1)), random_rotation(64, rng=_rng(2))
+    matrix = left @ torch.diag(torch.logspace(0, -6, 64)) @ right
+    factor = polar_factor(matrix)
+    torch.testing.assert_close(factor @ factor.T, torch.eye(64), atol=2e-6, rtol=0)
+
+
+def test_rotation_by_hand() -> None:
+    # R - R^T = ((0, -a), (a, 0)), whose exponential turns by a.
+    angle = 0.3
+    turned = rotation_from(torch.tensor([[0.0, -angle], [0.0, 0.0]]), orthogonal=True)
+    expected = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    torch.testing.assert_close(turned, expected)
+
+
+def test_invertible_by_hand() -> None:
+    stretched = rotation_from(torch.diag(torch.tensor([math.log(2.0), 0.0])), orthogonal=False)
+    torch.testing.assert_close(stretched, torch.diag(torch.tensor([2.0, 1.0])))
+
+
+def test_random_rotation_is_orthogonal_and_repeatable() -> None:
+    first, second = random_rotation(20, rng=_rng(3)), random_rotation(20, rng=_rng(3))
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first @ first.T, torch.eye(20), atol=1e-6, rtol=0)
+
+
+def test_whitening_whitens_where_it_may() -> None:
+    data = torch.randn(5000, 4, generator=_rng()) * torch.tensor([1.0, 2.0, 3.0, 0.5])
+    moment = data.T @ data / len(data)
+    matrix = whitening(moment, condition=1e6)
+    white = matrix @ moment @ matrix.T
+    torch.testing.assert_close(white / white[0, 0], torch.eye(4), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("condition", [1.0, 3.0, 10.0])
+def test_whitening_keeps_its_condition(condition: float) -> None:
+    moment = torch.diag(torch.tensor([100.0, 1.0, 1e-8]))
+    singular = torch.linalg.svdvals(whitening(moment, condition=condition))
+    assert float(singular.max() / singular.min()) <= condition * (1 + 1e-5)

@@ -1,0 +1,1 @@
+"""Slow twins: the papers' formulas in plain loops, to compare with."""

@@ -1,0 +1,8 @@
+"""What is explained: a trained classifier, cut before its pooling into map, pooled vector and head."""
+
+from likethat.models.loading import load
+from likethat.models.preprocessing import Preprocess
+from likethat.models.split import split
+from likethat.models.split_model import Head, SplitModel, SplitOutput
+
+__all__ = ["Head", "Preprocess", "SplitModel", "SplitOutput", "load", "split"]

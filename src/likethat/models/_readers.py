@@ -1,0 +1,237 @@
+"""The three ways a split network is run: the library's own API, hooks on two modules, or replay."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from likethat.errors import InputError, ModelError
+from likethat.models._probe import logits_of
+from likethat.models._trace import Captured, capturing, vector_of
+from likethat.models.readings import Layout, Reading
+from likethat.models.split_model import SplitOutput
+
+__all__ = ["HeadCall", "HookReader", "LibraryReader", "ReplayReader"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeadCall:
+    """The call of the linear map that gives the logits.
+
+    Attributes:
+        name: dotted name of the module.
+        module: Linear, or a 1x1 convolution.
+        index: which of its calls in a pass.
+        per_cell: it acts on every cell, and its outputs are averaged.
+        activated: "softmax", "log_softmax", "sigmoid" or "": what the network puts after its logits.
+    """
+
+    name: str
+    module: Any
+    index: int
+    per_cell: bool = False
+    activated: str = ""
+
+    def pooled(self, given: Tensor) -> Float[Tensor, "batch channel"]:
+        """Return the vector that enters the head, from the module's input."""
+        if self.per_cell:
+            given = given.float().mean(
+                dim=(2, 3) if isinstance(self.module, nn.Conv2d) else tuple(range(1, given.ndim - 1))
+            )
+        vector = vector_of(given)
+        assert vector is not None
+        return vector.float()
+
+
+class _LinearReader:
+    """What the readers of a linear head share."""
+
+    is_linear = True
+
+    def __init__(self, reading: Reading, *, device: torch.device) -> None:
+        self.reading = reading
+        self.pooling = reading.pooling
+        self.remainder_name = reading.remainder_name
+        self.spatially_additive = reading.additive
+        self._device = device
+
+    def spatial_weight(self, n_channels: int) -> Float[Tensor, " channel"]:
+        return self.reading.weight(n_channels, self._device)
+
+    def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Tensor:
+        raise AssertionError("a linear split is replayed through its head")
+
+    def _output(self, raw: Tensor | None, pooled: Tensor, logits: Tensor, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
+        applied = None if raw is None else self.reading.apply(raw, (inputs.shape[-2], inputs.shape[-1]))
+        if applied is None:
+            raise ModelError(
+                f"the feature map must have the layout that the split was checked with, got "
+                f"{None if raw is None else tuple(raw.shape)} for inputs {tuple(inputs.shape)}. Use images of one size."
+            )
+        feature_map, predicted = applied
+        return SplitOutput(feature_map=feature_map, pooled=pooled, logits=logits.float()), predicted
+
+
+class HookReader(_LinearReader):
+    """Reads map, pooled vector and logits off two modules of the user's network, in one pass of it."""
+
+    how = "traced"
+
+    def __init__(
+        self, network: nn.Module, *, layer: tuple[str, nn.Module, int], head: HeadCall, reading: Reading
+    ) -> None:
+        super().__init__(reading, device=head.module.weight.device)
+        self.network = network
+        self.layer, self._module, self._index = layer
+        self.head = head
+        self._clone = True
+
+    def read(self, inputs: Tensor) -> SplitOutput:
+        """Return map, pooled vector and logits of normalised views."""
+        return self.check(inputs)[0]
+
+    def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
+        """Return the output, and the pooled vector that the reading predicts."""
+        with (
+            capturing(self._module, self._index, clone=self._clone) as layer,
+            capturing(self.head.module, self.head.index, clone=False) as head,
+        ):
+            result = self.network(inputs)
+        if head.given is None or head.output is None:
+            raise ModelError(
+                f"`{self.head.name}` was not called for inputs {tuple(inputs.shape)} as it was in the split."
+            )
+        logits = head.output.flatten(1) if self.head.activated else logits_of(result, len(inputs))
+        return self._output(layer.output, self.head.pooled(head.given), logits, inputs)
+
+    def settle(self, inputs: Tensor) -> None:
+        """Stop copying the map at run time where nothing overwrites it."""
+        with capturing(self._module, self._index, clone=True) as layer:
+            self.network(inputs)
+        self._clone = layer.overwritten
+
+
+class LibraryReader(_LinearReader):
+    """Runs timm's own ``forward_features``, ``forward_head(pre_logits=True)`` and classifier."""
+
+    how = "library"
+    layer = "forward_features"
+
+    def __init__(self, network: Any, reading: Reading, *, device: torch.device) -> None:
+        super().__init__(reading, device=device)
+        self.network = network
+        self._clone = True
+
+    def read(self, inputs: Tensor) -> SplitOutput:
+        """Return map, pooled vector and logits of normalised views."""
+        return self.check(inputs)[0]
+
+    def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
+        """Return the output, and the pooled vector that the reading predicts."""
+        raw, pooled, logits = library_pass(self.network, inputs, clone=self._clone)
+        return self._output(raw, pooled, logits, inputs)
+
+    def settle(self, inputs: Tensor) -> None:
+        """Stop copying the map at run time where nothing overwrites it."""
+        captured = Captured()
+        captured.take(None, self.network.forward_features(inputs), clone=False)
+        self.network.forward_head(captured.output, pre_logits=True)
+        self._clone = captured.overwritten
+
+
+def library_pass(network: Any, inputs: Tensor, *, clone: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return timm's unpooled features, the pooled vector and the logits."""
+    features = network.forward_features(inputs)
+    kept = features.clone() if clone else features
+    pooled = network.forward_head(features, pre_logits=True)
+    logits = network.get_classifier()(pooled)
+    vector = vector_of(pooled)
+    if vector is None:
+        raise ModelError(f"forward_head(pre_logits=True) must give one vector an image, got {tuple(pooled.shape)}.")
+    return kept, vector.float(), logits.flatten(1)
+
+
+class ReplayReader:
+    """Reads the map off one module, and runs the network again with that module's output replaced."""
+
+    how = "replay"
+    pooling = "replay"
+    remainder_name = ""
+    is_linear = False
+    spatially_additive = False
+
+    def __init__(self, network: nn.Module, *, layer: tuple[str, nn.Module, int], layout: Layout) -> None:
+        self.network = network
+        self.layer, self._module, self._index = layer
+        self.layout = layout
+        self.needs_images = True
+        self.input_shape: tuple[int, ...] = ()
+        self.activated: HeadCall | None = None
+
+    def spatial_weight(self, n_channels: int) -> Float[Tensor, " channel"]:
+        """Return ones: the pooled vector of a replayed network is the mean of its map."""
+        return torch.ones(n_channels)
+
+    def read(self, inputs: Tensor) -> SplitOutput:
+        """Return map, its mean, and the network's own logits."""
+        with capturing(self._module, self._index, clone=True) as layer:
+            logits = self._logits(inputs)
+        parts = None if layer.output is None else self.layout.split(layer.output, _size(inputs))
+        if parts is None:
+            raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
+        feature_map = parts[0].float()
+        return SplitOutput(feature_map=feature_map, pooled=feature_map.mean(dim=(2, 3)), logits=logits.float())
+
+    def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Float[Tensor, "batch cls"]:
+        """Return the logits with the map replaced."""
+        if inputs is None:
+            if self.needs_images:
+                raise InputError(
+                    f"`images` must be given to replay `{self.layer}`: the logits depend on more than its map. Pass the "
+                    "images that the map came from."
+                )
+            weight = next(self.network.parameters())
+            inputs = torch.zeros(len(feature_map), *self.input_shape, device=weight.device, dtype=weight.dtype)
+        if len(inputs) != len(feature_map):
+            raise InputError(f"`images` must be as many as the maps, got {len(inputs)} and {len(feature_map)}.")
+        seen = 0
+
+        def swap(_: nn.Module, __: Any, output: Any) -> Any:
+            nonlocal seen
+            seen += 1
+            return output if seen - 1 != self._index else self._put(output, feature_map, _size(inputs))
+
+        handle = self._module.register_forward_hook(swap)
+        try:
+            return self._logits(inputs).float()
+        finally:
+            handle.remove()
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        if self.activated is None:
+            return logits_of(self.network(inputs), len(inputs))
+        with capturing(self.activated.module, self.activated.index, clone=False) as head:
+            self.network(inputs)
+        assert head.output is not None
+        return head.output.flatten(1)
+
+    def _put(self, output: Any, feature_map: Tensor, size: tuple[int, int]) -> Any:
+        """Return the module's output with the map in it, in the container it came in."""
+        if isinstance(output, Tensor):
+            parts = self.layout.split(output, size)
+            if parts is None or parts[0].shape != feature_map.shape:
+                raise InputError(
+                    f"`feature_map` must have the shape of the map of `{self.layer}`, "
+                    f"{None if parts is None else tuple(parts[0].shape)}, got {tuple(feature_map.shape)}."
+                )
+            return self.layout.join(feature_map.to(output.dtype), parts[1]).clone()
+        if isinstance(output, tuple | list):
+            return type(output)([self._put(output[0], feature_map, size), *output[1:]])
+        output["last_hidden_state"] = self._put(output["last_hidden_state"], feature_map, size)
+        return output
+
+
+def _size(inputs: Tensor) -> tuple[int, int]:
+    return inputs.shape[-2], inputs.shape[-1]

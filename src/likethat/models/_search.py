@@ -1,0 +1,264 @@
+"""Find the head and a reading of a feature map that reproduces what enters it, on images not seen before."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from likethat.errors import ModelError
+from likethat.models._readers import HeadCall, HookReader, LibraryReader, library_pass
+from likethat.models._trace import Call, capturing, record, relative_error, vector_of
+from likethat.models.readings import Reading, Step, is_linear_map, layouts, readings, step_of
+from likethat.models.split_model import Head, SplitOutput
+
+__all__ = ["Found", "Probes", "find_head", "find_linear", "head_copy"]
+
+TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+TENSOR_FLOAT = 5e-3  # what TF32 kernels on a GPU leave of a float32 product
+VARIATION = 1e-3  # images must move the pooled vector this much, or agreement proves nothing
+MOST_TRIED = 24
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Probes:
+    """Two batches of inputs, as the network takes them, and its logits for each.
+
+    Attributes:
+        first: inputs that readings are searched with.
+        second: other inputs, that a reading must hold on.
+        first_logits: the network's own.
+        second_logits: the network's own.
+    """
+
+    first: Tensor
+    second: Tensor
+    first_logits: Tensor
+    second_logits: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the inputs."""
+        return self.first.shape[-2], self.first.shape[-1]
+
+    @property
+    def tolerance(self) -> float:
+        """The largest relative error that counts as exact in the network's type."""
+        return TOLERANCE.get(self.first.dtype, 1e-5)
+
+    @property
+    def head_tolerance(self) -> float:
+        """The same for the head's product, which a GPU may round to TF32."""
+        return max(self.tolerance, TENSOR_FLOAT) if self.first.is_cuda else self.tolerance
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """A verified split: how to read it, what it gave on the second batch, and its error there."""
+
+    reader: Any
+    output: SplitOutput
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Target:
+    """A vector that some map must pool to, and the steps from there to the head."""
+
+    vector: Tensor
+    steps: tuple[Step, ...]
+
+
+def head_copy(module: Any) -> Head:
+    """Return weight and bias of the head in float32, detached from the network."""
+    weight = module.weight.detach().float().flatten(1).clone()
+    bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias.detach().float().clone()
+    return Head(weight=weight, bias=bias)
+
+
+def find_head(network: nn.Module, probes: Probes) -> tuple[HeadCall | None, list[Call]]:
+    """Return the last linear map whose output is the logits (or what they are made of), and the vectors before it.
+
+    The calls are those of modules that take one vector an image, up to the head.
+    """
+    n_classes, batch = probes.first_logits.shape[1], len(probes.first)
+
+    def keep(shape: tuple[int, ...]) -> bool:
+        vector = sum(length > 1 for length in shape[1:]) <= 1
+        return shape[0] == batch and (vector or shape[1] == n_classes or shape[-1] == n_classes)
+
+    calls, _ = record(network, probes.first, keep)
+    for accept in (_is_logits, _is_mean, _is_activated):
+        for place in range(len(calls) - 1, -1, -1):
+            call = calls[place]
+            if call.output is None or not is_linear_map(call.module):
+                continue
+            matched = accept(call, probes.first_logits)
+            if matched is not None:
+                head = HeadCall(name=call.name, module=call.module, index=call.index, **matched)
+                return head, calls[:place]
+    return None, calls
+
+
+def _is_logits(call: Call, logits: Tensor) -> dict[str, Any] | None:
+    assert call.output is not None
+    output = call.output.flatten(1) if vector_of(call.output) is not None else None
+    same = output is not None and output.shape == logits.shape and torch.equal(output.float(), logits.float())
+    return {} if same else None
+
+
+def _is_mean(call: Call, logits: Tensor) -> dict[str, Any] | None:
+    """A head that acts on every cell, its outputs averaged over space."""
+    output = call.output
+    assert output is not None
+    if output.ndim not in (3, 4):
+        return None
+    axes = (2, 3) if isinstance(call.module, nn.Conv2d) else tuple(range(1, output.ndim - 1))
+    same = relative_error(output.float().mean(dim=axes), logits.float()) <= TOLERANCE.get(logits.dtype, 1e-5)
+    return {"per_cell": True} if same else None
+
+
+def _is_activated(call: Call, logits: Tensor) -> dict[str, Any] | None:
+    """A head followed by softmax, log-softmax or sigmoid."""
+    assert call.output is not None
+    output = call.output.flatten(1).float()
+    if output.shape != logits.shape:
+        return None
+    tolerance = TOLERANCE.get(logits.dtype, 1e-5)
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "softmax": lambda values: values.softmax(1),
+        "log_softmax": lambda values: values.log_softmax(1),
+        "sigmoid": torch.sigmoid,
+    }
+    for name, way in ways.items():
+        if relative_error(way(output), logits.float()) <= tolerance:
+            return {"activated": name}
+    return None
+
+
+def find_linear(
+    network: nn.Module, probes: Probes, head: HeadCall, before: list[Call], *, layer: str | None
+) -> tuple[Found | None, str]:
+    """Return the best verified linear split, preferring maps of more than one cell close to the head, and why not.
+
+    Raises:
+        ModelError: what enters the head does not depend on the image.
+    """
+    targets = _targets(network, probes, head, before)
+    _check_variation(targets[0].vector, probes)
+    single: Found | None = None
+    for tried, reader in enumerate(_candidates(network, probes, head, targets, layer=layer)):
+        if tried >= MOST_TRIED:
+            break
+        found = _verify(reader, probes, head)
+        if found is None:
+            continue
+        if found.output.feature_map[0, 0].numel() > 1:
+            return found, ""
+        single = single or found
+    return single, "" if single else "no module's output pools to the vector that enters the head"
+
+
+def _targets(network: nn.Module, probes: Probes, head: HeadCall, before: list[Call]) -> list[_Target]:
+    """Walk back from the head's input through the affine modules that act on one vector an image."""
+    given = _input_of(network, probes, head)
+    targets = [_Target(vector=given, steps=())]
+    for call in reversed(before):
+        output = None if call.output is None else vector_of(call.output)
+        last = targets[-1]
+        if output is None or call.vector is None or not torch.equal(output.float(), last.vector):
+            continue
+        for step in step_of(call.module):
+            vector = call.vector.float()
+            if relative_error(step(vector[..., None], vector)[..., 0], last.vector) <= probes.head_tolerance:
+                targets.append(_Target(vector=vector, steps=(step, *last.steps)))
+                break
+    return targets
+
+
+def _input_of(network: nn.Module, probes: Probes, head: HeadCall) -> Tensor:
+    with capturing(head.module, head.index, clone=False) as captured:
+        network(probes.first)
+    assert captured.given is not None
+    return head.pooled(captured.given).clone()
+
+
+def _check_variation(vector: Tensor, probes: Probes) -> None:
+    scale = float(vector.abs().max())
+    spread = float((vector - vector.mean(dim=0)).abs().max())
+    if spread <= max(VARIATION, 3 * probes.tolerance if probes.tolerance < 1e-2 else 0.0) * scale or scale == 0:
+        raise ModelError(
+            f"`network` must tell images apart, but what enters its head differs by only {spread:.1e} (of "
+            f"{scale:.1e}) between images of different colour, shape and texture. Check its weights, or pass the "
+            "`preprocess` it was trained with."
+        )
+
+
+def _candidates(
+    network: nn.Module, probes: Probes, head: HeadCall, targets: list[_Target], *, layer: str | None
+) -> Iterator[HookReader | LibraryReader]:
+    if layer is None and not head.activated:
+        yield from _library_candidates(network, probes, targets)
+    widths = {target.vector.shape[1] for target in targets}
+    widths |= {width // 2 for width in widths if width % 2 == 0}
+    batch = len(probes.first)
+
+    def keep(shape: tuple[int, ...]) -> bool:
+        return shape[0] == batch and len(shape) in (3, 4) and (shape[1] in widths or shape[-1] in widths)
+
+    calls, _ = record(network, probes.first, keep)
+    for call in reversed(calls):
+        if call.output is None or (layer is not None and call.name != layer):
+            continue
+        for reading in _matching(call.output, targets, probes):
+            yield HookReader(network, layer=(call.name, call.module, call.index), head=head, reading=reading)
+
+
+def _library_candidates(network: Any, probes: Probes, targets: list[_Target]) -> Iterator[LibraryReader]:
+    """Read timm's own unpooled features, where the network has timm's three methods and they work."""
+    if not all(
+        callable(getattr(network, name, None)) for name in ("forward_features", "forward_head", "get_classifier")
+    ):
+        return
+    try:
+        raw, pooled, logits = library_pass(network, probes.first, clone=True)
+    except Exception:  # a stranger's method of the same name: the traced way is next
+        return
+    if relative_error(logits, probes.first_logits) > probes.tolerance:
+        return
+    if relative_error(pooled, targets[0].vector) > probes.tolerance:
+        return
+    for reading in _matching(raw, targets, probes):
+        yield LibraryReader(network, reading, device=pooled.device)
+
+
+def _matching(raw: Tensor, targets: list[_Target], probes: Probes) -> Iterator[Reading]:
+    """Yield the readings of one output that give one of the target vectors on the first batch."""
+    shape = tuple(raw.shape)
+    for layout in layouts(shape, len(probes.first), probes.size):
+        for plain in readings(layout):
+            applied = plain.apply(raw, probes.size)
+            if applied is None:
+                continue
+            for target in targets:
+                reading = replace(plain, steps=target.steps)
+                if reading.is_exact and relative_error(applied[1], target.vector) <= probes.tolerance:
+                    yield reading
+
+
+def _verify(reader: HookReader | LibraryReader, probes: Probes, head: HeadCall) -> Found | None:
+    """Return the split if it reproduces pooled vector and logits of the second batch, else None."""
+    reader.settle(probes.second)
+    output, predicted = reader.check(probes.second)
+    copied = head_copy(head.module)
+    logits = torch.nn.functional.linear(output.pooled, copied.weight, copied.bias)
+    own = output.logits if head.activated else probes.second_logits.float()
+    means = output.feature_map.mean(dim=(2, 3))
+    errors = [relative_error(predicted, output.pooled)]
+    if reader.spatially_additive:
+        errors.append(relative_error(means, output.pooled))
+    rounding = [relative_error(logits, own), relative_error(output.logits, own)]
+    if max(errors) > probes.tolerance or max(rounding) > probes.head_tolerance:
+        return None
+    return Found(reader=reader, output=output, error=max(*errors, *rounding))

@@ -1,0 +1,197 @@
+"""From any image in [0, 1] to what the network takes: the view (resized, cropped), then its normalisation."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from likethat._checks import check_choice, check_count
+from likethat.errors import InputError
+
+__all__ = ["Preprocess"]
+
+_MODES = {"bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, what PIL and torchvision use
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Preprocess:
+    """What a network does to an image before its first layer, differentiably and in torch alone.
+
+    Args:
+        size: height and width of the view; one number for a square; None leaves every image as large as it is.
+        resize: what is resized before the crop: the shorter side, or (height, width); None means `size`.
+        crop: how the resized image meets `size`: ``"center"`` keeps the aspect and cuts the middle, ``"squash"``
+            stretches to `resize` and cuts the middle, ``"border"`` keeps everything and pads with `mean`.
+        mean: one number a channel (or one for all), taken away from the view. None takes nothing away.
+        std: one number a channel (or one for all) that the difference is divided by. None divides by 1.
+        interpolation: ``"bilinear"``, ``"bicubic"`` (overshoot is clamped to [0, 1]) or ``"nearest"``.
+        channels: channels that the network takes; grey becomes RGB and RGB becomes grey as needed.
+        transform: a function of a batch of views that takes the place of `mean` and `std`.
+
+    Example:
+        >>> import torch
+        >>> preprocess = Preprocess(size=4, mean=(0.5,), std=(0.5,))
+        >>> view = preprocess.view(torch.rand(3, 8, 6))
+        >>> tuple(view.shape), preprocess.input_size
+        ((3, 4, 4), (4, 4))
+    """
+
+    size: tuple[int, int] | int | None = None
+    resize: tuple[int, int] | int | None = None
+    crop: Literal["center", "squash", "border"] = "center"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    channels: int | None = None
+    transform: Callable[[Tensor], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.interpolation, name="interpolation", choices=tuple(_MODES))
+        check_choice(self.crop, name="crop", choices=("center", "squash", "border"))
+        object.__setattr__(self, "size", _pair(self.size, name="size", square=True))
+        object.__setattr__(self, "resize", _pair(self.resize, name="resize", square=False))
+        object.__setattr__(self, "mean", _numbers(self.mean, name="mean"))
+        object.__setattr__(self, "std", _numbers(self.std, name="std"))
+        if self.std is not None and 0.0 in self.std:
+            raise InputError(f"`std` must not hold 0, got {self.std}. A channel that is left alone has std 1.")
+        if self.channels is not None:
+            check_count(self.channels, name="channels")
+        if self.transform is not None and not callable(self.transform):
+            raise InputError(
+                f"`transform` must be a function of a batch of views, got {type(self.transform).__name__}."
+            )
+        self._check_channels()
+
+    def _check_channels(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and self.channels is not None and len(values) not in (1, self.channels):
+                raise InputError(
+                    f"`{name}` must have 1 or {self.channels} numbers as the network takes {self.channels} channels, "
+                    f"got {len(values)}: {values}."
+                )
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of a view, or None where images keep their size."""
+        return self.size if isinstance(self.size, tuple) else None
+
+    def view(self, image: Float[Tensor, "*batch channel height width"]) -> Float[Tensor, "*batch channel h w"]:
+        """Return what the network sees of an image in [0, 1]: its channels converted, resized and cropped.
+
+        Args:
+            image: (channel, height, width), or a batch of such images of one size.
+
+        Returns:
+            The same number of axes, still in [0, 1]. An image that already has the size is returned as it is.
+
+        Raises:
+            InputError: another number of axes, integers, or channels that cannot be converted.
+        """
+        if not isinstance(image, Tensor) or image.ndim not in (3, 4) or not image.is_floating_point():
+            got = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
+            raise InputError(
+                f"`image` must be a floating tensor in [0, 1], (channel, height, width) or a batch of those, got {got}."
+            )
+        images = self._convert(image if image.ndim == 4 else image[None])
+        size = self.input_size
+        if size is not None and images.shape[-2:] != size:
+            if not images.numel():
+                raise InputError(f"`image` must hold pixels, got shape {tuple(image.shape)}.")
+            images = self._fit(images, size)
+        return images if image.ndim == 4 else images[0]
+
+    def normalise(self, views: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel h w"]:
+        """Return the views as the network's first layer takes them."""
+        if self.transform is not None:
+            return self.transform(views)
+        if self.mean is not None:
+            views = views - views.new_tensor(self.mean).view(-1, 1, 1)
+        if self.std is not None:
+            views = views / views.new_tensor(self.std).view(-1, 1, 1)
+        return views
+
+    def _convert(self, images: Tensor) -> Tensor:
+        """Convert between grey, grey + alpha, RGB and RGBA where `channels` asks for another number."""
+        have, want = images.shape[1], self.channels
+        if want is None or have == want:
+            return images
+        if have in (2, 4) and want in (1, 3):
+            images, have = images[:, : have - 1], have - 1
+        if have == want:
+            return images
+        if have == 1 and want == 3:
+            return images.expand(-1, 3, -1, -1)
+        if have == 3 and want == 1:
+            return (images * images.new_tensor(_LUMA).view(-1, 1, 1)).sum(dim=1, keepdim=True)
+        raise InputError(f"`image` must have {want} channels as the network takes, got {have} ({tuple(images.shape)}).")
+
+    def _fit(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        height, width = images.shape[-2:]
+        box = self.resize if self.resize is not None else size
+        if isinstance(box, int):
+            new = (box, int(box * width / height)) if height <= width else (int(box * height / width), box)
+            if self.crop == "squash":
+                new = (box, box)
+        elif self.crop == "squash":
+            new = box
+        else:
+            ratios = (height / box[0], width / box[1])
+            ratio = min(ratios) if self.crop == "center" else max(ratios)
+            new = (round(height / ratio), round(width / ratio))
+        resized = self._resize(images, (max(new[0], 1), max(new[1], 1)))
+        return _centre(resized, size, fill=self._fill(images) if self.crop == "border" else 0.0)
+
+    def _fill(self, images: Tensor) -> float | Tensor:
+        return 0.0 if self.mean is None else images.new_tensor(self.mean).view(-1, 1, 1)
+
+    def _resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        if images.shape[-2:] == size:
+            return images
+        if self.interpolation == "nearest":
+            return F.interpolate(images, size=size, mode="nearest")
+        # Half precision has no antialiased kernel on CPU; single precision is exact enough for both.
+        resized = F.interpolate(images.float(), size=size, mode=self.interpolation, antialias=True, align_corners=False)
+        return resized.clamp(0.0, 1.0).to(images.dtype) if self.interpolation == "bicubic" else resized.to(images.dtype)
+
+
+def _centre(images: Tensor, size: tuple[int, int], *, fill: float | Tensor) -> Tensor:
+    """Cut the middle of `size`, padding where the image is smaller (torchvision's rounding)."""
+    height, width = images.shape[-2:]
+    missing = (max(size[0] - height, 0), max(size[1] - width, 0))
+    if any(missing):
+        left, top = missing[1] // 2, missing[0] // 2
+        canvas = torch.zeros_like(images[..., :1, :1]).repeat(1, 1, height + missing[0], width + missing[1]) + fill
+        inside = F.pad(torch.ones_like(images[:1, :1]), (left, missing[1] - left, top, missing[0] - top)).bool()
+        padded = F.pad(images, (left, missing[1] - left, top, missing[0] - top))
+        images = torch.where(inside, padded, canvas)
+        height, width = images.shape[-2:]
+    top, left = round((height - size[0]) / 2.0), round((width - size[1]) / 2.0)
+    return images[..., top : top + size[0], left : left + size[1]]
+
+
+def _pair(value: Any, *, name: str, square: bool) -> tuple[int, int] | int | None:
+    if value is None:
+        return None
+    if isinstance(value, int):
+        count = check_count(value, name=name)
+        return (count, count) if square else count
+    pair = tuple(value) if isinstance(value, list | tuple) else ()
+    if len(pair) != 2:
+        raise InputError(f"`{name}` must be one number, (height, width) or None, got {value!r}.")
+    return check_count(pair[0], name=name), check_count(pair[1], name=name)
+
+
+def _numbers(value: Any, *, name: str) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    values = (value,) if isinstance(value, Real) else tuple(value.tolist() if isinstance(value, Tensor) else value)
+    if not values or not all(isinstance(number, Real) and math.isfinite(number) for number in values):
+        raise InputError(f"`{name}` must hold one finite number a channel, got {value!r}.")
+    return tuple(float(number) for number in values)

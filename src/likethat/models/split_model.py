@@ -1,0 +1,279 @@
+"""A network cut before its pooling: feature map, pooled vector, logits, all the network's own."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from likethat._checks import check_images
+from likethat.errors import InputError, NotLinearError
+from likethat.models._state import device_of, evaluating, floating_type
+from likethat.models.preprocessing import Preprocess
+
+__all__ = ["FeatureReader", "Head", "SplitModel", "SplitOutput"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Head:
+    """The last linear map, copied: ``logits = pooled @ weight.T + bias``.
+
+    Attributes:
+        weight: (class, channel), float32.
+        bias: (class,), float32; zeros where the network has none.
+    """
+
+    weight: Float[Tensor, "cls channel"]
+    bias: Float[Tensor, " cls"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SplitOutput:
+    """What one pass gives, in float32 on the network's device.
+
+    Attributes:
+        feature_map: (batch, channel, height, width), as it enters the pooling.
+        pooled: (batch, channel), as it enters the head.
+        logits: (batch, class), the network's own.
+    """
+
+    feature_map: Float[Tensor, "batch channel height width"]
+    pooled: Float[Tensor, "batch channel"]
+    logits: Float[Tensor, "batch cls"]
+
+
+@runtime_checkable
+class FeatureReader(Protocol):
+    """A strategy that turns what the network takes into a `SplitOutput`: read off a module, or traced.
+
+    Attributes:
+        layer: dotted name of the module that the map is read from.
+        how: "library", "traced" or "replay".
+        pooling: how the map becomes the pooled vector, in words.
+        remainder_name: what the pooled vector holds beside the map, in words; "" when nothing.
+        is_linear: whether ``logits = head.weight @ pooled + head.bias``.
+        spatially_additive: whether the pooled vector is the map's mean and nothing else.
+    """
+
+    layer: str
+    how: str
+    pooling: str
+    remainder_name: str
+    is_linear: bool
+    spatially_additive: bool
+
+    def spatial_weight(self, n_channels: int) -> Float[Tensor, " channel"]:
+        """Return the weight w of each channel in ``pooled = w * mean(feature_map) + remainder``."""
+        ...
+
+    def read(self, inputs: Float[Tensor, "batch channel height width"]) -> SplitOutput:
+        """Return map, pooled vector and logits of normalised views in the network's own type."""
+        ...
+
+    def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Float[Tensor, "batch cls"]:
+        """Return the logits with the map replaced, by running the rest of the network."""
+        ...
+
+
+class SplitModel:
+    """A trained classifier, cut before its pooling; made by `likethat.split` or `likethat.load`.
+
+    The law, checked when it is made: ``pooled = spatial_weight * mean(feature_map) + remainder``, and, where
+    `is_linear`, ``logits = head.weight @ pooled + head.bias``. The network itself is never changed.
+
+    Attributes:
+        network: the user's own module.
+        preprocess: what it does to images before its first layer.
+        class_names: one name a class.
+        name: printable name of the network.
+        layer: dotted name of the module that the map is read from.
+        how: "library", "traced" or "replay".
+        pooling: how the map becomes the pooled vector, such as "mean" or "class token + mean".
+        spatially_additive: the pooled vector is the map's mean and nothing else.
+        is_linear: the logits are linear in the pooled vector.
+        remainder_name: what the pooled vector holds beside the map; "" when nothing.
+        error: largest relative error of the split on a second, unseen batch.
+        note: one sentence on a limit of this split, or "".
+        n_channels: channels of the feature map.
+        n_classes: classes.
+        grid: rows and columns of the map, at the size the split was checked with.
+        in_channels: channels of the images that the network takes.
+        fingerprint: sha256 of weights, layer and pooling when the split was made.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        reader: FeatureReader,
+        *,
+        preprocess: Preprocess,
+        class_names: tuple[str, ...],
+        head: Head | None,
+        probed: SplitOutput,
+        name: str,
+        in_channels: int,
+        error: float,
+        note: str,
+        fingerprint: str,
+    ) -> None:
+        self.network = network
+        self.preprocess = preprocess
+        self.class_names = class_names
+        self.name = name
+        self.layer, self.how, self.pooling = reader.layer, reader.how, reader.pooling
+        self.spatially_additive, self.is_linear = reader.spatially_additive, reader.is_linear
+        self.remainder_name = reader.remainder_name
+        self.error, self.note, self.fingerprint = error, note, fingerprint
+        self.n_channels, self.n_classes = probed.feature_map.shape[1], probed.logits.shape[1]
+        self.grid = (probed.feature_map.shape[2], probed.feature_map.shape[3])
+        self.in_channels = in_channels
+        self._reader = reader
+        self._head = head
+        self._spatial_weight = reader.spatial_weight(self.n_channels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is now."""
+        return device_of(self.network)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the network computes in."""
+        return floating_type(self.network)
+
+    @property
+    def head(self) -> Head:
+        """The last linear map, on the network's device.
+
+        Raises:
+            NotLinearError: the network has no head that is linear in the pooled vector.
+        """
+        self.require_linear("`head`")
+        assert self._head is not None
+        if self._head.weight.device != self.device:
+            self._head = Head(weight=self._head.weight.to(self.device), bias=self._head.bias.to(self.device))
+        return self._head
+
+    @property
+    def spatial_weight(self) -> Float[Tensor, " channel"]:
+        """The weight of each channel's mean in the pooled vector: 1 when additive, 0 for a class token."""
+        self._spatial_weight = self._spatial_weight.to(self.device)
+        return self._spatial_weight
+
+    def forward(self, images: Float[Tensor, "batch channel height width"]) -> SplitOutput:
+        """Return map, pooled vector and logits of images in [0, 1] from one pass; gradients flow to the images.
+
+        Raises:
+            InputError: not a batch of floating images in [0, 1] with the network's channels.
+            NonFiniteError: NaN or infinity among them.
+        """
+        inputs = self._inputs(images)
+        with evaluating(self.network):
+            return self._reader.read(inputs)
+
+    __call__ = forward
+
+    def features(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel height width"]:
+        """Return the feature map of images in [0, 1], as it enters the pooling."""
+        return self.forward(images).feature_map
+
+    def pooled(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel"]:
+        """Return the vector of each image that enters the head."""
+        return self.forward(images).pooled
+
+    def logits(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch cls"]:
+        """Return the network's own logits."""
+        return self.forward(images).logits
+
+    def remainder(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel"]:
+        """Return what of the pooled vector is not located in the map; rounding alone when additive."""
+        return self._remainder(self.forward(images))
+
+    def replay(
+        self,
+        feature_map: Float[Tensor, "batch channel height width"],
+        images: Float[Tensor, "batch channel h w"] | None = None,
+    ) -> Float[Tensor, "batch cls"]:
+        """Return the logits with the map replaced; differentiable in the map.
+
+        Args:
+            feature_map: the map to put in place of the network's own.
+            images: whose remainder (a class token, say) goes with it; needed unless the map is all there is.
+
+        Raises:
+            InputError: a map of another shape, or no images where the logits depend on more than the map.
+        """
+        self._check_map(feature_map)
+        if not self.is_linear:
+            inputs = None if images is None else self._inputs(images)
+            with evaluating(self.network):
+                return self._reader.replay(feature_map.to(self.device), inputs)
+        pooled = feature_map.to(self.device).float().mean(dim=(2, 3)) * self.spatial_weight
+        if not self.spatially_additive:
+            if images is None:
+                raise InputError(
+                    f"`images` must be given to replay a map of {self.name}, whose pooled vector also holds the "
+                    f"{self.remainder_name}. Pass the images that the map came from."
+                )
+            pooled = pooled + self.remainder(images)
+        return F.linear(pooled, self.head.weight, self.head.bias)
+
+    def require_linear(self, method: str) -> None:
+        """Raise `NotLinearError` with advice unless the logits are linear in the pooled vector."""
+        if not self.is_linear:
+            raise NotLinearError(
+                f"{method} needs a head that is linear in the pooled feature map, and between `{self.layer}` and the "
+                f"logits of {self.name} there is more. Name another layer with split(network, layer=...), or choose "
+                "a method that needs no contributions."
+            )
+
+    def row(self) -> dict[str, Any]:
+        """Return what `likethat split` prints of this model."""
+        return {
+            "name": self.name,
+            "layer": self.layer,
+            "how": self.how,
+            "pooling": self.pooling,
+            "channels": self.n_channels,
+            "grid": f"{self.grid[0]} x {self.grid[1]}",
+            "classes": self.n_classes,
+            "linear": self.is_linear,
+            "spatially additive": self.spatially_additive,
+            "error": self.error,
+            "note": self.note,
+        }
+
+    def __repr__(self) -> str:
+        map_ = f"{self.n_channels} x {self.grid[0]} x {self.grid[1]}"
+        return (
+            f"SplitModel({self.name}: {self.n_classes} classes, map {map_} of '{self.layer}' ({self.how}), "
+            f"pooling '{self.pooling}', error {self.error:.1e})"
+        )
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        """Check the images, view them where their size differs, normalise, and cast to the network's type."""
+        if isinstance(images, Tensor) and images.ndim == 4 and images.shape[0] == 0:
+            raise InputError(f"`images` must hold at least one image, got shape {tuple(images.shape)}.")
+        check_images(images, channels=self.in_channels)
+        images = images.to(device=self.device, dtype=torch.float32)
+        size = self.preprocess.input_size
+        views = images if size is None or images.shape[-2:] == size else self.preprocess.view(images)
+        return self.preprocess.normalise(views).to(self.dtype)
+
+    def _remainder(self, output: SplitOutput) -> Tensor:
+        return output.pooled - self.spatial_weight * output.feature_map.mean(dim=(2, 3))
+
+    def _check_map(self, feature_map: Tensor) -> None:
+        if (
+            not isinstance(feature_map, Tensor)
+            or feature_map.ndim != 4
+            or feature_map.shape[1] != self.n_channels
+            or not feature_map.is_floating_point()
+        ):
+            got = tuple(feature_map.shape) if isinstance(feature_map, Tensor) else type(feature_map).__name__
+            raise InputError(
+                f"`feature_map` must be a floating tensor (batch, channel = {self.n_channels}, height, width), "
+                f"got {got}. Take it from model.features(images)."
+            )

@@ -15,7 +15,7 @@ from likethat.explanations import ImageStore, Prototype
 from likethat.features import Features, Forward
 from likethat.functional import cell_box
 from likethat.models import SplitModel
-from likethat.search import top_rows
+from likethat.search import top_rows, varying_units
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
 
@@ -93,7 +93,7 @@ class _Gathering:
         among = torch.arange(len(features)) if isinstance(self.source, ImageSource) else features.kept
         means = features.means[among]
         readers = self.coordinates.readers(torch.arange(self.coordinates.n_units))
-        live = _live_units(means, readers)
+        live = varying_units(means, readers).nonzero()[:, 0].tolist()
         choices: dict[int, list[_Choice]] = {}
         for is_positive in (True, False):
             rows, values = top_rows(means, readers, n, lowest=not is_positive)
@@ -171,13 +171,6 @@ class _Gathering:
                 )
             )
         return found
-
-
-def _live_units(means: Tensor, readers: Tensor) -> list[int]:
-    """Return the units whose activation differs between images."""
-    activation = means @ readers.T
-    spread = activation.std(0, correction=0) if len(means) > 1 else activation.abs()[0]
-    return [int(unit) for unit in (spread > 1e-6 * spread.max()).nonzero()[:, 0]]
 
 
 def _picture(view: Tensor) -> NDArray[np.uint8]:

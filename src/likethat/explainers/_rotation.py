@@ -9,9 +9,12 @@ from torch import Tensor
 from likethat._progress import Progress, Watcher
 from likethat.features import Checkpoint, Features, read_peaks
 from likethat.functional import polar_factor, purity, rotation_from, whitening
-from likethat.search import top_rows
+from likethat.search import top_rows, varying_units
 
 __all__ = ["AdamSolver", "Schedule", "fit_procrustes"]
+
+_INERTIA = 1e-5
+"""Weight of the earlier rotation beside the patches; decides only where their matrix has no rank."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +67,17 @@ def fit_procrustes(
         The mixing: rotation times whitening.
     """
     basis = whitening(_second_moment(features), condition=condition) if condition > 1 else None
-    mixing = torch.eye(features.n_channels) if basis is None else basis
+    rotation = torch.eye(features.n_channels)
+    mixing = rotation if basis is None else basis
     counts = schedule.counts()
     for step, count in enumerate(counts):
         rows, _ = top_rows(features.kept_means, mixing, count)
         patches = read_peaks(features.maps, rows, mixing, basis=basis).mean_unit_patches
+        patches[~varying_units(features.kept_means, mixing)] = 0  # a dead channel chooses nothing, and stays dead
         if head_weight is not None and usage_weight > 0:
             patches = patches * _usage(features, mixing, head_weight).pow(usage_weight)[:, None]
-        rotation = polar_factor(patches)
+        # Where the patches say nothing (a direction none of them has), the channels stay as they were.
+        rotation = polar_factor(patches + _INERTIA * patches.square().mean().sqrt() * rotation)
         mixing = rotation if basis is None else rotation @ basis
         if watch:
             watch(Progress(stage="turning the channels", done=step + 1, total=len(counts)))
@@ -163,7 +169,7 @@ class AdamSolver:
             vectors = features.maps[rows, :, cells]
             loss = -purity(vectors @ self._mixing(exponent).T, channels).mean()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
     @staticmethod

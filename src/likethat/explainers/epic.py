@@ -278,7 +278,7 @@ def _use_of(features: Features, rotation: Rotation, *, block: int = 8192) -> _Us
 def _notes(features: Features, n_dead: int, n_prototypes: int) -> list[str]:
     notes = list(features.notes)
     if n_dead:
-        notes.append(f"{n_dead} channels never vary on these images; they have no prototypes.")
+        notes.append(f"{_counted(n_dead, 'channel')} without variation on these images: no prototypes to show.")
     if not features.is_complete:
         notes.append(
             f"The mixing was learned on {len(features.kept):,} of {len(features):,} images, as the memory budget "
@@ -287,5 +287,9 @@ def _notes(features: Features, n_dead: int, n_prototypes: int) -> list[str]:
     if len(features) < 4 * n_prototypes:
         notes.append(f"With {len(features)} images, prototypes of different channels share many pictures.")
     if features.skipped:
-        notes.append(f"{len(features.skipped)} items could not be used; they are listed below.")
+        notes.append(f"{_counted(len(features.skipped), 'item')} could not be used; the list is below.")
     return notes
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,5 +1,5 @@
 """Searches: they know arrays, never models."""
 
-from likethat.search.topk import top_rows
+from likethat.search.topk import top_rows, varying_units
 
-__all__ = ["top_rows"]
+__all__ = ["top_rows", "varying_units"]

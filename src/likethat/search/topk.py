@@ -1,10 +1,10 @@
 """The images of highest activation, from cached vectors and one matrix product."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["top_rows"]
+__all__ = ["top_rows", "varying_units"]
 
 _BLOCK = 2**26  # activations held at a time: 256 MiB in float32
 
@@ -44,6 +44,20 @@ def top_rows(
         _top_of_block(vectors, readers[start : start + block], n, lowest) for start in range(0, len(readers), block)
     ]
     return torch.cat([rows for rows, _ in found]), torch.cat([values for _, values in found])
+
+
+def varying_units(
+    vectors: Float[Tensor, "image channel"], readers: Float[Tensor, "unit channel"]
+) -> Bool[Tensor, " unit"]:
+    """Return which units' activation differs between images, beyond a millionth of the most varying unit's.
+
+    Example:
+        >>> varying_units(torch.tensor([[1.0, 5.0], [2.0, 5.0]]), torch.eye(2))
+        tensor([ True, False])
+    """
+    block = max(1, _BLOCK // max(len(vectors), 1))
+    spread = torch.cat([(part @ vectors.T).std(1, correction=0) for part in readers.split(block)])
+    return spread > 1e-6 * spread.max()
 
 
 def _top_of_block(vectors: Tensor, readers: Tensor, n: int, lowest: bool) -> tuple[Tensor, Tensor]:

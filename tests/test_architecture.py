@@ -1,0 +1,165 @@
+"""The house stands as docs/architecture.md draws it."""
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import likethat
+
+ROOT = Path(likethat.__file__).parent
+FLOORS = {
+    "errors": 0,
+    "_checks": 0,
+    "_files": 0,
+    "_progress": 0,
+    "functional": 1,
+    "sources": 2,
+    "models": 2,
+    "zoo": 2,
+    "coordinates": 2,
+    "search": 2,
+    "features": 3,
+    "explanations": 4,
+    "explainers": 5,
+    "metrics": 5,
+    "report": 6,
+    "cli": 7,
+}
+NEIGHBOURS = {("zoo", "models"), ("zoo", "sources"), ("models", "zoo"), ("sources", "zoo")}
+"""Rooms of one floor that may know each other: the zoo holds weights and drawings for its neighbours."""
+HEAVY = ("torch", "torchvision", "timm", "transformers", "datasets", "matplotlib", "PIL", "scipy", "sklearn", "pandas")
+
+
+def files() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def trees() -> Iterator[tuple[Path, ast.Module]]:
+    for path in files():
+        yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def room_of(path: Path) -> str:
+    return path.parts[0].removesuffix(".py")
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def imports_at_load(body: list[ast.stmt]) -> Iterator[str]:
+    """Names of likethat that are imported when a module loads; late imports inside functions are free."""
+    for node in body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "likethat":
+            parts = node.module.split(".")[1:]
+            yield from [parts[0]] if parts else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (name.name.split(".")[1] for name in node.names if name.name.startswith("likethat."))
+        elif isinstance(node, ast.If | ast.Try) and not is_type_checking(node):
+            yield from imports_at_load([*node.body, *node.orelse])
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room_of(path.relative_to(ROOT)) for path in files()} - {"__init__"}
+    assert rooms <= set(FLOORS), "draw the new room in docs/architecture.md and give it a floor here"
+
+
+def test_imports_point_downwards() -> None:
+    upwards = []
+    for path, tree in trees():
+        room = room_of(path)
+        for other in imports_at_load(tree.body):
+            if room == "__init__" or other == room or other not in FLOORS or (room, other) in NEIGHBOURS:
+                continue
+            if FLOORS[other] > FLOORS[room] or (FLOORS[other] == FLOORS[room] and FLOORS[room] > 4):
+                upwards.append(f"{path} imports {other}")
+    assert upwards == []
+
+
+def test_explainers_do_not_import_each_other() -> None:
+    folder = ROOT / "explainers"
+    methods = {path.stem for path in folder.glob("[a-z]*.py")}
+    for path in folder.glob("[a-z]*.py"):
+        named = {
+            node.module.rsplit(".", 1)[-1]
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("likethat.explainers.")
+        }
+        assert not (named & methods), f"{path.name} imports {named & methods}"
+
+
+@pytest.mark.parametrize(
+    "name", ["likethat", *(f"likethat.{item.name}" for item in pkgutil.iter_modules([str(ROOT)]) if item.ispkg)]
+)
+def test_all_is_what_can_be_imported(name: str) -> None:
+    module = importlib.import_module(name)
+    names = getattr(module, "__all__", [])
+    assert len(names) == len(set(names))
+    missing = [item for item in names if not hasattr(module, item)]
+    assert missing == []
+
+
+def test_every_public_name_is_in_dir_and_known_to_type_checkers() -> None:
+    assert dir(likethat) == sorted(likethat.__all__)
+    source = (ROOT / "__init__.py").read_text(encoding="utf-8")
+    typed = {
+        alias.asname or alias.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.If) and is_type_checking(node)
+        for statement in node.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert typed == set(likethat.__all__)
+
+
+@pytest.mark.parametrize("statement", ["import likethat", "import likethat.cli.main"])
+def test_importing_is_light(statement: str) -> None:
+    code = f"{statement}; import sys; print(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_nothing_is_unpickled() -> None:
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                assert not {alias.name for alias in node.names} & {"pickle", "dill", "joblib", "cloudpickle"}, path
+            if isinstance(node, ast.ImportFrom):
+                assert node.module not in {"pickle", "dill", "joblib", "cloudpickle"}, path
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"torch.load", "np.load", "numpy.load"}:
+                given = {item.arg: ast.unparse(item.value) for item in node.keywords}
+                is_safe = given.get("weights_only") == "True" or given.get("allow_pickle") == "False"
+                assert is_safe, f"{path}:{node.lineno} would unpickle"
+
+
+def test_only_the_command_line_prints() -> None:
+    for path, tree in trees():
+        if room_of(path) == "cli":
+            continue
+        for node in ast.walk(tree):
+            is_print = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            assert not is_print, f"{path}:{getattr(node, 'lineno', 0)} prints"
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            drawing = {module.split(".")[0] for module in modules} & {"rich", "tqdm", "typer"}
+            assert not drawing, f"{path} draws with {drawing}"
+
+
+def test_no_relative_imports_and_no_star() -> None:
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, path
+                assert all(alias.name != "*" for alias in node.names), path
+
+
+def test_every_file_says_what_it_is() -> None:
+    silent = [str(path) for path, tree in trees() if not ast.get_docstring(tree)]
+    assert silent == []

@@ -94,10 +94,13 @@ class Keeper:
                 if slot is not None:
                     self.slots[index] = slot
                     rows_of_slots[slot] = row
-        if rows_of_slots:
-            rows, places = torch.tensor(list(rows_of_slots.values())), torch.tensor(list(rows_of_slots))
-            self.maps[places] = maps[rows]
-            self.views[places] = views[rows]
+        slots, rows = list(rows_of_slots), list(rows_of_slots.values())
+        if rows and rows == list(range(len(offered))) and slots == list(range(slots[0], slots[0] + len(slots))):
+            self.maps[slots[0] : slots[-1] + 1] = maps  # the usual case, in one piece
+            self.views[slots[0] : slots[-1] + 1] = views
+        elif rows:
+            self.maps[slots] = maps[rows]
+            self.views[slots] = views[rows]
 
     def _slot_for(self, index: int) -> int | None:
         taken = len(self.slots)

@@ -1,0 +1,117 @@
+"""Commands on a saved bank: explain images with it, show it, measure it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from likethat.cli.console import out as output
+from likethat.cli.console import say, say_path
+from likethat.cli.opening import open_bank_with_model
+from likethat.cli.options import DeviceOption, LayerOption, WeightsOption, class_index_or_name, examples
+from likethat.errors import InputError
+
+if TYPE_CHECKING:
+    from likethat.explanations import Bank, Explanation
+
+__all__ = ["EXPLAIN_EXAMPLES", "SHOW_EXAMPLES", "explain", "say_explanation", "show"]
+
+EXPLAIN_EXAMPLES = examples(
+    "likethat explain bank photo.jpg --out why.html",
+    "likethat explain bank photo.jpg --target wolf --against husky",
+    "likethat explain bank photos/*.jpg --out gallery.html --top 6",
+)
+SHOW_EXAMPLES = examples("likethat show bank --out bank.html")
+
+BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="Folder that likethat fit wrote.")]
+RememberedModel = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="NAME", help="The bank remembers it; give it if that fails.")
+]
+TargetOption = Annotated[
+    str | None, typer.Option("--target", "-t", metavar="CLASS", help="Index or name; the predicted class by default.")
+]
+
+
+def explain(
+    bank: BankArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files; several make one gallery.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The report, one HTML file.")] = Path(
+        "why.html"
+    ),
+    target: TargetOption = None,
+    against: Annotated[str | None, typer.Option(metavar="CLASS", help="Explain why target and not this class.")] = None,
+    top: Annotated[int, typer.Option(help="How many channels to show.")] = 4,
+    model: RememberedModel = None,
+    weights: WeightsOption = None,
+    layer: LayerOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Say why the model gives images their class: which prototypes, where, and how much of the logit."""
+    _check_html(out)
+    opened = open_bank_with_model(bank, model=model, weights=weights, layer=layer, device=device)
+    found = [_explain_one(opened, path, target=target, against=against, top=top) for path in images]
+    for why in found:
+        say_explanation(why)
+    if len(found) == 1:
+        found[0].save(out)
+    else:
+        from likethat.report import save_gallery
+
+        save_gallery(found, out)
+    say_path("report", out)
+
+
+def _explain_one(bank: "Bank", path: Path, *, target: str | None, against: str | None, top: int) -> "Explanation":
+    wanted = class_index_or_name(target, bank.class_names)
+    if against is None:
+        return bank.explain(path, wanted, top=top)
+    return bank.contrast(path, wanted, class_index_or_name(against, bank.class_names), top=top)
+
+
+def say_explanation(why: "Explanation") -> None:
+    """Print an explanation as a table whose last column adds up."""
+    names = why.class_names
+    against = "" if why.against is None else f" and not {names[why.against]}"
+    say(f"{why.source}: {names[why.predicted]}", style="bold")
+    say(f"why {why.target_name}{against}: logit {why.logit:.2f}, probability {why.probability:.3f}")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("unit", "supplies", "purity", "box"):
+        table.add_column(column, justify="right" if column in ("supplies", "purity") else "left")
+    for row in why.rows:
+        table.add_row(Text(row.name), f"{row.total:+.3f}", f"{row.purity:.2f}", Text(_place(row.box, row.true_part)))
+    shown_unlocated = sum(row.unlocated for row in why.rows)
+    table.add_row("the other units", f"{why.rest:+.3f}", "", "")
+    if why.remainder:
+        table.add_row("no place in the image", f"{why.remainder - shown_unlocated:+.3f}", "", "")
+    table.add_row("bias", f"{why.bias:+.3f}", "", "")
+    output.print(table)
+    for warning in why.warnings:
+        say(f"note: {warning}", style="yellow")
+
+
+def _place(box: tuple[int, int, int, int], true_part: str | None) -> str:
+    place = f"x {box[0]}–{box[2]}, y {box[1]}–{box[3]}"
+    return f"{place} ({true_part})" if true_part else place
+
+
+def show(
+    bank: BankArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page, one HTML file.")] = Path(
+        "bank.html"
+    ),
+) -> None:
+    """Write the page of a bank: every channel with its prototypes. The model is not needed."""
+    from likethat.explanations import open_bank
+
+    _check_html(out)
+    open_bank(bank).save(out)
+    say_path("page", out)
+
+
+def _check_html(out: Path) -> None:
+    if out.suffix.lower() not in {".html", ".htm"}:
+        raise InputError(f"`--out` must be a file that ends in .html, got {out}.")

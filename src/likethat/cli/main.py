@@ -1,0 +1,65 @@
+"""The entry point: one typer application, assembled from the commands beside this file.
+
+To add a command: write a function in its own file and register it below. A further ``fit`` method decorates its
+function with ``likethat.cli.fit.app.command`` (see there).
+"""
+
+from typing import Annotated
+
+import typer
+
+import likethat
+from likethat.cli import bank, demo, fit, split
+from likethat.cli.console import out
+from likethat.cli.group import RootGroup
+from likethat.cli.options import examples
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="likethat",
+    cls=RootGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("split", epilog=split.EXAMPLES)(split.split)
+app.add_typer(fit.app, name="fit")
+app.command("explain", epilog=bank.EXPLAIN_EXAMPLES)(bank.explain)
+app.command("show", epilog=bank.SHOW_EXAMPLES)(bank.show)
+app.command("evaluate", epilog=bank.EVALUATE_EXAMPLES)(bank.evaluate)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        out.print(f"likethat {likethat.__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=examples(
+        "likethat demo",
+        "likethat fit epic --model timm:resnet18 --images photos/ --out bank",
+        "likethat explain bank photo.jpg --out why.html",
+    )
+)
+def root(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Explain a trained image classifier: [bold]this looks like that[/bold].
+
+    [bold]fit[/bold] finds what each channel of a network looks for.
+    [bold]explain[/bold] says which of it is in your image, where, and how much of the logit it supplies.
+    The network is not changed, and all contributions add up to its own logit.
+    """
+
+
+def run() -> None:
+    """Run the command line; exit code 0, 2 for a wrong call, 130 when stopped."""
+    app(prog_name="likethat")

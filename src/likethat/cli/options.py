@@ -1,0 +1,114 @@
+"""Options that several commands share, and how their words become values."""
+
+import re
+from typing import Annotated
+
+import typer
+
+from likethat.errors import InputError
+
+__all__ = [
+    "BatchOption",
+    "BudgetOption",
+    "DeviceOption",
+    "ImagesOption",
+    "LayerOption",
+    "ModelOption",
+    "OverwriteOption",
+    "ResumeOption",
+    "SeedOption",
+    "WeightsOption",
+    "WorkersOption",
+    "byte_count",
+    "class_index_or_name",
+    "examples",
+]
+
+_MODEL = "What is explained: torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures or zoo:digits."
+_MODEL_PANEL, _DATA_PANEL, _WORK_PANEL = "The model", "The images", "The work"
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="NAME", help=_MODEL, rich_help_panel=_MODEL_PANEL)]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="A library's name for its weights, or your own file (.safetensors, or .pt read without unpickling).",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
+LayerOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Read the feature map from this module instead.", rich_help_panel=_MODEL_PANEL),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
+ImagesOption = Annotated[
+    str,
+    typer.Option(
+        "--images",
+        "-i",
+        metavar="DIR",
+        help="A folder (subfolders become labels), or zoo:creatures, zoo:digits.",
+        rich_help_panel=_DATA_PANEL,
+    ),
+]
+BatchOption = Annotated[
+    int, typer.Option(help="Images decoded at a time; no influence on the result.", rich_help_panel=_WORK_PANEL)
+]
+WorkersOption = Annotated[
+    int, typer.Option(help="Threads that decode; no influence on the result.", rich_help_panel=_WORK_PANEL)
+]
+BudgetOption = Annotated[
+    str, typer.Option(metavar="SIZE", help="Memory for feature maps, e.g. 500MB or 2GB.", rich_help_panel=_WORK_PANEL)
+]
+SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=_WORK_PANEL)]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on from where it was stopped.", rich_help_panel=_WORK_PANEL)
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an earlier bank at OUT.", rich_help_panel=_WORK_PANEL)
+]
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+
+
+def byte_count(text: str) -> int:
+    """Return the bytes of a size such as ``"2GB"``, ``"1.5 GiB"`` or ``"500000"``.
+
+    Raises:
+        InputError: it is no size, or none at all.
+
+    Example:
+        >>> byte_count("2GB"), byte_count("1.5 GiB"), byte_count("500000")
+        (2000000000, 1610612736, 500000)
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None or float(match[1]) == 0:
+        raise InputError(f"`--memory-budget` must be a size such as 500MB or 2GB, got {text!r}.")
+    unit = match[2].lower()
+    base = 1024 ** " kmgt".index(unit) if match[3] and unit else _UNITS[unit]
+    return int(float(match[1]) * base)
+
+
+def class_index_or_name(text: str | None, class_names: tuple[str, ...]) -> int | str | None:
+    """Return a class name where one is meant, else the index that a number gives.
+
+    Example:
+        >>> class_index_or_name("7", ("cat", "dog")), class_index_or_name("7", ("6", "7"))
+        (7, '7')
+    """
+    if text is None or text in class_names or not re.fullmatch(r"-?\d+", text):
+        return text
+    return int(text)
+
+
+def examples(*lines: str) -> str:
+    """Return the block of examples at the end of a command's help."""
+    return "\n\n".join(["[bold]Examples[/bold]", *(f"  [cyan]$ {line}[/cyan]" for line in lines)])

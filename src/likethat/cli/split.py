@@ -1,0 +1,41 @@
+"""``likethat split MODEL``: can this model be explained exactly, and how is it cut?"""
+
+from typing import Annotated
+
+import typer
+
+from likethat.cli.console import say, say_table
+from likethat.cli.opening import open_model
+from likethat.cli.options import DeviceOption, LayerOption, WeightsOption, examples
+
+__all__ = ["EXAMPLES", "split"]
+
+EXAMPLES = examples(
+    "likethat split zoo:creatures",
+    "likethat split timm:resnet18",
+    "likethat split torchvision:resnet34 --weights mine.safetensors --layer layer3",
+)
+
+
+def split(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, …")
+    ],
+    *,
+    weights: WeightsOption = None,
+    layer: LayerOption = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Cut a model into feature map, pooling and head, check it on the model itself, and print the cut.
+
+    [bold]error[/bold] is the largest relative difference between the network's logits and those put together again.
+    """
+    row = open_model(model, weights=weights, layer=layer, device=device).row()
+    say(str(row.pop("name", model)), style="bold")
+    say_table({name: _in_words(value) for name, value in row.items() if value != ""})
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.1e}" if isinstance(value, float) else str(value)

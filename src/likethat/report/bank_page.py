@@ -1,0 +1,209 @@
+"""A bank, laid out for its template."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from likethat.explanations.records import Prototype, Provenance
+from likethat.report.sheet import PictureSheet
+from likethat.report.text import percent, shorten
+from likethat.report.views import ProvenanceView, Tile, class_name, noun_of, provenance_view, tally, tile
+
+__all__ = ["BankLike", "BankView", "UnitView", "bank_view", "units_by_usage"]
+
+_MOST_POSITIVE = 10
+_MOST_NEGATIVE = 5
+
+
+class BankLike(Protocol):
+    """What a page needs of a bank."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """How it was made."""
+        ...
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Of the model."""
+        ...
+
+    @property
+    def prototypes(self) -> Sequence[Prototype]:
+        """Of all units."""
+        ...
+
+    @property
+    def images(self) -> Mapping[str, NDArray[np.uint8]]:
+        """The prototypes' pictures."""
+        ...
+
+    @property
+    def unit_names(self) -> Sequence[str]:
+        """What to call each unit."""
+        ...
+
+    @property
+    def unit_purity(self) -> Float[NDArray[np.float32], " unit"]:
+        """Mean purity of each unit's prototypes; NaN where it has none."""
+        ...
+
+    @property
+    def usage(self) -> Float[NDArray[np.float32], " unit"]:
+        """Mean absolute contribution of each unit to the predicted class; may be empty."""
+        ...
+
+    @property
+    def n_units(self) -> int:
+        """How many units there are."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitView:
+    """One unit as it is shown.
+
+    Attributes:
+        name: of the unit.
+        place: by usage, from 1.
+        usage: mean absolute contribution, or "".
+        bar: usage in percent of the largest.
+        share: of all usage, or "".
+        purity: mean over its prototypes.
+        classes: of its prototypes.
+        parts: true parts of its prototypes, or "".
+        positive: prototypes.
+        negative: prototypes of the lowest activation.
+    """
+
+    name: str
+    place: int
+    usage: str
+    bar: float
+    share: str
+    purity: str
+    classes: str
+    parts: str
+    positive: tuple[Tile, ...]
+    negative: tuple[Tile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BankView:
+    """A bank as it is shown.
+
+    Attributes:
+        headline: what it is.
+        lead: how much of it is shown.
+        model: that it explains.
+        method: that made it.
+        noun: what a unit is called.
+        figures: (number, what it counts).
+        units: as shown.
+        provenance: how it was made.
+    """
+
+    headline: str
+    lead: str
+    model: str
+    method: str
+    noun: str
+    figures: tuple[tuple[str, str], ...]
+    units: tuple[UnitView, ...]
+    provenance: ProvenanceView
+
+
+def units_by_usage(bank: BankLike) -> list[int]:
+    """Return the units that have prototypes, the most used first; by purity where usage is not known."""
+    units = sorted({prototype.unit for prototype in bank.prototypes})
+    values = bank.usage if len(bank.usage) else bank.unit_purity
+    return sorted(units, key=lambda unit: (-float(np.nan_to_num(values[unit], nan=-np.inf)), unit))
+
+
+def bank_view(bank: BankLike, sheet: PictureSheet, *, limit: int) -> BankView:
+    """Lay a bank out for its template.
+
+    Args:
+        bank: what is shown.
+        sheet: takes its pictures.
+        limit: units shown at most.
+    """
+    noun = noun_of(bank.provenance)
+    units = units_by_usage(bank)
+    shown = units[:limit]
+    groups: dict[int, list[Prototype]] = {unit: [] for unit in shown}
+    for prototype in bank.prototypes:
+        if prototype.unit in groups:
+            groups[prototype.unit].append(prototype)
+    model = shorten(bank.provenance.model, 80)
+    return BankView(
+        headline=f"What {model} looks for",
+        lead=_lead(bank, units, len(shown), noun),
+        model=model,
+        method=shorten(bank.provenance.method, 40),
+        noun=noun,
+        figures=_figures(bank, units, noun),
+        units=tuple(_unit_view(bank, unit, place + 1, groups[unit], sheet) for place, unit in enumerate(shown)),
+        provenance=provenance_view(bank.provenance),
+    )
+
+
+def _lead(bank: BankLike, units: list[int], n_shown: int, noun: str) -> str:
+    if not units:
+        return f"None of its {bank.n_units:,} {noun}s has a prototype."
+    order = "most used first" if len(bank.usage) else "purest first"
+    if n_shown < len(units):
+        start = f"The {n_shown} {'most used' if len(bank.usage) else 'purest'} of {len(units):,} {noun}s"
+        total = float(np.abs(bank.usage).sum()) if len(bank.usage) else 0.0
+        share = float(np.abs(bank.usage[units[:n_shown]]).sum()) / total if total else 0.0
+        carry = f"; they carry {percent(min(share, 1.0))} of all contributions" if share else ""
+        return f"{start}, {order}{carry}. The others are in the bank."
+    idle = bank.n_units - len(units)
+    rest = f" {idle:,} more never vary on this data and have none." if idle else ""
+    return f"All {len(units):,} {noun}s that have prototypes, {order}.{rest}"
+
+
+def _figures(bank: BankLike, units: list[int], noun: str) -> tuple[tuple[str, str], ...]:
+    purities = bank.unit_purity[~np.isnan(bank.unit_purity)]
+    figures = [
+        (f"{len(units):,}", f"{noun}s with prototypes"),
+        (f"{len(bank.class_names):,}", "classes"),
+        (f"{bank.provenance.n_images:,}", "images seen"),
+    ]
+    if len(purities):
+        figures.append((f"{float(purities.mean()):.2f}".replace("-", "−"), "mean purity"))
+    return tuple(figures)
+
+
+def _unit_view(bank: BankLike, unit: int, place: int, prototypes: list[Prototype], sheet: PictureSheet) -> UnitView:
+    ordered = sorted(prototypes, key=lambda item: item.rank)
+    name = shorten(bank.unit_names[unit], 60)
+    tiles = {
+        kind: tuple(
+            tile(item, sheet, bank.images, class_names=bank.class_names, unit_name=name)
+            for item in [item for item in ordered if item.kind == kind][:most]
+        )
+        for kind, most in (("positive", _MOST_POSITIVE), ("negative", _MOST_NEGATIVE))
+    }
+    positive = [item for item in ordered if item.kind == "positive"]
+    classes = [item.predicted if item.label is None else item.label for item in positive]
+    usage = float(bank.usage[unit]) if len(bank.usage) else 0.0
+    largest = float(bank.usage.max(initial=0.0)) if len(bank.usage) else 0.0
+    total = float(bank.usage.sum()) if len(bank.usage) else 0.0
+    purity = float(bank.unit_purity[unit])
+    return UnitView(
+        name=name,
+        place=place,
+        usage=f"{usage:.3g}" if largest else "",
+        bar=round(100 * usage / largest, 2) if largest else 0.0,
+        share=percent(min(usage / total, 1.0)) if total else "",
+        purity="" if np.isnan(purity) else f"{purity:.2f}".replace("-", "−"),
+        classes=tally([class_name(bank.class_names, index) for index in classes if index is not None]),
+        parts=tally([item.true_part for item in positive if item.true_part]),
+        positive=tiles["positive"],
+        negative=tiles["negative"],
+    )

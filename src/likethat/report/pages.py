@@ -1,0 +1,88 @@
+"""Write explanations and banks as pages that need no network, no script and no other file."""
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from likethat._checks import check_count
+from likethat._files import write_whole
+from likethat.errors import InputError
+from likethat.explanations.explanation import Explanation
+from likethat.report.bank_page import BankLike, bank_view
+from likethat.report.explanation_page import explanation_view
+from likethat.report.sheet import PictureSheet
+from likethat.report.text import clean, shorten
+
+__all__ = ["save_bank", "save_explanation", "save_gallery"]
+
+_PROTOTYPE_LIMIT = 320  # pixels a side: close-ups are cut from it
+_GALLERY_LIMIT = 192
+_THUMBNAIL_LIMIT = 128
+
+
+def save_explanation(explanation: Explanation, path: str | Path) -> Path:
+    """Write an explanation as one self-contained HTML file and return its path.
+
+    Raises:
+        StorageError: the disk did not take it; nothing is left behind.
+    """
+    sheet = PictureSheet(_PROTOTYPE_LIMIT)
+    view = explanation_view(explanation, sheet)
+    return _write(path, "explanation.html.jinja", sheet, title=view.headline, view=view)
+
+
+def save_gallery(items: Iterable[Explanation], path: str | Path, title: str = "This looks like that") -> Path:
+    """Write several explanations on one page and return its path.
+
+    Args:
+        items: explanations, in the order shown.
+        path: where the file goes.
+        title: of the page.
+
+    Raises:
+        InputError: there is no explanation.
+        StorageError: the disk did not take it; nothing is left behind.
+    """
+    explanations = list(items)
+    if not explanations:
+        raise InputError("`items` must hold one explanation or more, got none. Make one with bank.explain(image).")
+    sheet = PictureSheet(_GALLERY_LIMIT)
+    views = [explanation_view(item, sheet) for item in explanations]
+    one_bank = all(item.provenance == explanations[0].provenance for item in explanations)
+    return _write(path, "gallery.html.jinja", sheet, title=shorten(title, 120), views=views, one_bank=one_bank)
+
+
+def save_bank(bank: BankLike, path: str | Path, *, limit: int = 60) -> Path:
+    """Write a bank's prototypes as one self-contained HTML file and return its path.
+
+    Args:
+        bank: what is shown.
+        path: where the file goes.
+        limit: how many units are shown at most, the most used first; the page says so.
+
+    Raises:
+        StorageError: the disk did not take it; nothing is left behind.
+    """
+    sheet = PictureSheet(_THUMBNAIL_LIMIT)
+    view = bank_view(bank, sheet, limit=check_count(limit, name="limit"))
+    return _write(path, "bank.html.jinja", sheet, title=view.headline, view=view)
+
+
+def _write(path: str | Path, template: str, sheet: PictureSheet, **context: Any) -> Path:
+    page = _environment().get_template(template).render(sprites=sheet.sprites, **context)
+    return write_whole(path, page.encode("utf-8"))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("likethat.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: clean(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

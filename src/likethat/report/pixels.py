@@ -1,0 +1,153 @@
+"""Pictures with heat maps and boxes on them: pure functions of arrays."""
+
+import base64
+import io
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from PIL import Image
+
+from likethat.explanations.records import Box
+from likethat.report.palette import AGAINST, FOR, rgb
+
+__all__ = [
+    "close_up",
+    "colour_heat",
+    "data_uri",
+    "draw_box",
+    "encode",
+    "overlay",
+    "shrink",
+    "to_picture",
+    "to_rgb",
+    "upsample",
+]
+
+_LOSSLESS_UP_TO = 160  # pixels a side: flat drawings stay exact, photographs become JPEG
+
+RGB = UInt8[NDArray[np.uint8], "height width 3"]
+
+
+def to_picture(image: Float[NDArray[np.float32], "channel height width"]) -> RGB:
+    """Return an image in [0, 1] as a picture: grey for one or two channels, else its first three."""
+    values = np.clip(np.nan_to_num(image), 0, 1)
+    shown = values[:3] if len(values) >= 3 else np.repeat(values[:1], 3, axis=0)
+    return np.ascontiguousarray(np.round(shown * 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+def to_rgb(picture: NDArray[np.uint8]) -> RGB:
+    """Return a picture, grey (height, width) or coloured, as (height, width, 3)."""
+    return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture[..., :3]
+
+
+def upsample(
+    heat_map: Float[NDArray[np.float32], "row column"], size: tuple[int, int]
+) -> Float[NDArray[np.float64], "height width"]:
+    """Enlarge a map bilinearly; each cell's value stands at the cell's centre, the edges repeat.
+
+    Example:
+        >>> upsample(np.array([[0.0, 4.0]]), (1, 4)).tolist()
+        [[0.0, 1.0, 3.0, 4.0]]
+    """
+    return _interpolation(heat_map.shape[0], size[0]) @ heat_map @ _interpolation(heat_map.shape[1], size[1]).T
+
+
+def _interpolation(n_cells: int, n_pixels: int) -> Float[NDArray[np.float64], "pixel cell"]:
+    centres = np.clip((np.arange(n_pixels) + 0.5) * n_cells / n_pixels - 0.5, 0, n_cells - 1)
+    return np.maximum(0.0, 1 - np.abs(centres[:, None] - np.arange(n_cells)))
+
+
+def colour_heat(
+    heat: Float[NDArray[np.float64], "height width"], scale: float | None = None
+) -> Float[NDArray[np.float64], "height width 4"]:
+    """Colour signed values: blue for, orange against, the more opaque the larger.
+
+    Args:
+        heat: signed values.
+        scale: the magnitude that is fully opaque; the largest of `heat` when None.
+
+    Returns:
+        Red, green, blue and alpha in [0, 1]; alpha is 0 where `heat` is 0.
+    """
+    top = float(np.abs(heat).max(initial=0.0)) if scale is None else scale
+    alpha = np.clip(np.abs(heat) / top, 0, 1) if top > 0 else np.zeros_like(heat, dtype=np.float64)
+    colours = np.array([rgb(AGAINST), rgb(FOR)]) / 255
+    return np.concatenate([colours[(heat > 0).astype(int)], alpha[..., None]], axis=2)
+
+
+def overlay(
+    picture: NDArray[np.uint8],
+    heat_map: Float[NDArray[np.float32], "row column"],
+    *,
+    strength: float = 0.8,
+    scale: float | None = None,
+) -> RGB:
+    """Lay a coloured heat map over a picture, whose own colours fade so that the map's can be told.
+
+    Args:
+        picture: grey or coloured.
+        heat_map: signed; enlarged to the picture.
+        strength: opacity of the largest magnitude, in [0, 1].
+        scale: that magnitude; the largest of `heat_map` when None.
+    """
+    base = to_rgb(picture).astype(np.float64)
+    grey = base @ np.array([0.299, 0.587, 0.114])
+    faded = 0.35 * base + 0.65 * (0.75 * grey + 0.25 * 255)[..., None]
+    top = float(np.abs(heat_map).max(initial=0.0)) if scale is None else scale
+    coloured = colour_heat(upsample(heat_map, (base.shape[0], base.shape[1])), top)
+    alpha = strength * coloured[..., 3:]
+    blended = (1 - alpha) * faded + alpha * 255 * coloured[..., :3]
+    return np.round(blended).clip(0, 255).astype(np.uint8)
+
+
+def draw_box(picture: NDArray[np.uint8], box: Box, colour: str, *, width: int = 2) -> RGB:
+    """Return a copy with a frame inside `box`'s edges; what lies outside the picture is cut."""
+    drawn = to_rgb(picture).copy()
+    left, top, right, bottom = box
+    inside = np.zeros(drawn.shape[:2], dtype=bool)
+    inside[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
+    inside[max(top + width, 0) : max(bottom - width, 0), max(left + width, 0) : max(right - width, 0)] = False
+    drawn[inside] = rgb(colour)
+    return drawn
+
+
+def close_up(box: Box, size: tuple[int, int], *, zoom: float = 1.7) -> Box:
+    """Return a square window round `box`, `zoom` times its longer side, moved inside a picture (height, width).
+
+    Example:
+        >>> close_up((0, 40, 20, 60), (100, 100), zoom=2.0)
+        (0, 30, 40, 70)
+    """
+    height, width = size
+    left, top, right, bottom = box
+    longer = max(right - left, bottom - top, 1)
+    side = min(max(round(longer * zoom), min(height, width) // 5, 4), height, width)
+    x = min(max(round((left + right - side) / 2), 0), width - side)
+    y = min(max(round((top + bottom - side) / 2), 0), height - side)
+    return x, y, x + side, y + side
+
+
+def shrink(picture: NDArray[np.uint8], limit: int) -> NDArray[np.uint8]:
+    """Return a picture of at most `limit` pixels a side; a smaller one as it is."""
+    longer = max(picture.shape[:2])
+    if longer <= limit:
+        return picture
+    width, height = (max(1, round(side * limit / longer)) for side in (picture.shape[1], picture.shape[0]))
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def encode(picture: NDArray[np.uint8]) -> tuple[str, bytes]:
+    """Return the file ending and the bytes: PNG for small pictures, JPEG for others."""
+    buffer = io.BytesIO()
+    if max(picture.shape[:2]) <= _LOSSLESS_UP_TO:
+        Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
+        return "png", buffer.getvalue()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=88)
+    return "jpg", buffer.getvalue()
+
+
+def data_uri(ending: str, data: bytes) -> str:
+    """Return encoded bytes as an address that needs no network."""
+    kind = {"png": "png", "jpg": "jpeg"}[ending]
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

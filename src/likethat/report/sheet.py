@@ -1,0 +1,73 @@
+"""The pictures of a page, each embedded once however often it is shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from likethat.explanations.images import ImageStore
+from likethat.report.pixels import data_uri, encode, shrink
+
+__all__ = ["PIXELATED_UP_TO", "PictureSheet", "Sprite"]
+
+PIXELATED_UP_TO = 48  # pixels a side: below it smoothing would show blur where the network saw pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sprite:
+    """A picture on the sheet.
+
+    Attributes:
+        name: its id on the page.
+        address: data URI.
+        width: of the picture before it was made smaller, in pixels: boxes refer to it.
+        height: likewise.
+    """
+
+    name: str
+    address: str
+    width: int
+    height: int
+
+    @property
+    def is_pixelated(self) -> bool:
+        """Whether to enlarge without smoothing."""
+        return max(self.width, self.height) <= PIXELATED_UP_TO
+
+
+class PictureSheet:
+    """Collects pictures by store and key.
+
+    Args:
+        limit: longer side of an embedded picture, in pixels.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._sprites: dict[tuple[int, str], Sprite] = {}
+
+    @property
+    def sprites(self) -> tuple[Sprite, ...]:
+        """All pictures that were asked for."""
+        return tuple(self._sprites.values())
+
+    def add(self, images: Mapping[str, NDArray[np.uint8]], key: str) -> Sprite:
+        """Return the sprite of a store's picture, embedding it if it is new."""
+        place = (id(images), key)
+        if place not in self._sprites:
+            picture = images[key]
+            self._sprites[place] = Sprite(
+                name=f"p{len(self._sprites)}",
+                address=data_uri(*self._encoded(images, key, picture)),
+                width=picture.shape[1],
+                height=picture.shape[0],
+            )
+        return self._sprites[place]
+
+    def _encoded(
+        self, images: Mapping[str, NDArray[np.uint8]], key: str, picture: NDArray[np.uint8]
+    ) -> tuple[str, bytes]:
+        if isinstance(images, ImageStore) and max(picture.shape[:2]) <= self.limit:
+            return images.encode(key)  # a JPEG from disk is not compressed twice
+        return encode(shrink(picture, self.limit))

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from likethat._checks import check_finite
 from likethat.errors import NotAClassifierError
+from likethat.models._libraries import configured_shape, first_channels
 
-__all__ = ["candidate_shapes", "logits_of", "probe_images"]
+__all__ = ["candidate_shapes", "check_logits", "logits_of", "probe_images"]
 
 SIZES = (224, 96, 64, 32, 28, 299, 384)
 
@@ -30,7 +30,10 @@ def probe_images(
     for cells, strength in ((3, 0.8), (9, 0.6), (31, 0.4)):
         coarse = torch.rand(n_images, channels, min(cells, size[0]), min(cells, size[1]), generator=rng)
         contrast = strength * torch.rand(n_images, 1, 1, 1, generator=rng)
-        images = images + (F.interpolate(coarse, size=size, mode="bilinear", align_corners=False) - 0.4) * contrast
+        images = (
+            images
+            + (nn.functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False) - 0.4) * contrast
+        )
     return (images + 0.1 * torch.randn(n_images, channels, *size, generator=rng)).clamp(0.0, 1.0)
 
 
@@ -42,38 +45,12 @@ def candidate_shapes(
     What the caller knows comes first, then the network's own configuration (timm, Hugging Face), then its first
     convolution and the usual sizes.
     """
-    known = _configured(network)
-    channels = channels or (known[0] if known else None)
-    counts = [channels] if channels else _channel_counts(network)
-    if size is None and known is not None:
-        size = known[1]
+    known_channels, known_size = configured_shape(network)
+    channels, size = channels or known_channels, size or known_size
+    counts = [channels] if channels else list(dict.fromkeys([first_channels(network) or 3, 3, 1]))
     for side in [size] if size else [(side, side) for side in SIZES]:
         for count in counts:
             yield count, *side
-
-
-def _configured(network: Any) -> tuple[int | None, tuple[int, int] | None] | None:
-    """Return channels and size from the configuration of timm or Hugging Face, where there is one."""
-    settings = getattr(network, "pretrained_cfg", None) or getattr(network, "default_cfg", None)
-    if isinstance(settings, Mapping) and settings.get("input_size"):
-        count, height, width = settings["input_size"]
-        embed = getattr(getattr(network, "patch_embed", None), "img_size", None)
-        if isinstance(embed, tuple | list) and len(embed) == 2:
-            height, width = embed
-        first = _channel_counts(network)[0]
-        return first if first in (1, 2, 3, 4) else count, (int(height), int(width))
-    config = getattr(network, "config", None)
-    count = getattr(config, "num_channels", None)
-    side = getattr(config, "image_size", None)
-    if isinstance(side, int):
-        side = (side, side)
-    size = tuple(side) if isinstance(side, tuple | list) and len(side) == 2 else None
-    return (count if isinstance(count, int) else None, size) if (count or size) else None
-
-
-def _channel_counts(network: nn.Module) -> list[int]:
-    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
-    return list(dict.fromkeys([*([first.in_channels] if first is not None else []), 3, 1]))
 
 
 def logits_of(result: Any, n_images: int) -> Float[Tensor, "batch cls"]:

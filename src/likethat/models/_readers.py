@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat.errors import InputError, ModelError
+from likethat.models._libraries import timm_pass
 from likethat.models._probe import logits_of
 from likethat.models._trace import Captured, capturing, vector_of
 from likethat.models.readings import Layout, Reading
@@ -58,9 +59,11 @@ class _LinearReader:
         self._device = device
 
     def spatial_weight(self, n_channels: int) -> Float[Tensor, " channel"]:
+        """Return the weight of each channel's mean in the pooled vector."""
         return self.reading.weight(n_channels, self._device)
 
-    def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Tensor:
+    def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Never called: a linear split is replayed through its head."""
         raise AssertionError("a linear split is replayed through its head")
 
     def _output(self, raw: Tensor | None, pooled: Tensor, logits: Tensor, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
@@ -130,7 +133,7 @@ class LibraryReader(_LinearReader):
 
     def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
         """Return the output, and the pooled vector that the reading predicts."""
-        raw, pooled, logits = library_pass(self.network, inputs, clone=self._clone)
+        raw, pooled, logits = timm_pass(self.network, inputs, clone=self._clone)
         return self._output(raw, pooled, logits, inputs)
 
     def settle(self, inputs: Tensor) -> None:
@@ -139,18 +142,6 @@ class LibraryReader(_LinearReader):
         captured.take(None, self.network.forward_features(inputs), clone=False)
         self.network.forward_head(captured.output, pre_logits=True)
         self._clone = captured.overwritten
-
-
-def library_pass(network: Any, inputs: Tensor, *, clone: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return timm's unpooled features, the pooled vector and the logits."""
-    features = network.forward_features(inputs)
-    kept = features.clone() if clone else features
-    pooled = network.forward_head(features, pre_logits=True)
-    logits = network.get_classifier()(pooled)
-    vector = vector_of(pooled)
-    if vector is None:
-        raise ModelError(f"forward_head(pre_logits=True) must give one vector an image, got {tuple(pooled.shape)}.")
-    return kept, vector.float(), logits.flatten(1)
 
 
 class ReplayReader:
@@ -189,8 +180,8 @@ class ReplayReader:
         if inputs is None:
             if self.needs_images:
                 raise InputError(
-                    f"`images` must be given to replay `{self.layer}`: the logits depend on more than its map. Pass the "
-                    "images that the map came from."
+                    f"`images` must be given to replay `{self.layer}`: the logits depend on more than its map. Pass "
+                    "the images that the map came from."
                 )
             weight = next(self.network.parameters())
             inputs = torch.zeros(len(feature_map), *self.input_shape, device=weight.device, dtype=weight.dtype)

@@ -22,17 +22,18 @@ def find_replay(network: nn.Module, probes: Probes, *, layer: str | None, activa
     A map that decides the logits alone comes first; then one that does so together with the rest of the network.
     """
     calls, _ = record(network, probes.first, lambda _: False)
-    readers = [
-        reader
-        for call, layout in _places(calls, probes, layer)
-        if (reader := _reader(network, call, layout, probes, activated)) is not None
-    ]
-    decided = [(reader, _check(reader, probes)) for reader in readers[:MOST_TRIED]]
-    for needs_images in (False, True):
-        for reader, checked in decided:
-            if checked is not None and reader.needs_images is needs_images:
-                return checked
-    return None
+    with_images: Found | None = None
+    for tried, (call, layout) in enumerate(_places(calls, probes, layer)):
+        if tried >= MOST_TRIED:
+            break
+        reader = ReplayReader(network, layer=(call.name, call.module, call.index), layout=layout)
+        reader.input_shape = tuple(probes.first.shape[1:])
+        reader.activated = activated
+        checked = _check(reader, probes)
+        if checked is not None and not reader.needs_images:
+            return checked
+        with_images = with_images or checked
+    return with_images
 
 
 def _places(calls: list[Call], probes: Probes, layer: str | None) -> Iterator[tuple[Call, Layout]]:
@@ -52,15 +53,6 @@ def _places(calls: list[Call], probes: Probes, layer: str | None) -> Iterator[tu
 def _channels_last(shape: tuple[int, ...]) -> bool:
     """Whether a four-axis output has its channels last: more of them than cells in a row, and rows as columns."""
     return len(shape) == 4 and shape[1] < shape[3] and shape[1] == shape[2]
-
-
-def _reader(
-    network: nn.Module, call: Call, layout: Layout, probes: Probes, activated: HeadCall | None
-) -> ReplayReader | None:
-    reader = ReplayReader(network, layer=(call.name, call.module, call.index), layout=layout)
-    reader.input_shape = tuple(probes.first.shape[1:])
-    reader.activated = activated
-    return reader
 
 
 def _check(reader: ReplayReader, probes: Probes) -> Found | None:

@@ -57,7 +57,13 @@ def untouched(network: nn.Module) -> Iterator[None]:
     saved: list[tuple[Tensor, Tensor]] = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
     device = device_of(network)
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad(), evaluating(network):
+    with (
+        torch.random.fork_rng(devices=devices),
+        torch.inference_mode(False),  # inference tensors count no in-place changes
+        torch.no_grad(),
+        torch.autocast(device.type, enabled=False),
+        evaluating(network),
+    ):
         try:
             yield
         finally:

@@ -1,5 +1,6 @@
 """One forward pass with every module watched: what came in, what went out, in order."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-
 
 __all__ = ["Call", "Captured", "capturing", "first_input", "record", "relative_error", "tensor_of", "vector_of"]
 
@@ -152,4 +152,4 @@ def relative_error(values: Tensor, expected: Tensor) -> float:
     values, expected = values.double(), expected.double()
     scale = expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
     error = float((values - expected).abs().max() / scale)
-    return error if error == error else float("inf")
+    return float("inf") if math.isnan(error) else error

@@ -1,6 +1,7 @@
 """A short proof that two networks are the same."""
 
 import hashlib
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,6 @@ def fingerprint(network: nn.Module, *, layer: str = "", pooling: str = "") -> st
     return digest.hexdigest()
 
 
-def _bytes(value: Tensor) -> memoryview:
+def _bytes(value: Tensor) -> Any:
     flat = value.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    return flat.view(torch.uint8).numpy().data if flat.numel() else b""

@@ -1,12 +1,89 @@
-"""Load a classifier by name, with its class names and preprocessing."""
+"""Load a classifier by name, with its class names and its preprocessing."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
+from likethat.errors import InputError, LikethatError, ModelError
+from likethat.models._hubs import Loaded, load_hugging_face, load_timm, load_torchvision, load_zoo_network
+from likethat.models.split import split
 from likethat.models.split_model import SplitModel
 
 __all__ = ["load"]
 
+_LOADERS = {
+    "torchvision": load_torchvision,
+    "timm": load_timm,
+    "hf": load_hugging_face,
+    "zoo": load_zoo_network,
+}
+_EXAMPLES = "'torchvision:resnet34', 'timm:convnext_tiny', 'hf:microsoft/resnet-18' (or a folder), 'zoo:creatures'"
 
-def load(name: str, weights: Any = None, **model_kwargs: Any) -> SplitModel:
-    """Load a classifier by name."""
-    raise NotImplementedError
+
+def load(
+    name: str,
+    weights: Any = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    device: str | torch.device | None = None,
+    preprocess: Any = None,
+    layer: str | None = None,
+    **model_kwargs: Any,
+) -> SplitModel:
+    """Load a classifier by name and split it.
+
+    Args:
+        name: where it comes from and its name there: ``"torchvision:resnet34"``, ``"timm:convnext_tiny"``,
+            ``"hf:org/name"`` or ``"hf:path/to/folder"``, ``"zoo:creatures"``.
+        weights: "DEFAULT" for the library's trained weights, the name of a set of torchvision's, a local file
+            (``.safetensors``, or a state dictionary that torch saved), or None: random for torchvision and timm, the
+            trained ones for Hugging Face and the zoo.
+        class_names: one name a class; None takes those of the weights.
+        device: where to put it; None leaves it on the CPU.
+        preprocess: as in `likethat.split`; None takes the configuration's own (torchvision without a named set of
+            weights: that of the architecture's default set).
+        layer: as in `likethat.split`.
+        **model_kwargs: for the library's constructor, such as ``num_classes=20``.
+
+    Returns:
+        The split model, in evaluation mode.
+
+    Raises:
+        InputError: an unknown prefix, name, set of weights, or a file that is not there.
+        ModelError: weights that do not fit, or that cannot be fetched.
+        UnsafeFileError: a pickle that would run code when opened.
+        MissingExtraError: the library is not installed.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"`name` must be text such as {_EXAMPLES}, got {type(name).__name__}. For a module use split.")
+    prefix, _, rest = name.partition(":")
+    if prefix not in _LOADERS or not rest:
+        raise InputError(f"`name` must start with one of four prefixes: {_EXAMPLES}; got {name!r}.")
+    loaded = _LOADERS[prefix](rest, weights, dict(model_kwargs))
+    network = _placed(loaded.network.eval(), device)
+    model = split(
+        network,
+        preprocess=loaded.preprocess if preprocess is None else preprocess,
+        layer=layer,
+        class_names=_names(loaded, class_names),
+    )
+    model.name = f"{prefix}:{Path(rest).name}" if Path(rest).is_dir() else name
+    return model
+
+
+def _names(loaded: Loaded, class_names: Sequence[str] | None) -> Sequence[str] | None:
+    return loaded.class_names if class_names is None else class_names
+
+
+def _placed(network: nn.Module, device: str | torch.device | None) -> nn.Module:
+    if device is None:
+        return network
+    try:
+        return network.to(device)
+    except LikethatError:
+        raise
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ModelError(f"`device` must be one this machine has, got {str(device)!r}. Try 'cpu'.") from error

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from likethat._checks import check_choice, check_count
 from likethat.errors import InputError
@@ -155,10 +154,12 @@ class Preprocess:
         if images.shape[-2:] == size:
             return images
         if self.interpolation == "nearest":
-            return F.interpolate(images, size=size, mode="nearest")
+            return nn.functional.interpolate(images, size=size, mode="nearest")
         # Half precision has no antialiased kernel on CPU; single precision is exact enough for both.
-        resized = F.interpolate(images.float(), size=size, mode=self.interpolation, antialias=True, align_corners=False)
-        return resized.clamp(0.0, 1.0).to(images.dtype) if self.interpolation == "bicubic" else resized.to(images.dtype)
+        resized = nn.functional.interpolate(
+            images.float(), size=size, mode=self.interpolation, antialias=True, align_corners=False
+        )
+        return (resized.clamp(0.0, 1.0) if self.interpolation == "bicubic" else resized).to(images.dtype)
 
 
 def _centre(images: Tensor, size: tuple[int, int], *, fill: float | Tensor) -> Tensor:
@@ -167,10 +168,9 @@ def _centre(images: Tensor, size: tuple[int, int], *, fill: float | Tensor) -> T
     missing = (max(size[0] - height, 0), max(size[1] - width, 0))
     if any(missing):
         left, top = missing[1] // 2, missing[0] // 2
-        canvas = torch.zeros_like(images[..., :1, :1]).repeat(1, 1, height + missing[0], width + missing[1]) + fill
-        inside = F.pad(torch.ones_like(images[:1, :1]), (left, missing[1] - left, top, missing[0] - top)).bool()
-        padded = F.pad(images, (left, missing[1] - left, top, missing[0] - top))
-        images = torch.where(inside, padded, canvas)
+        border = (left, missing[1] - left, top, missing[0] - top)
+        inside = nn.functional.pad(torch.ones_like(images[:1, :1]), border).bool()
+        images = torch.where(inside, nn.functional.pad(images, border), images.new_tensor(0.0) + fill)
         height, width = images.shape[-2:]
     top, left = round((height - size[0]) / 2.0), round((width - size[1]) / 2.0)
     return images[..., top : top + size[0], left : left + size[1]]

@@ -11,16 +11,15 @@ from typing import Any, Literal, Protocol
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 __all__ = ["Layout", "Reading", "Step", "layouts", "readings", "step_of", "token_grid"]
 
 PREFIXES = (1, 0, 5, 2, 8)  # class token; none; + 4 registers; + distillation token; SO400M and friends
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "": lambda values: values,
-    "relu": F.relu,
-    "silu": F.silu,
-    "gelu": F.gelu,
+    "relu": nn.functional.relu,
+    "silu": nn.functional.silu,
+    "gelu": nn.functional.gelu,
 }
 
 
@@ -91,8 +90,15 @@ def layouts(shape: tuple[int, ...], batch: int, input_size: tuple[int, int]) -> 
 class Step(Protocol):
     """A map of vectors that, given one vector, is affine: it can act on every cell with that vector's statistics."""
 
-    name: str
-    mixes_channels: bool
+    @property
+    def name(self) -> str:
+        """What the step is called in `Reading.pooling`."""
+        ...
+
+    @property
+    def mixes_channels(self) -> bool:
+        """Whether an output channel depends on more than one input channel."""
+        ...
 
     def __call__(self, cells: Tensor, vector: Tensor) -> Tensor:
         """Apply to cells (batch, channel, place) what the network applies to `vector` (batch, channel)."""
@@ -190,6 +196,12 @@ def _spatial_max(cells: Tensor, _: Tensor | None) -> tuple[Tensor, Tensor]:
     return kept, largest[..., 0]
 
 
+def _mean_and_max(cells: Tensor, _: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the map whose mean is half the mean and half the maximum."""
+    kept, largest = _spatial_max(cells, None)
+    return (cells + kept) / 2, (cells.mean(dim=2) + largest) / 2
+
+
 def _class_token(cells: Tensor, prefix: Tensor | None) -> tuple[Tensor, Tensor]:
     assert prefix is not None
     return cells, prefix[:, 0]
@@ -227,6 +239,7 @@ POOLS = (
         remainder="class token",
     ),
     _Pool(name="max", parts=(_spatial_max,), weights=(1.0,)),
+    _Pool(name="(mean + max) / 2", parts=(_mean_and_max,), weights=(1.0,)),
     _Pool(name="mean + max", parts=(_spatial_mean, _spatial_max), weights=(1.0, 1.0)),
     _Pool(name="max + mean", parts=(_spatial_max, _spatial_mean), weights=(1.0, 1.0)),
 )
@@ -296,7 +309,7 @@ class Reading:
         vector = pooled[0][1] if len(pooled) == 1 else torch.cat([part[1] for part in pooled], dim=1)
         for step in self.steps:
             cells, vector = step(cells, vector), step(vector[..., None], vector)[..., 0]
-        return cells.unflatten(2, feature_map.shape[2:]), vector
+        return cells.reshape(*cells.shape[:2], *feature_map.shape[2:]), vector
 
 
 def readings(layout: Layout) -> Iterator[Reading]:

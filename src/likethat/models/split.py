@@ -3,6 +3,7 @@
 import difflib
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from likethat._checks import check_images
 from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifierError
 from likethat.models._builders import as_preprocess
+from likethat.models._libraries import configured_name, configured_names
 from likethat.models._probe import candidate_shapes, check_logits, logits_of, probe_images
 from likethat.models._replay_search import find_replay
 from likethat.models._search import Found, Probes, find_head, find_linear, head_copy
@@ -53,8 +55,10 @@ def split(
     Example:
         >>> import torch
         >>> from torch import nn
-        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
-        >>> model = split(network, example=torch.rand(1, 3, 32, 32))  # doctest: +SKIP
+        >>> layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)]
+        >>> model = split(nn.Sequential(*layers).eval(), example=torch.rand(1, 3, 32, 32))
+        >>> model.layer, model.pooling, model.n_channels, model.grid
+        ('1', 'mean', 8, (30, 30))
     """
     network = _checked_network(network)
     prepared = as_preprocess(preprocess, network)
@@ -77,7 +81,7 @@ def split(
         class_names=names,
         head=head,
         probed=found.output,
-        name=_name(network),
+        name=configured_name(network),
         in_channels=channels,
         error=found.error,
         note=note,
@@ -97,7 +101,7 @@ def _find(network: nn.Module, probes: Probes, layer: str | None) -> tuple[Found,
                 f"The network returns {head.activated} values; likethat explains the logits of `{head.name}` before "
                 "them.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         found, why = find_linear(network, probes, head, before, layer=layer)
         if found is not None:
@@ -110,8 +114,8 @@ def _find(network: nn.Module, probes: Probes, layer: str | None) -> tuple[Found,
     if replayed is None:
         where = f"of `{layer}` " if layer is not None else ""
         raise ModelError(
-            f"`network` ({_name(network)}) cannot be split: {why}, and no map {where}decides its logits. Name a "
-            "convolution or a block whose output is (batch, channel, height, width) with split(network, layer=...)."
+            f"`network` ({configured_name(network)}) cannot be split: {why}, and no map {where}decides its logits. "
+            "Name a convolution or block whose output is (batch, channel, height, width): split(network, layer=...)."
         )
     note = f"There are no contributions: {why}, so the network is replayed from `{replayed.reader.layer}`."
     return replayed, None, note
@@ -155,8 +159,8 @@ def _probe(network: nn.Module, preprocess: Preprocess, example: Tensor | None) -
     problem: Exception | None = None
     for count, *side in candidate_shapes(network, channels, size):
         views = [probe_images(n, count, (side[0], side[1]), seed=seed) for n, seed in ((2, 0), (3, 1))]
-        inputs = [_prepare(network, preprocess, view) for view in views]
         try:
+            inputs = [_prepare(network, preprocess, view) for view in views]
             result = network(inputs[0])
         except Exception as error:
             problem = problem or error
@@ -215,22 +219,14 @@ def _class_names(network: Any, class_names: Sequence[str] | None, n_classes: int
                 f"`class_names` must hold {n_classes} names as the network has {n_classes} classes, got {len(names)}."
             )
         return names
-    labels = getattr(getattr(network, "config", None), "id2label", None)
-    if isinstance(labels, dict) and len(labels) == n_classes:
-        return tuple(str(labels.get(index, f"class {index}")) for index in range(n_classes))
+    known = configured_names(network, n_classes)
+    if known is not None:
+        return known
     return tuple(f"class {index}" for index in range(n_classes))
 
 
 def _with_channels(preprocess: Preprocess, channels: int) -> Preprocess:
-    from dataclasses import replace
-
     return preprocess if preprocess.channels is not None else replace(preprocess, channels=channels)
-
-
-def _name(network: Any) -> str:
-    settings = getattr(network, "pretrained_cfg", None)
-    architecture = settings.get("architecture") if isinstance(settings, dict) else None
-    return str(architecture or type(network).__name__)
 
 
 def _first_line(error: Exception | None) -> str:

@@ -6,7 +6,6 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from likethat._checks import check_images
 from likethat.errors import InputError, NotLinearError
@@ -218,7 +217,7 @@ class SplitModel:
                     f"{self.remainder_name}. Pass the images that the map came from."
                 )
             pooled = pooled + self.remainder(images)
-        return F.linear(pooled, self.head.weight, self.head.bias)
+        return nn.functional.linear(pooled, self.head.weight, self.head.bias)
 
     def require_linear(self, method: str) -> None:
         """Raise `NotLinearError` with advice unless the logits are linear in the pooled vector."""

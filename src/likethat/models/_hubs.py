@@ -1,0 +1,198 @@
+"""Networks from torchvision, timm, Hugging Face and our own zoo, by name."""
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from likethat._checks import require
+from likethat.errors import InputError, LikethatError, ModelError, UnsafeFileError
+from likethat.models._libraries import configured_names
+from likethat.models._weights import head_classes, is_file_name, put_weights, read_weights
+
+__all__ = ["Loaded", "load_hugging_face", "load_timm", "load_torchvision", "load_zoo_network"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Loaded:
+    """A network as its library gives it.
+
+    Attributes:
+        network: the module.
+        preprocess: anything that `as_preprocess` reads.
+        class_names: one name a class, where they are known.
+    """
+
+    network: nn.Module
+    preprocess: Any = None
+    class_names: Sequence[str] | None = None
+
+
+def load_torchvision(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
+    """Return a classifier of torchvision, with the transforms of its weights."""
+    models = require("torchvision.models", purpose=f"Loading 'torchvision:{name}'")
+    _check_known(name, models.list_models(module=models), "torchvision")
+    sets = models.get_model_weights(name)
+    path = _as_file(weights)
+    chosen = None if path is not None or weights is None else _weight_set(sets, weights)
+    usual = chosen or next(iter(sets), None)
+    if path is not None:
+        network = _with_file(lambda **more: models.get_model(name, weights=None, **more), path, kwargs)
+    else:
+        with _fetching(f"torchvision:{name}"):
+            network = models.get_model(name, weights=chosen, **kwargs)
+    names = None if chosen is None else chosen.meta.get("categories")
+    return Loaded(network=network, preprocess=None if usual is None else usual.transforms(), class_names=names)
+
+
+def _weight_set(sets: Any, weights: Any) -> Any:
+    if isinstance(weights, sets):
+        return weights
+    word = str(weights).rpartition(".")[2]
+    known = ["DEFAULT", *sets.__members__]
+    if not isinstance(weights, str) or word not in known:
+        listed = ", ".join(repr(one) for one in dict.fromkeys(known))
+        raise InputError(f"`weights` must be one of {listed}, a local file or None, got {weights!r}.")
+    return sets[word]
+
+
+def load_timm(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
+    """Return a classifier of timm, with the preprocessing of its configuration."""
+    timm = require("timm", purpose=f"Loading 'timm:{name}'")
+    path = _as_file(weights)
+    if path is None and weights not in (None, "DEFAULT"):
+        raise InputError(
+            f"`weights` must be 'DEFAULT', a local file or None for timm, got {weights!r}. Choose a set of weights by "
+            f"its tag in the name: 'timm:{name.partition('.')[0]}.<tag>'."
+        )
+    if not name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+        _check_known(name.partition(".")[0], timm.list_models(), "timm")
+    if path is not None:
+        network = _with_file(lambda **more: timm.create_model(name, pretrained=False, **more), path, kwargs)
+        return Loaded(network=network, preprocess="auto")
+    with _fetching(f"timm:{name}"):
+        network = timm.create_model(name, pretrained=weights == "DEFAULT", **kwargs)
+    return Loaded(network=network, preprocess="auto", class_names=_imagenet_names(network, trained=weights is not None))
+
+
+def _imagenet_names(network: Any, *, trained: bool) -> Sequence[str] | None:
+    """Return ImageNet's names where timm says that the trained head knows those classes."""
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+
+    n_classes = getattr(network, "num_classes", None)
+    if not trained or n_classes is None or n_classes != network.pretrained_cfg.get("num_classes"):
+        return None
+    subset = infer_imagenet_subset(network)
+    if subset is None or configured_names(network, n_classes) is not None:
+        return None
+    info = ImageNetInfo(subset)
+    return [info.index_to_description(index) for index in range(n_classes)]
+
+
+def load_hugging_face(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
+    """Return an image classifier of Hugging Face, from safetensors alone and without code of its own."""
+    transformers = require("transformers", purpose=f"Loading 'hf:{name}'")
+    path = _as_file(weights)
+    if path is None and weights not in (None, "DEFAULT"):
+        raise InputError(f"`weights` must be None or a local file for Hugging Face, got {weights!r}.")
+    folder = Path(name)
+    if folder.is_dir() and path is None:
+        _check_folder(folder)
+    auto, safe = transformers.AutoModelForImageClassification, {"trust_remote_code": False}
+    with _fetching(f"hf:{name}"):
+        if path is not None:
+            config = transformers.AutoConfig.from_pretrained(name, **safe, **kwargs)
+            network = auto.from_config(config, **safe)
+            put_weights(network, read_weights(path), source=path.name)
+        else:
+            network, report = auto.from_pretrained(
+                name, use_safetensors=True, output_loading_info=True, **safe, **kwargs
+            )
+            _check_complete(name, report)
+    return Loaded(network=network, preprocess="auto")
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"`name` must be a folder with a config.json, got {folder.name!r} without one.")
+    if any(folder.glob("*.safetensors")):
+        return
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+        raise UnsafeFileError(
+            f"`name` must be a folder with .safetensors weights, got pickled ones in {folder.name!r}. Convert them "
+            "with network.save_pretrained(folder)."
+        )
+    raise InputError(f"`name` must be a folder with .safetensors weights, got none in {folder.name!r}.")
+
+
+def _check_complete(name: str, report: dict[str, Any]) -> None:
+    """Refuse a network whose head (or anything else) was made up because the weights lack it."""
+    missing = sorted(report.get("missing_keys") or [])
+    if missing:
+        raise ModelError(
+            f"'hf:{name}' must hold a trained classifier, and {len(missing)} of its weights are missing "
+            f"({', '.join(missing[:3])}). Choose a checkpoint that was trained to classify images."
+        )
+
+
+def load_zoo_network(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
+    """Return a network of our own zoo; it takes images in [0, 1] as they are."""
+    from likethat.models.zoo import load_zoo, zoo_card
+
+    if weights not in (None, "DEFAULT") or kwargs:
+        raise InputError(
+            f"`name` 'zoo:{name}' comes with its weights, got {weights!r} and {sorted(kwargs)}. Leave them out."
+        )
+    return Loaded(network=load_zoo(name), class_names=zoo_card(name)["class_names"])
+
+
+def _as_file(weights: Any) -> Path | None:
+    """Return the path where `weights` is a local file."""
+    if is_file_name(weights) or (isinstance(weights, str) and ("/" in weights or Path(weights).is_file())):
+        return Path(weights)
+    return None
+
+
+def _with_file(create: Callable[..., nn.Module], path: Path, kwargs: dict[str, Any]) -> nn.Module:
+    """Return the network with the file's weights, with as many classes as they have."""
+    weights = read_weights(path)
+    network = create(**kwargs)
+    n_classes = head_classes(network, weights)
+    if n_classes is not None and "num_classes" not in kwargs:
+        network = create(**kwargs, num_classes=n_classes)
+    put_weights(network, weights, source=path.name)
+    return network
+
+
+def _check_known(name: str, known: Sequence[str], library: str) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known)[:3]
+        raise InputError(
+            f"`name` must be a classifier of {library}, got {name!r}. Close to it: "
+            f"{', '.join(repr(one) for one in close)}."
+        )
+
+
+@contextmanager
+def _fetching(name: str) -> Iterator[None]:
+    """Turn what a library raises while it fetches or builds a network into one sentence."""
+    try:
+        yield
+    except LikethatError:
+        raise
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "trust_remote_code" in str(error):
+            raise UnsafeFileError(f"{name!r} would run code of its own, which likethat never does.") from error
+        if "safetensors" in str(error) and "does not appear" in str(error):
+            raise UnsafeFileError(f"{name!r} must have .safetensors weights, and has pickled ones alone.") from error
+        if isinstance(error, OSError) or type(error).__module__.startswith(("huggingface_hub", "httpx", "urllib")):
+            raise ModelError(
+                f"{name!r} could not be fetched ({line}). Check the name and the connection, or give a local file or "
+                "folder."
+            ) from error
+        raise ModelError(f"{name!r} could not be built: {type(error).__name__}: {line}") from error

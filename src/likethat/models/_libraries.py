@@ -1,0 +1,143 @@
+"""What timm, torchvision and Hugging Face say about their own networks, read without importing them."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from likethat._checks import require
+from likethat.errors import InputError, ModelError
+from likethat.models._trace import vector_of
+
+__all__ = ["configured_name", "configured_names", "configured_shape", "first_channels", "has_timm_api", "timm_pass"]
+
+
+def has_timm_api(network: Any) -> bool:
+    """Whether the network has the three methods by which timm cuts its classifiers."""
+    names = ("forward_features", "forward_head", "get_classifier")
+    return all(callable(getattr(network, name, None)) for name in names)
+
+
+def timm_pass(network: Any, inputs: Tensor, *, clone: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return timm's unpooled features, the pooled vector (float32) and the logits.
+
+    Raises:
+        ModelError: the pooled features are not one vector an image.
+    """
+    features = network.forward_features(inputs)
+    kept = features.clone() if clone else features
+    pooled = network.forward_head(features, pre_logits=True)
+    vector = vector_of(pooled)
+    if vector is None:
+        raise ModelError(f"forward_head(pre_logits=True) must give one vector an image, got {tuple(pooled.shape)}.")
+    return kept, vector.float(), network.get_classifier()(pooled).flatten(1)
+
+
+def first_channels(network: nn.Module) -> int | None:
+    """Return the input channels of the first convolution, where there is one."""
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    return None if first is None else first.in_channels
+
+
+def timm_settings(network: Any) -> Mapping[str, Any] | None:
+    """Return timm's data configuration of the network, or None."""
+    for name in ("pretrained_cfg", "default_cfg"):
+        settings = getattr(network, name, None)
+        if isinstance(settings, Mapping) and settings.get("input_size") and "mean" in settings:
+            return settings
+    return None
+
+
+def configured_shape(network: Any) -> tuple[int | None, tuple[int, int] | None]:
+    """Return the channels and the size that the network's own configuration names; None for what it does not."""
+    settings = timm_settings(network)
+    if settings is not None:
+        channels, height, width = settings["input_size"]
+        built_for = getattr(getattr(network, "patch_embed", None), "img_size", None)  # an img_size= given by the user
+        if isinstance(built_for, tuple | list) and len(built_for) == 2:
+            height, width = built_for
+        first = first_channels(network)
+        return first if first is not None and first <= 4 else channels, (int(height), int(width))
+    config = getattr(network, "config", None)
+    count, side = getattr(config, "num_channels", None), getattr(config, "image_size", None)
+    side = (side, side) if isinstance(side, int) else side
+    size = (int(side[0]), int(side[1])) if isinstance(side, tuple | list) and len(side) == 2 else None
+    return count if isinstance(count, int) else None, size
+
+
+def configured_name(network: Any) -> str:
+    """Return a printable name: timm's architecture, Hugging Face's path, else the class."""
+    settings = timm_settings(network)
+    path = getattr(getattr(network, "config", None), "name_or_path", None)
+    name = settings.get("architecture") if settings is not None else (Path(path).name if path else None)
+    return str(name or type(network).__name__)
+
+
+def configured_names(network: Any, n_classes: int) -> tuple[str, ...] | None:
+    """Return the class names of the network's own configuration, where it names every class."""
+    labels = getattr(getattr(network, "config", None), "id2label", None)
+    if isinstance(labels, Mapping) and set(labels) == set(range(n_classes)):
+        return tuple(str(labels[index]) for index in range(n_classes))
+    settings = timm_settings(network)
+    named = settings.get("label_names") if settings is not None else None
+    if isinstance(named, tuple | list) and len(named) == n_classes:
+        return tuple(str(name) for name in named)
+    return None
+
+
+def timm_preprocess(settings: Mapping[str, Any], network: Any = None) -> dict[str, Any]:
+    """Return the arguments of the `Preprocess` that timm's evaluation transforms amount to."""
+    channels, height, width = settings["input_size"]
+    if network is not None:
+        known, size = configured_shape(network)
+        channels, (height, width) = known or channels, size or (height, width)
+    fraction, mode = settings.get("crop_pct") or 0.875, settings.get("crop_mode") or "center"
+    larger = (math.floor(height / fraction), math.floor(width / fraction))
+    square = larger[0] == larger[1] and mode == "center"
+    return {
+        "size": (height, width),
+        "resize": larger[0] if square else larger,
+        "crop": mode,
+        "mean": _for_channels(settings["mean"], channels),
+        "std": _for_channels(settings["std"], channels),
+        "interpolation": interpolation_of(settings.get("interpolation")),
+        "channels": channels,
+    }
+
+
+def _for_channels(values: Any, channels: int) -> tuple[float, ...]:
+    """Return the numbers themselves, or their mean where the network takes another number of channels."""
+    numbers = tuple(float(value) for value in values)
+    return numbers if len(numbers) in (1, channels) else (sum(numbers) / len(numbers),)
+
+
+def interpolation_of(value: Any) -> str:
+    """Return our name of an interpolation: a word, torchvision's mode, or PIL's number."""
+    value = getattr(value, "value", value)  # both torchvision's and PIL's are enumerations
+    if value is None:
+        return "bilinear"
+    if isinstance(value, int):
+        return {0: "nearest", 2: "bilinear", 3: "bicubic", 1: "bicubic"}.get(value, "bilinear")
+    word = str(value).removesuffix("-exact")
+    return {"lanczos": "bicubic", "box": "bilinear", "hamming": "bilinear", "random": "bilinear"}.get(word, word)
+
+
+def hub_processor(network: Any) -> Any:
+    """Return the image processor saved beside a Hugging Face network, or None where the network is no such.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    path = getattr(getattr(network, "config", None), "name_or_path", None)
+    if not path:
+        return None
+    transformers = require("transformers", purpose="Reading the preprocessing of a Hugging Face network")
+    try:
+        return transformers.AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
+    except Exception as error:
+        raise InputError(
+            f"`preprocess` 'auto' must find the image processor of {path!r}, which did not load. Pass the processor or "
+            "a Preprocess."
+        ) from error

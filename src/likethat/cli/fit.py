@@ -14,6 +14,7 @@ from likethat.cli.fitting import FitJob, fit_and_save
 from likethat.cli.options import (
     BatchOption,
     BudgetOption,
+    ClassNamesOption,
     DeviceOption,
     ImagesOption,
     LayerOption,
@@ -70,8 +71,8 @@ def fit() -> None:
     epilog=examples(
         "likethat fit epic --model zoo:digits --images zoo:digits --out digits-bank",
         "likethat fit epic -m timm:resnet18 -i photos/ -o bank --workers 2",
-        "likethat fit epic -m torchvision:resnet34 --weights mine.safetensors -i photos/ -o bank --resume",
-        "likethat fit epic -m timm:resnet18 -i photos/ -o bank --solver adam --schedule paper",
+        "likethat fit epic -m timm:resnet18 --weights mine.safetensors --class-names names.txt -i photos/ -o bank",
+        "likethat fit epic -m timm:resnet18 -i photos/ -o bank --solver adam --schedule paper --resume",
     )
 )
 def epic(
@@ -81,6 +82,7 @@ def epic(
     out: OutOption,
     weights: WeightsOption = None,
     layer: LayerOption = None,
+    class_names: ClassNamesOption = None,
     device: DeviceOption = "auto",
     n_prototypes: Annotated[int, typer.Option(help="Images a channel.")] = 5,
     solver: Annotated[Solver, typer.Option(help="procrustes: one SVD a round; adam: as in the paper.")] = (
@@ -122,6 +124,7 @@ def epic(
         out=out,
         weights=weights,
         layer=layer,
+        class_names=class_names,
         device=device,
         batch_size=batch_size,
         workers=workers,

@@ -50,6 +50,7 @@ class FitJob:
         out: where the bank goes.
         weights: the model's weights, where they are not its usual ones.
         layer: module to read the feature map from.
+        class_names: file with one name a line.
         device: where the model runs.
         batch_size: images decoded at a time.
         workers: threads that decode.
@@ -63,6 +64,7 @@ class FitJob:
     out: Path
     weights: str | None = None
     layer: str | None = None
+    class_names: Path | None = None
     device: str = "auto"
     batch_size: int = 32
     workers: int = 0
@@ -86,7 +88,7 @@ def fit_and_save(method: Method, job: FitJob) -> "Bank":
     budget = byte_count(job.memory_budget)
     _check_place(job)
     source = open_images(job.images)
-    model = open_model(job.model, weights=job.weights, layer=job.layer, device=job.device)
+    model = open_model(job.model, weights=job.weights, layer=job.layer, device=job.device, class_names=job.class_names)
     notes.print(
         f"{model.name}: {model.n_classes} classes, {model.n_channels} channels, on {model.device}", markup=False
     )

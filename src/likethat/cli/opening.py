@@ -9,38 +9,49 @@ if TYPE_CHECKING:
     from likethat.explanations import Bank
     from likethat.models import SplitModel
 
-__all__ = ["open_bank_with_model", "open_images", "open_model"]
+__all__ = ["open_bank_with_model", "open_images", "open_model", "read_names"]
 
 N_CREATURES = 2000
 
 
 def open_model(
-    name: str, *, weights: str | None = None, layer: str | None = None, device: str = "auto"
+    name: str,
+    *,
+    weights: str | None = None,
+    layer: str | None = None,
+    device: str = "auto",
+    class_names: Path | None = None,
 ) -> "SplitModel":
-    """Load a model by name and put it where it shall run.
-
-    Raises:
-        InputError: no such device.
-    """
-    from likethat.models import load
-
-    options: dict[str, Any] = {} if layer is None else {"layer": layer}
-    model = load(name, weights=weights, **options) if weights is not None else load(name, **options)
-    model.network.to(_device(device))
-    return model
-
-
-def _device(name: str) -> Any:
+    """Load a model by name, with its trained weights unless others are named, and put it where it shall run."""
     import torch
 
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    from likethat.models import load
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    names = None if class_names is None else read_names(class_names)
+    return load(name, weights=_weights(name, weights), layer=layer, device=device, class_names=names)
+
+
+def _weights(name: str, weights: str | None) -> str | None:
+    """Return what `likethat.load` takes: without a word, the trained weights; "random" for none."""
+    if weights == "random":
+        return None
+    is_named_set = name.startswith(("torchvision:", "timm:"))
+    return "DEFAULT" if weights is None and is_named_set else weights
+
+
+def read_names(path: Path) -> list[str]:
+    """Return the class names in a text file, one a line.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"`--device` must be one that torch can use here, got {name!r}. Use cpu, or auto.") from error
-    return device
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"`--class-names` must be a text file, one name a line, got {path} ({error}).") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def open_images(name: str) -> Any:

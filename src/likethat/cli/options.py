@@ -1,6 +1,7 @@
 """Options that several commands share, and how their words become values."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from likethat.errors import InputError
 __all__ = [
     "BatchOption",
     "BudgetOption",
+    "ClassNamesOption",
     "DeviceOption",
     "ImagesOption",
     "LayerOption",
@@ -32,13 +34,19 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE",
-        help="A library's name for its weights, or your own file (.safetensors, or .pt read without unpickling).",
+        help="Your own file (.safetensors, or a saved state dictionary), a set's name, or random; trained by default.",
         rich_help_panel=_MODEL_PANEL,
     ),
 ]
 LayerOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Read the feature map from this module instead.", rich_help_panel=_MODEL_PANEL),
+]
+ClassNamesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Class names, one a line; the model's own by default.", rich_help_panel=_MODEL_PANEL
+    ),
 ]
 DeviceOption = Annotated[
     str,

@@ -1,0 +1,176 @@
+"""``likethat demo``: two small networks explained from nothing, on a laptop, without the network."""
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from likethat.cli.console import duration, notes, say, say_path
+from likethat.cli.console import out as output
+from likethat.cli.options import examples
+from likethat.cli.progress import progress_bar
+from likethat.errors import InputError
+
+if TYPE_CHECKING:
+    from likethat.explanations import Bank, Contribution, Explanation
+    from likethat.models import SplitModel
+
+__all__ = ["EXAMPLES", "annotated", "demo"]
+
+EXAMPLES = examples("likethat demo", "likethat demo --out somewhere --quick")
+_MARKER = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Chapter:
+    """One model of the demo with what it is shown on.
+
+    Attributes:
+        name: of the files.
+        title: for people.
+        model: name of the model.
+        given: images to find prototypes in.
+        held_out: images to explain.
+    """
+
+    name: str
+    title: str
+    model: str
+    given: Any
+    held_out: Any
+
+
+def demo(
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the report goes.")] = Path(
+        "likethat-demo"
+    ),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer images, seconds instead of minutes.")] = False,
+) -> None:
+    """Explain a network on drawn creatures, whose true parts are known, and one on real handwritten digits.
+
+    No download, no GPU, under three minutes on two cores.
+    """
+    _check_place(out)
+    found = []
+    for chapter in _chapters(quick=quick):
+        bank = _fit(chapter)
+        found += _explained(chapter, bank, out)
+        bank.save(out / f"{chapter.name}-bank")
+        bank.save(out / f"{chapter.name}-bank.html")
+    from likethat.report import save_gallery
+
+    save_gallery(found, out / _MARKER, title="What two small networks look for")
+    _say_found(found)
+    say(f"next: likethat explain {out}/digits-bank {out}/digits.png --top 6 --out why.html", style="green")
+    for name in ("creatures-bank.html", "digits-bank.html", _MARKER):
+        say_path("page  " if "bank" in name else "report", out / name)
+
+
+def _check_place(out: Path) -> None:
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / _MARKER).exists()):
+        raise InputError(f"`--out` must be a new folder, or that of an earlier demo, got {out}. Choose another.")
+
+
+def _chapters(*, quick: bool) -> list[_Chapter]:
+    from likethat.sources import creatures, digits
+
+    return [
+        _Chapter(
+            name="creatures",
+            title="drawn creatures",
+            model="zoo:creatures",
+            given=creatures(300 if quick else 2000, seed=1),
+            held_out=creatures(60, seed=2),
+        ),
+        _Chapter(
+            name="digits",
+            title="handwritten digits",
+            model="zoo:digits",
+            given=digits("train"),
+            held_out=digits("test"),
+        ),
+    ]
+
+
+def _fit(chapter: _Chapter) -> "Bank":
+    from likethat.explainers import EPIC
+    from likethat.models import load
+
+    notes.print(f"{chapter.title}: {len(chapter.given):,} images, model {chapter.model}")
+    with progress_bar() as watch:
+        return EPIC(seed=0).fit(load(chapter.model), chapter.given, watch=watch)
+
+
+def _explained(chapter: _Chapter, bank: "Bank", out: Path) -> list["Explanation"]:
+    """Explain the held-out image that is decided most narrowly: why its class, and why not the next."""
+    index = _closest_call(bank.model, chapter.held_out)
+    sample = chapter.held_out[index]
+    _save_picture(sample.image, out / f"{chapter.name}.png")
+    return [annotated(why, chapter.held_out, index) for why in (bank.explain(sample), bank.contrast(sample, top=4))]
+
+
+def _closest_call(model: "SplitModel", images: Any, *, among: int = 60) -> int:
+    """Return the rightly classified image of the smallest margin; the first one where all are wrong."""
+    import torch
+
+    samples = [images[index] for index in range(min(among, len(images)))]
+    with torch.no_grad():
+        logits = model.logits(torch.stack([model.preprocess.view(sample.image) for sample in samples])).cpu()
+    best = logits.topk(2, dim=1)
+    margin = best.values[:, 0] - best.values[:, 1]
+    right = torch.tensor([sample.label for sample in samples]) == best.indices[:, 0]
+    return int(torch.where(right, margin, torch.inf).argmin())
+
+
+def annotated(why: "Explanation", source: Any, index: int) -> "Explanation":
+    """Return the explanation with the true part under each box, where the source knows it."""
+    if not hasattr(source, "true_part"):
+        return why
+    rows = tuple(dataclasses.replace(row, true_part=source.true_part(index, row.box)) for row in why.rows)
+    return dataclasses.replace(why, rows=rows)
+
+
+def _save_picture(image: Any, path: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    from likethat._files import write_whole
+
+    pixels = (image * 255).round().byte().permute(1, 2, 0).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(buffer, format="PNG")
+    write_whole(path, buffer.getvalue())
+
+
+def _say_found(found: list["Explanation"]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("explained", "logit", "shown / all evidence", "box on the prototypes' part", "purity", "fit"):
+        table.add_column(column)
+    for why in found:
+        against = "" if why.against is None else f" and not {why.class_names[why.against]}"
+        table.add_row(
+            f"why {why.target_name}{against}",
+            f"{why.logit:.2f}",
+            f"{why.coverage:.0%}",
+            _agreement(why.rows),
+            f"{why.provenance.measures['purity']:.2f}",
+            duration(why.provenance.seconds),
+        )
+    output.print(table)
+
+
+def _agreement(rows: tuple["Contribution", ...]) -> str:
+    """Return in how many rows the box is on the part that most of the row's prototypes show."""
+    known = [(row.true_part, _common_part(row)) for row in rows if row.true_part and _common_part(row)]
+    return f"{sum(mine == theirs for mine, theirs in known)} of {len(known)}" if known else "truth not known"
+
+
+def _common_part(row: "Contribution") -> str | None:
+    counts = Counter(item.true_part for item in row.prototypes if item.true_part)
+    return counts.most_common(1)[0][0] if counts else None

@@ -1,0 +1,50 @@
+"""Words of a command and what they mean."""
+
+import pytest
+
+from likethat.cli.console import duration
+from likethat.cli.options import byte_count, class_index_or_name
+from likethat.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2GB", 2_000_000_000),
+        ("2gb", 2_000_000_000),
+        ("1.5 GiB", 1_610_612_736),
+        ("500M", 500_000_000),
+        ("64KiB", 65_536),
+        ("1000000", 1_000_000),
+    ],
+)
+def test_sizes(text: str, expected: int) -> None:
+    assert byte_count(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "lots", "-1GB", "0", "0GB", "2 apples", "GB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(InputError, match="must be a size such as 500MB or 2GB, got"):
+        byte_count(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "expected"),
+    [
+        (None, ("a",), None),
+        ("a", ("a",), "a"),
+        ("1", ("a", "b"), 1),
+        ("-1", ("a", "b"), -1),
+        ("1", ("1", "2"), "1"),  # a class called 1 wins over index 1
+        ("c", ("a", "b"), "c"),
+    ],
+)
+def test_targets(text: str | None, names: tuple[str, ...], expected: int | str | None) -> None:
+    assert class_index_or_name(text, names) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0, "1 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7260, "2 h 1 min")]
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said

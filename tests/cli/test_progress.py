@@ -1,0 +1,65 @@
+"""Bars in a terminal, lines in a log, and the estimate."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from likethat._progress import Progress
+from likethat.cli import progress
+from likethat.cli.progress import Estimate, progress_bar
+
+
+def report(done: int, total: int | None = 100, stage: str = "reading images") -> Progress:
+    return Progress(stage=stage, done=done, total=total)
+
+
+def test_estimate_leaves_the_first_piece_out_and_is_said_once() -> None:
+    estimate = Estimate(after=1.0)
+    assert estimate.seconds_left(report(10), now=100.0) is None  # warming up
+    assert estimate.seconds_left(report(20), now=100.5) is None  # too early
+    # 30 images in 2 s, 60 are left: 4 s
+    assert estimate.seconds_left(report(40), now=102.0) == pytest.approx(4.0)
+    assert estimate.seconds_left(report(50), now=103.0) is None
+
+
+def test_estimate_of_a_resumed_pass_counts_only_what_it_saw() -> None:
+    estimate = Estimate(after=1.0)
+    estimate.seconds_left(report(900, 1000), now=0.0)
+    assert estimate.seconds_left(report(950, 1000), now=5.0) == pytest.approx(5.0)
+
+
+def test_no_estimate_of_a_stream_or_another_stage() -> None:
+    estimate = Estimate(after=0.0)
+    for done in (1, 2, 3):
+        assert estimate.seconds_left(report(done, None), now=float(done)) is None
+        assert estimate.seconds_left(report(done, stage="turning the channels"), now=float(done)) is None
+
+
+def test_a_bar_for_each_stage_in_a_terminal() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with progress_bar(console=console) as watch:
+        for done in (50, 100):
+            watch(report(done))
+        watch(report(3, 8, "turning the channels"))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "reading images" in text
+    assert "100/100" in text
+    assert "3/8" in text
+
+
+def test_lines_in_a_log_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), width=40)
+    clock = iter([0.0, 10.0, 31.0, 32.0, 40.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress_bar(console=console) as watch:
+        watch(report(1000, 10_000))
+        watch(report(2000, 10_000))  # too soon for another line
+        watch(report(4100, 10_000))  # 3,100 in 31 s, 5,900 left
+        watch(report(7, None, "reading the prototypes again"))
+        watch(report(8, None, "reading the prototypes again"))
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "reading images: 1,000 of 10,000",
+        "reading images: 4,100 of 10,000, 59 s left",
+        "reading the prototypes again: 7",
+    ]

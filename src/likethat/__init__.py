@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from likethat import errors
-    from likethat.explainers import EPIC
+    from likethat.explainers import EPIC, PartPrototypes
     from likethat.explanations import Bank, Explanation, Prototype, open_bank
     from likethat.models import Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, creatures, digits
@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "EPIC": "likethat.explainers",
+    "PartPrototypes": "likethat.explainers",
     "Bank": "likethat.explanations",
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
@@ -27,8 +28,8 @@ _HOMES = {
     "split": "likethat.models",
     "ImageFolder": "likethat.sources",
     "Images": "likethat.sources",
-    "creatures": "likethat.sources",
-    "digits": "likethat.sources",
+    "creatures": "likethat.sources.creatures",
+    "digits": "likethat.sources.digits",
 }
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Explanation",
     "ImageFolder",
     "Images",
+    "PartPrototypes",
     "Preprocess",
     "Prototype",
     "SplitModel",

@@ -91,8 +91,8 @@ def _chapters(*, quick: bool) -> list[_Chapter]:
             name="digits",
             title="handwritten digits",
             model="zoo:digits",
-            given=digits("train"),
-            held_out=digits("test"),
+            given=digits(split="train"),
+            held_out=digits(split="test"),
         ),
     ]
 

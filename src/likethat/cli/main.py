@@ -29,7 +29,6 @@ app.command("split", epilog=split.EXAMPLES)(split.split)
 app.add_typer(fit.app, name="fit")
 app.command("explain", epilog=bank.EXPLAIN_EXAMPLES)(bank.explain)
 app.command("show", epilog=bank.SHOW_EXAMPLES)(bank.show)
-app.command("evaluate", epilog=bank.EVALUATE_EXAMPLES)(bank.evaluate)
 
 
 def _print_version(is_asked: bool) -> None:

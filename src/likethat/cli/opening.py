@@ -1,5 +1,6 @@
 """From the words of a command to models, images and banks: the only place where names stand for things."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,10 @@ def open_images(name: str) -> Any:
     from likethat.sources import ImageFolder, creatures, digits
 
     if name.startswith("zoo:"):
-        sets = {"zoo:creatures": lambda: creatures(N_CREATURES, seed=1), "zoo:digits": digits}
+        sets: dict[str, Callable[[], Any]] = {
+            "zoo:creatures": lambda: creatures(N_CREATURES, seed=1),
+            "zoo:digits": lambda: digits(split="train"),
+        }
         if name not in sets:
             raise InputError(f"`--images` must be a folder or one of {', '.join(sets)}, got {name!r}.")
         return sets[name]()

@@ -1,6 +1,5 @@
 """What becomes of errors, Ctrl-C and --debug."""
 
-import os
 import signal
 import warnings
 
@@ -88,8 +87,7 @@ def test_stopped_with_nothing_left_promises_nothing() -> None:
 def test_a_request_to_terminate_stops_as_ctrl_c_does() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), terminate_as_interrupt():
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+        signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -21,6 +21,8 @@ def randomise(network: nn.Module, seed: int = 0, *, size: int | None = None) -> 
             network.train()(torch.rand(4, 3, size, size, generator=rng))
     with torch.no_grad():
         for name, value in network.named_parameters():
+            if value.numel() == 0:
+                continue
             if value.ndim <= 1 or value.shape.numel() == max(value.shape):
                 scale = name.endswith(("weight", "gamma")) or "scale" in name or "original0" in name
                 noise = torch.rand(value.shape, generator=rng) if scale else torch.randn(value.shape, generator=rng)

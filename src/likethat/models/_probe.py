@@ -1,19 +1,58 @@
 """Images to try a network with, and the logits in what it returns."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likethat._checks import check_finite
-from likethat.errors import NotAClassifierError
+from likethat._checks import check_finite, check_images
+from likethat.errors import ModelError, NotAClassifierError
 from likethat.models._libraries import configured_shape, first_channels
+from likethat.models._state import device_of, floating_type
+from likethat.models._trace import relative_error
+from likethat.models.preprocessing import Preprocess
 
-__all__ = ["candidate_shapes", "check_logits", "logits_of", "probe_images"]
+__all__ = ["TOLERANCE", "Probes", "candidate_shapes", "logits_of", "probe_images", "probings"]
 
 SIZES = (224, 96, 64, 32, 28, 299, 384)
+
+TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
+TENSOR_FLOAT = 5e-3  # what TF32 kernels on a GPU leave of a float32 product
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Probes:
+    """Two batches of inputs, as the network takes them, and its logits for each.
+
+    Attributes:
+        first: inputs that readings are searched with.
+        second: other inputs, that a reading must hold on.
+        first_logits: the network's own.
+        second_logits: the network's own.
+    """
+
+    first: Tensor
+    second: Tensor
+    first_logits: Tensor
+    second_logits: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the inputs."""
+        return self.first.shape[-2], self.first.shape[-1]
+
+    @property
+    def tolerance(self) -> float:
+        """The largest relative error that counts as exact in the network's type."""
+        return TOLERANCE.get(self.first.dtype, 1e-5)
+
+    @property
+    def head_tolerance(self) -> float:
+        """The same for the head's product, which a GPU may round to TF32."""
+        return max(self.tolerance, TENSOR_FLOAT) if self.first.is_cuda else self.tolerance
 
 
 def probe_images(
@@ -99,6 +138,64 @@ def _check_shape(logits: Tensor, n_images: int) -> None:
         raise NotAClassifierError(f"{start}: no classes at all. Give it a head with at least one class.")
 
 
-def check_logits(logits: Tensor) -> None:
-    """Raise `NonFiniteError` where finite weights gave NaN or infinite logits."""
+def probings(network: nn.Module, preprocess: Preprocess, example: Tensor | None) -> Iterator[tuple[Probes, int]]:
+    """Yield batches that the network takes, with its logits and its number of channels, the likeliest size first.
+
+    Raises:
+        ModelError: it runs at no size, or not twice the same.
+    """
+    channels, size = preprocess.channels, preprocess.input_size
+    if example is not None:
+        if isinstance(example, Tensor) and example.ndim == 3:
+            example = example[None]
+        check_images(example, name="example")
+        channels, size = channels or example.shape[1], size or (example.shape[2], example.shape[3])
+    problem: Exception | None = None
+    runs = False
+    for count, height, width in candidate_shapes(network, channels, size):
+        views = [probe_images(n, count, (height, width), seed=seed) for n, seed in ((2, 0), (3, 1))]
+        try:
+            inputs = [_prepare(network, preprocess, view) for view in views]
+            result = network(inputs[0])
+        except Exception as error:
+            problem = problem or error
+            continue
+        runs = True
+        yield _probes(network, inputs, result), count
+    if not runs:
+        raise ModelError(
+            f"`network` must run on a batch of images, but raised {type(problem).__name__}: {_first_line(problem)} "
+            "Pass `example=`, images in [0, 1] of the size and channels it takes."
+        ) from problem
+
+
+def _prepare(network: nn.Module, preprocess: Preprocess, views: Tensor) -> Tensor:
+    return preprocess.normalise(views.to(device_of(network))).to(floating_type(network))
+
+
+def _probes(network: nn.Module, inputs: list[Tensor], result: Any) -> Probes:
+    logits = logits_of(result, len(inputs[0])).clone()
+    _check_classes(network)
     check_finite(logits, name="logits of the network on probe images")
+    second, again = (logits_of(network(batch), len(batch)).clone() for batch in (inputs[1], inputs[0]))
+    probes = Probes(first=inputs[0], second=inputs[1], first_logits=logits, second_logits=second)
+    difference = relative_error(again, logits)
+    if difference > probes.head_tolerance:
+        raise ModelError(
+            f"`network` must give the same logits for the same images, got a relative difference of {difference:.1e}. "
+            "Turn its randomness off in evaluation mode (F.dropout needs training=self.training)."
+        )
+    return probes
+
+
+def _check_classes(network: Any) -> None:
+    """Refuse a feature extractor that says itself that it has no classes."""
+    if getattr(network, "num_classes", None) == 0:
+        raise NotAClassifierError(
+            "`network` must have classes, got num_classes = 0. Create it with its number of classes."
+        )
+
+
+def _first_line(error: Exception | None) -> str:
+    line = (str(error).strip().splitlines() or [""])[0]
+    return line if line.endswith(".") else f"{line}."

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from likethat.errors import LikethatError
+from likethat.models._probe import Probes
 from likethat.models._readers import HeadCall, ReplayReader
-from likethat.models._search import Found, Probes
+from likethat.models._search import Found
 from likethat.models._trace import Call, record, relative_error
 from likethat.models.readings import Layout, layouts
 

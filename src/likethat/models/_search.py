@@ -9,49 +9,16 @@ from torch import Tensor, nn
 
 from likethat.errors import ModelError
 from likethat.models._libraries import has_timm_api, timm_pass
+from likethat.models._probe import TOLERANCE, Probes
 from likethat.models._readers import HeadCall, HookReader, LibraryReader
 from likethat.models._trace import Call, capturing, record, relative_error, vector_of
 from likethat.models.readings import Reading, Step, is_linear_map, layouts, readings, step_of
 from likethat.models.split_model import Head, SplitOutput
 
-__all__ = ["Found", "Probes", "find_head", "find_linear", "head_copy"]
+__all__ = ["Found", "find_head", "find_linear", "head_copy"]
 
-TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
-TENSOR_FLOAT = 5e-3  # what TF32 kernels on a GPU leave of a float32 product
 VARIATION = 1e-4  # images must move the pooled vector this much (and 3 tolerances), or agreement proves nothing
 MOST_TRIED = 24
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Probes:
-    """Two batches of inputs, as the network takes them, and its logits for each.
-
-    Attributes:
-        first: inputs that readings are searched with.
-        second: other inputs, that a reading must hold on.
-        first_logits: the network's own.
-        second_logits: the network's own.
-    """
-
-    first: Tensor
-    second: Tensor
-    first_logits: Tensor
-    second_logits: Tensor
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the inputs."""
-        return self.first.shape[-2], self.first.shape[-1]
-
-    @property
-    def tolerance(self) -> float:
-        """The largest relative error that counts as exact in the network's type."""
-        return TOLERANCE.get(self.first.dtype, 1e-5)
-
-    @property
-    def head_tolerance(self) -> float:
-        """The same for the head's product, which a GPU may round to TF32."""
-        return max(self.tolerance, TENSOR_FLOAT) if self.first.is_cuda else self.tolerance
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,22 +3,21 @@
 import difflib
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likethat._checks import check_images
 from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifierError
 from likethat.models._builders import as_preprocess
 from likethat.models._libraries import configured_name, configured_names
-from likethat.models._probe import candidate_shapes, check_logits, logits_of, probe_images
+from likethat.models._probe import Probes, probings
+from likethat.models._readers import HeadCall
 from likethat.models._replay_search import find_replay
-from likethat.models._search import Found, Probes, find_head, find_linear, head_copy
-from likethat.models._state import device_of, floating_type, untouched, unwrap
-from likethat.models._trace import relative_error
+from likethat.models._search import Found, find_head, find_linear, head_copy
+from likethat.models._state import untouched, unwrap
 from likethat.models.fingerprint import fingerprint
 from likethat.models.preprocessing import Preprocess
 from likethat.models.split_model import Head, SplitModel
@@ -71,46 +70,81 @@ def split(
             stacklevel=2,
         )
     with untouched(network):
-        probes, channels = _probe(network, prepared, example)
-        found, head, note = _find(network, probes, layer)
+        cut = _cut(network, prepared, example, layer=layer)
+    found, channels = cut.found, cut.channels
+    if cut.head is not None and cut.head.activated:
+        warnings.warn(
+            f"The network returns {cut.head.activated} values; likethat explains the logits of `{cut.head.name}` "
+            "before them.",
+            UserWarning,
+            stacklevel=2,
+        )
     names = _class_names(network, class_names, found.output.logits.shape[1])
     return SplitModel(
         network,
         found.reader,
         preprocess=_with_channels(prepared, channels),
         class_names=names,
-        head=head,
+        head=cut.copied,
         probed=found.output,
         name=configured_name(network),
         in_channels=channels,
         error=found.error,
-        note=note,
+        note=cut.note,
         fingerprint=fingerprint(network, layer=found.reader.layer, pooling=found.reader.pooling),
     )
 
 
-def _find(network: nn.Module, probes: Probes, layer: str | None) -> tuple[Found, Head | None, str]:
-    """Return the split, its head where it is linear, and a sentence on its limits."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Cut:
+    """What was found at one size of probe images."""
+
+    found: Found
+    head: HeadCall | None
+    copied: Head | None
+    note: str
+    channels: int
+
+    @property
+    def is_located(self) -> bool:
+        """Whether there is nothing better to be had at another size."""
+        return self.copied is None or self.found.output.feature_map[0, 0].numel() > 1
+
+
+def _cut(network: nn.Module, preprocess: Preprocess, example: Tensor | None, *, layer: str | None) -> _Cut:
+    """Return the split at the first size where the map has more than one cell; else at the first size that runs.
+
+    A network built for 28 pixels also runs at 32, where a fixed pooling drops a rim: its single-cell split is exact,
+    and says less than the split at 28.
+    """
+    first: _Cut | None = None
+    for probes, channels in probings(network, preprocess, example):
+        try:
+            cut = _find(network, probes, channels, layer=layer)
+        except ModelError:
+            if first is None:
+                raise
+            continue
+        if cut.is_located and (first is None or cut.copied is not None):
+            return cut
+        first = first or cut
+    assert first is not None  # probings raises when it yields nothing
+    return first
+
+
+def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | None) -> _Cut:
     head, before = find_head(network, probes)
     why = "no linear layer gives its logits"
     if head is None:
         _check_has_head(network)
     else:
-        if head.activated:
-            warnings.warn(
-                f"The network returns {head.activated} values; likethat explains the logits of `{head.name}` before "
-                "them.",
-                UserWarning,
-                stacklevel=3,
-            )
         found, why = find_linear(network, probes, head, before, layer=layer)
         if found is not None:
             cells = found.output.feature_map[0, 0].numel()
             note = "" if cells > 1 else "The map has a single cell: explanations cannot say where."
-            return found, head_copy(head.module), note
-    replayed = find_replay(
-        network, probes, layer=layer, activated=head if head is not None and head.activated else None
-    )
+            return _Cut(found=found, head=head, copied=head_copy(head.module), note=note, channels=channels)
+    head = head if head is not None and head.activated else None
+    replayed = find_replay(network, probes, layer=layer, activated=head)
     if replayed is None:
         where = f"of `{layer}` " if layer is not None else ""
         raise ModelError(
@@ -118,7 +152,7 @@ def _find(network: nn.Module, probes: Probes, layer: str | None) -> tuple[Found,
             "Name a convolution or block whose output is (batch, channel, height, width): split(network, layer=...)."
         )
     note = f"There are no contributions: {why}, so the network is replayed from `{replayed.reader.layer}`."
-    return replayed, None, note
+    return _Cut(found=replayed, head=head, copied=None, note=note, channels=channels)
 
 
 def _checked_network(network: Any) -> nn.Module:
@@ -131,7 +165,8 @@ def _checked_network(network: Any) -> nn.Module:
     for name, value in (*network.named_parameters(), *network.named_buffers()):
         if value.is_meta:
             raise ModelError(f"`network` must hold its weights, got `{name}` on the meta device. Load them first.")
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        bad = ~torch.isfinite(value) if isinstance(value, nn.Parameter) else torch.isnan(value)  # masks hold -inf
+        if value.is_floating_point() and bool(bad.any()):
             raise NonFiniteError(f"`network` must have finite weights, got NaN or infinity in `{name}`. Load it again.")
     return network
 
@@ -145,61 +180,6 @@ def _check_layer(network: nn.Module, layer: str | None) -> None:
         raise InputError(
             f"`layer` must name a module of the network, got {layer!r}. Close to it: "
             f"{', '.join(repr(name) for name in close)}."
-        )
-
-
-def _probe(network: nn.Module, preprocess: Preprocess, example: Tensor | None) -> tuple[Probes, int]:
-    """Return two batches that the network takes, with its logits, and its number of channels."""
-    channels, size = preprocess.channels, preprocess.input_size
-    if example is not None:
-        if isinstance(example, Tensor) and example.ndim == 3:
-            example = example[None]
-        check_images(example, name="example")
-        channels, size = channels or example.shape[1], size or (example.shape[2], example.shape[3])
-    problem: Exception | None = None
-    for count, *side in candidate_shapes(network, channels, size):
-        views = [probe_images(n, count, (side[0], side[1]), seed=seed) for n, seed in ((2, 0), (3, 1))]
-        try:
-            inputs = [_prepare(network, preprocess, view) for view in views]
-            result = network(inputs[0])
-        except Exception as error:
-            problem = problem or error
-            continue
-        return _probes(network, inputs, result), count
-    raise ModelError(
-        f"`network` must run on a batch of images, but raised {type(problem).__name__}: {_first_line(problem)} Pass "
-        "`example=`, images in [0, 1] of the size and channels it takes."
-    ) from problem
-
-
-def _prepare(network: nn.Module, preprocess: Preprocess, views: Tensor) -> Tensor:
-    return preprocess.normalise(views.to(device_of(network))).to(floating_type(network))
-
-
-def _probes(network: nn.Module, inputs: list[Tensor], result: Any) -> Probes:
-    logits = logits_of(result, len(inputs[0]))
-    _check_classes(network)
-    check_logits(logits)
-    probes = Probes(
-        first=inputs[0],
-        second=inputs[1],
-        first_logits=logits.clone(),
-        second_logits=logits_of(network(inputs[1]), len(inputs[1])).clone(),
-    )
-    again = relative_error(logits_of(network(inputs[0]), len(inputs[0])), probes.first_logits)
-    if again > probes.head_tolerance:
-        raise ModelError(
-            f"`network` must give the same logits for the same images, got a relative difference of {again:.1e}. Turn "
-            "its randomness off in evaluation mode (F.dropout needs training=self.training)."
-        )
-    return probes
-
-
-def _check_classes(network: Any) -> None:
-    """Refuse a feature extractor that says itself that it has no classes."""
-    if getattr(network, "num_classes", None) == 0:
-        raise NotAClassifierError(
-            "`network` must have classes, got num_classes = 0. Create it with its number of classes."
         )
 
 
@@ -227,8 +207,3 @@ def _class_names(network: Any, class_names: Sequence[str] | None, n_classes: int
 
 def _with_channels(preprocess: Preprocess, channels: int) -> Preprocess:
     return preprocess if preprocess.channels is not None else replace(preprocess, channels=channels)
-
-
-def _first_line(error: Exception | None) -> str:
-    line = (str(error).strip().splitlines() or [""])[0]
-    return line if line.endswith(".") else f"{line}."

@@ -1,5 +1,6 @@
 """The methods; each file reads as its paper, and none imports another."""
 
 from likethat.explainers.epic import EPIC
+from likethat.explainers.parts import PartPrototypes
 
-__all__ = ["EPIC"]
+__all__ = ["EPIC", "PartPrototypes"]

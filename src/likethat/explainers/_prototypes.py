@@ -1,10 +1,11 @@
 """The prototypes of every unit of a coordinate system, chosen among all images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,7 +20,15 @@ from likethat.search import top_rows, varying_units
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
 
-__all__ = ["gather_prototypes"]
+__all__ = ["Candidates", "Seen", "gather_prototypes", "look"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidates:
+    """Units and the images they choose from: rows of the features."""
+
+    units: Int[Tensor, " unit"]
+    rows: Int[Tensor, " row"]
 
 
 def gather_prototypes(
@@ -29,6 +38,8 @@ def gather_prototypes(
     coordinates: Coordinates,
     *,
     n: int,
+    among: Sequence[Candidates] | None = None,
+    with_negative: bool = True,
     watch: Watcher | None = None,
 ) -> tuple[list[Prototype], ImageStore]:
     """Choose the images of highest and lowest activation of each unit, and find the peak on each.
@@ -42,16 +53,19 @@ def gather_prototypes(
         features: of one pass over them.
         coordinates: whose units prototypes are wanted for.
         n: prototypes of each kind a unit.
+        among: which images some units choose from (the parts of a class: its images); all units from all when None.
+        with_negative: whether the images of lowest activation are wanted too.
         watch: called as images go through the network again.
 
     Returns:
-        Prototypes, by unit, kind and rank; and their pictures. Units that never vary have none.
+        Prototypes, by unit, kind and rank; and their pictures. Units that never vary have none, unless `among` says
+        where they choose.
     """
     work = _Gathering(model=model, source=source, features=features, coordinates=coordinates)
-    choices = work.choose(n)
+    choices = work.choose(n, among, kinds=(True, False) if with_negative else (True,))
     prototypes: list[Prototype] = []
     pictures: dict[str, NDArray[np.uint8]] = {}
-    for seen in work.look(sorted(choices), watch):
+    for seen in look(model, source, features, sorted(choices), watch=watch):
         pictures[seen.key] = _picture(seen.view)
         prototypes += work.describe(seen, choices[seen.row])
     prototypes.sort(key=lambda item: (item.unit, item.kind == "negative", item.rank))
@@ -69,13 +83,59 @@ class _Choice:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Seen:
-    """A chosen image: its row in the features, its map (channel, cell) and its 8-bit view."""
+class Seen:
+    """An image looked at again: its row in the features, its map (channel, cell) and its 8-bit view."""
 
     row: int
     key: str
     feature_map: Tensor
     view: Tensor
+
+
+def look(
+    model: SplitModel,
+    source: ImageSource | IterableSource,
+    features: Features,
+    rows: Sequence[int],
+    *,
+    watch: Watcher | None = None,
+) -> Iterator[Seen]:
+    """Yield the map and the view of rows of the features, from the cache or by a second forward pass.
+
+    Raises:
+        UnreadableImageError: an image has gone since the first pass.
+    """
+    slots = {row: slot for slot, row in enumerate(features.kept.tolist())}
+    for row in rows:
+        if row in slots:
+            yield _seen(features, row, features.maps[slots[row]], features.views[slots[row]])
+    missing = [row for row in rows if row not in slots]
+    forward, start = Forward(model), 0
+    while start < len(missing):
+        part = missing[start : start + forward.chunk]
+        views = torch.stack([_view(model, source, int(features.indices[row])) for row in part])
+        maps = forward(views).feature_map.flatten(2)
+        for row, feature_map, view in zip(part, maps, views, strict=True):
+            yield _seen(features, row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu())
+        start += len(part)
+        if watch:
+            watch(Progress(stage="reading prototypes again", done=start, total=len(missing)))
+
+
+def _seen(features: Features, row: int, feature_map: Tensor, view: Tensor) -> Seen:
+    key = f"image-{int(features.indices[row]):07d}"
+    return Seen(row=row, key=key, feature_map=feature_map, view=view)
+
+
+def _view(model: SplitModel, source: ImageSource | IterableSource, index: int) -> Tensor:
+    if not isinstance(source, ImageSource):
+        raise TypeError("a stream cannot be read twice")
+    try:
+        return model.preprocess.view(source[index].image)
+    except UnreadableImageError as error:
+        raise UnreadableImageError(
+            f"{error} It was readable when the fit began: keep the images in place until it is done."
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,57 +147,44 @@ class _Gathering:
     features: Features
     coordinates: Coordinates
 
-    def choose(self, n: int) -> dict[int, list[_Choice]]:
+    def choose(
+        self, n: int, among: Sequence[Candidates] | None, *, kinds: tuple[bool, ...]
+    ) -> dict[int, list[_Choice]]:
         """Return the choices by row of the features."""
-        features = self.features
-        among = torch.arange(len(features)) if isinstance(self.source, ImageSource) else features.kept
-        means = features.means[among]
-        readers = self.coordinates.readers(torch.arange(self.coordinates.n_units))
-        live = varying_units(means, readers).nonzero()[:, 0].tolist()
+        can_read_again = isinstance(self.source, ImageSource)
+        within = torch.arange(len(self.features)) if can_read_again else self.features.kept
         choices: dict[int, list[_Choice]] = {}
-        for is_positive in (True, False):
+        if among is None:
+            units = torch.arange(self.coordinates.n_units)
+            live = varying_units(self.features.means[within], self.coordinates.readers(units)).nonzero()[:, 0].tolist()
+            self._choose(choices, units, live, within, n=n, kinds=kinds)
+        for group in among or ():
+            rows = group.rows if can_read_again else group.rows[torch.isin(group.rows, within)]
+            if len(rows):
+                self._choose(choices, group.units, list(range(len(group.units))), rows, n=n, kinds=kinds)
+        return choices
+
+    def _choose(
+        self,
+        choices: dict[int, list[_Choice]],
+        units: Tensor,
+        live: list[int],
+        among: Tensor,
+        *,
+        n: int,
+        kinds: tuple[bool, ...],
+    ) -> None:
+        means, readers = self.features.means[among], self.coordinates.readers(units)
+        for is_positive in kinds:
             rows, values = top_rows(means, readers, n, lowest=not is_positive)
-            for unit in live:
-                pairs = zip(among[rows[unit]].tolist(), values[unit].tolist(), strict=True)
+            for place in live:
+                unit = int(units[place])
+                pairs = zip(among[rows[place]].tolist(), values[place].tolist(), strict=True)
                 for rank, (row, value) in enumerate(pairs):
                     choice = _Choice(unit=unit, rank=rank, is_positive=is_positive, activation=value)
                     choices.setdefault(row, []).append(choice)
-        return choices
 
-    def look(self, rows: list[int], watch: Watcher | None) -> Iterator[_Seen]:
-        """Yield each row's map and view, from the cache or by a second forward pass."""
-        features = self.features
-        slots = {row: slot for slot, row in enumerate(features.kept.tolist())}
-        for row in rows:
-            if row in slots:
-                yield self._seen(row, features.maps[slots[row]], features.views[slots[row]])
-        missing = [row for row in rows if row not in slots]
-        forward, start = Forward(self.model), 0
-        while start < len(missing):
-            part = missing[start : start + forward.chunk]
-            views = torch.stack([self._view(row) for row in part])
-            maps = forward(views).feature_map.flatten(2)
-            for row, feature_map, view in zip(part, maps, views, strict=True):
-                yield self._seen(row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu())
-            start += len(part)
-            if watch:
-                watch(Progress(stage="reading prototypes again", done=start, total=len(missing)))
-
-    def _seen(self, row: int, feature_map: Tensor, view: Tensor) -> _Seen:
-        key = f"image-{int(self.features.indices[row]):07d}"
-        return _Seen(row=row, key=key, feature_map=feature_map, view=view)
-
-    def _view(self, row: int) -> Tensor:
-        if not isinstance(self.source, ImageSource):
-            raise TypeError("a stream cannot be read twice")
-        try:
-            return self.model.preprocess.view(self.source[int(self.features.indices[row])].image)
-        except UnreadableImageError as error:
-            raise UnreadableImageError(
-                f"{error} It was readable when the fit began: keep the images in place until it is done."
-            ) from error
-
-    def describe(self, seen: _Seen, choices: list[_Choice]) -> list[Prototype]:
+    def describe(self, seen: Seen, choices: list[_Choice]) -> list[Prototype]:
         """Find each unit's peak on an image and make its record."""
         features = self.features
         units = torch.tensor([choice.unit for choice in choices])

@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from likethat._files import new_folder
-from likethat.coordinates import Coordinates, Rotation
+from likethat.coordinates import Coordinates, HeadParts, Rotation
 from likethat.errors import BankFormatError, LikethatError
 from likethat.explanations.images import ImageStore
 from likethat.explanations.records import Prototype, Provenance
@@ -57,6 +57,7 @@ def write_bank(bank: "Bank", path: str | Path) -> Path:
         "schema_version": SCHEMA_VERSION,
         "library": "likethat",
         "coordinates": kind,
+        "unit_names": list(bank.unit_names) if kind == "parts" else None,
         "class_names": list(bank.class_names),
         "provenance": dataclasses.asdict(bank.provenance),
         "n_images": len(bank.images),
@@ -96,7 +97,7 @@ def open_bank(path: str | Path, model: SplitModel | None = None) -> "Bank":
         if len(images) != manifest["n_images"]:
             raise _damaged(path, f"{manifest['n_images']} pictures were saved, {len(images)} are there")
         return Bank(
-            coordinates=_load_coordinates(manifest["coordinates"], tensors, head),
+            coordinates=_load_coordinates(manifest["coordinates"], tensors, head, manifest.get("unit_names")),
             prototypes=[_prototype(json.loads(line)) for line in rows.splitlines()],
             images=images,
             head=head,
@@ -149,13 +150,34 @@ def _damaged(path: Path, why: str) -> BankFormatError:
 def _dump_coordinates(coordinates: Coordinates) -> tuple[str, dict[str, Tensor]]:
     if isinstance(coordinates, Rotation):
         return ("rotation" if coordinates.orthogonal else "mixing"), {"mixing": coordinates.matrix()}
+    if isinstance(coordinates, HeadParts):
+        named = {"vectors": coordinates.vectors, "owners": coordinates.owners, "looks": coordinates.looks}
+        named["surroundings"] = coordinates.surroundings
+        named |= {f"measures.{name}": values for name, values in coordinates.measures.items()}
+        named |= {f"curves.{name}": values for name, values in coordinates.curves.items()}
+        return "parts", {f"parts.{name}": values for name, values in named.items()}
     raise TypeError(f"no way is known to save coordinates of {type(coordinates).__name__}")
 
 
-def _load_coordinates(kind: str, tensors: dict[str, Tensor], head: Head) -> Coordinates:
+def _load_coordinates(kind: str, tensors: dict[str, Tensor], head: Head, names: list[str] | None) -> Coordinates:
     if kind in ("rotation", "mixing"):
         return Rotation(tensors["mixing"], head.weight, orthogonal=kind == "rotation")
+    if kind == "parts":
+        return HeadParts(
+            tensors["parts.vectors"],
+            tensors["parts.owners"],
+            head.weight,
+            looks=tensors["parts.looks"],
+            unit_names=names,
+            surroundings=tensors["parts.surroundings"],
+            measures=_under("parts.measures.", tensors),
+            curves=_under("parts.curves.", tensors),
+        )
     raise ValueError(f"unknown kind of coordinates {kind!r}")
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
 
 
 def _prototype(row: dict[str, Any]) -> Prototype:

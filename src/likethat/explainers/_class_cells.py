@@ -1,0 +1,141 @@
+"""The cells of each class's images: what its parts are learned from."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from likethat.errors import InputError
+from likethat.features import Features
+
+__all__ = ["ClassCells", "blocks", "cells_of", "classes_of", "seeded"]
+
+_BLOCK = 2**22  # values factorised together: 16 MiB in float32, which stays near the processor
+_BLOCK_ON_GPU = 2**29
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClassCells:
+    """Feature vectors of one class.
+
+    Attributes:
+        target: the class.
+        cells: (cell, channel), of all cells of its images whose maps are held, or of a random sample of them.
+        images: (cell,) rows of the features that they come from.
+        places: (cell,) flat index on the feature map.
+        rows: rows of the features of all its images, held or not.
+        n_all: cells there were to sample from.
+    """
+
+    target: int
+    cells: Float[Tensor, "cell channel"]
+    images: Int[Tensor, " cell"]
+    places: Int[Tensor, " cell"]
+    rows: Int[Tensor, " image"]
+    n_all: int
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @property
+    def n_images(self) -> int:
+        """How many images the cells come from."""
+        return len(set(self.images.tolist()))
+
+    def halves(self) -> tuple[Tensor, Tensor]:
+        """Return which cells belong to the first, third, ... image, and which to the others."""
+        order = torch.searchsorted(torch.tensor(sorted(set(self.images.tolist()))), self.images)
+        return order % 2 == 0, order % 2 == 1
+
+
+def classes_of(features: Features, labels: object, n_classes: int) -> Int[Tensor, " image"]:
+    """Return the class whose parts each image is for; -1 for none.
+
+    Args:
+        features: of the images.
+        labels: None for the source's labels, or the model's predictions where it has none; ``"predicted"``; or one
+            class index an item of the source.
+        n_classes: of the model.
+
+    Raises:
+        InputError: labels of another length or outside the classes.
+    """
+    if labels is None:
+        given = features.labels
+        chosen = given if bool((given >= 0).any()) else features.predicted
+    elif isinstance(labels, str):
+        if labels != "predicted":
+            raise InputError(f"`labels` must be None, 'predicted' or one class index an image, got {labels!r}.")
+        chosen = features.predicted
+    else:
+        chosen = _given(features, labels)
+    if bool((chosen >= n_classes).any()) or bool((chosen < -1).any()):
+        raise InputError(
+            f"`labels` must be from 0 to {n_classes - 1} (-1 for none), got {int(chosen.min())} to "
+            f"{int(chosen.max())}. Give the model's own class indices, or labels='predicted'."
+        )
+    return chosen
+
+
+def _given(features: Features, labels: object) -> Tensor:
+    try:
+        chosen = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"`labels` must be None, 'predicted' or one class index an image, got {type(labels).__name__}."
+        ) from error
+    needed = int(features.indices.max()) + 1
+    if chosen.ndim != 1 or len(chosen) < needed or chosen.is_floating_point():
+        raise InputError(
+            f"`labels` must be one class index an image, at least {needed}, got {chosen.dtype} of shape "
+            f"{tuple(chosen.shape)}."
+        )
+    return chosen.long()[features.indices]
+
+
+def cells_of(features: Features, classes: Tensor, target: int, *, limit: int, seed: int) -> ClassCells:
+    """Return the cells of a class's images; past `limit`, that many drawn at random."""
+    slots = (classes[features.kept] == target).nonzero()[:, 0]
+    n_cells = features.maps.shape[2]
+    n_all = len(slots) * n_cells
+    chosen = torch.arange(n_all)
+    if n_all > limit:
+        chosen = torch.randperm(n_all, generator=seeded(seed, target, 1))[:limit].sort().values
+    image, place = chosen // n_cells, chosen % n_cells
+    if n_all > limit:
+        cells = features.maps[slots[image], :, place]
+    else:
+        cells = features.maps[slots].mT.reshape(n_all, features.n_channels)
+    return ClassCells(
+        target=target,
+        cells=cells,
+        images=features.kept[slots[image]],
+        places=place,
+        rows=(classes == target).nonzero()[:, 0],
+        n_all=n_all,
+    )
+
+
+def blocks(
+    members: Iterable[ClassCells], count: Callable[[ClassCells], int], *, on_gpu: bool
+) -> Iterator[list[ClassCells]]:
+    """Yield classes to factorise together, in order: neighbours of the same count, as many as fit; at least one."""
+    room = _BLOCK_ON_GPU if on_gpu else _BLOCK
+    block: list[ClassCells] = []
+    longest = 0
+    for member in members:
+        longest = max(longest, len(member))
+        is_full = longest * (len(block) + 1) * member.cells.shape[1] > room
+        if block and (is_full or count(member) != count(block[0])):
+            yield block
+            block, longest = [], len(member)
+        block.append(member)
+    if block:
+        yield block
+
+
+def seeded(seed: int, target: int, purpose: int) -> torch.Generator:
+    """Return random numbers of a class's own: they do not depend on the classes beside it."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + target) * 11 + purpose)

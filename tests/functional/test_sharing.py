@@ -1,0 +1,91 @@
+"""Shares of the residual, and ownership regression."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.parts import ownership_loss
+
+from likethat.functional.sharing import (
+    closed_form_shares,
+    equal_shares,
+    least_squares_parts,
+    nelder_mead_shares,
+    ownership_regression,
+    ownership_shares,
+    share_objective,
+)
+
+
+def test_least_squares_by_hand() -> None:
+    # v = (2, 4), p = (1, 1): alpha = (2 + 4) / 2 = 3.
+    assert torch.allclose(
+        least_squares_parts(torch.tensor([2.0, 4.0]), torch.tensor([[1.0, 1.0]])), torch.tensor([[3.0, 3.0]])
+    )
+
+
+def test_least_squares_of_a_part_twice_is_finite() -> None:
+    twice = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    assert torch.allclose(least_squares_parts(torch.tensor([2.0, 4.0]), twice).sum(0), torch.tensor([2.0, 0.0]))
+
+
+def test_objective_and_closed_form_by_hand() -> None:
+    # sizes 1 and 3: shares 1/4 and 3/4 give 1/16 + 9/48 = 1/4 = 1 / (1 + 3); equal shares 1/4 + 1/12 = 1/3.
+    sizes = torch.tensor([1.0, 3.0])
+    assert float(share_objective(closed_form_shares(sizes), sizes)) == pytest.approx(0.25)
+    assert float(share_objective(equal_shares(sizes), sizes)) == pytest.approx(1 / 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(0.05, 20.0), min_size=1, max_size=5))
+def test_nelder_mead_reaches_the_closed_forms_optimum(values: list[float]) -> None:
+    sizes = torch.tensor(values, dtype=torch.float64)
+    exact, searched = closed_form_shares(sizes), nelder_mead_shares(sizes)
+    assert float(searched.sum()) == pytest.approx(1.0)
+    assert float(share_objective(searched, sizes)) == pytest.approx(float(share_objective(exact, sizes)), rel=1e-6)
+    assert torch.allclose(exact, searched, atol=2e-3)
+
+
+@pytest.mark.parametrize("share", [closed_form_shares, nelder_mead_shares, equal_shares])
+def test_shares_of_silent_parts_sum_to_one(share: object) -> None:
+    assert float(share(torch.zeros(3)).sum()) == pytest.approx(1.0)  # type: ignore[operator]
+    assert float(share(torch.tensor([0.0, 2.0])).sum()) == pytest.approx(1.0)  # type: ignore[operator]
+
+
+def regression_case(n_cells: int, n_channels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    cells = torch.rand(n_cells, n_channels, generator=rng)
+    shares = ownership_shares(torch.rand(n_cells, 3, generator=rng) ** 3)
+    return cells, shares, torch.randn(n_channels, generator=rng)
+
+
+@pytest.mark.parametrize(("n_cells", "n_channels"), [(40, 6), (6, 40), (12, 12)])
+def test_regression_sums_to_the_head_vector_and_minimises_its_loss(n_cells: int, n_channels: int) -> None:
+    cells, shares, head_vector = regression_case(n_cells, n_channels)
+    parts = ownership_regression(cells, shares, head_vector, ridge=0.01)
+    assert torch.allclose(parts.sum(0), head_vector.double(), atol=1e-9)
+    f, s, v = cells.double().numpy(), shares.double().numpy(), head_vector.double().numpy()
+    strength = 0.01 * float((f**2).mean()) * n_cells
+    best = ownership_loss(f, s, v, parts.numpy(), strength)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        moved = parts.numpy() + 1e-3 * rng.standard_normal(parts.shape)
+        assert ownership_loss(f, s, v, moved, strength) > best
+
+
+def test_parts_of_separate_channels_are_told_apart() -> None:
+    """Cells of part i use channels of their own: the regression gives each part its channels of v."""
+    cells = torch.zeros(40, 4)
+    cells[:20, :2] = torch.rand(20, 2, generator=torch.Generator().manual_seed(0))
+    cells[20:, 2:] = torch.rand(20, 2, generator=torch.Generator().manual_seed(1))
+    shares = torch.zeros(40, 2)
+    shares[:20, 0] = shares[20:, 1] = 1.0
+    parts = ownership_regression(cells, shares, torch.tensor([1.0, -2.0, 3.0, 4.0]), ridge=1e-9)
+    assert torch.allclose(parts.float(), torch.tensor([[1.0, -2.0, 0, 0], [0, 0, 3.0, 4.0]]), atol=1e-4)
+
+
+def test_no_cells_or_cells_of_zeros_share_alike() -> None:
+    for cells in (torch.zeros(0, 3), torch.zeros(5, 3)):
+        parts = ownership_regression(cells, torch.full((len(cells), 2), 0.5), torch.tensor([2.0, 4.0, 6.0]))
+        assert torch.allclose(parts.float(), torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]))

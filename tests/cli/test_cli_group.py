@@ -46,9 +46,9 @@ def test_an_error_of_ours_is_one_sentence_and_code_2(error: LikethatError) -> No
     assert result.stdout == ""
 
 
-def test_the_sentence_starts_with_a_capital_and_is_not_read_as_markup() -> None:
+def test_the_sentence_is_not_read_as_markup() -> None:
     result = CliRunner().invoke(an_app(InputError("the class [bold]x[/] is none.")), ["work"])
-    assert result.stderr == "The class [bold]x[/] is none.\n"
+    assert result.stderr == "the class [bold]x[/] is none.\n"
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "work"], ["work", "--debug"], ["work", "--word", "a", "--debug"]])

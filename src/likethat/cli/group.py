@@ -52,13 +52,8 @@ class RootGroup(TyperGroup):
         except LikethatError as error:
             if ctx.params.get("debug"):
                 notes.print_exception(show_locals=False)
-            say_error(_sentence(error))
+            say_error(str(error) or type(error).__name__)
             raise typer.Exit(BAD_CALL) from error
-
-
-def _sentence(error: LikethatError) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text[0].upper() + text[1:]
 
 
 def _say_stopped(arguments: list[str], *, can_resume: bool) -> None:

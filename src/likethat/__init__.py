@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from likethat.explainers import EPIC, PartPrototypes
     from likethat.explanations import Bank, Explanation, Prototype, open_bank
     from likethat.models import Preprocess, SplitModel, load, split
-    from likethat.sources import ImageFolder, Images, creatures, digits
+    from likethat.sources import ImageFolder, Images, Marks, creatures, digits
 
 __version__ = "0.1.0"
 
@@ -28,6 +28,7 @@ _HOMES = {
     "split": "likethat.models",
     "ImageFolder": "likethat.sources",
     "Images": "likethat.sources",
+    "Marks": "likethat.sources",
     "creatures": "likethat.sources.creatures",
     "digits": "likethat.sources.digits",
 }
@@ -38,6 +39,7 @@ __all__ = [
     "Explanation",
     "ImageFolder",
     "Images",
+    "Marks",
     "PartPrototypes",
     "Preprocess",
     "Prototype",

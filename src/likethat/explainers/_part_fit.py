@@ -12,6 +12,7 @@ from likethat._progress import Progress, Watcher
 from likethat.coordinates import HeadParts
 from likethat.explainers._class_cells import ClassCells, blocks, cells_of
 from likethat.explainers._discovery import MOST_PARTS, Found, count_limit, discover, left_out_error
+from likethat.explainers._named import NamedParts, learn_names
 from likethat.explainers._splitting import (
     ClassParts,
     described,
@@ -26,11 +27,14 @@ from likethat.features import Features
 from likethat.models import SplitModel
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
+from likethat.sources.marks import SURROUNDINGS
 
 if TYPE_CHECKING:
     from likethat.explainers.parts import PartPrototypes
 
 __all__ = ["PartFit"]
+
+_PRESENT = 0.2  # a named part occurs in a class where it holds at least this share of one cell
 
 
 @dataclass(kw_only=True, eq=False)
@@ -60,6 +64,7 @@ class PartFit:
     _without_features: list[int] = field(default_factory=list)
     _fewer: list[int] = field(default_factory=list)
     _one_image: list[int] = field(default_factory=list)
+    _alike: list[int] = field(default_factory=list)
 
     def run(self, marks: Any) -> HeadParts:
         """Split every class and join the parts."""
@@ -125,8 +130,7 @@ class PartFit:
             measures["error_left_out"] = torch.full((len(vectors),), self._left_out(member, found))
         if options.n_parts != "auto" and len(vectors) < int(options.n_parts):
             self._fewer.append(member.target)
-        if member.n_images == 1:
-            self._one_image.append(member.target)
+        self._remark(member)
         parts = ClassParts(
             target=member.target,
             vectors=vectors,
@@ -136,6 +140,13 @@ class PartFit:
             curves={"error": found.errors, "agreement": found.agreements} if found.errors else {},
         )
         return ordered(parts, cells)
+
+    def _remark(self, member: ClassCells) -> None:
+        means = self.features.means[member.rows]
+        if len(means) == 1:
+            self._one_image.append(member.target)
+        elif float((means - means[0]).abs().max()) == 0:
+            self._alike.append(member.target)
 
     def _left_out(self, member: ClassCells, found: Found) -> float:
         """Return the reconstruction error of as many cells that took no part."""
@@ -147,7 +158,34 @@ class PartFit:
         return left_out_error(found.looks, other.cells[torch.tensor([pair not in used for pair in pairs])])
 
     def _named(self, marks: Any) -> Iterator[ClassParts]:
-        raise NotImplementedError
+        taught = learn_names(self.model, self.source, self.features, marks, self.skipped)
+        self.measures |= {"marked_images": float(taught.n_images), "probe_accuracy": taught.probe.accuracy}
+        for member in self._members():
+            if not count_limit(member):
+                yield self._whole(member)
+                continue
+            self._remark(member)
+            yield self._split_by_names(member, taught)
+
+    def _split_by_names(self, member: ClassCells, taught: NamedParts) -> ClassParts:
+        """Give each named part its share of the class's evidence; names that hardly occur in the class are left out."""
+        head_vector = self.model.head.weight[member.target].cpu()
+        cells, shares = self._weighted(member.cells), taught.probe.shares(member.cells)
+        present = shares.amax(0) >= _PRESENT
+        present[-1] = True
+        shares = shares[:, present] / shares[:, present].sum(1, keepdim=True)
+        names = tuple(name for name, here in zip(taught.names, present.tolist(), strict=True) if here)
+        looks = shares.T @ member.cells / shares.sum(0)[:, None].clamp_min(1e-12)
+        vectors = split_by_ownership(cells, shares, head_vector, ridge=self.options.ridge)
+        parts = ClassParts(
+            target=member.target,
+            vectors=vectors,
+            looks=looks,
+            names=names,
+            surroundings=torch.tensor([name == SURROUNDINGS for name in names]),
+            measures=described(cells, looks, vectors, head_vector),
+        )
+        return ordered(parts, cells)
 
     def _say(self) -> None:
         """Turn what happened into sentences, one a kind."""
@@ -156,6 +194,7 @@ class PartFit:
             (self._without_images, f"no image of {{}} was given (or predicted): {one}"),
             (self._without_features, f"the features of {{}} are all zero: {one}"),
             (self._fewer, "the cells of {} tell fewer parts apart than asked for: it has fewer parts."),
+            (self._alike, "the images of {} are all alike: its parts may be that picture's alone."),
             (self._one_image, "one image stands for {}: its parts may be that image's alone."),
         ):
             if targets:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._checks import check_count
+from likethat.coordinates import HeadParts
 from likethat.errors import InputError, NonFiniteError
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.records import Contribution
@@ -98,7 +99,8 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         spatially_additive=model.spatially_additive,
         images=bank.images,
         provenance=bank.provenance,
-        warnings=_warnings(model),
+        warnings=_warnings(model) + _cautions(bank, chosen, predicted, other),
+        surroundings=_surroundings(bank, terms),
     )
 
 
@@ -211,3 +213,24 @@ def _warnings(model: SplitModel) -> tuple[str, ...]:
         "share of a contribution is exact but has no place in the image, and boxes show where a channel is most "
         "active, not what the logit is made of.",
     )
+
+
+def _cautions(bank: "Bank", target: int, predicted: int, against: int | None) -> tuple[str, ...]:
+    """Say what holds for parts: of a class that the image is not given to, their heat maps are one choice of many."""
+    if not isinstance(bank.coordinates, HeadParts) or (target == predicted and against is None):
+        return ()
+    names = [bank.class_names[index] for index in (target, against) if index is not None and index != predicted]
+    return (
+        f"How the parts of {' and '.join(map(repr, names))} share what rejects other classes decides what its heat "
+        f"maps look like here, where the model predicts {bank.class_names[predicted]!r}: the sums are exact, the "
+        "places are one choice of several.",
+    )
+
+
+def _surroundings(bank: "Bank", terms: _Terms) -> float | None:
+    """Return the share of the positive evidence that units of the surroundings supply."""
+    if not isinstance(bank.coordinates, HeadParts) or not bool(bank.coordinates.surroundings[terms.units].any()):
+        return None
+    positive = (terms.located + terms.unlocated).clamp_min(0)
+    total = float(positive.sum())
+    return float(positive[bank.coordinates.surroundings].sum()) / total if total > 0 else 0.0

@@ -41,6 +41,8 @@ class Explanation:
         images: the pictures of the prototypes.
         provenance: how the bank was made.
         warnings: sentences a reader should see beside the result.
+        surroundings: share of the positive evidence that comes from what surrounds the object, in [0, 1]; None where
+            no unit is known to be surroundings.
     """
 
     image: Float[NDArray[np.float32], "channel height width"]
@@ -61,6 +63,7 @@ class Explanation:
     images: "ImageStore"
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+    surroundings: float | None = None
 
     @property
     def target_name(self) -> str:

@@ -15,6 +15,7 @@ from likethat.sources.creatures import Creatures, CreatureSample, creatures
 from likethat.sources.datasets import DatasetSource, IterableSource
 from likethat.sources.digits import digits
 from likethat.sources.folder import ImageFolder
+from likethat.sources.marks import Mark, MarkedImage, Marks
 from likethat.sources.reading import Batch, read
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
     "ImageSource",
     "Images",
     "IterableSource",
+    "Mark",
+    "MarkedImage",
+    "Marks",
     "Sample",
     "Skipped",
     "as_source",

@@ -1,22 +1,19 @@
 """``likethat demo``: two small networks explained from nothing, on a laptop, without the network."""
 
 import dataclasses
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from likethat.cli.console import duration, notes, say, say_path
-from likethat.cli.console import out as output
 from likethat.cli.options import examples
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
 
 if TYPE_CHECKING:
-    from likethat.explanations import Bank, Contribution, Explanation
+    from likethat.explanations import Bank, Explanation
     from likethat.models import SplitModel
 
 __all__ = ["EXAMPLES", "annotated", "demo"]
@@ -149,28 +146,14 @@ def _save_picture(image: Any, path: Path) -> None:
 
 
 def _say_found(found: list["Explanation"]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("explained", "logit", "shown / all evidence", "box on the prototypes' part", "purity", "fit"):
-        table.add_column(column)
+    from likethat.report.sentences import truth_sentence
+
     for why in found:
+        about = why.provenance
+        if why.against is None:
+            purity, time = about.measures["purity"], duration(about.seconds)
+            say(f"{about.model}: {about.n_images:,} images, mean purity {purity:.2f}, in {time}", style="bold")
         against = "" if why.against is None else f" and not {why.class_names[why.against]}"
-        table.add_row(
-            f"why {why.target_name}{against}",
-            f"{why.logit:.2f}",
-            f"{why.coverage:.0%}",
-            _agreement(why.rows),
-            f"{why.provenance.measures['purity']:.2f}",
-            duration(why.provenance.seconds),
-        )
-    output.print(table)
-
-
-def _agreement(rows: tuple["Contribution", ...]) -> str:
-    """Return in how many rows the box is on the part that most of the row's prototypes show."""
-    known = [(row.true_part, _common_part(row)) for row in rows if row.true_part and _common_part(row)]
-    return f"{sum(mine == theirs for mine, theirs in known)} of {len(known)}" if known else "truth not known"
-
-
-def _common_part(row: "Contribution") -> str | None:
-    counts = Counter(item.true_part for item in row.prototypes if item.true_part)
-    return counts.most_common(1)[0][0] if counts else None
+        say(f"  why {why.target_name}{against}: logit {why.logit:.2f}, {why.coverage:.0%} of the evidence shown")
+        if sentence := truth_sentence(why):
+            say(f"  {sentence[0].lower()}{sentence[1:]}")

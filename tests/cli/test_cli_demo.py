@@ -1,0 +1,50 @@
+"""``likethat demo``: the first thing a newcomer types."""
+
+from pathlib import Path
+
+import pytest
+from command_line import likethat
+from torch import nn
+
+import likethat as lt
+from likethat.cli.demo import annotated
+
+
+@pytest.mark.slow
+def test_quick_demo_writes_a_report_that_opens(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    result = likethat("demo", "--quick", "--out", out)
+    assert result.exit_code == 0, result.stderr
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("How the logit of") >= 2
+    assert "Checked against the true parts" in page
+    assert result.stdout.splitlines()[-1].endswith(str(out / "report.html"))
+    for name in ("creatures", "digits"):
+        assert (out / f"{name}-bank.html").exists()
+        assert lt.open_bank(out / f"{name}-bank").provenance.model == f"zoo:{name}"
+
+    why = likethat("explain", out / "digits-bank", out / "digits.png", "--out", tmp_path / "why.html")
+    assert why.exit_code == 0, why.stderr
+    again = likethat("demo", "--quick", "--out", tmp_path)
+    assert again.exit_code == 2
+    assert "must be a new folder" in again.stderr
+
+
+def test_does_not_write_where_other_things_lie(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    result = likethat("demo", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "must be a new folder, or that of an earlier demo" in result.stderr
+
+
+def test_true_parts_are_added_where_they_are_known() -> None:
+    source = lt.creatures(30, seed=3)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 8, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 24)
+    ).eval()
+    model = lt.split(network, example=source[0].image[None])
+    bank = lt.EPIC(n_prototypes=1).fit(model, source)
+    why = annotated(bank.explain(source[4]), source, 4)
+    assert [row.true_part for row in why.rows] == [source.true_part(4, row.box) for row in why.rows]
+    plain = bank.explain(source[4])
+    assert annotated(plain, lt.digits(), 4) is plain

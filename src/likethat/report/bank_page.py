@@ -198,7 +198,7 @@ def _unit_view(bank: BankLike, unit: int, place: int, prototypes: list[Prototype
     return UnitView(
         name=name,
         place=place,
-        usage=f"{usage:.3g}" if largest else "",
+        usage=f"{usage:#.3g}" if largest else "",
         bar=round(100 * usage / largest, 2) if largest else 0.0,
         share=percent(min(usage / total, 1.0)) if total else "",
         purity="" if np.isnan(purity) else f"{purity:.2f}".replace("-", "−"),

@@ -18,7 +18,7 @@ from likethat.report.sentences import (
     unlocated_sentence,
 )
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
-from likethat.report.text import count, shorten
+from likethat.report.text import count, shorten, signed
 from likethat.report.views import BoxView, ProvenanceView, Tile, class_name, noun_of, provenance_view, tile
 from likethat.report.waterfall import Waterfall, waterfall
 
@@ -40,6 +40,7 @@ class RowView:
         printed: its contribution.
         bar: (width in percent of the largest, sign, hatched percent of that width).
         share: of the evidence.
+        unlocated: what of the contribution has no place, or "".
         purity: at the peak.
         heat: data URI of the picture under the heat map.
         heat_alt: what a reader who cannot see it is told.
@@ -57,6 +58,7 @@ class RowView:
     printed: str
     bar: tuple[float, str, float]
     share: str
+    unlocated: str
     purity: str
     heat: str
     heat_alt: str
@@ -137,8 +139,7 @@ def explanation_view(explanation: Explanation, sheet: PictureSheet) -> Explanati
         sum_label=_sum_label(explanation),
         waterfall=steps,
         rows=tuple(
-            _row_view(explanation, row, box, printed, sheet)
-            for row, box, printed in zip(explanation.rows, boxes, steps.printed_rows, strict=True)
+            _row_view(explanation, row, box, steps, sheet) for row, box in zip(explanation.rows, boxes, strict=True)
         ),
         truth=truth_sentence(explanation),
         unlocated=unlocated_sentence(explanation),
@@ -177,7 +178,9 @@ def _sum_label(explanation: Explanation) -> str:
     return f"logit of “{target}” less that of “{against}”"
 
 
-def _row_view(explanation: Explanation, row: Contribution, box: BoxView, printed: str, sheet: PictureSheet) -> RowView:
+def _row_view(
+    explanation: Explanation, row: Contribution, box: BoxView, steps: Waterfall, sheet: PictureSheet
+) -> RowView:
     picture = to_picture(explanation.image)
     name = shorten(row.name, 60)
     tiles = tuple(
@@ -197,16 +200,17 @@ def _row_view(explanation: Explanation, row: Contribution, box: BoxView, printed
         number=box.number,
         colour=box.colour,
         name=name,
-        printed=printed,
+        printed=steps.printed_rows[box.number - 1],
         bar=_bar(explanation, row),
         share=share_sentence(explanation, row),
+        unlocated=signed(row.unlocated, steps.decimals) if row.unlocated else "",
         purity=f"{row.purity:.2f}".replace("-", "−"),
         heat=data_uri(*encode(overlay(shrink(picture, _HEAT_LIMIT), heat))),
         heat_alt=f"{note}: {name}, strongest in box {box.number}",
         heat_note=note,
         box=box,
         window=(left, top, right - left, bottom - top),
-        part=part_sentence(row),
+        part=part_sentence(explanation, row),
         tiles=tiles,
         n_more=len(row.prototypes) - len(tiles),
     )
@@ -221,6 +225,6 @@ def _heat(row: Contribution) -> tuple["np.ndarray[tuple[int, ...], np.dtype[np.f
 
 def _bar(explanation: Explanation, row: Contribution) -> tuple[float, str, float]:
     largest = max(abs(item.total) for item in explanation.rows) or 1.0
-    size = abs(row.contribution) + abs(row.unlocated)
-    hatched = 100 * abs(row.unlocated) / size if size else 0.0
+    same_way = row.contribution * row.unlocated >= 0 and row.total != 0
+    hatched = 100 * row.unlocated / row.total if same_way else 0.0
     return round(100 * abs(row.total) / largest, 2), "for" if row.total >= 0 else "against", round(hatched, 2)

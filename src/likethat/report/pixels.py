@@ -93,7 +93,7 @@ def overlay(
     """
     base = to_rgb(picture).astype(np.float64)
     grey = base @ np.array([0.299, 0.587, 0.114])
-    faded = 0.35 * base + 0.65 * (0.75 * grey + 0.25 * 255)[..., None]
+    faded = 0.45 * base + 0.55 * (0.85 * grey + 0.15 * 255)[..., None]
     top = float(np.abs(heat_map).max(initial=0.0)) if scale is None else scale
     coloured = colour_heat(upsample(heat_map, (base.shape[0], base.shape[1])), top)
     alpha = strength * coloured[..., 3:]

@@ -76,31 +76,41 @@ def share_sentence(explanation: Explanation, row: Contribution) -> str:
     )
 
 
-def part_sentence(row: Contribution) -> str:
-    """Return whether box and prototypes show the same true part; "" where the truth is not known."""
-    if row.true_part is None:
+def part_sentence(explanation: Explanation, row: Contribution) -> str:
+    """Return whether box and prototypes show the same true part; "" where the truth is not known.
+
+    Where one row's part is known the picture's truth is, and a box without a part is on none.
+    """
+    if not _knows_truth(explanation):
         return ""
-    part = shorten(row.true_part, 40)
-    known = [item for item in row.prototypes if item.true_part is not None]
-    if not known:
-        return f"This box is on: {part}."
-    same = sum(item.true_part == row.true_part for item in known)
-    return f"This box is on: {part}. {same} of {len(known)} prototypes show the same part."
+    if row.true_part is None:
+        return "This box is on no part."
+    start = f"This box is on: {shorten(row.true_part, 40)}."
+    if not any(item.true_part for item in row.prototypes):
+        return start
+    same = sum(item.true_part == row.true_part for item in row.prototypes)
+    n = len(row.prototypes)
+    return f"{start} {same} of {n} prototype{'' if n == 1 else 's'} {'shows' if same == 1 else 'show'} the same part."
+
+
+def _knows_truth(explanation: Explanation) -> bool:
+    return any(row.true_part is not None for row in explanation.rows)
 
 
 def truth_sentence(explanation: Explanation) -> str:
     """Return in how many rows most prototypes show the part under the box; "" where no truth is known."""
-    judged = [row for row in explanation.rows if row.true_part is not None and row.prototypes]
-    if not judged:
+    judged = [row for row in explanation.rows if any(item.true_part for item in row.prototypes)]
+    if not judged or not _knows_truth(explanation):
         return ""
     right = sum(
-        2 * sum(item.true_part == row.true_part for item in row.prototypes) > len(row.prototypes) for row in judged
+        2 * sum(row.true_part is not None and item.true_part == row.true_part for item in row.prototypes)
+        > len(row.prototypes)
+        for row in judged
     )
-    boxes = "the box" if len(judged) == 1 else f"{right} of {len(judged)} boxes"
-    if len(judged) == 1:
-        return f"Checked against the true parts: {boxes} {'is' if right else 'is not'} on what most prototypes show."
-    verb = "is" if right == 1 else "are"
-    return f"Checked against the true parts: {boxes} {verb} on the same part as most of their prototypes."
+    return (
+        f"Checked against the true parts: {right} of {len(judged)} box{'' if len(judged) == 1 else 'es'} "
+        f"{'is' if right == 1 else 'are'} on the part that most of the prototypes show."
+    )
 
 
 def unlocated_sentence(explanation: Explanation) -> str:

@@ -121,7 +121,7 @@ def tile(
         classes=classes,
         part=shorten(part, 40),
         is_same_part=bool(part) and part == true_part,
-        activation=f"{prototype.activation:.3g}".replace("-", "−"),
+        activation=f"{prototype.activation:#.3g}".replace("-", "−"),
         purity=f"{prototype.purity:.2f}".replace("-", "−"),
     )
 
@@ -189,7 +189,8 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
     return ProvenanceView(
         facts=tuple((name, shorten(value, 400), shorten(full, 400)) for name, value, full in facts if value),
         measures=tuple(
-            (name.replace("_", " "), f"{value:.4g}".replace("-", "−")) for name, value in provenance.measures.items()
+            (shorten(name.replace("_", " "), 80), f"{value:.4g}".replace("-", "−"))
+            for name, value in provenance.measures.items()
         ),
         skipped=tuple((shorten(name, 200), shorten(reason, 300)) for name, reason in provenance.skipped),
         notes=tuple(shorten(note, 1000) for note in provenance.notes),

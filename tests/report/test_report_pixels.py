@@ -1,0 +1,101 @@
+"""Heat maps, boxes and close-ups, by hand."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from likethat.report.palette import AGAINST, FOR, rgb
+from likethat.report.pixels import (
+    close_up,
+    colour_heat,
+    data_uri,
+    draw_box,
+    encode,
+    overlay,
+    shrink,
+    to_picture,
+    upsample,
+)
+
+
+def test_pictures_of_one_three_and_many_channels() -> None:
+    image = np.array([[[0.0, 0.5]], [[1.0, 2.0]], [[-1.0, np.nan]], [[0.3, 0.3]]], dtype=np.float32)
+    assert to_picture(image[:1]).tolist() == [[[0, 0, 0], [128, 128, 128]]]
+    assert to_picture(image[:2]).tolist() == to_picture(image[:1]).tolist()
+    assert to_picture(image).tolist() == [[[0, 255, 0], [128, 255, 0]]]
+
+
+def test_upsample_is_bilinear() -> None:
+    heat = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    ours = upsample(heat, (17, 40))
+    theirs = torch.nn.functional.interpolate(
+        torch.from_numpy(heat)[None, None].double(), size=(17, 40), mode="bilinear", align_corners=False
+    )[0, 0].numpy()
+    assert np.abs(ours - theirs).max() < 1e-12
+    assert upsample(np.array([[2.0]]), (2, 2)).tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+def test_heat_colours_by_hand() -> None:
+    coloured = colour_heat(np.array([[2.0, -1.0, 0.0]]))
+    assert coloured[0, 0].tolist() == pytest.approx([*(value / 255 for value in rgb(FOR)), 1.0])
+    assert coloured[0, 1].tolist() == pytest.approx([*(value / 255 for value in rgb(AGAINST)), 0.5])
+    assert coloured[0, 2, 3] == 0.0
+    assert colour_heat(np.array([[1.0]]), 4.0)[0, 0, 3] == 0.25
+    assert colour_heat(np.array([[9.0]]), 4.0)[0, 0, 3] == 1.0
+    assert colour_heat(np.zeros((2, 2)))[..., 3].sum() == 0
+
+
+def test_overlay_by_hand() -> None:
+    picture = np.full((1, 2, 3), 255, dtype=np.uint8)
+    shown = overlay(picture, np.array([[1.0, 0.0]], dtype=np.float32), strength=1.0)
+    assert shown[0, 0].tolist() == list(rgb(FOR))
+    assert shown[0, 1].tolist() == [255, 255, 255]
+    assert overlay(picture[..., 0], np.array([[-1.0]], dtype=np.float32), strength=1.0)[0, 1].tolist() == list(
+        rgb(AGAINST)
+    )
+    assert picture.min() == 255
+
+
+def test_boxes_are_drawn_inside_their_edges() -> None:
+    picture = np.zeros((6, 6), dtype=np.uint8)
+    drawn = draw_box(picture, (1, 1, 5, 5), "#ffffff", width=1)
+    frame = drawn[..., 0] == 255
+    assert int(frame.sum()) == 12  # a 4 x 4 frame: 16 - 4
+    assert frame[1, 1]
+    assert frame[4, 4]
+    assert not frame[5, 5]
+    assert not frame[2, 2]
+    outside = draw_box(picture, (-3, -3, 2, 2), "#ffffff", width=1)[..., 0] == 255
+    assert int(outside.sum()) == 3  # the corner (1, 1) and the ends of its two edges
+    assert picture.max() == 0
+
+
+def test_close_ups_stay_inside() -> None:
+    assert close_up((45, 45, 55, 55), (100, 100), zoom=2.0) == (40, 40, 60, 60)
+    for box in ((0, 0, 8, 8), (92, 92, 100, 100), (0, 0, 100, 100), (30, 0, 60, 5)):
+        left, top, right, bottom = close_up(box, (100, 100))
+        assert right - left == bottom - top
+        assert 0 <= left < right <= 100
+        assert 0 <= top < bottom <= 100
+        assert left <= box[0]
+        assert right >= box[2]
+    assert close_up((0, 0, 3, 3), (3, 9)) == (0, 0, 3, 3)
+
+
+def test_shrinks_only_what_is_larger() -> None:
+    picture = np.zeros((40, 80, 3), dtype=np.uint8)
+    assert shrink(picture, 20).shape == (10, 20, 3)
+    assert shrink(picture, 80) is picture
+    assert shrink(np.zeros((500, 1), dtype=np.uint8), 20).shape == (20, 1)
+
+
+def test_small_pictures_are_kept_exactly() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
+    ending, data = encode(picture)
+    assert ending == "png"
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), picture)
+    assert encode(np.zeros((200, 200), dtype=np.uint8))[0] == "jpg"
+    assert data_uri("jpg", b"abc") == "data:image/jpeg;base64,YWJj"

@@ -51,6 +51,7 @@ def test_rounds_lower_the_error_as_the_slow_twin_does() -> None:
     assert float(ours.error[0]) <= 1.01 * errors[-1]
 
 
+@pytest.mark.filterwarnings("ignore:Maximum number of iterations")
 @pytest.mark.parametrize("n_parts", [2, 4])
 def test_error_is_no_higher_than_scikit_learns_from_the_same_start(n_parts: int) -> None:
     cells = mixtures()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 __all__ = ["Factorisation", "encode", "factorise", "relative_error", "start_parts"]
 
+_FIRST_STEP, _STEP_GROWTH, _SMALLEST_STEP = 0.5, 1.05, 0.01
 _SWEEPS = 4  # coordinate sweeps for one product with the cells: a sweep costs part / channel of the product
 
 
@@ -64,28 +65,78 @@ def factorise(
         >>> factorise(cells, torch.eye(2)[None]).error.round(decimals=6)
         tensor([0.])
     """
-    norms = cells.square().sum((1, 2))
-    p = parts.clone()
-    e = (encode(cells, parts) if occurrence is None else occurrence).mT.contiguous()  # (class, part, cell)
-    before = torch.full_like(norms, torch.inf)
-    active, done = norms > 0, 0
-    while done < rounds and bool(active.any()):
+    state = _State.of(cells, parts, occurrence)
+    kept = state.copy()  # what converged classes arrived at
+    rows, done = (state.norms > 0).nonzero()[:, 0], 0
+    if len(rows) < len(cells):
+        state = state.only(rows)
+    while done < rounds and len(rows):
         done += 1
-        rows = slice(None) if bool(active.all()) else active.nonzero()[:, 0]
-        e[rows], p[rows], error = _round(cells[rows], e[rows], p[rows], signed=signed)
-        error += norms[rows]
-        gain = before[rows] - error
-        before[rows] = error
-        active[rows] = gain > tolerance * error.clamp_min(1e-6 * norms[rows])
-    return _normalised(cells, e.mT, p, done)
+        active = state.round(signed=signed, tolerance=tolerance)
+        if not bool(active.all()):
+            kept.put(rows, state)
+            rows, state = rows[active], state.only(active)
+    kept.put(rows, state)
+    e = _sweep(kept.e_ahead, kept.p @ cells.mT, kept.p @ kept.p.mT)
+    return _normalised(cells, e.mT, kept.p, done)
 
 
-def _round(x: Tensor, e: Tensor, p: Tensor, *, signed: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Improve occurrence (class, part, cell), then parts; the squared error less ``||X||^2`` costs no more products."""
-    e = _sweep(e, p @ x.mT, p @ p.mT)
-    gram, product = e @ e.mT, e @ x
-    p = _solve_parts(gram, product) if signed else _sweep(p, product, gram)
-    return e, p, (gram * (p @ p.mT)).sum((1, 2)) - 2 * (p * product).sum((1, 2))
+@dataclass(kw_only=True, eq=False)
+class _State:
+    """Occurrence (class, part, cell) and parts of each class, and both a step ahead in the direction they moved.
+
+    Source:
+        Ang and Gillis (2019), Accelerating nonnegative matrix factorization algorithms using extrapolation, Neural
+        Computation 31.
+
+    Differs:
+        A round that raises a class's error is undone for that class, and its step halved.
+    """
+
+    x: Tensor
+    norms: Tensor
+    e: Tensor
+    p: Tensor
+    e_ahead: Tensor
+    p_ahead: Tensor
+    error: Tensor
+    step: Tensor
+
+    @classmethod
+    def of(cls, cells: Tensor, parts: Tensor, occurrence: Tensor | None) -> "_State":
+        e = (encode(cells, parts) if occurrence is None else occurrence).mT.contiguous()
+        norms = cells.square().sum((1, 2))
+        error, step = torch.full_like(norms, torch.inf), torch.full_like(norms, _FIRST_STEP)
+        return cls(x=cells, norms=norms, e=e, p=parts, e_ahead=e, p_ahead=parts, error=error, step=step)
+
+    def only(self, rows: Tensor) -> "_State":
+        return _State(**{name: values[rows] for name, values in vars(self).items()})
+
+    def copy(self) -> "_State":
+        return _State(**{name: values if name == "x" else values.clone() for name, values in vars(self).items()})
+
+    def put(self, rows: Tensor, other: "_State") -> None:
+        self.e_ahead[rows], self.p[rows] = other.e_ahead, other.p
+
+    def round(self, *, signed: bool, tolerance: float) -> Tensor:
+        """Improve occurrence, then parts; the error costs no further product with the cells. Return what goes on."""
+        step = self.step[:, None, None]
+        e = _sweep(self.e_ahead, self.p_ahead @ self.x.mT, self.p_ahead @ self.p_ahead.mT)
+        e_ahead = (e + step * (e - self.e)).clamp_min_(0)
+        gram, product = e_ahead @ e_ahead.mT, e_ahead @ self.x
+        p = _solve_parts(gram, product) if signed else _sweep(self.p_ahead, product, gram)
+        p_ahead = p + step * (p - self.p)
+        error = self.norms + (gram * (p @ p.mT)).sum((1, 2)) - 2 * (p * product).sum((1, 2))
+        better = error <= self.error
+        gain = self.error - error
+        at = better[:, None, None]
+        self.e_ahead = torch.where(at, e_ahead, self.e)
+        self.p_ahead = torch.where(at, p_ahead if signed else p_ahead.clamp_min_(0), self.p)
+        self.e, self.p = torch.where(at, e, self.e), torch.where(at, p, self.p)
+        self.error = torch.where(better, error, self.error)
+        was_plain = self.step < _SMALLEST_STEP
+        self.step = torch.where(better, (self.step * _STEP_GROWTH).clamp_max(1.0), self.step / 2)
+        return (gain > tolerance * self.error.clamp_min(1e-6 * self.norms)) | ~(better | was_plain)
 
 
 def encode(

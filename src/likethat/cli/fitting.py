@@ -159,7 +159,7 @@ def say_summary(bank: "Bank", job: FitJob) -> None:
 
 def _measures(measures: Mapping[str, float]) -> dict[str, object]:
     return {
-        name.replace("_", " "): f"{value:.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
+        name.replace("_", " "): f"{value:.0f}" if name.endswith("channels") else f"{value:.3f}"
         for name, value in measures.items()
         if not name.endswith("seconds")
     }

@@ -183,17 +183,7 @@ def _row_view(
 ) -> RowView:
     picture = to_picture(explanation.image)
     name = shorten(row.name, 60)
-    tiles = tuple(
-        tile(
-            prototype,
-            sheet,
-            explanation.images,
-            class_names=explanation.class_names,
-            unit_name=row.name,
-            true_part=row.true_part,
-        )
-        for prototype in row.prototypes[:_MOST_PROTOTYPES]
-    )
+    tiles = _tiles(explanation, row, sheet)
     left, top, right, bottom = close_up(row.box, (picture.shape[0], picture.shape[1]))
     heat, note = _heat(row)
     return RowView(
@@ -203,7 +193,7 @@ def _row_view(
         printed=steps.printed_rows[box.number - 1],
         bar=_bar(explanation, row),
         share=share_sentence(explanation, row),
-        unlocated=signed(row.unlocated, steps.decimals) if row.unlocated else "",
+        unlocated=_unlocated(row, steps.decimals),
         purity=f"{row.purity:.2f}".replace("-", "−"),
         heat=data_uri(*encode(overlay(shrink(picture, _HEAT_LIMIT), heat))),
         heat_alt=f"{note}: {name}, strongest in box {box.number}",
@@ -214,6 +204,28 @@ def _row_view(
         tiles=tiles,
         n_more=len(row.prototypes) - len(tiles),
     )
+
+
+def _tiles(explanation: Explanation, row: Contribution, sheet: PictureSheet) -> tuple[Tile, ...]:
+    return tuple(
+        tile(
+            prototype,
+            sheet,
+            explanation.images,
+            class_names=explanation.class_names,
+            unit_name=row.name,
+            true_part=row.true_part,
+        )
+        for prototype in row.prototypes[:_MOST_PROTOTYPES]
+    )
+
+
+def _unlocated(row: Contribution, decimals: int) -> str:
+    if not row.unlocated:
+        return ""
+    if not row.contribution:
+        return "none of it has a place in the picture"
+    return f"{signed(row.unlocated, decimals)} of it has no place in the picture"
 
 
 def _heat(row: Contribution) -> tuple["np.ndarray[tuple[int, ...], np.dtype[np.float32]]", str]:

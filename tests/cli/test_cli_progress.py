@@ -63,3 +63,12 @@ def test_lines_in_a_log_file(monkeypatch: pytest.MonkeyPatch) -> None:
         "reading images: 4,100 of 10,000, 59 s left",
         "reading the prototypes again: 7",
     ]
+
+
+def test_a_notebook_without_widgets_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), force_jupyter=True)
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda _: None)
+    with progress_bar(console=console) as watch:
+        assert type(watch).__name__ == "_Lines"
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda _: object())
+    assert progress._can_draw(console)

@@ -1,5 +1,6 @@
 """Progress for people: bars in a terminal or a notebook, a line now and then in a log file."""
 
+import importlib.util
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ def progress_bar(*, console: Console | None = None) -> Iterator[Watcher]:
         ...     watch(Progress(stage="reading images", done=32, total=64))
     """
     console = notes if console is None else console
-    if not (console.is_terminal or console.is_jupyter):
+    if not _can_draw(console):
         yield _Lines(console)
         return
     columns = (
@@ -46,6 +47,11 @@ def progress_bar(*, console: Console | None = None) -> Iterator[Watcher]:
     )
     with Progress(*columns, console=console) as bars:
         yield _Bars(bars)
+
+
+def _can_draw(console: Console) -> bool:
+    """Return whether bars can move there: in a terminal, or in a notebook that has widgets."""
+    return importlib.util.find_spec("ipywidgets") is not None if console.is_jupyter else console.is_terminal
 
 
 @dataclass(kw_only=True, eq=False)

@@ -169,7 +169,7 @@ def _resize_step(step: Any, *, keeps_ratio: bool) -> dict[str, Any]:
 def _from_processor(processor: Any) -> Preprocess:
     """Read a Hugging Face image processor by its attributes."""
     found = _processor_size(processor)
-    found["interpolation"] = interpolation_of(getattr(processor, "resample", None))
+    found |= {"interpolation": interpolation_of(getattr(processor, "resample", None)), "rounding": "down"}
     # The processor counts pixels from 0 to 255: x -> x * scale - offset, then (x - mean) / std.
     scale = 255.0 * getattr(processor, "rescale_factor", 1 / 255) if getattr(processor, "do_rescale", True) else 255.0
     offset = 1.0 if getattr(processor, "rescale_offset", False) else 0.0
@@ -206,7 +206,7 @@ def _checked_processor(processor: Any, preprocess: Preprocess) -> Preprocess:
     image = (probe_images(1, 3, (240, 300), seed=3)[0] * 255).round()
     pixels = np.ascontiguousarray(image.byte().permute(1, 2, 0).numpy())
     try:
-        own = torch.as_tensor(np.asarray(processor(images=pixels, return_tensors="np")["pixel_values"]))
+        own = torch.as_tensor(np.asarray(processor(images=pixels, return_tensors="np")["pixel_values"])).float()
     except Exception:  # a processor that needs more than an image; its attributes are all there is
         return preprocess
     ours = preprocess.normalise(preprocess.view(image / 255)[None])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from likethat._checks import require
 from likethat.errors import InputError, ModelError
-from likethat.models._trace import vector_of
+from likethat.models._trace import Captured, vector_of
 
 __all__ = ["configured_name", "configured_names", "configured_shape", "first_channels", "has_timm_api", "timm_pass"]
 
@@ -20,19 +20,20 @@ def has_timm_api(network: Any) -> bool:
     return all(callable(getattr(network, name, None)) for name in names)
 
 
-def timm_pass(network: Any, inputs: Tensor, *, clone: bool) -> tuple[Tensor, Tensor, Tensor]:
+def timm_pass(network: Any, inputs: Tensor, *, clone: bool) -> tuple[Captured, Tensor, Tensor]:
     """Return timm's unpooled features, the pooled vector (float32) and the logits.
 
     Raises:
         ModelError: the pooled features are not one vector an image.
     """
-    features = network.forward_features(inputs)
-    kept = features.clone() if clone else features
-    pooled = network.forward_head(features, pre_logits=True)
+    features = Captured()
+    raw = network.forward_features(inputs)
+    features.take(None, raw, clone=clone)
+    pooled = network.forward_head(raw, pre_logits=True)
     vector = vector_of(pooled)
     if vector is None:
         raise ModelError(f"forward_head(pre_logits=True) must give one vector an image, got {tuple(pooled.shape)}.")
-    return kept, vector.float(), network.get_classifier()(pooled).flatten(1)
+    return features, vector.float(), network.get_classifier()(pooled).flatten(1)
 
 
 def first_channels(network: nn.Module) -> int | None:

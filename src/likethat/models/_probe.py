@@ -54,6 +54,15 @@ class Probes:
         """The same for the head's product, which a GPU may round to TF32."""
         return max(self.tolerance, TENSOR_FLOAT) if self.first.is_cuda else self.tolerance
 
+    def check_same(self, logits: Tensor) -> None:
+        """Raise `ModelError` unless these, from another pass of the first batch, are the first's logits."""
+        difference = relative_error(logits, self.first_logits)
+        if difference > self.head_tolerance:
+            raise ModelError(
+                f"`network` must give the same logits for the same images, got a relative difference of "
+                f"{difference:.1e}. Turn its randomness off in evaluation mode (F.dropout: training=self.training)."
+            )
+
 
 def probe_images(
     n_images: int, channels: int, size: tuple[int, int], *, seed: int
@@ -177,15 +186,8 @@ def _probes(network: nn.Module, inputs: list[Tensor], result: Any) -> Probes:
     logits = logits_of(result, len(inputs[0])).clone()
     _check_classes(network)
     check_finite(logits, name="logits of the network on probe images")
-    second, again = (logits_of(network(batch), len(batch)).clone() for batch in (inputs[1], inputs[0]))
-    probes = Probes(first=inputs[0], second=inputs[1], first_logits=logits, second_logits=second)
-    difference = relative_error(again, logits)
-    if difference > probes.head_tolerance:
-        raise ModelError(
-            f"`network` must give the same logits for the same images, got a relative difference of {difference:.1e}. "
-            "Turn its randomness off in evaluation mode (F.dropout needs training=self.training)."
-        )
-    return probes
+    second = logits_of(network(inputs[1]), len(inputs[1])).clone()
+    return Probes(first=inputs[0], second=inputs[1], first_logits=logits, second_logits=second)
 
 
 def _check_classes(network: Any) -> None:

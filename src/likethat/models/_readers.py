@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from likethat.errors import InputError, ModelError
 from likethat.models._libraries import timm_pass
 from likethat.models._probe import logits_of
-from likethat.models._trace import Captured, capturing, vector_of
+from likethat.models._trace import capturing, vector_of
 from likethat.models.readings import Layout, Reading
 from likethat.models.split_model import SplitOutput
 
@@ -107,13 +107,8 @@ class HookReader(_LinearReader):
                 f"`{self.head.name}` was not called for inputs {tuple(inputs.shape)} as it was in the split."
             )
         logits = head.output.flatten(1) if self.head.activated else logits_of(result, len(inputs))
+        self._clone = self._clone and layer.overwritten  # no copies at run time where nothing overwrites the map
         return self._output(layer.output, self.head.pooled(head.given), logits, inputs)
-
-    def settle(self, inputs: Tensor) -> None:
-        """Stop copying the map at run time where nothing overwrites it."""
-        with capturing(self._module, self._index, clone=True) as layer:
-            self.network(inputs)
-        self._clone = layer.overwritten
 
 
 class LibraryReader(_LinearReader):
@@ -133,15 +128,9 @@ class LibraryReader(_LinearReader):
 
     def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
         """Return the output, and the pooled vector that the reading predicts."""
-        raw, pooled, logits = timm_pass(self.network, inputs, clone=self._clone)
-        return self._output(raw, pooled, logits, inputs)
-
-    def settle(self, inputs: Tensor) -> None:
-        """Stop copying the map at run time where nothing overwrites it."""
-        captured = Captured()
-        captured.take(None, self.network.forward_features(inputs), clone=False)
-        self.network.forward_head(captured.output, pre_logits=True)
-        self._clone = captured.overwritten
+        layer, pooled, logits = timm_pass(self.network, inputs, clone=self._clone)
+        self._clone = self._clone and layer.overwritten  # no copies at run time where nothing overwrites the map
+        return self._output(layer.output, pooled, logits, inputs)
 
 
 class ReplayReader:

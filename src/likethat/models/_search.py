@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from likethat.errors import ModelError
 from likethat.models._libraries import has_timm_api, timm_pass
-from likethat.models._probe import TOLERANCE, Probes
+from likethat.models._probe import TOLERANCE, Probes, logits_of
 from likethat.models._readers import HeadCall, HookReader, LibraryReader
 from likethat.models._trace import Call, capturing, record, relative_error, vector_of
 from likethat.models.readings import Reading, Step, is_linear_map, layouts, readings, step_of
@@ -56,7 +56,8 @@ def find_head(network: nn.Module, probes: Probes) -> tuple[HeadCall | None, list
         vector = sum(length > 1 for length in shape[1:]) <= 1
         return shape[0] == batch and (vector or shape[1] == n_classes or shape[-1] == n_classes)
 
-    calls, _ = record(network, probes.first, keep)
+    calls, result = record(network, probes.first, keep)
+    probes.check_same(logits_of(result, batch))
     for accept in (_is_logits, _is_mean, _is_activated):
         for place in range(len(calls) - 1, -1, -1):
             call = calls[place]
@@ -188,10 +189,11 @@ def _library_candidates(network: Any, probes: Probes, targets: list[_Target]) ->
     if not has_timm_api(network):
         return
     try:
-        raw, pooled, logits = timm_pass(network, probes.first, clone=True)
+        layer, pooled, logits = timm_pass(network, probes.first, clone=True)
+        raw = layer.output
     except Exception:  # a stranger's method of the same name: the traced way is next
         return
-    if relative_error(logits, probes.first_logits) > probes.tolerance:
+    if raw is None or relative_error(logits, probes.first_logits) > probes.tolerance:
         return
     if relative_error(pooled, targets[0].vector) > probes.tolerance:
         return
@@ -215,7 +217,6 @@ def _matching(raw: Tensor, targets: list[_Target], probes: Probes) -> Iterator[R
 
 def _verify(reader: HookReader | LibraryReader, probes: Probes, head: HeadCall) -> Found | None:
     """Return the split if it reproduces pooled vector and logits of the second batch, else None."""
-    reader.settle(probes.second)
     output, predicted = reader.check(probes.second)
     copied = head_copy(head.module)
     logits = torch.nn.functional.linear(output.pooled, copied.weight, copied.bias)

@@ -1,6 +1,7 @@
 """Read weights from a file without ever running what is in it, and put them into a network."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # another pickle protocol: it reads, or it raises
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if path.read_bytes()[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
             raise UnsafeFileError(
@@ -114,7 +117,7 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], *, source: st
 
 def _stripped(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Drop the prefixes that wrappers put before every name, as long as the network itself has no such prefix."""
-    changed = True
+    changed = bool(weights)
     while changed:
         changed = False
         for prefix in _PREFIXES:

@@ -16,7 +16,7 @@ from likethat.errors import InputError
 __all__ = ["Preprocess"]
 
 _MODES = {"bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, what PIL and torchvision use
+_LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, in torchvision's digits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +31,8 @@ class Preprocess:
         mean: one number a channel (or one for all), taken away from the view. None takes nothing away.
         std: one number a channel (or one for all) that the difference is divided by. None divides by 1.
         interpolation: ``"bilinear"``, ``"bicubic"`` (overshoot is clamped to [0, 1]) or ``"nearest"``.
+        rounding: where half a pixel of the crop's corner goes: ``"even"`` as in torchvision and timm, ``"down"`` as in
+            Hugging Face.
         channels: channels that the network takes; grey becomes RGB and RGB becomes grey as needed.
         transform: a function of a batch of views that takes the place of `mean` and `std`.
 
@@ -48,12 +50,14 @@ class Preprocess:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    rounding: Literal["even", "down"] = "even"
     channels: int | None = None
     transform: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.interpolation, name="interpolation", choices=tuple(_MODES))
         check_choice(self.crop, name="crop", choices=("center", "squash", "border"))
+        check_choice(self.rounding, name="rounding", choices=("even", "down"))
         object.__setattr__(self, "size", _pair(self.size, name="size", square=True))
         object.__setattr__(self, "resize", _pair(self.resize, name="resize", square=False))
         object.__setattr__(self, "mean", _numbers(self.mean, name="mean"))
@@ -145,7 +149,8 @@ class Preprocess:
             ratio = min(ratios) if self.crop == "center" else max(ratios)
             new = (round(height / ratio), round(width / ratio))
         resized = self._resize(images, (max(new[0], 1), max(new[1], 1)))
-        return _centre(resized, size, fill=self._fill(images) if self.crop == "border" else 0.0)
+        fill = self._fill(images) if self.crop == "border" else 0.0
+        return _centre(resized, size, fill=fill, down=self.rounding == "down")
 
     def _fill(self, images: Tensor) -> float | Tensor:
         return 0.0 if self.mean is None else images.new_tensor(self.mean).view(-1, 1, 1)
@@ -162,8 +167,8 @@ class Preprocess:
         return (resized.clamp(0.0, 1.0) if self.interpolation == "bicubic" else resized).to(images.dtype)
 
 
-def _centre(images: Tensor, size: tuple[int, int], *, fill: float | Tensor) -> Tensor:
-    """Cut the middle of `size`, padding where the image is smaller (torchvision's rounding)."""
+def _centre(images: Tensor, size: tuple[int, int], *, fill: float | Tensor, down: bool) -> Tensor:
+    """Cut the middle of `size`, padding where the image is smaller."""
     height, width = images.shape[-2:]
     missing = (max(size[0] - height, 0), max(size[1] - width, 0))
     if any(missing):
@@ -172,7 +177,8 @@ def _centre(images: Tensor, size: tuple[int, int], *, fill: float | Tensor) -> T
         inside = nn.functional.pad(torch.ones_like(images[:1, :1]), border).bool()
         images = torch.where(inside, nn.functional.pad(images, border), images.new_tensor(0.0) + fill)
         height, width = images.shape[-2:]
-    top, left = round((height - size[0]) / 2.0), round((width - size[1]) / 2.0)
+    spare = (height - size[0], width - size[1])
+    top, left = (spare[0] // 2, spare[1] // 2) if down else (round(spare[0] / 2), round(spare[1] / 2))
     return images[..., top : top + size[0], left : left + size[1]]
 
 

@@ -6,7 +6,9 @@ from command_line import likethat
 import likethat as lt
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["split"], ["fit"], ["fit", "epic"], ["explain"], ["show"]], ids=str)
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["split"], ["fit"], ["fit", "epic"], ["fit", "parts"], ["explain"], ["show"], ["evaluate"]], ids=str
+)
 def test_help_of_every_command_has_examples(command: list[str]) -> None:
     result = likethat(*command, "--help")
     assert result.exit_code == 0
@@ -19,7 +21,7 @@ def test_help_of_every_command_has_examples(command: list[str]) -> None:
 
 def test_commands_stand_in_the_order_of_use() -> None:
     text = likethat("--help").stdout
-    places = [text.index(f"│ {name} ") for name in ("demo", "split", "fit", "explain", "show")]
+    places = [text.index(f"│ {name} ") for name in ("demo", "split", "fit", "explain", "show", "evaluate")]
     assert places == sorted(places)
 
 

@@ -212,5 +212,17 @@ def test_show_needs_no_model(bank: Path, tmp_path: Path) -> None:
     assert "must be the folder of a bank" in nothing.stderr
 
 
+def test_evaluates_on_other_images(bank: Path, folder: Path, weights: Path) -> None:
+    words: list[object] = ["evaluate", bank, "--images", folder, "--weights", weights, "--n-explained", 6]
+    table = likethat(*words)
+    assert table.exit_code == 0, table.stderr
+    assert "measured on 6 explanations" in table.stdout
+    assert "box match" not in table.stdout  # the folder knows no true parts
+    row = json.loads(likethat(*words, "--json").stdout)
+    assert row["gap"] < 1e-4
+    assert 0 < row["coverage"] <= 1
+    assert row["box_match"] is None
+
+
 def test_class_names_are_remembered(bank: Path) -> None:
     assert lt.open_bank(bank).class_names == ("ant", "bee", "cat")

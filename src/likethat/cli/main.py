@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import likethat
-from likethat.cli import bank, demo, fit, split
+from likethat.cli import bank, demo, evaluate, fit, parts, split
 from likethat.cli.console import out
 from likethat.cli.group import RootGroup
 from likethat.cli.options import examples
@@ -26,9 +26,10 @@ app = typer.Typer(
 )
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("split", epilog=split.EXAMPLES)(split.split)
-app.add_typer(fit.app, name="fit")
+app.add_typer(parts.app, name="fit")  # ``fit``'s own, with the commands of the methods' files
 app.command("explain", epilog=bank.EXPLAIN_EXAMPLES)(bank.explain)
 app.command("show", epilog=bank.SHOW_EXAMPLES)(bank.show)
+app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 
 
 def _print_version(is_asked: bool) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_bank_with_model", "open_images", "open_model", "read_names"]
 
-N_CREATURES = 2000
+N_CREATURES, N_HELD_OUT = 2000, 300
 
 
 def open_model(
@@ -55,8 +55,12 @@ def read_names(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def open_images(name: str) -> Any:
+def open_images(name: str, *, held_out: bool = False) -> Any:
     """Return the source that a folder, ``zoo:creatures`` or ``zoo:digits`` stands for.
+
+    Args:
+        name: a folder, or one of the two sets that come with the library.
+        held_out: of those two, the images to measure on instead of the ones to fit on.
 
     Raises:
         InputError: no such folder, or no such set.
@@ -65,8 +69,8 @@ def open_images(name: str) -> Any:
 
     if name.startswith("zoo:"):
         sets: dict[str, Callable[[], Any]] = {
-            "zoo:creatures": lambda: creatures(N_CREATURES, seed=1),
-            "zoo:digits": lambda: digits(split="train"),
+            "zoo:creatures": lambda: creatures(N_HELD_OUT, seed=2) if held_out else creatures(N_CREATURES, seed=1),
+            "zoo:digits": lambda: digits(split="test" if held_out else "train"),
         }
         if name not in sets:
             raise InputError(f"`--images` must be a folder or one of {', '.join(sets)}, got {name!r}.")

@@ -135,6 +135,16 @@ def test_hugging_face_folders_that_are_refused(folder: Path) -> None:
         load(f"hf:{folder}")
 
 
+def test_zoo() -> None:
+    model = load("zoo:digits")
+    assert (model.in_channels, model.n_classes, model.name) == (1, 10, "zoo:digits")
+    assert model.preprocess.input_size is not None
+    with pytest.raises(InputError, match="comes with its weights"):
+        load("zoo:digits", "a.pt")
+    with pytest.raises(InputError, match="'creatures'"):
+        load("zoo:lions")
+
+
 def test_hub_not_reachable() -> None:
     with pytest.raises(ModelError, match="could not be fetched"):
         load("hf:nobody/no-such-model-here")

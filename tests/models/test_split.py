@@ -397,9 +397,27 @@ def test_works_inside_inference_mode_and_autocast() -> None:
     expected = split(network).features(images)
     with torch.inference_mode():
         assert torch.equal(split(network).features(images), expected)
+        model = split(network)
+        assert torch.equal(model.features(images), expected)
+    assert torch.equal(model.features(images), expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         model = split(network)
     assert torch.equal(model.features(images), expected)
+
+
+def test_the_map_is_copied_only_where_it_is_overwritten() -> None:
+    images = torch.rand(2, 3, 64, 64)
+    for pool, copied in ((lambda x: x.mean([2, 3]), False), (lambda x: x.mul_(2).relu_().div_(2).mean([2, 3]), True)):
+        network = randomise(Functional(pool))
+        model = split(network)
+        seen: list[torch.Tensor] = []
+        handle = network.a_0.register_forward_hook(lambda *args, seen=seen: seen.append(args[2]))
+        for _ in range(2):
+            with torch.inference_mode():
+                model.features(images)
+        raw = model._reader.read(images).feature_map
+        handle.remove()
+        assert (raw.data_ptr() != seen[-1].data_ptr()) is (copied or model.pooling != "mean")
 
 
 def test_printable() -> None:

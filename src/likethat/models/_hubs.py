@@ -147,7 +147,10 @@ def load_zoo_network(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
         raise InputError(
             f"`name` 'zoo:{name}' comes with its weights, got {weights!r} and {sorted(kwargs)}. Leave them out."
         )
-    return Loaded(network=load_zoo(name), class_names=zoo_card(name)["class_names"])
+    card = zoo_card(name)
+    channels, height, width = card["input_size"]
+    preprocess = {"size": (height, width), "channels": channels}
+    return Loaded(network=load_zoo(name), preprocess=preprocess, class_names=card["class_names"])
 
 
 def _as_file(weights: Any) -> Path | None:

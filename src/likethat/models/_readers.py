@@ -89,7 +89,7 @@ class HookReader(_LinearReader):
         self.network = network
         self.layer, self._module, self._index = layer
         self.head = head
-        self._clone = True
+        self._clone: bool | None = None  # whether the map must be copied; not known yet
 
     def read(self, inputs: Tensor) -> SplitOutput:
         """Return map, pooled vector and logits of normalised views."""
@@ -98,7 +98,7 @@ class HookReader(_LinearReader):
     def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
         """Return the output, and the pooled vector that the reading predicts."""
         with (
-            capturing(self._module, self._index, clone=self._clone) as layer,
+            capturing(self._module, self._index, clone=self._clone is not False) as layer,
             capturing(self.head.module, self.head.index, clone=False) as head,
         ):
             result = self.network(inputs)
@@ -107,7 +107,8 @@ class HookReader(_LinearReader):
                 f"`{self.head.name}` was not called for inputs {tuple(inputs.shape)} as it was in the split."
             )
         logits = head.output.flatten(1) if self.head.activated else logits_of(result, len(inputs))
-        self._clone = self._clone and layer.overwritten  # no copies at run time where nothing overwrites the map
+        if self._clone is None:  # the first pass is split's own, where overwriting can be seen
+            self._clone = layer.overwritten
         return self._output(layer.output, self.head.pooled(head.given), logits, inputs)
 
 
@@ -120,7 +121,7 @@ class LibraryReader(_LinearReader):
     def __init__(self, network: Any, reading: Reading, *, device: torch.device) -> None:
         super().__init__(reading, device=device)
         self.network = network
-        self._clone = True
+        self._clone: bool | None = None  # whether the map must be copied; not known yet
 
     def read(self, inputs: Tensor) -> SplitOutput:
         """Return map, pooled vector and logits of normalised views."""
@@ -128,8 +129,9 @@ class LibraryReader(_LinearReader):
 
     def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
         """Return the output, and the pooled vector that the reading predicts."""
-        layer, pooled, logits = timm_pass(self.network, inputs, clone=self._clone)
-        self._clone = self._clone and layer.overwritten  # no copies at run time where nothing overwrites the map
+        layer, pooled, logits = timm_pass(self.network, inputs, clone=self._clone is not False)
+        if self._clone is None:  # the first pass is split's own, where overwriting can be seen
+            self._clone = layer.overwritten
         return self._output(layer.output, pooled, logits, inputs)
 
 

@@ -231,4 +231,4 @@ def _true_part(source: object, index: int, box: tuple[int, int, int, int], size:
     if true_part is None or not getattr(source, "size", None) == size[0] == size[1]:
         return None
     part: str | None = true_part(index, box)
-    return part
+    return part or "surroundings"

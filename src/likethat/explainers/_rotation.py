@@ -169,7 +169,7 @@ class AdamSolver:
             vectors = features.maps[rows, :, cells]
             loss = -purity(vectors @ self._mixing(exponent).T, channels).mean()
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
 
     @staticmethod

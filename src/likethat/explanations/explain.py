@@ -16,7 +16,7 @@ from likethat.explanations.explanation import Explanation
 from likethat.explanations.records import Contribution
 from likethat.functional import cell_box, contributions, peak_cells
 from likethat.models import SplitModel
-from likethat.sources import as_source
+from likethat.sources import ImageFolder, Images
 from likethat.sources.base import Sample
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def as_sample(image: ImageLike) -> Sample:
         path = Path(image)
         if path.is_dir():
             raise InputError(f"`image` must be one image, got the folder {path}. Name a file in it.")
-        return as_source(path)[0]
+        return ImageFolder(path)[0]
     if isinstance(image, Tensor | np.ndarray) and image.ndim == 4 and len(image) != 1:
         raise InputError(f"`image` must be one image, got a batch of {len(image)}. Explain them one by one.")
     if isinstance(image, Tensor | np.ndarray) and image.ndim == 4:
         image = image[0]
-    return as_source([image])[0]
+    return Images([image])[0]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

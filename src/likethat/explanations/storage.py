@@ -152,7 +152,10 @@ def _dump_coordinates(coordinates: Coordinates) -> tuple[str, dict[str, Tensor]]
         return ("rotation" if coordinates.orthogonal else "mixing"), {"mixing": coordinates.matrix()}
     if isinstance(coordinates, HeadParts):
         named = {"vectors": coordinates.vectors, "owners": coordinates.owners, "looks": coordinates.looks}
-        named["surroundings"] = coordinates.surroundings
+        named |= {
+            "surroundings": coordinates.surroundings,
+            "readers": coordinates.readers(torch.arange(coordinates.n_units)),
+        }
         named |= {f"measures.{name}": values for name, values in coordinates.measures.items()}
         named |= {f"curves.{name}": values for name, values in coordinates.curves.items()}
         return "parts", {f"parts.{name}": values for name, values in named.items()}
@@ -168,6 +171,7 @@ def _load_coordinates(kind: str, tensors: dict[str, Tensor], head: Head, names: 
             tensors["parts.owners"],
             head.weight,
             looks=tensors["parts.looks"],
+            readers=tensors["parts.readers"],
             unit_names=names,
             surroundings=tensors["parts.surroundings"],
             measures=_under("parts.measures.", tensors),

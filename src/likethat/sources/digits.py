@@ -31,15 +31,15 @@ def digits(*, split: Literal["all", "train", "test"] = "all", size: int = 32) ->
     check_count(size, name="size", minimum=8)
     data = load_digits()
     labels = data.target
-    chosen = range(len(labels))
+    chosen = list(range(len(labels)))
     if split != "all":
-        train, test = train_test_split(list(chosen), test_size=0.25, stratify=labels, random_state=0)
+        train, test = train_test_split(chosen, test_size=0.25, stratify=labels, random_state=0)
         chosen = sorted(train if split == "train" else test)
-    images = torch.from_numpy(data.images[list(chosen)]).float()[:, None] / 16.0
+    images = torch.from_numpy(data.images[chosen]).float()[:, None] / 16.0
     scaled = torch.nn.functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
     return Images(
         scaled.clamp(0, 1),
-        labels=labels[list(chosen)],
+        labels=labels[chosen],
         names=[f"digit {index}" for index in chosen],
         class_names=[str(digit) for digit in range(10)],
     )

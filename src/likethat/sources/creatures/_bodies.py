@@ -62,7 +62,9 @@ def _scaled(brush: Brush, kind: Kind) -> None:
 
 
 def _barred(brush: Brush) -> None:
-    outline = smooth((0.03, -0.02), (0.0, -0.065), (-0.1, -0.06), (-0.2, 0.0), (-0.23, 0.055), (-0.12, 0.07), (0.0, 0.045))
+    outline = smooth(
+        (0.03, -0.02), (0.0, -0.065), (-0.1, -0.06), (-0.2, 0.0), (-0.23, 0.055), (-0.12, 0.07), (0.0, 0.045)
+    )
     bars: tuple[Mark, ...] = tuple(
         (ribbon((x, -0.1), (x - 0.03, 0.0), (x - 0.01, 0.12), widths=(0.013, 0.013, 0.013)), CREAM)
         for x in (-0.04, -0.105, -0.17)
@@ -79,16 +81,23 @@ def _pointed(brush: Brush) -> None:
 
 
 def _round(brush: Brush) -> None:
-    outline = smooth((0.04, 0.0), (0.01, -0.085), (-0.1, -0.105), (-0.2, -0.05), (-0.21, 0.045), (-0.12, 0.1), (0.0, 0.075))
+    outline = smooth(
+        (0.04, 0.0), (0.01, -0.085), (-0.1, -0.105), (-0.2, -0.05), (-0.21, 0.045), (-0.12, 0.1), (0.0, 0.075)
+    )
     marks: list[Mark] = []
     for x, y in ((-0.2, -0.05), (-0.19, 0.03), (-0.13, 0.08), (-0.13, -0.02), (-0.07, 0.05), (-0.06, -0.03)):
-        marks += [(ellipse(x, y, 0.055, 0.052, n=18), COCOA), (ellipse(x + 0.01, y - 0.004, 0.05, 0.048, n=18), MUSTARD)]
+        marks += [
+            (ellipse(x, y, 0.055, 0.052, n=18), COCOA),
+            (ellipse(x + 0.01, y - 0.004, 0.05, 0.048, n=18), MUSTARD),
+        ]
     brush.shape(outline, MUSTARD, marks=tuple(marks))
 
 
 def _leaf(brush: Brush) -> None:
     outline = smooth((0.03, 0.0), (-0.03, -0.085), (-0.14, -0.095), (-0.26, -0.02), (-0.16, 0.07), (-0.04, 0.07))
-    veins: list[Mark] = [(ribbon((0.03, 0.0), (-0.1, -0.005), (-0.25, -0.02), widths=(0.009, 0.008, 0.004)), (58, 96, 66))]
+    veins: list[Mark] = [
+        (ribbon((0.03, 0.0), (-0.1, -0.005), (-0.25, -0.02), widths=(0.009, 0.008, 0.004)), (58, 96, 66))
+    ]
     for x in (-0.04, -0.1, -0.16):
         for side in (-1, 1):
             veins.append((ribbon((x, -0.003), (x - 0.06, 0.09 * side), widths=(0.006, 0.004)), (58, 96, 66)))
@@ -99,7 +108,9 @@ def _forked(brush: Brush) -> None:
     for turn in (-20, 20):
         prong = brush.at(0.03, 0, turn=turn)
         tip = ellipse(-0.24, 0.0, 0.06, 0.05)
-        prong.shape(smooth((0.0, -0.03), (-0.12, -0.036), (-0.24, 0.0), (-0.12, 0.03), (0.0, 0.03)), NAVY, marks=((tip, SAGE),))
+        prong.shape(
+            smooth((0.0, -0.03), (-0.12, -0.036), (-0.24, 0.0), (-0.12, 0.03), (0.0, 0.03)), NAVY, marks=((tip, SAGE),)
+        )
 
 
 def _fan(brush: Brush) -> None:
@@ -110,12 +121,22 @@ def _fan(brush: Brush) -> None:
 
 
 def _curled(brush: Brush) -> None:
-    knots = ((0.04, 0.02), (-0.07, 0.04), (-0.155, 0.0), (-0.15, -0.09), (-0.075, -0.1), (-0.065, -0.045), (-0.1, -0.045))
+    knots = (
+        (0.04, 0.02),
+        (-0.07, 0.04),
+        (-0.155, 0.0),
+        (-0.15, -0.09),
+        (-0.075, -0.1),
+        (-0.065, -0.045),
+        (-0.1, -0.045),
+    )
     brush.shape(ribbon(*knots, widths=(0.034, 0.032, 0.027, 0.023, 0.019, 0.014, 0.008)), RUST)
 
 
 def _ringed(brush: Brush) -> None:
-    outline = smooth((0.03, -0.02), (-0.06, -0.05), (-0.15, -0.105), (-0.23, -0.125), (-0.225, -0.03), (-0.13, 0.05), (0.0, 0.04))
+    outline = smooth(
+        (0.03, -0.02), (-0.06, -0.05), (-0.15, -0.105), (-0.23, -0.125), (-0.225, -0.03), (-0.13, 0.05), (0.0, 0.04)
+    )
     rings: tuple[Mark, ...] = tuple(
         (ribbon((x, -0.2), (x - 0.01, -0.05), (x + 0.05, 0.1), widths=(0.018, 0.018, 0.018)), COCOA)
         for x in (-0.045, -0.12, -0.195)
@@ -143,7 +164,13 @@ def _webbed(brush: Brush, kind: Kind, stride: float) -> None:
     for x, lean in _places(kind, stride):
         foot = x + lean
         brush.shape(ribbon((x, 0.08), (foot, 0.265), widths=(0.02, 0.015)), MUSTARD)
-        web = smooth((foot - 0.025, 0.265), (foot + 0.02, 0.248), (foot + 0.085, 0.285), (foot + 0.02, 0.298), (foot - 0.04, 0.295))
+        web = smooth(
+            (foot - 0.025, 0.265),
+            (foot + 0.02, 0.248),
+            (foot + 0.085, 0.285),
+            (foot + 0.02, 0.298),
+            (foot - 0.04, 0.295),
+        )
         brush.shape(web, MUSTARD)
 
 
@@ -162,7 +189,9 @@ def _hoofed(brush: Brush, kind: Kind, stride: float) -> None:
         foot = x + lean
         hoof: Colour = INK
         brush.shape(ribbon((x, 0.07), (foot, 0.25), widths=(0.04, 0.024)), SLATE)
-        brush.shape(smooth((foot - 0.028, 0.245), (foot + 0.028, 0.245), (foot + 0.042, 0.292), (foot - 0.036, 0.292)), hoof)
+        brush.shape(
+            smooth((foot - 0.028, 0.245), (foot + 0.028, 0.245), (foot + 0.042, 0.292), (foot - 0.036, 0.292)), hoof
+        )
         brush.shape(ellipse(foot, 0.236, 0.036, 0.02), LILAC)
 
 

@@ -42,9 +42,7 @@ def smooth(*knots: tuple[float, float], closed: bool = True, steps: int = 7) -> 
     p1 = np.array(knots, dtype=np.float64)
     ends = p1 if closed else np.concatenate([p1[:1], p1, p1[-1:]])
     p0, p2, p3 = (
-        (np.roll(p1, 1, 0), np.roll(p1, -1, 0), np.roll(p1, -2, 0))
-        if closed
-        else (ends[:-3], ends[2:-1], ends[3:])
+        (np.roll(p1, 1, 0), np.roll(p1, -1, 0), np.roll(p1, -2, 0)) if closed else (ends[:-3], ends[2:-1], ends[3:])
     )
     p1 = p1 if closed else ends[1:-2]
     t = (np.arange(steps) / steps)[None, :, None]

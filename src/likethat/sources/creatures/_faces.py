@@ -33,14 +33,20 @@ def _masked(brush: Brush) -> None:
 
 
 def _hooded(brush: Brush) -> None:
-    face = smooth((0.02, -0.035), (0.07, -0.075), (0.14, -0.03), (0.13, 0.06), (0.04, 0.1), (-0.04, 0.045), (-0.03, -0.06))
-    outline = smooth((-0.12, 0.03), (-0.1, -0.09), (0.0, -0.13), (0.1, -0.09), (0.125, 0.02), (0.07, 0.105), (-0.05, 0.115))
+    face = smooth(
+        (0.02, -0.035), (0.07, -0.075), (0.14, -0.03), (0.13, 0.06), (0.04, 0.1), (-0.04, 0.045), (-0.03, -0.06)
+    )
+    outline = smooth(
+        (-0.12, 0.03), (-0.1, -0.09), (0.0, -0.13), (0.1, -0.09), (0.125, 0.02), (0.07, 0.105), (-0.05, 0.115)
+    )
     brush.shape(outline, RUST, marks=((face, CREAM),), shade=0.03)
 
 
 def _cheeked(brush: Brush) -> None:
     cheek = ellipse(0.015, 0.055, 0.045, 0.034)
-    outline = smooth((-0.13, 0.02), (-0.09, -0.1), (0.01, -0.13), (0.1, -0.085), (0.13, 0.02), (0.09, 0.1), (-0.06, 0.11))
+    outline = smooth(
+        (-0.13, 0.02), (-0.09, -0.1), (0.01, -0.13), (0.1, -0.085), (0.13, 0.02), (0.09, 0.1), (-0.06, 0.11)
+    )
     brush.shape(outline, SKY, marks=((cheek, ROSE),), shade=0.03)
 
 
@@ -107,7 +113,9 @@ def _trunk(brush: Brush) -> None:
 def _tuft(brush: Brush) -> None:
     for turn, length in ((-52, 0.115), (-22, 0.15), (10, 0.135)):
         feather = brush.at(0, 0.03, turn=turn)
-        feather.shape(smooth((-0.012, 0.0), (-0.03, -0.6 * length), (0, -length), (0.03, -0.6 * length), (0.012, 0)), CORAL)
+        feather.shape(
+            smooth((-0.012, 0.0), (-0.03, -0.6 * length), (0, -length), (0.03, -0.6 * length), (0.012, 0)), CORAL
+        )
         feather.flat(ellipse(0, -0.72 * length, 0.013, 0.022), MUSTARD)
 
 

@@ -72,7 +72,11 @@ def _sky(brush: Brush, light: _Light, rng: np.random.Generator) -> None:
 
 def _land(brush: Brush, light: _Light, rng: np.random.Generator) -> None:
     across = np.linspace(-0.02, 1.02, 30)
-    for height, colour, swell in ((0.56, light.hills[0], 0.05), (0.65, light.hills[1], 0.04), (0.75, light.ground, 0.012)):
+    for height, colour, swell in (
+        (0.56, light.hills[0], 0.05),
+        (0.65, light.hills[1], 0.04),
+        (0.75, light.ground, 0.012),
+    ):
         phase, pace, lift = rng.uniform(0, 6.3), rng.uniform(3, 8), rng.uniform(-0.04, 0.04)
         ridge = height + lift + swell * np.sin(pace * across + phase)
         brush.flat(np.concatenate([np.stack([across, ridge], axis=1), [[1.1, 1.1], [-0.1, 1.1]]]), colour)
@@ -121,8 +125,13 @@ def _flower(brush: Brush, x: float, y: float, light: _Light, rng: np.random.Gene
 def _stone(brush: Brush, x: float, y: float, rng: np.random.Generator) -> None:
     grey = int(rng.integers(150, 195))
     stone = brush.at(x, y, scale=rng.uniform(0.6, 1.3))
-    stone.flat(smooth((-0.04, 0.012), (-0.03, -0.016), (0.005, -0.026), (0.038, -0.006), (0.04, 0.014)), (grey, grey - 4, grey - 8))
-    stone.flat(smooth((-0.024, -0.006), (-0.008, -0.02), (0.014, -0.016), (0.0, -0.008)), (grey + 24, grey + 22, grey + 20))
+    stone.flat(
+        smooth((-0.04, 0.012), (-0.03, -0.016), (0.005, -0.026), (0.038, -0.006), (0.04, 0.014)),
+        (grey, grey - 4, grey - 8),
+    )
+    stone.flat(
+        smooth((-0.024, -0.006), (-0.008, -0.02), (0.014, -0.016), (0.0, -0.008)), (grey + 24, grey + 22, grey + 20)
+    )
 
 
 def _twig(brush: Brush, x: float, y: float, rng: np.random.Generator) -> None:

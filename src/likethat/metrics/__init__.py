@@ -1,0 +1,37 @@
+"""How good an explanation is, with and without ground truth."""
+
+from likethat.metrics.channels import ChannelStability, channel_stability, held_out_purity, mean_coverage
+from likethat.metrics.deletion import Deletion, delete_rows, rank_agreement
+from likethat.metrics.evaluate import Measures, evaluate
+from likethat.metrics.parts import (
+    PartConsistency,
+    box_match,
+    huang_consistency,
+    huang_stability,
+    part_consistency,
+    parts_in_windows,
+    pip_net_purity,
+)
+from likethat.metrics.truth import SURROUNDINGS, PartTruth, part_at
+
+__all__ = [
+    "SURROUNDINGS",
+    "ChannelStability",
+    "Deletion",
+    "Measures",
+    "PartConsistency",
+    "PartTruth",
+    "box_match",
+    "channel_stability",
+    "delete_rows",
+    "evaluate",
+    "held_out_purity",
+    "huang_consistency",
+    "huang_stability",
+    "mean_coverage",
+    "part_at",
+    "part_consistency",
+    "parts_in_windows",
+    "pip_net_purity",
+    "rank_agreement",
+]

@@ -7,7 +7,9 @@ import likethat as lt
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["demo"], ["split"], ["fit"], ["fit", "epic"], ["fit", "parts"], ["explain"], ["show"], ["evaluate"]], ids=str
+    "command",
+    [[], ["demo"], ["split"], ["fit"], ["fit", "epic"], ["fit", "parts"], ["explain"], ["show"], ["evaluate"]],
+    ids=str,
 )
 def test_help_of_every_command_has_examples(command: list[str]) -> None:
     result = likethat(*command, "--help")

@@ -18,7 +18,7 @@ from likethat.features import collect
 LABELS = [index % 3 for index in range(90)]
 WAYS: list[dict[str, Any]] = [
     {},
-    {"way": "shared"},
+    {"way": "ownership"},
     {"way": "shared", "sharing": "nelder-mead"},
     {"way": "shared", "sharing": "equal"},
     {"n_parts": "auto"},
@@ -111,7 +111,7 @@ def test_prototypes_are_the_strongest_images_of_the_class(
     means = model.features(images).detach().mean((2, 3))
     for unit in range(bank.n_units):
         own = [index for index in range(90) if LABELS[index] == parts.owner(unit)]
-        values = means[own] @ parts.vectors[unit]
+        values = means[own] @ parts.readers(torch.tensor([unit]))[0]
         expected = [own[place] for place in values.sort(descending=True, stable=True).indices[:3].tolist()]
         assert [item.index for item in bank.prototypes_of(unit)] == expected
         assert not bank.prototypes_of(unit, "negative")
@@ -291,7 +291,7 @@ def test_a_stream_has_no_marks(model: lt.SplitModel, images: torch.Tensor, marks
     [
         ({"n_parts": 0}, "`n_parts` must be a whole number of at least 1, got 0"),
         ({"n_parts": "many"}, "`n_parts` must be a whole number"),
-        ({"way": "nmf"}, "`way` must be one of 'ownership', 'shared', 'named', got 'nmf'"),
+        ({"way": "nmf"}, "`way` must be one of 'shared', 'ownership', 'named', got 'nmf'"),
         ({"sharing": "fair"}, "`sharing` must be one of 'closed-form'"),
         ({"ridge": 0}, "`ridge` must be a number above 0, got 0"),
         ({"cells_per_class": 3}, "at least 16, got 3"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import likethat
-from likethat.cli import bank, demo, evaluate, fit, parts, split
+from likethat.cli import bank, demo, evaluate, parts, split
 from likethat.cli.console import out
 from likethat.cli.group import RootGroup
 from likethat.cli.options import examples

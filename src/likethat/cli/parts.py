@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from likethat.explanations import Bank
     from likethat.models import SplitModel
 
-__all__ = ["parts"]
+__all__ = ["app", "parts"]
 
 
 class Way(StrEnum):

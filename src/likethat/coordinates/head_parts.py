@@ -26,6 +26,7 @@ class HeadParts:
         owners: (unit,) the class of each unit, ascending; every class owns at least one.
         head_weight: (class, channel), the network's own.
         looks: (unit, channel) the mean feature vector of each part, of any length: what it is found by.
+        readers: (unit, channel) what finds a part in a cell; the vectors when left out.
         unit_names: one name a unit.
         surroundings: (unit,) which units are what surrounds the object; none when left out.
         measures: (unit,) figures by name, such as ``"residual"``.
@@ -48,6 +49,7 @@ class HeadParts:
         head_weight: Float[Tensor, "cls channel"],
         *,
         looks: Float[Tensor, "unit channel"] | None = None,
+        readers: Float[Tensor, "unit channel"] | None = None,
         unit_names: Sequence[str] | None = None,
         surroundings: Bool[Tensor, " unit"] | None = None,
         measures: Mapping[str, Float[Tensor, " unit"]] | None = None,
@@ -58,6 +60,7 @@ class HeadParts:
         self._head_weight = head_weight.detach().float().cpu()
         self._check()
         self.looks = self.vectors if looks is None else looks.detach().float().cpu()
+        self._readers = self.vectors if readers is None else readers.detach().float().cpu()
         n_units = len(self.vectors)
         self._names = tuple(unit_names) if unit_names is not None else self._numbered()
         self.surroundings = torch.zeros(n_units, dtype=torch.bool) if surroundings is None else surroundings.cpu()
@@ -106,8 +109,8 @@ class HeadParts:
         return parts + left / len(parts)
 
     def readers(self, units: Int[Tensor, " unit"]) -> Float[Tensor, "unit channel"]:
-        """Return the parts' vectors: a part is active where it adds to its class's logit."""
-        return self.vectors[units]
+        """Return what finds the parts in a cell."""
+        return self._readers[units]
 
     def purity(self, vectors: Float[Tensor, "unit channel"], units: Int[Tensor, " unit"]) -> Float[Tensor, " unit"]:
         """Return the cosine between each cell's vector and its part's look; 0 for a vector of zeros."""

@@ -119,10 +119,9 @@ class PartFit:
         """Make the found parts of a class add up to its head vector."""
         options, head_vector = self.options, self.model.head.weight[member.target].cpu()
         cells, shares = self._weighted(member.cells), found.shares
-        if options.way == "shared":
-            vectors = split_by_sharing(cells, found.looks, head_vector, sharing=options.sharing)
-        else:
-            vectors = split_by_ownership(cells, shares, head_vector, ridge=options.ridge)
+        readers = split_by_sharing(cells, found.looks, head_vector, sharing=options.sharing)
+        owned = options.way == "ownership"
+        vectors = split_by_ownership(cells, shares, head_vector, ridge=options.ridge) if owned else readers
         measures = described(cells, found.looks, vectors, head_vector)
         measures |= {"between_starts": found.between_starts, "between_halves": found.between_halves}
         measures["error"] = torch.full((len(vectors),), found.error)
@@ -135,6 +134,7 @@ class PartFit:
             target=member.target,
             vectors=vectors,
             looks=found.looks,
+            readers=readers,
             surroundings=is_surroundings(member, shares, self.features.grid),
             measures=measures,
             curves={"error": found.errors, "agreement": found.agreements} if found.errors else {},
@@ -181,6 +181,7 @@ class PartFit:
             target=member.target,
             vectors=vectors,
             looks=looks,
+            readers=vectors,
             names=names,
             surroundings=torch.tensor([name == SURROUNDINGS for name in names]),
             measures=described(cells, looks, vectors, head_vector),

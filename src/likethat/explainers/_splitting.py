@@ -43,7 +43,8 @@ class ClassParts:
     Attributes:
         target: the class.
         vectors: (part, channel) summands of its head vector.
-        looks: (part, channel) what each part is found by.
+        looks: (part, channel) the mean feature vector of each part.
+        readers: (part, channel) what finds it in a cell.
         names: of the parts; empty for numbers.
         surroundings: (part,) which of them are what surrounds the object.
         measures: (part,) figures by name.
@@ -53,6 +54,7 @@ class ClassParts:
     target: int
     vectors: Float[Tensor, "part channel"]
     looks: Float[Tensor, "part channel"]
+    readers: Float[Tensor, "part channel"]
     names: tuple[str, ...] = ()
     surroundings: Bool[Tensor, " part"]
     measures: Mapping[str, Float[Tensor, " part"]] = field(default_factory=dict)
@@ -99,6 +101,7 @@ def whole(target: int, head_vector: Tensor, cells: ClassCells | None) -> ClassPa
         target=target,
         vectors=head_vector[None],
         looks=look[None],
+        readers=head_vector[None],
         names=("whole",),
         surroundings=torch.zeros(1, dtype=torch.bool),
     )
@@ -147,6 +150,7 @@ def ordered(parts: ClassParts, cells: Tensor) -> ClassParts:
         target=parts.target,
         vectors=parts.vectors[order],
         looks=parts.looks[order],
+        readers=parts.readers[order],
         names=tuple(parts.names[place] for place in order.tolist()) if parts.names else (),
         surroundings=parts.surroundings[order],
         measures={name: values[order] for name, values in parts.measures.items()},
@@ -171,6 +175,7 @@ def join(classes: Sequence[ClassParts], head_weight: Tensor, class_names: Sequen
         torch.tensor([item.target for item in classes]).repeat_interleave(torch.tensor(sizes)),
         head_weight,
         looks=torch.cat([item.looks.float() for item in classes]),
+        readers=torch.cat([item.readers.float() for item in classes]),
         unit_names=names,
         surroundings=torch.cat([item.surroundings for item in classes]),
         measures=measures,

@@ -41,9 +41,10 @@ class PartPrototypes:
     Args:
         n_parts: parts a class, or ``"auto"``: the most, up to 8, whose ownership of the cells agrees between two
             halves of the class's images (mean correlation at least .8). Not used by ``way="named"``.
-        way: from parts that are found to parts that add up. ``"ownership"``: each part takes the evidence of the cells
-            it occurs in, by regression. ``"shared"``: the paper's, least squares and a shared residual. ``"named"``:
-            parts that the user has marked, spread by a probe, then as ``"ownership"``.
+        way: from parts that are found to parts that add up. ``"shared"``: the paper's, least squares and a shared
+            residual. ``"ownership"``: each part takes the evidence of the cells it occurs in, by regression; boxes are
+            those of ``"shared"``. ``"named"``: parts that the user has marked, spread by a probe, then as
+            ``"ownership"``.
         sharing: of the residual (``way="shared"``): ``"closed-form"`` and ``"nelder-mead"`` change the heat maps least,
             relative to their size; ``"equal"``.
         n_prototypes: images a part.
@@ -55,9 +56,9 @@ class PartPrototypes:
         Tan, Zhou, Chen (2024): factorise the cells of a class, scale the parts by least squares, share the residual.
 
     Differs:
-        The default makes the parts add up by ownership regression (docs/methods.md), with which hardly a part counts
-        against its own class; the paper's way is ``way="shared"``. Features that can be negative are factorised
-        by semi-NMF. Images belong to a class by label or by the model's own prediction.
+        The residual's shares minimise an objective of ours (`likethat.functional.share_objective`). Features that can
+        be negative are factorised by semi-NMF. Images belong to a class by label or by the model's own prediction.
+        Why these defaults: benchmarks/results/parts.md.
 
     Example:
         >>> import torch, likethat as lt
@@ -72,9 +73,9 @@ class PartPrototypes:
 
     def __init__(
         self,
-        n_parts: int | Literal["auto"] = 3,
+        n_parts: int | Literal["auto"] = 4,
         *,
-        way: Literal["ownership", "shared", "named"] = "ownership",
+        way: Literal["shared", "ownership", "named"] = "shared",
         sharing: Literal["closed-form", "nelder-mead", "equal"] = "closed-form",
         n_prototypes: int = 5,
         ridge: float = 1e-3,
@@ -82,7 +83,7 @@ class PartPrototypes:
         seed: int = 0,
     ) -> None:
         self.n_parts = n_parts if n_parts == "auto" else check_count(n_parts, name="n_parts")
-        self.way = check_choice(way, name="way", choices=("ownership", "shared", "named"))
+        self.way = check_choice(way, name="way", choices=("shared", "ownership", "named"))
         self.sharing = check_choice(sharing, name="sharing", choices=tuple(SHARINGS))
         self.n_prototypes = check_count(n_prototypes, name="n_prototypes")
         self.cells_per_class = check_count(cells_per_class, name="cells_per_class", minimum=16)

@@ -80,9 +80,9 @@ def _descend(x: Tensor, targets: Tensor, penalty: float) -> tuple[Tensor, Tensor
     def loss() -> Tensor:
         optimiser.zero_grad()
         value = -(targets * (x @ weight.T + bias).log_softmax(1)).sum(1).mean() + penalty * weight.square().sum() / 2
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
     with torch.enable_grad():
-        optimiser.step(loss)  # type: ignore[no-untyped-call]
+        optimiser.step(loss)
     return weight.detach(), bias.detach()

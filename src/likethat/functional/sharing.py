@@ -16,6 +16,8 @@ __all__ = [
     "share_objective",
 ]
 
+_RANK = 1e-3  # eigenvalues of the parts' products, relative to the largest, from which a direction counts
+
 
 def least_squares_parts(
     head_vector: Float[Tensor, " channel"], parts: Float[Tensor, "part channel"]
@@ -25,6 +27,9 @@ def least_squares_parts(
     Source:
         Tan, Zhou, Chen (2024), post-hoc part prototypes, step 2: min over alpha of ||v - sum alpha_i p_i||.
 
+    Differs:
+        Of parts that are nearly the same, the smallest alphas are taken, instead of large ones that cancel.
+
     Example:
         >>> least_squares_parts(torch.tensor([2.0, 3.0, 1.0]), torch.eye(3)[:2])
         tensor([[2., 0., 0.],
@@ -32,7 +37,7 @@ def least_squares_parts(
     """
     basis = parts.double()
     gram = basis @ basis.T
-    alpha = torch.linalg.pinv(gram, hermitian=True, rtol=1e-9) @ (basis @ head_vector.double())
+    alpha = torch.linalg.pinv(gram, hermitian=True, rtol=_RANK) @ (basis @ head_vector.double())
     return (alpha[:, None] * basis).to(parts.dtype)
 
 

@@ -14,5 +14,5 @@ def likethat(*arguments: object) -> Result:
 
 def fit_words(folder: Path, weights: Path, out: Path) -> list[object]:
     """The words of a small fit."""
-    words: list[object] = ["fit", "epic", "--model", "timm:test_resnet", "--weights", weights, "--images", folder]
+    words: list[object] = ["fit", "epic", "--model", "toy:cnn", "--weights", weights, "--images", folder]
     return [*words, "--out", out, "--n-prototypes", 2]

@@ -1,13 +1,38 @@
 """A tiny trained model and a folder of tiny pictures on disk."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from command_line import fit_words, likethat
 from PIL import Image
-from safetensors.torch import save_file
-from toys import pictures
+from safetensors.torch import load_file, save_file
+from toys import pictures, small_cnn
+
+import likethat as lt
+from likethat import models
+
+
+@pytest.fixture(scope="session", autouse=True)
+def toys() -> Iterator[None]:
+    """Let ``toy:cnn`` be a model that loads in no time; every other name is the library's."""
+    real = models.load
+
+    def load(name: str, weights: Any = None, *, class_names: Any = None, **options: Any) -> lt.SplitModel:
+        if name != "toy:cnn":
+            return real(name, weights, class_names=class_names, **options)
+        network = small_cnn(seed=1)
+        if weights is not None:
+            network.load_state_dict(load_file(weights))
+        model = lt.split(network, class_names=class_names, example=pictures(4))
+        model.name = name
+        return model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "load", load)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +48,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of ``toy:cnn``, saved locally."""
+    path = tmp_path_factory.mktemp("weights") / "toy.safetensors"
+    save_file(small_cnn(seed=0).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def timm_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of a tiny network of timm's with three classes, saved locally."""
     timm = pytest.importorskip("timm")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = timm.create_model("test_resnet", num_classes=3)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    path = tmp_path_factory.mktemp("timm") / "tiny.safetensors"
     save_file(network.state_dict(), path)
     return path
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from command_line import likethat
 
 
-def test_prints_the_row_of_a_local_model(weights: Path) -> None:
-    result = likethat("split", "timm:test_resnet", "--weights", weights)
+def test_prints_the_row_of_a_local_model(timm_weights: Path) -> None:
+    result = likethat("split", "timm:test_resnet", "--weights", timm_weights)
     assert result.exit_code == 0, result.stderr
     lines = [line.split(maxsplit=1) for line in result.stdout.splitlines()[1:]]
     row = {words[0]: words[1].strip() for words in lines if len(words) == 2}
@@ -22,8 +22,8 @@ def test_an_untrained_network_needs_no_download() -> None:
     assert "1000" in result.stdout
 
 
-def test_another_layer(weights: Path) -> None:
-    result = likethat("split", "timm:test_resnet", "--weights", weights, "--layer", "stages.9")
+def test_another_layer(timm_weights: Path) -> None:
+    result = likethat("split", "timm:test_resnet", "--weights", timm_weights, "--layer", "stages.9")
     assert result.exit_code == 2
     assert "stages.9" in result.stderr
     assert result.stderr.count("\n") == 1

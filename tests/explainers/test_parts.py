@@ -18,7 +18,7 @@ from likethat.features import collect
 LABELS = [index % 3 for index in range(90)]
 WAYS: list[dict[str, Any]] = [
     {},
-    {"way": "ownership"},
+    {"way": "shared"},
     {"way": "shared", "sharing": "nelder-mead"},
     {"way": "shared", "sharing": "equal"},
     {"n_parts": "auto"},
@@ -177,11 +177,19 @@ def test_a_class_token_is_split_exactly_with_a_note(images: torch.Tensor) -> Non
     assert abs(bank.explain(images[0]).gap()) < 1e-5
 
 
-def test_surroundings_share_and_warning_for_another_class(bank: lt.Bank, images: torch.Tensor) -> None:
-    why = bank.explain(images[0])
-    flagged = parts_of(bank).surroundings.numpy()
+def test_surroundings_share_where_they_are_marked(
+    bank: lt.Bank, model: lt.SplitModel, source: lt.Images, images: torch.Tensor, marks: lt.Marks
+) -> None:
+    assert bank.explain(images[0]).surroundings is None
+    named = lt.PartPrototypes(way="named", n_prototypes=2).fit(model, source, parts=marks)
+    why = named.explain(images[0])
+    flagged = parts_of(named).surroundings.numpy()
     positive = np.clip(why.contributions, 0, None)
     assert why.surroundings == pytest.approx(positive[flagged].sum() / positive.sum(), rel=1e-5)
+
+
+def test_warning_for_another_class(bank: lt.Bank, images: torch.Tensor) -> None:
+    why = bank.explain(images[0])
     assert not why.warnings
     other = bank.explain(images[0], (why.predicted + 1) % 3)
     assert "decides what its heat maps look like" in other.warnings[0]
@@ -291,7 +299,7 @@ def test_a_stream_has_no_marks(model: lt.SplitModel, images: torch.Tensor, marks
     [
         ({"n_parts": 0}, "`n_parts` must be a whole number of at least 1, got 0"),
         ({"n_parts": "many"}, "`n_parts` must be a whole number"),
-        ({"way": "nmf"}, "`way` must be one of 'shared', 'ownership', 'named', got 'nmf'"),
+        ({"way": "nmf"}, "`way` must be one of 'ownership', 'shared', 'named', got 'nmf'"),
         ({"sharing": "fair"}, "`sharing` must be one of 'closed-form'"),
         ({"ridge": 0}, "`ridge` must be a number above 0, got 0"),
         ({"cells_per_class": 3}, "at least 16, got 3"),

@@ -73,7 +73,7 @@ def parts(
     n_parts: Annotated[
         str, typer.Option(metavar="N|auto", help="Parts a class, or auto: as many as are stable.")
     ] = "4",
-    way: Annotated[Way | None, typer.Option(help="shared: the paper's, the default; ownership: by regression.")] = None,
+    way: Annotated[Way | None, typer.Option(help="ownership: by regression, the default; shared: the paper's.")] = None,
     sharing: Annotated[Sharing, typer.Option(help="Of what the parts do not explain (--way shared).")] = (
         Sharing.closed_form
     ),
@@ -106,7 +106,7 @@ def parts(
         raise InputError("`--way` must be left out with --marks, which name the parts.")
     method = PartPrototypes(
         _count(n_parts),
-        way="named" if marks is not None else (way or Way.shared).value,
+        way="named" if marks is not None else (way or Way.ownership).value,
         sharing=sharing.value,
         n_prototypes=n_prototypes,
         seed=seed,

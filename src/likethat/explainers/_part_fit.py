@@ -16,7 +16,6 @@ from likethat.explainers._named import NamedParts, learn_names
 from likethat.explainers._splitting import (
     ClassParts,
     described,
-    is_surroundings,
     join,
     ordered,
     split_by_ownership,
@@ -135,7 +134,7 @@ class PartFit:
             vectors=vectors,
             looks=found.looks,
             readers=readers,
-            surroundings=is_surroundings(member, shares, self.features.grid),
+            surroundings=torch.zeros(len(vectors), dtype=torch.bool),  # only marks can tell
             measures=measures,
             curves={"error": found.errors, "agreement": found.agreements} if found.errors else {},
         )

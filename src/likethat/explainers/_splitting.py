@@ -20,7 +20,6 @@ from likethat.functional.sharing import (
 __all__ = [
     "SHARINGS",
     "ClassParts",
-    "is_surroundings",
     "join",
     "ordered",
     "split_by_ownership",
@@ -127,22 +126,6 @@ def described(
     return {"residual": torch.where(size > 0, change / size.clamp_min(1e-300), 0.0), "moved": 1 - correlation}
 
 
-def is_surroundings(member: ClassCells, shares: Tensor, grid: tuple[int, int]) -> Bool[Tensor, " part"]:
-    """Return which parts own the border of the image more than its inside: what stands round a centred object.
-
-    Source:
-        Ours. Without marks nothing says what the object is; that it seldom touches the border is an assumption.
-    """
-    rows, columns = grid
-    if min(grid) < 3 or not len(member):
-        return torch.zeros(shares.shape[1], dtype=torch.bool)
-    row, column = member.places // columns, member.places % columns
-    border = (row == 0) | (row == rows - 1) | (column == 0) | (column == columns - 1)
-    if not bool(border.any()) or bool(border.all()):
-        return torch.zeros(shares.shape[1], dtype=torch.bool)
-    return shares[border].mean(0) > shares[~border].mean(0)
-
-
 def ordered(parts: ClassParts, cells: Tensor) -> ClassParts:
     """Return the parts by their mean contribution to the class's own images, largest first."""
     order = (cells.double() @ parts.vectors.double().T).mean(0).sort(descending=True, stable=True).indices
@@ -186,10 +169,7 @@ def join(classes: Sequence[ClassParts], head_weight: Tensor, class_names: Sequen
 def _names_of(item: ClassParts, class_name: str) -> list[str]:
     if item.names:
         return [f"{class_name}, {name}" for name in item.names]
-    return [
-        f"{class_name}, part {rank + 1}" + (" (surroundings)" if bool(around) else "")
-        for rank, around in enumerate(item.surroundings)
-    ]
+    return [f"{class_name}, part {rank + 1}" for rank in range(len(item.vectors))]
 
 
 def _curves(classes: Sequence[ClassParts]) -> dict[str, Tensor]:

@@ -41,10 +41,10 @@ class PartPrototypes:
     Args:
         n_parts: parts a class, or ``"auto"``: the most, up to 8, whose ownership of the cells agrees between two
             halves of the class's images (mean correlation at least .8). Not used by ``way="named"``.
-        way: from parts that are found to parts that add up. ``"shared"``: the paper's, least squares and a shared
-            residual. ``"ownership"``: each part takes the evidence of the cells it occurs in, by regression; boxes are
-            those of ``"shared"``. ``"named"``: parts that the user has marked, spread by a probe, then as
-            ``"ownership"``.
+        way: from parts that are found to parts that add up. ``"ownership"``: each part takes the evidence of the cells
+            it occurs in, by regression; its boxes are those of ``"shared"``. ``"shared"``: the paper's, least squares
+            and a shared residual. ``"named"``: parts that the user has marked, spread by a probe, then as
+            ``"ownership"``; only then is it known what surrounds the object.
         sharing: of the residual (``way="shared"``): ``"closed-form"`` and ``"nelder-mead"`` change the heat maps least,
             relative to their size; ``"equal"``.
         n_prototypes: images a part.
@@ -56,9 +56,10 @@ class PartPrototypes:
         Tan, Zhou, Chen (2024): factorise the cells of a class, scale the parts by least squares, share the residual.
 
     Differs:
-        The residual's shares minimise an objective of ours (`likethat.functional.share_objective`). Features that can
-        be negative are factorised by semi-NMF. Images belong to a class by label or by the model's own prediction.
-        Why these defaults: benchmarks/results/parts.md.
+        By default contributions come from ownership regression (docs/methods.md): with the paper's sharing
+        (``way="shared"``) a third of the parts count against their own class (benchmarks/results/parts.md). The
+        shares of the residual minimise an objective of ours (`likethat.functional.sharing.share_objective`). Features
+        that can be negative are factorised by semi-NMF. Images belong to a class by label or by prediction.
 
     Example:
         >>> import torch, likethat as lt
@@ -75,7 +76,7 @@ class PartPrototypes:
         self,
         n_parts: int | Literal["auto"] = 4,
         *,
-        way: Literal["shared", "ownership", "named"] = "shared",
+        way: Literal["ownership", "shared", "named"] = "ownership",
         sharing: Literal["closed-form", "nelder-mead", "equal"] = "closed-form",
         n_prototypes: int = 5,
         ridge: float = 1e-3,
@@ -83,7 +84,7 @@ class PartPrototypes:
         seed: int = 0,
     ) -> None:
         self.n_parts = n_parts if n_parts == "auto" else check_count(n_parts, name="n_parts")
-        self.way = check_choice(way, name="way", choices=("shared", "ownership", "named"))
+        self.way = check_choice(way, name="way", choices=("ownership", "shared", "named"))
         self.sharing = check_choice(sharing, name="sharing", choices=tuple(SHARINGS))
         self.n_prototypes = check_count(n_prototypes, name="n_prototypes")
         self.cells_per_class = check_count(cells_per_class, name="cells_per_class", minimum=16)

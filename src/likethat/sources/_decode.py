@@ -1,65 +1,130 @@
 """From a picture in any form to float32 in [0, 1], (channel, height, width)."""
 
-import warnings
+import io
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from likethat.errors import InputError, NonFiniteError, UnreadableImageError
 
-__all__ = ["array_image", "decode", "tensor_image", "to_image"]
+__all__ = ["FULL_SCALE", "array_image", "check_range", "decode", "formats", "printable", "tensor_image", "to_image"]
+
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "bool": 1.0}
+"""The value that is white, by dtype; floating point has 1."""
 
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_WITH_ALPHA = ("LA", "RGBA", "RGBa", "PA")
+# What Pillow lists but does not decode by itself: headers only (BUFR, GRIB, HDF5, MPEG, WMF), or by starting
+# Ghostscript on a program that the file holds (EPS).
+_NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
-def decode(file: str | Path | Image.Image, *, name: str | None = None) -> Float[Tensor, "channel height width"]:
+def formats() -> tuple[str, ...]:
+    """Return the formats that Pillow decodes, plugins that the user registered included."""
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in _NO_PICTURES)
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """Return a path as text that can be printed and stored, whatever bytes its name consists of."""
+    return os.fsencode(path).decode("utf-8", errors="replace")
+
+
+def decode(
+    file: str | os.PathLike[str] | IO[bytes] | Image.Image, *, name: str | None = None
+) -> Float[Tensor, "channel height width"]:
     """Read a picture: EXIF rotation applied, transparency laid on white, 16-bit values over 65,535.
 
-    Grey pictures have one channel, all others three. Of an animation the first frame is read.
+    Grey pictures have one channel, all others three. Of an animation the first frame is read. Floating-point pictures
+    must lie in [0, 1].
 
     Args:
-        file: a path or a PIL image.
+        file: a path, an open binary file, or a PIL image.
         name: what to call it in an error.
 
     Raises:
-        UnreadableImageError: empty, cut short, damaged, larger than PIL's limit, or no picture.
+        UnreadableImageError: empty, cut short, damaged, larger than Pillow's limit, not in [0, 1], or no picture.
+        InputError: a PIL image that is not in [0, 1].
     """
     if isinstance(file, Image.Image):
-        return _from_pil(file, name or "the PIL image")
-    name = name or str(file)
+        name = name or "the PIL image"
+        with _what_went_wrong(name):
+            return _from_pil(file, name)
+    if not isinstance(file, str | os.PathLike):
+        name = name or "the file"
+        with _what_went_wrong(name):
+            return _from_stream(file, name)
+    name = name or printable(file)
+    with _what_went_wrong(name):
+        path = Path(file)
+        _check_regular(path.stat(), name)
+        # Not by its path: Pillow would map the file into memory, and get rotated TIFFs wrong.
+        with path.open("rb") as stream:
+            return _from_stream(stream, name)
+
+
+@contextmanager
+def _what_went_wrong(name: str) -> Iterator[None]:
+    """Say in one sentence, with its name, why a picture does not decode."""
     try:
-        if Path(file).stat().st_size == 0:
-            raise UnreadableImageError(f"{name} is empty (0 bytes).")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.simplefilter("ignore", UserWarning)  # damaged EXIF blocks: the pixels are what counts
-            with Image.open(file) as image:
-                return _from_pil(image, name)
-    except UnreadableImageError:
+        yield
+    except InputError:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableImageError(f"{name} is in no image format that Pillow can open.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImageError(f"{name} has more pixels than Pillow opens safely ({error}).") from error
-    except (OSError, ValueError, SyntaxError, EOFError, OverflowError, MemoryError) as error:
-        raise UnreadableImageError(f"{name} does not decode ({error}).") from error
+    except FileNotFoundError as error:
+        raise UnreadableImageError(f"{name} does not exist.") from error
+    except Exception as error:
+        # Decoders meet damage in their own ways: struct.error, KeyError, zlib.error, SyntaxError and more.
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UnreadableImageError(f"{name} does not decode ({reason}).") from error
+
+
+def _check_regular(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableImageError(f"{name} is no file.")  # a folder; or a pipe, that would be waited on for ever
+    if status.st_size == 0:
+        raise UnreadableImageError(f"{name} is empty (0 bytes).")
+
+
+def _from_stream(stream: IO[bytes], name: str) -> Tensor:
+    # Pillow warns of sizes between its limit and twice that, and refuses beyond. Its warning is not turned into an
+    # error by a filter: filters belong to the whole process, and this runs in threads.
+    with Image.open(stream, formats=formats()) as image:
+        n_pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
+        if limit is not None and n_pixels > limit:
+            raise UnreadableImageError(
+                f"{name} has more pixels than Pillow opens safely ({n_pixels:,}; the limit is {limit:,})."
+            )
+        try:
+            return _from_pil(image, name)
+        except UnreadableImageError:
+            raise
+        except InputError as error:
+            raise UnreadableImageError(str(error)) from error
 
 
 def _from_pil(image: Image.Image, name: str) -> Tensor:
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode in _SIXTEEN_BIT:
-        return _check_range(torch.from_numpy(np.asarray(image).astype(np.float32) / 65535.0)[None], name)
+        return check_range(torch.from_numpy(_sixteen_bit(image))[None], name)
     if image.mode == "F":
-        return _check_range(torch.from_numpy(np.array(image, dtype=np.float32))[None], name)
-    if image.mode == "1":
-        image = image.convert("L")
-    if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
-        grey = image.mode in ("LA", "La", "L")
+        return check_range(torch.from_numpy(np.array(image, dtype=np.float32))[None], name)
+    if image.mode in ("1", "La"):
+        image = image.convert("L" if image.mode == "1" else "LA")
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        grey = image.mode in ("LA", "L")
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("L" if grey else "RGB")
     if image.mode != "L":
@@ -68,37 +133,57 @@ def _from_pil(image: Image.Image, name: str) -> Tensor:
     return (pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()).float() / 255.0
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # a file that is cut short says so here; a TIFF turns itself
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image  # a damaged EXIF block: the pixels are what counts
+
+
+def _sixteen_bit(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
+    values = np.asarray(image)
+    shades = values.astype(np.float32) / np.float32(FULL_SCALE["uint16"])
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        shades[values == transparent] = 1.0
+    return shades
+
+
 def to_image(value: Any, *, name: str) -> Float[Tensor, "channel height width"]:
-    """Turn one item of a list or a data set into an image: path, PIL image, tensor or array.
+    """Turn one item of a list or a data set into an image: path, PIL image, tensor, array or an encoded file's bytes.
 
     Raises:
-        UnreadableImageError: a file that does not decode.
+        UnreadableImageError: a file that does not decode, or None.
         InputError: none of these, or values outside [0, 1].
     """
-    if isinstance(value, str | Path | Image.Image):
-        return decode(value, name=name if isinstance(value, Image.Image) else None)
+    if isinstance(value, str | os.PathLike):
+        return decode(value)
+    if isinstance(value, Image.Image):
+        return decode(value, name=name)
     if isinstance(value, Tensor):
         return tensor_image(value, name=name)
     if isinstance(value, np.ndarray):
         return array_image(value, name=name)
-    if isinstance(value, dict) and ("bytes" in value or "path" in value):
-        return _from_bytes(value, name)
+    if isinstance(value, bytes | bytearray):
+        return _from_bytes(bytes(value), name)
+    if isinstance(value, Mapping) and ("bytes" in value or "path" in value):  # an image of a Hugging Face data set
+        data, path = value.get("bytes"), value.get("path")
+        return to_image(path if data is None else data, name=name)
+    if value is None:
+        raise UnreadableImageError(f"{name} is missing (None).")
     raise InputError(
         f"{name} must be a path, a PIL image, a tensor or an array, got {type(value).__name__}. Give images alone, or "
         "pairs of image and label."
     )
 
 
-def _from_bytes(value: dict[str, Any], name: str) -> Tensor:
-    import io
-
-    if value.get("bytes") is None:
-        return decode(value["path"], name=name)
-    try:
-        with Image.open(io.BytesIO(value["bytes"])) as image:
-            return _from_pil(image, name)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UnreadableImageError(f"{name} does not decode ({error}).") from error
+def _from_bytes(data: bytes, name: str) -> Tensor:
+    if not data:
+        raise UnreadableImageError(f"{name} is empty (0 bytes).")
+    return decode(io.BytesIO(data), name=name)
 
 
 def tensor_image(value: Tensor, *, name: str) -> Float[Tensor, "channel height width"]:
@@ -106,36 +191,42 @@ def tensor_image(value: Tensor, *, name: str) -> Float[Tensor, "channel height w
     if value.ndim == 2:
         value = value[None]
     if value.ndim != 3:
-        raise InputError(f"{name} must be (channel, height, width), got a tensor of shape {tuple(value.shape)}.")
-    if value.dtype == torch.uint8:
-        return value.detach().cpu().float() / 255.0
-    if not value.is_floating_point():
-        raise InputError(f"{name} must be uint8 or floating point in [0, 1], got {value.dtype}.")
-    return _check_range(value.detach().cpu().float(), name)
+        hint = " It looks like a batch: give the data set itself, not its DataLoader." if value.ndim == 4 else ""
+        raise InputError(f"{name} must be (channel, height, width), got a tensor of shape {tuple(value.shape)}.{hint}")
+    scale = FULL_SCALE.get(str(value.dtype).removeprefix("torch."))
+    if scale is None and not value.is_floating_point():
+        raise InputError(f"{name} must be uint8, uint16 or floating point in [0, 1], got {value.dtype}.")
+    return check_range(value.detach().cpu().float() / (scale or 1.0), name)
 
 
 def array_image(value: np.ndarray[Any, Any], *, name: str) -> Float[Tensor, "channel height width"]:
     """Turn an array into an image; channels are the last axis if that has 1, 3 or 4 of them, else the first.
 
-    8-bit values are divided by 255, 16-bit ones by 65,535; a fourth channel is transparency, laid on white.
+    8-bit values are divided by 255, 16-bit ones by 65,535; a fourth channel at the end is transparency, laid on white.
     """
     if value.ndim == 2:
         value = value[..., None]
     if value.ndim != 3:
         raise InputError(f"{name} must be (height, width[, channel]), got an array of shape {value.shape}.")
-    if value.shape[-1] in (1, 3, 4) and value.shape[0] not in (1, 3):
-        value = np.moveaxis(value, -1, 0)
-    scale = {"uint8": 255.0, "uint16": 65535.0, "bool": 1.0}.get(value.dtype.name)
+    scale = FULL_SCALE.get(value.dtype.name)
     if scale is None and value.dtype.kind != "f":
         raise InputError(f"{name} must be uint8, uint16 or floating point in [0, 1], got {value.dtype}.")
-    image = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) / (scale or 1.0)
-    image = _check_range(image, name)
-    if image.shape[0] == 4:
+    is_last = value.shape[-1] in (1, 3, 4) and value.shape[0] not in (1, 3)
+    if is_last:
+        value = np.moveaxis(value, -1, 0)
+    image = check_range(torch.from_numpy(np.array(value, dtype=np.float32, order="C")) / (scale or 1.0), name)
+    if is_last and image.shape[0] == 4:
         image = image[:3] * image[3:] + (1 - image[3:])
     return image
 
 
-def _check_range(image: Tensor, name: str) -> Tensor:
+def check_range(image: Tensor, name: str) -> Tensor:
+    """Return the image clamped to [0, 1] where it overshoots by rounding only.
+
+    Raises:
+        InputError: no pixels, or values outside [0, 1].
+        NonFiniteError: NaN or infinity.
+    """
     if image.numel() == 0:
         raise InputError(f"{name} must hold pixels, got shape {tuple(image.shape)}.")
     low, high = (float(bound) for bound in image.aminmax())

@@ -2,85 +2,205 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from PIL import Image
 
 from likethat.errors import InputError
-from likethat.sources._decode import decode
-from likethat.sources.base import Sample
+from likethat.sources._decode import decode, formats, printable
+from likethat.sources.base import Sample, Skipped
 
 __all__ = ["ImageFolder"]
+
+_SNIFFED = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF", "JPEG2000")
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"\x00\x00\x00")
+_NEVER_PICTURES = {".csv", ".db", ".html", ".ini", ".json", ".jsonl", ".log", ".mat", ".md", ".npy", ".npz", ".parquet"}
+_NEVER_PICTURES |= {".pdf", ".pkl", ".pt", ".py", ".tsv", ".txt", ".xml", ".yaml", ".yml", ".zip"}
 
 
 class ImageFolder:
     """All pictures below a folder, in the order of their paths; nothing is decoded before it is asked for.
 
-    A file belongs if its ending is one that Pillow reads; others (notes, hidden files) are passed over. A picture that
-    does not decode stays an item: a fit skips it and lists it. Links that lead out of the folder are not followed.
+    A file belongs if its ending is one that Pillow reads, or, with another ending or none, if it begins as a picture
+    does. Other files, and hidden files and folders, are passed over. A picture that does not decode stays an item: a
+    fit skips it and lists it.
+
+    The order is that of the code points, name by name along the path, the same on every system. Links to folders are
+    not followed, so there are no loops; links to files that lie outside the folder are left out, so that a folder from
+    elsewhere shows nothing but what it holds.
 
     Args:
         path: the folder, or one picture.
         pattern: glob below the folder, such as ``"*/val/*.jpg"``; all pictures when None.
         labels: ``"folders"``: where every picture lies in a subfolder, the first subfolder's name is its class, as in
-            torchvision's ImageFolder; None for no labels.
+            torchvision's ImageFolder; None for no labels. A pattern picks pictures and leaves the classes as they are.
+
+    Attributes:
+        root: the folder.
+        class_names: the classes in order of their names; empty where there are none.
+        left_out: links that lead out of the folder, and subfolders that cannot be opened.
 
     Raises:
         InputError: no such folder, or no picture in it.
     """
 
     def __init__(
-        self, path: str | Path, *, pattern: str | None = None, labels: Literal["folders"] | None = "folders"
+        self, path: str | os.PathLike[str], *, pattern: str | None = None, labels: Literal["folders"] | None = "folders"
     ) -> None:
-        self.path = Path(path).expanduser()
-        if not self.path.exists():
-            raise InputError(f"`path` must be a folder of images, got {self.path}, which does not exist.")
-        if self.path.is_file():
-            self.files: tuple[Path, ...] = (self.path,)
+        if labels not in ("folders", None):
+            raise InputError(f"`labels` must be 'folders' or None, got {labels!r}.")
+        self.path = _existing(path)
+        self.left_out: list[Skipped] = []
+        self.class_names: tuple[str, ...] = ()
+        if not self.path.is_dir():
             self.root = self.path.parent
+            self._names: tuple[str, ...] = (self.path.name,)
         else:
             self.root = self.path
-            self.files = tuple(sorted(self._found(pattern), key=lambda file: file.relative_to(self.root).parts))
-        if not self.files:
-            among = f" matching {pattern!r}" if pattern else ""
-            raise InputError(
-                f"`path` must hold images, got {self.path}, which has none{among}. Endings looked for: .jpg, .png, "
-                ".tif and all others that Pillow reads."
-            )
-        self.class_names = self._classes() if labels == "folders" and self.path.is_dir() else ()
+            wanted = None if pattern is None else _matching(self.root, pattern)
+            everything = sorted(self._found(wanted), key=lambda name: name.split("/"))
+            self._names = tuple(name for name in everything if wanted is None or name in wanted)
+            self._check_any(pattern)
+            if labels == "folders" and all("/" in name for name in self._names):
+                self.class_names = tuple(sorted({name.split("/", 1)[0] for name in everything if "/" in name}))
         self._label_of = {name: index for index, name in enumerate(self.class_names)}
+        self.class_names = tuple(map(printable, self.class_names))
 
-    def _found(self, pattern: str | None) -> Iterator[Path]:
-        endings = {ending.lower() for ending in Image.registered_extensions()}
-        allowed = self.root.resolve()
-        wanted = None if pattern is None else set(self.root.glob(pattern))
-        for folder, _, names in os.walk(self.root, followlinks=False):
-            for name in names:
-                file = Path(folder) / name
-                if name.startswith(".") or file.suffix.lower() not in endings:
-                    continue
-                if file.is_symlink() and not file.resolve().is_relative_to(allowed):
-                    continue
-                if wanted is None or file in wanted:
-                    yield file
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The pictures' paths, in order."""
+        return tuple(self.root / name for name in self._names)
 
-    def _classes(self) -> tuple[str, ...]:
-        below = [file.relative_to(self.root).parts for file in self.files]
-        if any(len(parts) < 2 for parts in below):
-            return ()
-        return tuple(sorted({parts[0] for parts in below}))
+    def _found(self, wanted: set[str] | None) -> Iterator[str]:
+        """Yield the paths of all pictures below the folder, with slashes; note what is left out."""
+        allowed, endings = os.path.realpath(self.root), _endings()
+        waiting = [""]
+        while waiting:
+            prefix = waiting.pop()
+            for entry in self._entries(prefix):
+                name = prefix + entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{name}/")
+                    continue
+                kind = _kind(entry, endings, allowed)
+                if kind == "picture":
+                    yield name
+                elif kind == "outside" and (wanted is None or name in wanted):
+                    why = "is a link that leads out of the folder"
+                    self.left_out.append(Skipped(name=printable(name), reason=why))
+
+    def _entries(self, below: str) -> list[os.DirEntry[str]]:
+        """List one folder, in order."""
+        try:
+            with os.scandir(self.root / below) as found:
+                return sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            if not below:
+                raise InputError(
+                    f"`path` must be a folder that can be read, got {self.path} ({error.strerror})."
+                ) from error
+            name = printable(below.rstrip("/"))
+            self.left_out.append(Skipped(name=name, reason=f"cannot be opened ({error.strerror})"))
+            return []
+
+    def _check_any(self, pattern: str | None) -> None:
+        if self._names:
+            return
+        among = f" matching {pattern!r}" if pattern else ""
+        links = f" {len(self.left_out)} were left out, as links that lead out of it." if self.left_out else ""
+        raise InputError(
+            f"`path` must hold images, got {self.path}, which has none{among}.{links} Endings looked for: .jpg, .png, "
+            ".tif and all others that Pillow reads; links to folders are not followed."
+        )
 
     def __len__(self) -> int:
         """Return the number of pictures, unreadable ones included."""
-        return len(self.files)
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        """Return the path of picture `index` below the folder."""
+        return printable(self._names[index])
+
+    def label(self, index: int) -> int | None:
+        """Return the class index of picture `index`, where there are classes."""
+        return self._label_of[PurePosixPath(self._names[index]).parts[0]] if self._label_of else None
 
     def __getitem__(self, index: int) -> Sample:
         """Decode picture `index`; raises `UnreadableImageError` where it does not decode."""
-        file = self.files[index]
-        below = file.relative_to(self.root)
-        label = self._label_of[below.parts[0]] if self._label_of else None
-        return Sample(image=decode(file, name=below.as_posix()), name=below.as_posix(), label=label)
+        name = self.name(index)
+        image = decode(self.root / self._names[index], name=name)
+        return Sample(image=image, name=name, label=self.label(index))
 
     def __repr__(self) -> str:
         return f"ImageFolder({str(self.path)!r}: {len(self):,} images, {len(self.class_names)} classes)"
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    if not os.fspath(path):
+        raise InputError("`path` must be a folder of images, got an empty string. The current folder is '.'.")
+    try:
+        found = Path(path).expanduser()
+        exists = found.exists()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"`path` must be a folder of images, got {path}, which cannot be opened ({error}).") from error
+    if not exists:
+        raise InputError(f"`path` must be a folder of images, got {found}, which does not exist.")
+    return found
+
+
+def _endings() -> frozenset[str]:
+    readable = {*formats(), "MPO"}  # Pillow's JPEG reader opens MPO
+    return frozenset(ending.lower() for ending, kind in Image.registered_extensions().items() if kind in readable)
+
+
+def _matching(root: Path, pattern: str) -> set[str]:
+    try:
+        return {path.relative_to(root).as_posix() for path in root.glob(pattern)}
+    except (NotImplementedError, ValueError, IndexError) as error:
+        raise InputError(
+            f"`pattern` must be a glob below the folder, such as '*/val/*.jpg', got {pattern!r} ({error})."
+        ) from error
+
+
+def _kind(entry: os.DirEntry[str], endings: frozenset[str], allowed: str) -> Literal["picture", "outside", "other"]:
+    """Say what a file is, without opening any that lies outside the folder."""
+    ending = _ending(entry.name)
+    if entry.is_symlink():
+        if not _lies_in(entry.path, allowed):
+            return "outside" if ending in endings else "other"
+        if ending in endings and not Path(entry.path).exists():
+            return "picture"  # a link to nothing: it is listed as unreadable
+    if not entry.is_file():  # a pipe, a device, a link to a folder
+        return "other"
+    if ending in endings:
+        return "picture"
+    return "picture" if ending not in _NEVER_PICTURES and _begins_as_picture(Path(entry.path)) else "other"
+
+
+def _ending(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return f"{dot}{ending}".lower() if stem else ""
+
+
+def _begins_as_picture(file: Path) -> bool:
+    """Return whether a file whose ending says nothing begins as the common formats do."""
+    try:
+        with file.open("rb") as stream:
+            if not stream.read(8).startswith(_STARTS):
+                return False
+            stream.seek(0)
+            with Image.open(stream, formats=_SNIFFED):
+                return True
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True  # said when it is read
+    except Exception:
+        return False
+
+
+def _lies_in(path: str, allowed: str) -> bool:
+    target = os.path.realpath(path)  # unlike Path.resolve, takes loops of links
+    return target.startswith(allowed.rstrip(os.sep) + os.sep)

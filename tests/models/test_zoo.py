@@ -1,0 +1,57 @@
+"""The shipped classifiers: small, safe to open, accurate, and split exactly."""
+
+from importlib.resources import files
+
+import pytest
+import torch
+
+import likethat as lt
+from likethat.errors import InputError
+from likethat.models.zoo import ZOO, load_zoo, zoo_card
+
+
+def test_together_under_ten_megabytes() -> None:
+    folder = files("likethat") / "zoo"
+    assert sum(len((folder / f"{name}.safetensors").read_bytes()) for name in ZOO) < 10 * 2**20
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_cards_say_what_was_measured(name: str) -> None:
+    card = zoo_card(name)
+    page = (files("likethat") / "zoo" / f"{name}.md").read_text()
+    assert f"{card['accuracy']:.4f}" in page
+    assert card["accuracy"] >= 0.95
+    assert len(card["class_names"]) == load_zoo(name).head.out_features
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_split_is_exact_and_additive(name: str) -> None:
+    model = lt.load(f"zoo:{name}")
+    images = torch.rand(3, *zoo_card(name)["input_size"], generator=torch.Generator().manual_seed(0))
+    output = model.forward(images)
+    assert model.spatially_additive
+    own = model.network(images)
+    torch.testing.assert_close(output.logits, own, rtol=0, atol=0)
+    rebuilt = output.feature_map.mean((2, 3)) @ model.head.weight.T + model.head.bias
+    torch.testing.assert_close(rebuilt, own, rtol=1e-5, atol=1e-5)
+
+
+def test_creatures_are_told_apart() -> None:
+    source, model = lt.creatures(96, seed=77), lt.load("zoo:creatures")
+    images = torch.stack([source[index].image for index in range(96)])
+    with torch.no_grad():
+        predicted = model.logits(images).argmax(1)
+    assert float((predicted == torch.tensor([source.label(index) for index in range(96)])).float().mean()) >= 0.95
+
+
+def test_digits_are_told_apart() -> None:
+    source, model = lt.digits(split="test"), lt.load("zoo:digits")
+    images = torch.stack([source[index].image for index in range(len(source))])
+    with torch.no_grad():
+        predicted = model.logits(images).argmax(1)
+    assert float((predicted == torch.tensor([source.label(i) for i in range(len(source))])).float().mean()) >= 0.95
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(InputError, match="must be one of 'creatures', 'digits', got 'birds'"):
+        load_zoo("birds")

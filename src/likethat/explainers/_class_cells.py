@@ -12,7 +12,7 @@ from likethat.features import Features
 
 __all__ = ["ClassCells", "blocks", "cells_of", "classes_of", "seeded"]
 
-_BLOCK = 2**22  # values factorised together: 16 MiB in float32, which stays near the processor
+_BLOCK = 2**21  # values factorised together: 8 MiB in float32, which stays near the processor
 _BLOCK_ON_GPU = 2**29
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 __all__ = ["Factorisation", "encode", "factorise", "relative_error", "start_parts"]
 
 _FIRST_STEP, _STEP_GROWTH, _SMALLEST_STEP = 0.5, 1.05, 0.01
+_EXTRA = 12  # directions of a sketch beyond the number of parts
 _SWEEPS = 4  # coordinate sweeps for one product with the cells: a sweep costs part / channel of the product
 
 
@@ -55,7 +56,8 @@ def factorise(
     Source:
         Tan, Zhou, Chen (2024), post-hoc part prototypes, step 1: min ||F - E P||, E >= 0, P >= 0. HALS with several
         sweeps a product: Gillis and Glineur (2012), Neural Computation 24. Signed features: semi-NMF, Ding, Li,
-        Jordan (2010), IEEE TPAMI 32, with the parts by least squares as in Gillis and Kumar (2015).
+        Jordan (2010), IEEE TPAMI 32, with the parts by least squares as in Gillis and Kumar (2015). Rounds are first
+        made on a sketch of the cells, then on the cells themselves; both are extrapolated (see below).
 
     Differs:
         The paper has non-negative features only, and does not say how it factorises.
@@ -65,10 +67,21 @@ def factorise(
         >>> factorise(cells, torch.eye(2)[None]).error.round(decimals=6)
         tensor([0.])
     """
-    state = _State.of(cells, parts, occurrence)
-    kept = state.copy()  # what converged classes arrived at
-    rows, done = (state.norms > 0).nonzero()[:, 0], 0
-    if len(rows) < len(cells):
+    done = 0
+    if cells.shape[2] > 4 * _sketch_size(parts.shape[1]) and occurrence is None:
+        sketch = _sketch(cells, _sketch_size(parts.shape[1]))
+        state, done = _converged(_State.of(sketch, parts, None), rounds=rounds, tolerance=tolerance, signed=signed)
+        parts, occurrence = state.p, state.e_ahead.mT
+    start = _State.of(_Cells(x=cells), parts, occurrence)
+    state, more = _converged(start, rounds=rounds, tolerance=tolerance, signed=signed)
+    e = _sweep(state.e_ahead, state.p @ cells.mT, state.p @ state.p.mT)
+    return _normalised(cells, e.mT, state.p, done + more)
+
+
+def _converged(state: "_State", *, rounds: int, tolerance: float, signed: bool) -> tuple["_State", int]:
+    """Return each class where it stopped gaining, and the rounds until the last had."""
+    kept, rows, done = state.copy(), (state.norms > 0).nonzero()[:, 0], 0
+    if len(rows) < len(state.norms):
         state = state.only(rows)
     while done < rounds and len(rows):
         done += 1
@@ -77,8 +90,43 @@ def factorise(
             kept.put(rows, state)
             rows, state = rows[active], state.only(active)
     kept.put(rows, state)
-    e = _sweep(kept.e_ahead, kept.p @ cells.mT, kept.p @ kept.p.mT)
-    return _normalised(cells, e.mT, kept.p, done)
+    return kept, done
+
+
+@dataclass(kw_only=True, eq=False)
+class _Cells:
+    """Cells x, or a sketch of them, ``x = y @ basis``: all that the rounds need of them is two products."""
+
+    x: Tensor
+    basis: Tensor | None = None
+
+    def read(self, p: Tensor) -> Tensor:
+        """Return ``p @ cells.T``."""
+        return (p if self.basis is None else p @ self.basis.mT) @ self.x.mT
+
+    def pool(self, e: Tensor) -> Tensor:
+        """Return ``e @ cells``."""
+        return e @ self.x if self.basis is None else (e @ self.x) @ self.basis
+
+    def only(self, rows: Tensor) -> "_Cells":
+        return _Cells(x=self.x[rows], basis=None if self.basis is None else self.basis[rows])
+
+
+def _sketch_size(n_parts: int) -> int:
+    return n_parts + _EXTRA
+
+
+def _sketch(cells: Tensor, size: int) -> _Cells:
+    """Return the cells in the directions in which they are largest.
+
+    Source:
+        Erichson, Mendible, Wihlborn, Kutz (2018), Randomized nonnegative matrix factorization, Pattern Recognition
+        Letters 104. The rounds on the sketch only bring the parts near; the last ones see the cells themselves.
+    """
+    rng = torch.Generator().manual_seed(0)  # any directions do; the same ones for every class
+    directions = torch.randn(cells.shape[2], size, generator=rng).to(cells)
+    found = torch.linalg.qr(cells.mT @ (cells @ directions)).Q
+    return _Cells(x=cells @ found, basis=found.mT.contiguous())
 
 
 @dataclass(kw_only=True, eq=False)
@@ -93,7 +141,7 @@ class _State:
         A round that raises a class's error is undone for that class, and its step halved.
     """
 
-    x: Tensor
+    cells: _Cells
     norms: Tensor
     e: Tensor
     p: Tensor
@@ -103,17 +151,23 @@ class _State:
     step: Tensor
 
     @classmethod
-    def of(cls, cells: Tensor, parts: Tensor, occurrence: Tensor | None) -> "_State":
-        e = (encode(cells, parts) if occurrence is None else occurrence).mT.contiguous()
-        norms = cells.square().sum((1, 2))
+    def of(cls, cells: _Cells, parts: Tensor, occurrence: Tensor | None) -> "_State":
+        if occurrence is None:
+            product = cells.read(parts)
+            e = _sweep(torch.zeros_like(product), product, parts @ parts.mT)
+        else:
+            e = occurrence.mT.contiguous()
+        norms = cells.x.square().sum((1, 2))
         error, step = torch.full_like(norms, torch.inf), torch.full_like(norms, _FIRST_STEP)
-        return cls(x=cells, norms=norms, e=e, p=parts, e_ahead=e, p_ahead=parts, error=error, step=step)
+        return cls(cells=cells, norms=norms, e=e, p=parts, e_ahead=e, p_ahead=parts, error=error, step=step)
 
     def only(self, rows: Tensor) -> "_State":
-        return _State(**{name: values[rows] for name, values in vars(self).items()})
+        return _State(
+            **{name: values.only(rows) if name == "cells" else values[rows] for name, values in vars(self).items()}
+        )
 
     def copy(self) -> "_State":
-        return _State(**{name: values if name == "x" else values.clone() for name, values in vars(self).items()})
+        return _State(**{name: values if name == "cells" else values.clone() for name, values in vars(self).items()})
 
     def put(self, rows: Tensor, other: "_State") -> None:
         self.e_ahead[rows], self.p[rows] = other.e_ahead, other.p
@@ -121,9 +175,9 @@ class _State:
     def round(self, *, signed: bool, tolerance: float) -> Tensor:
         """Improve occurrence, then parts; the error costs no further product with the cells. Return what goes on."""
         step = self.step[:, None, None]
-        e = _sweep(self.e_ahead, self.p_ahead @ self.x.mT, self.p_ahead @ self.p_ahead.mT)
+        e = _sweep(self.e_ahead, self.cells.read(self.p_ahead), self.p_ahead @ self.p_ahead.mT)
         e_ahead = (e + step * (e - self.e)).clamp_min_(0)
-        gram, product = e_ahead @ e_ahead.mT, e_ahead @ self.x
+        gram, product = e_ahead @ e_ahead.mT, self.cells.pool(e_ahead)
         p = _solve_parts(gram, product) if signed else _sweep(self.p_ahead, product, gram)
         p_ahead = p + step * (p - self.p)
         error = self.norms + (gram * (p @ p.mT)).sum((1, 2)) - 2 * (p * product).sum((1, 2))

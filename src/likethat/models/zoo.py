@@ -59,7 +59,9 @@ def load_zoo(name: str) -> ConvNet:
     with as_file(files("likethat") / "zoo" / f"{_checked(name)}.safetensors") as path, safe_open(path, "pt") as file:
         network = ConvNet(**json.loads(file.metadata()["card"])["config"])
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    network.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    network.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    )
     return network.eval()
 
 

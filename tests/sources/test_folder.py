@@ -76,7 +76,7 @@ def test_what_does_not_decode_is_skipped_and_listed(tmp_path: Path) -> None:
     batches = list(read(folder, skipped=skipped))
     assert [batch.indices for batch in batches] == [(0,)]
     assert [item.name for item in skipped] == ["cut.png", "empty.jpg", "text.gif"]
-    assert skipped[1].reason == "is empty (0 bytes)."
+    assert skipped[1].reason == "is empty (0 bytes)"
     with pytest.raises(UnreadableImageError, match=r"text\.gif is in no image format"):
         folder[3]
 

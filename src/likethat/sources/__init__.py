@@ -1,12 +1,13 @@
 """Where given inputs come from: folders, arrays, data sets, drawn creatures and handwritten digits."""
 
-from collections.abc import Iterable
-from pathlib import Path
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from likethat.errors import InputError
 from likethat.sources.arrays import Images
@@ -44,7 +45,8 @@ def as_source(images: Any) -> ImageSource | IterableSource:
 
     Args:
         images: an `ImageSource`; a folder or a picture's path; a tensor or array of images; a list of paths, PIL
-            images, arrays or tensors; a torch or Hugging Face data set; or a stream of such items.
+            images, arrays or tensors, or of (image, label); a torch or Hugging Face data set; or a stream of such
+            items (a generator, an iterable data set).
 
     Raises:
         InputError: none of these, or no images in it.
@@ -56,13 +58,13 @@ def as_source(images: Any) -> ImageSource | IterableSource:
     """
     if isinstance(images, Images | ImageFolder | DatasetSource | IterableSource | Creatures):
         return images
-    if isinstance(images, str | Path):
+    if isinstance(images, str | os.PathLike):
         return ImageFolder(images)
     if isinstance(images, Tensor | np.ndarray | list | tuple):
         return _from_values(images)
-    if isinstance(images, Image.Image):
-        raise InputError("`images` must be several images, got one PIL image. Put it in a list: [image].")
-    if hasattr(images, "__len__") and hasattr(images, "__getitem__"):
+    _refuse(images)
+    is_stream = isinstance(images, IterableDataset)  # it may have a length, and its items only raise
+    if not is_stream and hasattr(images, "__len__") and hasattr(images, "__getitem__"):
         return _from_dataset(images)
     if isinstance(images, Iterable):
         return IterableSource(images)
@@ -72,8 +74,30 @@ def as_source(images: Any) -> ImageSource | IterableSource:
     )
 
 
+def _refuse(images: Any) -> None:
+    """Say what to do instead, for what looks like a source and is none."""
+    instead = None
+    if isinstance(images, Image.Image):
+        raise InputError("`images` must be several images, got one PIL image. Put it in a list: [image].")
+    if isinstance(images, Mapping):
+        keys = ", ".join(repr(key) for key in list(images)[:6])
+        instead = f"Choose one of its entries: {keys}"
+    elif isinstance(images, DataLoader):
+        instead = "Give its data set: loader.dataset"
+    elif isinstance(images, bytes | bytearray):
+        instead = "Put the bytes of encoded pictures in a list"
+    elif isinstance(images, set | frozenset):
+        instead = "A set has no order; give a sorted list"
+    elif hasattr(images, "iloc"):
+        instead = "Give a list of the paths: list(frame['path'])"
+    if instead:
+        raise InputError(
+            f"`images` must be a folder, images, or a data set of images, got {type(images).__name__}. {instead}."
+        )
+
+
 def _from_values(images: Any) -> ImageSource:
-    if isinstance(images, list | tuple) and images and isinstance(images[0], tuple | dict):
+    if isinstance(images, list | tuple) and images and isinstance(images[0], Sample | Mapping | tuple | list):
         return DatasetSource(images)
     return Images(images)
 

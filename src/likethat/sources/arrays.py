@@ -1,15 +1,18 @@
 """Images held in memory: arrays, tensors, and lists of anything that is an image."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from likethat.errors import InputError, NonFiniteError
-from likethat.sources._decode import to_image
+from likethat.sources._decode import FULL_SCALE, printable, to_image
 from likethat.sources.base import Sample
 
 __all__ = ["Images"]
@@ -18,17 +21,21 @@ __all__ = ["Images"]
 class Images:
     """Images in memory, or a list of paths.
 
+    A tensor or an array is not copied: what is read is converted to floating point piece by piece, so bytes (and
+    arrays mapped from a file) stay as small as they are.
+
     Args:
         images: tensor (image, channel, height, width), array (image, height, width[, channel]) or (image, channel,
-            height, width), or a sequence of paths, PIL images, arrays and tensors of any size. Values are 8-bit, or
-            floating in [0, 1]. In arrays the last axis is the channel if it has 1, 3 or 4 entries and the second has
-            not.
-        labels: class index of each image.
+            height, width), or a sequence of paths, PIL images, arrays and tensors of any size. Values are 8-bit or
+            16-bit, or floating in [0, 1]. In arrays the last axis is the channel if it has 1, 3 or 4 entries and the
+            second has not; four of them are RGB and transparency, which is laid on white.
+        labels: class index of each image; None or a negative number where it has none.
         names: what to call each image in a report; ``"image 0"`` and so on when None.
         class_names: name of each class index.
 
     Raises:
         InputError: no images, values outside [0, 1], or lists of different length.
+        NonFiniteError: NaN or infinity.
 
     Example:
         >>> source = Images(torch.zeros(2, 3, 8, 8), labels=[0, 1])
@@ -39,21 +46,21 @@ class Images:
     def __init__(
         self,
         images: Any,
-        labels: Sequence[int] | Tensor | np.ndarray[Any, Any] | None = None,
+        labels: Sequence[int | None] | Tensor | np.ndarray[Any, Any] | None = None,
         names: Sequence[str] | None = None,
         *,
         class_names: Sequence[str] = (),
     ) -> None:
-        self._images: Any = _stacked(images) if isinstance(images, Tensor | np.ndarray) else list(images)
+        self._images = _held(images)
         n = len(self._images)
         if n == 0:
             raise InputError("`images` must hold at least one image, got none.")
         for given, what in ((labels, "labels"), (names, "names")):
             if given is not None and len(given) != n:
                 raise InputError(f"`{what}` must have one entry an image, got {len(given)} for {n} images.")
-        self._labels = None if labels is None else [int(label) for label in labels]
+        self.class_names = tuple(map(str, class_names))
+        self._labels = None if labels is None else _class_indices(labels, len(self.class_names))
         self._names = None if names is None else [str(name) for name in names]
-        self.class_names = tuple(class_names)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -61,72 +68,140 @@ class Images:
 
     def name(self, index: int) -> str:
         """Return what image `index` is called."""
+        index = self._checked(index)
         if self._names is not None:
             return self._names[index]
         value = self._images[index] if isinstance(self._images, list) else None
-        return str(value) if isinstance(value, str) or hasattr(value, "__fspath__") else f"image {index}"
+        return printable(value) if isinstance(value, str | os.PathLike) else f"image {index}"
 
     def label(self, index: int) -> int | None:
         """Return the class index of image `index`, where labels were given."""
-        return None if self._labels is None else self._labels[index]
+        return None if self._labels is None else self._labels[self._checked(index)]
 
     def __getitem__(self, index: int) -> Sample:
         """Return image `index`."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"image {index} of {len(self)}")
-        image = self._images[index] if isinstance(self._images, Tensor) else self._one(index)
-        return Sample(image=image, name=self.name(index), label=self.label(index))
-
-    def _one(self, index: int) -> Tensor:
-        return to_image(self._images[index], name=self.name(index))
+        index = self._checked(index)
+        name = self.name(index)
+        if isinstance(self._images, _Stack):
+            image = self._images.floats(index, index + 1)[0]
+        else:
+            image = to_image(self._images[index], name=name)
+        return Sample(image=image, name=name, label=self.label(index))
 
     def batch(self, start: int, stop: int) -> Float[Tensor, "image channel height width"] | None:
-        """Return images of one size as a piece of the stacked tensor; None for a list."""
-        return self._images[start:stop] if isinstance(self._images, Tensor) else None
+        """Return images `start` to `stop` of one tensor or array at once; None for a list."""
+        return self._images.floats(start, stop) if isinstance(self._images, _Stack) else None
+
+    def _checked(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        return index % len(self)
+
+    def __repr__(self) -> str:
+        return f"Images({len(self):,} images, {len(self.class_names)} classes)"
 
 
-def _stacked(images: Tensor | np.ndarray[Any, Any]) -> Tensor:
-    """Return float32 images in [0, 1], (image, channel, height, width)."""
-    values = torch.from_numpy(_channels_second(images)) if isinstance(images, np.ndarray) else images.detach().cpu()
-    if values.ndim != 4:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Stack:
+    """Images of one size, as they came.
+
+    Attributes:
+        values: (image, channel, height, width), of any dtype.
+        scale: the value that is white.
+        has_alpha: the fourth channel is transparency.
+    """
+
+    values: Any
+    scale: float
+    has_alpha: bool
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def floats(self, start: int, stop: int) -> Tensor:
+        """Return a piece in [0, 1]."""
+        images = (self._piece(start, stop) / self.scale).clamp(0.0, 1.0)
+        return images[:, :3] * images[:, 3:] + (1 - images[:, 3:]) if self.has_alpha else images
+
+    def _piece(self, start: int, stop: int) -> Tensor:
+        if isinstance(self.values, Tensor):
+            return self.values[start:stop].detach().cpu().float()
+        return torch.from_numpy(np.array(self.values[start:stop], dtype=np.float32, order="C"))
+
+    def check(self, *, block: int = 256) -> "_Stack":
+        """Check floating-point values, and say which image is wrong."""
+        for start in range(0, len(self), block):
+            part = self._piece(start, start + block).flatten(1)
+            low, high = part.amin(1), part.amax(1)
+            bad = ~(torch.isfinite(low) & torch.isfinite(high))
+            if bool(bad.any()):
+                at = start + int(bad.nonzero()[0])
+                raise NonFiniteError(f"`images` must be finite, got NaN or infinity in image {at}.")
+            bad = (low < -1e-3) | (high > 1 + 1e-3)
+            if bool(bad.any()):
+                at = int(bad.nonzero()[0])
+                raise InputError(
+                    f"`images` must lie in [0, 1], got values from {float(low[at]):.3g} to {float(high[at]):.3g} in "
+                    f"image {start + at}. Leave out normalisation, the model does it; divide 8-bit values by 255."
+                )
+        return self
+
+
+def _held(images: Any) -> _Stack | list[Any]:
+    if isinstance(images, np.ndarray) and images.dtype == object:
+        return list(images)  # images of different sizes
+    if isinstance(images, Tensor | np.ndarray):
+        return _stacked(images)
+    if isinstance(images, str | os.PathLike):
+        raise InputError(f"`images` must be several images, got the path {images}. Read a folder with ImageFolder.")
+    if isinstance(images, Image.Image | bytes | Mapping) or not hasattr(images, "__iter__"):
         raise InputError(
-            f"`images` must be (image, channel, height, width), got shape {tuple(images.shape)}."
-            + (" One image needs the first axis too: images[None]." if images.ndim == 3 else "")
+            f"`images` must be a tensor, an array or a list of images, got {type(images).__name__}. Put one image in "
+            "a list: [image]."
         )
-    if values.dtype == torch.uint8:
-        values = values.float() / 255.0
-    elif values.dtype == torch.uint16:
-        values = values.float() / 65535.0
-    elif not values.is_floating_point():
-        raise InputError(f"`images` must be uint8, uint16 or floating point in [0, 1], got {values.dtype}.")
-    values = values.float()
-    _check_values(values)
-    return values
+    return list(images)
 
 
-def _channels_second(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if images.ndim == 3 and images.shape[-1] not in (1, 3, 4):
-        images = images[:, None]
-    if images.ndim == 4 and images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
-        images = np.moveaxis(images, -1, 1)
-    return np.ascontiguousarray(images)
+def _stacked(images: Tensor | np.ndarray[Any, Any]) -> _Stack:
+    values: Any = images
+    has_alpha = False
+    if isinstance(images, np.ndarray):
+        if images.ndim == 3 and images.shape[-1] not in (1, 3, 4):
+            values = images[:, None]
+        elif images.ndim == 4 and images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
+            values, has_alpha = np.moveaxis(images, -1, 1), images.shape[-1] == 4
+    if values.ndim != 4:
+        hint = " One image needs the first axis too: images[None]." if images.ndim == 3 else ""
+        raise InputError(f"`images` must be (image, channel, height, width), got shape {tuple(images.shape)}.{hint}")
+    if 0 in values.shape[1:]:
+        raise InputError(f"`images` must hold pixels, got shape {tuple(images.shape)}.")
+    scale = FULL_SCALE.get(str(images.dtype).removeprefix("torch."))
+    if scale is not None:
+        return _Stack(values=values, scale=scale, has_alpha=has_alpha)
+    floating = images.is_floating_point() if isinstance(images, Tensor) else images.dtype.kind == "f"
+    if not floating:
+        raise InputError(f"`images` must be uint8, uint16 or floating point in [0, 1], got {images.dtype}.")
+    return _Stack(values=values, scale=1.0, has_alpha=has_alpha).check()
 
 
-def _check_values(images: Tensor, *, block: int = 256) -> None:
-    for start in range(0, len(images), block):
-        part = images[start : start + block].flatten(1)
-        if part.shape[1] == 0:
-            raise InputError(f"`images` must hold pixels, got shape {tuple(images.shape)}.")
-        low, high = part.amin(1), part.amax(1)
-        bad = ~(torch.isfinite(low) & torch.isfinite(high))
-        if bool(bad.any()):
-            raise NonFiniteError(
-                f"`images` must be finite, got NaN or infinity in image {start + int(bad.nonzero()[0])}."
-            )
-        bad = (low < -1e-3) | (high > 1 + 1e-3)
-        if bool(bad.any()):
-            at = int(bad.nonzero()[0])
-            raise InputError(
-                f"`images` must lie in [0, 1], got values from {float(low[at]):.3g} to {float(high[at]):.3g} in image "
-                f"{start + at}. Leave out normalisation, the model does it; divide 8-bit values by 255."
-            )
+def _class_indices(labels: Any, n_classes: int) -> list[int | None]:
+    indices = [_class_index(label, at) for at, label in enumerate(labels)]
+    highest = max((index for index in indices if index is not None), default=-1)
+    if n_classes and highest >= n_classes:
+        raise InputError(f"`labels` must be from 0 to {n_classes - 1} as there are {n_classes} names, got {highest}.")
+    return indices
+
+
+def _class_index(label: Any, at: int) -> int | None:
+    if label is None:
+        return None
+    try:
+        number = float("nan") if isinstance(label, str) else float(label)
+    except (TypeError, ValueError, RuntimeError):
+        number = float("nan")
+    if not number.is_integer():
+        raise InputError(
+            f"`labels` must be class indices, got {label!r} for image {at}. Number the classes from 0 and give their "
+            "names as class_names."
+        )
+    return int(number) if number >= 0 else None

@@ -1,9 +1,13 @@
 """Torch data sets, Hugging Face data sets, and streams."""
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping
+from types import GeneratorType
 from typing import Any
 
-from likethat.errors import InputError
+import numpy as np
+from torch.utils.data import Subset
+
+from likethat.errors import InputError, UnreadableImageError
 from likethat.sources._decode import to_image
 from likethat.sources.base import Sample
 
@@ -11,13 +15,20 @@ __all__ = ["DatasetSource", "IterableSource"]
 
 _IMAGE_KEYS = ("image", "img", "pixel_values", "images", "picture", "x")
 _LABEL_KEYS = ("label", "labels", "fine_label", "target", "y", "class")
+_Columns = tuple[str | None, str | None]
 
 
 class DatasetSource:
-    """A map-style data set: items are images, (image, label, ...), or dicts with an image and a label.
+    """A map-style data set: items are images, (image, label, ...), or mappings with an image and a label.
+
+    Items that the data set itself cannot decode are unreadable, as in a folder. A Hugging Face data set's image column
+    is found by its type, and its files are decoded here. With `workers`, items are asked for from several threads.
 
     Args:
-        dataset: anything with a length and items; a Hugging Face data set's image column is found by its type.
+        dataset: anything with a length and items.
+
+    Attributes:
+        class_names: the names that the data set has for its labels; empty where it has none.
 
     Raises:
         InputError: a data set without items, or without an image column.
@@ -27,8 +38,12 @@ class DatasetSource:
         self.dataset = dataset
         if len(dataset) == 0:
             raise InputError("`images` must hold at least one image, got a data set of length 0.")
-        self._columns = _columns(dataset)
-        self.class_names = _class_names(dataset, self._columns)
+        described = dataset
+        while isinstance(described, Subset):
+            described = described.dataset
+        self._columns = _columns(described)
+        self.class_names = _class_names(described, self._columns)
+        self._encoded = _encoded(dataset, self._columns[0])
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -36,11 +51,32 @@ class DatasetSource:
 
     def __getitem__(self, index: int) -> Sample:
         """Return item `index`."""
-        return _as_sample(self.dataset[index], index, self._columns)
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"image {index} of {n}")
+        index %= n
+        if self._encoded is None:
+            return _as_sample(self._item(index), index, self._columns)
+        item = self._encoded[index]
+        file = item[self._columns[0]]
+        if isinstance(file, Mapping) and file.get("bytes") is None and "://" in str(file.get("path")):
+            item = self._item(index)  # far away: the data set knows how to fetch it
+        return _as_sample(item, index, self._columns)
+
+    def _item(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except (OSError, SyntaxError) as error:
+            if not _is_damage(error):
+                raise
+            raise UnreadableImageError(f"image {index} does not decode ({_said(error)}).") from error
+
+    def __repr__(self) -> str:
+        return f"DatasetSource({type(self.dataset).__name__}: {len(self):,} images, {len(self.class_names)} classes)"
 
 
 class IterableSource:
-    """A stream: it is read once, in order, and has no length.
+    """A stream: it is read in order and has no length; a generator can be read once.
 
     Args:
         items: what `DatasetSource` takes, one after the other.
@@ -48,24 +84,74 @@ class IterableSource:
 
     def __init__(self, items: Iterable[Any]) -> None:
         self._items = items
+        self._was_read = False
         self._columns = _columns(items)
         self.class_names = _class_names(items, self._columns)
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield the samples; `UnreadableImageError` is raised at the item that does not decode."""
-        for index, item in enumerate(self._items):
-            yield _as_sample(item, index, self._columns)
+        for index, item in self.raw():
+            yield self.sample(index, item)
 
     def raw(self) -> Iterator[tuple[int, Any]]:
-        """Yield numbered items as they come, not decoded."""
-        yield from enumerate(self._items)
+        """Yield numbered items as they come, not decoded.
+
+        Raises:
+            InputError: the stream was read before, or it breaks off at a picture that it decodes by itself.
+        """
+        items = iter(self._items)
+        if items is self._items:
+            if self._was_read or (isinstance(items, GeneratorType) and items.gi_frame is None):
+                raise InputError(
+                    "`images` must be a stream that was not read yet: a generator gives its items once. Make a new "
+                    "one, or a list."
+                )
+            self._was_read = True
+        index = 0
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            except (OSError, SyntaxError) as error:
+                if not _is_damage(error):
+                    raise
+                raise InputError(
+                    f"`images` is a stream that broke off at image {index}, which does not decode ({_said(error)}). "
+                    "Let the stream give paths or bytes, so that such images are skipped: for Hugging Face, "
+                    "dataset.decode(False)."
+                ) from error
+            yield index, item
+            index += 1
 
     def sample(self, index: int, item: Any) -> Sample:
         """Turn an item of `raw` into a sample."""
         return _as_sample(item, index, self._columns)
 
 
-def _columns(dataset: Any) -> tuple[str | None, str | None]:
+def _is_damage(error: OSError | SyntaxError) -> bool:
+    """Return whether it is the picture's fault (or it is missing), and not the disk's or the network's."""
+    return not isinstance(error, OSError) or error.errno is None or isinstance(error, FileNotFoundError)
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _encoded(dataset: Any, column: str | None) -> Any:
+    """Return a Hugging Face data set with its images as files, so that they are decoded here; None for others."""
+    features = getattr(dataset, "features", None)
+    image: Any = features.get(column) if isinstance(features, dict) else None
+    is_plain = isinstance(getattr(dataset, "format", None), dict) and dataset.format.get("type") is None
+    decodes = (
+        type(image).__name__ == "Image" and getattr(image, "decode", False) and getattr(image, "mode", None) is None
+    )
+    if not (is_plain and decodes and column in (dataset.format.get("columns") or ())):
+        return None
+    return dataset.cast_column(column, type(image)(decode=False))
+
+
+def _columns(dataset: Any) -> _Columns:
     """Return the image and the label column of a Hugging Face data set, by the type of its features."""
     features = getattr(dataset, "features", None)
     if not isinstance(features, dict):
@@ -82,24 +168,23 @@ def _columns(dataset: Any) -> tuple[str | None, str | None]:
     return image, label or next((name for name in _LABEL_KEYS if name in kinds), None)
 
 
-def _class_names(dataset: Any, columns: tuple[str | None, str | None]) -> tuple[str, ...]:
+def _class_names(dataset: Any, columns: _Columns) -> tuple[str, ...]:
     features = getattr(dataset, "features", None)
     if isinstance(features, dict) and columns[1] is not None:
         return tuple(getattr(features[columns[1]], "names", None) or ())
-    classes = getattr(dataset, "classes", None)
-    return tuple(map(str, classes)) if isinstance(classes, list | tuple) else ()
+    for attribute in ("class_names", "classes"):
+        names = getattr(dataset, attribute, None)
+        if isinstance(names, list | tuple):
+            return tuple(map(str, names))
+    return ()
 
 
-def _as_sample(item: Any, index: int, columns: tuple[str | None, str | None]) -> Sample:
+def _as_sample(item: Any, index: int, columns: _Columns) -> Sample:
     name = f"image {index}"
     if isinstance(item, Sample):
         return item
-    if isinstance(item, dict) and not {"bytes", "path"} & item.keys():
-        key = columns[0] or next((key for key in _IMAGE_KEYS if key in item), None)
-        if key is None:
-            raise InputError(f"{name} must have a key 'image', got a dict with the keys {sorted(map(str, item))}.")
-        label_key = columns[1] or next((key for key in _LABEL_KEYS if key in item), None)
-        return Sample(image=to_image(item[key], name=name), name=name, label=_label(item.get(label_key)))
+    if isinstance(item, Mapping):
+        return _from_mapping(item, name, columns)
     if isinstance(item, tuple | list):
         if not item:
             raise InputError(f"{name} must be an image or (image, label), got an empty {type(item).__name__}.")
@@ -108,14 +193,24 @@ def _as_sample(item: Any, index: int, columns: tuple[str | None, str | None]) ->
     return Sample(image=to_image(item, name=name), name=name)
 
 
+def _from_mapping(item: Mapping[Any, Any], name: str, columns: _Columns) -> Sample:
+    key = next((key for key in (columns[0], *_IMAGE_KEYS) if key is not None and key in item), None)
+    if key is None and item.keys() <= {"bytes", "path"}:
+        return Sample(image=to_image(item, name=name), name=name)
+    if key is None:
+        raise InputError(f"{name} must have a key 'image', got a dict with the keys {sorted(map(str, item))}.")
+    label = next((key for key in (columns[1], *_LABEL_KEYS) if key is not None and key in item), None)
+    return Sample(image=to_image(item[key], name=name), name=name, label=_label(item.get(label)))
+
+
 def _label(value: Any) -> int | None:
     """Return a class index where the data set gives one; a mask, a text or several labels are none."""
-    if value is None or isinstance(value, str | bytes | dict):
+    if value is None or isinstance(value, str | bytes | Mapping | list | tuple):
         return None
-    if hasattr(value, "numel") and value.numel() != 1:
-        return None
-    if isinstance(value, Sized) and not hasattr(value, "numel"):
-        return None
+    if hasattr(value, "numel"):
+        value = value.item() if value.numel() == 1 else None
+    elif isinstance(value, np.ndarray):
+        value = value.item() if value.size == 1 else None
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from likethat.errors import InputError, UnreadableImageError
 from likethat.sources.arrays import Images
 from likethat.sources.base import ImageSource, Sample, Skipped
 from likethat.sources.datasets import IterableSource
+from likethat.sources.folder import ImageFolder
 
 __all__ = ["Batch", "read"]
 
@@ -59,13 +61,15 @@ def read(
 ) -> Generator[Batch, None, None]:
     """Read a source in order.
 
+    At most ``2 * workers + 2`` batches are decoded at a time. Closing the generator ends its threads.
+
     Args:
-        source: what to read.
+        source: what to read; see `as_source`.
         view: applied to each image (channel, height, width); must give images of one size.
         batch_size: images in a batch.
-        workers: threads that decode; the order does not depend on it.
+        workers: threads that decode; the order does not depend on it. A data set of yours must bear several threads.
         start: the item to begin with; items before it are not decoded.
-        skipped: receives what could not be read.
+        skipped: receives what could not be read, in order; before it, what a folder left out.
 
     Raises:
         InputError: images of different sizes, or other bad arguments.
@@ -73,31 +77,42 @@ def read(
     check_count(batch_size, name="batch_size")
     check_count(workers, name="workers", minimum=0)
     check_count(start, name="start", minimum=0)
-    if isinstance(source, Images) and source.batch(0, 0) is not None:
-        yield from _read_stacked(source, view, batch_size, start)
-        return
+    if not isinstance(source, ImageSource | IterableSource) or isinstance(source, str | Tensor):
+        raise InputError(f"`source` must be a source of images, got {type(source).__name__}. Give as_source(images).")
+    if skipped is not None and start == 0 and isinstance(source, ImageFolder):
+        skipped += source.left_out
+    if view is None and isinstance(source, Images) and source.batch(0, 0) is not None:
+        return _read_stacked(source, batch_size, start)
+    return _read_items(_decoded(source, view, start, workers, batch_size), batch_size, skipped)
+
+
+def _read_items(
+    items: Generator[_Item, None, None], batch_size: int, skipped: list[Skipped] | None
+) -> Generator[Batch, None, None]:
     waiting: list[_Item] = []
-    for item in _decoded(source, view, start, workers, batch_size):
-        if item.skipped is not None:
-            if skipped is not None:
+    with closing(items):  # not left to the garbage collector: it ends the threads
+        for item in items:
+            if item.skipped is None:
+                waiting.append(item)
+            elif skipped is not None:
                 skipped.append(item.skipped)
-            continue
-        waiting.append(item)
-        if len(waiting) == batch_size:
+            del item
+            if len(waiting) == batch_size:
+                batch, waiting = _batch(waiting), []
+                yield batch
+                del batch
+        if waiting:
             yield _batch(waiting)
-            waiting = []
-    if waiting:
-        yield _batch(waiting)
 
 
-def _read_stacked(source: Images, view: View | None, batch_size: int, start: int) -> Iterator[Batch]:
+def _read_stacked(source: Images, batch_size: int, start: int) -> Generator[Batch, None, None]:
     """Read images of one size in whole slices."""
     for first in range(start, len(source), batch_size):
         indices = tuple(range(first, min(first + batch_size, len(source))))
         images = source.batch(first, first + batch_size)
         assert images is not None
         yield Batch(
-            images=images if view is None else view(images),
+            images=images,
             indices=indices,
             names=tuple(map(source.name, indices)),
             labels=tuple(map(source.label, indices)),
@@ -106,31 +121,45 @@ def _read_stacked(source: Images, view: View | None, batch_size: int, start: int
 
 def _decoded(
     source: ImageSource | IterableSource, view: View | None, start: int, workers: int, batch_size: int
-) -> Iterator[_Item]:
+) -> Generator[_Item, None, None]:
     def one(index: int, item: Any) -> _Item:
         try:
             found = source.sample(index, item) if isinstance(source, IterableSource) else source[index]
         except UnreadableImageError as error:
             name = _name_of(source, index)
             return _Item(index=index, sample=None, skipped=Skipped(name=name, reason=_reason(error, name)))
-        image = found.image if view is None else view(found.image)
-        return _Item(index=index, sample=Sample(image=image, name=found.name, label=found.label))
+        return _Item(index=index, sample=_viewed(found, view))
 
     items: Iterator[tuple[int, Any]]
     if isinstance(source, IterableSource):
         items = islice(source.raw(), start, None)
     else:
         items = ((index, None) for index in range(start, len(source)))
-    if workers == 0:
-        for index, item in items:
-            yield one(index, item)
+    if workers:
+        yield from _in_threads(one, items, workers, ahead=workers * 2 * batch_size)
         return
-    yield from _in_threads(one, items, workers, ahead=workers * 2 * batch_size)
+    for index, item in items:
+        yield one(index, item)
+
+
+def _viewed(found: Any, view: View | None) -> Sample:
+    if not isinstance(found, Sample):
+        raise InputError(f"`source` must give samples, got {type(found).__name__}. Wrap it: as_source(images).")
+    if view is None:
+        return found
+    try:
+        image = view(found.image)
+    except InputError as error:
+        raise type(error)(f"{error} (The image is {found.name}.)") from error
+    if not isinstance(image, Tensor) or image.ndim != 3:
+        got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise InputError(f"`view` must give a tensor (channel, height, width), got {got} for {found.name}.")
+    return Sample(image=image, name=found.name, label=found.label)
 
 
 def _in_threads(
     one: Callable[[int, Any], _Item], items: Iterator[tuple[int, Any]], workers: int, *, ahead: int
-) -> Iterator[_Item]:
+) -> Generator[_Item, None, None]:
     """Decode in threads, at most `ahead` items before they are asked for, and hand them out in order."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="likethat-read")
     pending: deque[Future[_Item]] = deque()
@@ -146,16 +175,11 @@ def _in_threads(
 
 
 def _name_of(source: ImageSource | IterableSource, index: int) -> str:
-    files = getattr(source, "files", None)
-    root = getattr(source, "root", None)
-    if files is not None and root is not None:
-        name: str = files[index].relative_to(root).as_posix()
-        return name
-    return source.name(index) if isinstance(source, Images) else f"image {index}"
+    return source.name(index) if isinstance(source, Images | ImageFolder) else f"image {index}"
 
 
 def _reason(error: UnreadableImageError, name: str) -> str:
-    return str(error).removeprefix(name).strip()
+    return str(error).removeprefix(name).strip().removesuffix(".")
 
 
 def _batch(items: list[_Item]) -> Batch:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,18 +109,24 @@ class _Stack:
         values: (image, channel, height, width), of any dtype.
         scale: the value that is white.
         has_alpha: the fourth channel is transparency.
+        overshoots: some values leave [0, 1] by rounding.
     """
 
     values: Any
     scale: float
     has_alpha: bool
+    overshoots: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
 
     def floats(self, start: int, stop: int) -> Tensor:
         """Return a piece in [0, 1]."""
-        images = (self._piece(start, stop) / self.scale).clamp(0.0, 1.0)
+        images = self._piece(start, stop)
+        if self.scale != 1.0:
+            images = images.div_(self.scale)  # a copy already: the dtype was another
+        if self.overshoots:
+            images = images.clamp(0.0, 1.0)
         return images[:, :3] * images[:, 3:] + (1 - images[:, 3:]) if self.has_alpha else images
 
     def _piece(self, start: int, stop: int) -> Tensor:
@@ -128,23 +134,28 @@ class _Stack:
             return self.values[start:stop].detach().cpu().float()
         return torch.from_numpy(np.array(self.values[start:stop], dtype=np.float32, order="C"))
 
-    def check(self, *, block: int = 256) -> "_Stack":
+    def checked(self, *, block: int = 256) -> "_Stack":
         """Check floating-point values, and say which image is wrong."""
+        overshoots = False
         for start in range(0, len(self), block):
             part = self._piece(start, start + block).flatten(1)
             low, high = part.amin(1), part.amax(1)
-            bad = ~(torch.isfinite(low) & torch.isfinite(high))
-            if bool(bad.any()):
-                at = start + int(bad.nonzero()[0])
-                raise NonFiniteError(f"`images` must be finite, got NaN or infinity in image {at}.")
-            bad = (low < -1e-3) | (high > 1 + 1e-3)
-            if bool(bad.any()):
-                at = int(bad.nonzero()[0])
-                raise InputError(
-                    f"`images` must lie in [0, 1], got values from {float(low[at]):.3g} to {float(high[at]):.3g} in "
-                    f"image {start + at}. Leave out normalisation, the model does it; divide 8-bit values by 255."
-                )
-        return self
+            _check_bounds(low, high, start)
+            overshoots |= float(low.min()) < 0 or float(high.max()) > 1
+        return replace(self, overshoots=overshoots)
+
+
+def _check_bounds(low: Tensor, high: Tensor, start: int) -> None:
+    bad = ~(torch.isfinite(low) & torch.isfinite(high))
+    if bool(bad.any()):
+        raise NonFiniteError(f"`images` must be finite, got NaN or infinity in image {start + int(bad.nonzero()[0])}.")
+    bad = (low < -1e-3) | (high > 1 + 1e-3)
+    if bool(bad.any()):
+        at = int(bad.nonzero()[0])
+        raise InputError(
+            f"`images` must lie in [0, 1], got values from {float(low[at]):.3g} to {float(high[at]):.3g} in image "
+            f"{start + at}. Leave out normalisation, the model does it; divide 8-bit values by 255."
+        )
 
 
 def _held(images: Any) -> _Stack | list[Any]:
@@ -181,7 +192,7 @@ def _stacked(images: Tensor | np.ndarray[Any, Any]) -> _Stack:
     floating = images.is_floating_point() if isinstance(images, Tensor) else images.dtype.kind == "f"
     if not floating:
         raise InputError(f"`images` must be uint8, uint16 or floating point in [0, 1], got {images.dtype}.")
-    return _Stack(values=values, scale=1.0, has_alpha=has_alpha).check()
+    return _Stack(values=values, scale=1.0, has_alpha=has_alpha).checked()
 
 
 def _class_indices(labels: Any, n_classes: int) -> list[int | None]:

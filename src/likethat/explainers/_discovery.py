@@ -9,15 +9,23 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from likethat.explainers._class_cells import ClassCells, seeded
-from likethat.functional.factorisation import Factorisation, encode, factorise, relative_error, start_parts
+from likethat.functional.factorisation import (
+    Factorisation,
+    encode,
+    factorise,
+    relative_error,
+    singular_parts,
+    start_parts,
+)
 from likethat.functional.sharing import ownership_shares
 
-__all__ = ["AGREEMENT", "MOST_PARTS", "Found", "count_limit", "discover"]
+__all__ = ["AGREEMENT", "GAIN", "MOST_PARTS", "Found", "count_limit", "discover"]
 
 MOST_PARTS = 8
 """``n_parts="auto"`` tries up to so many."""
-AGREEMENT = 0.8
-"""``n_parts="auto"``: the most parts whose ownership agrees at least so well between halves of the images."""
+AGREEMENT, GAIN = 0.9, 0.05
+"""``n_parts="auto"`` goes on to one part more while the ownership of the cells agrees between the parts of two halves
+of the images (mean correlation), and the part takes away at least this share of the error of a single part."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,30 +127,35 @@ class _Block:
         return cls(members=members, cells=cells.to(device), first_half=first_half.to(device), signed=signed, seed=seed)
 
     def run(self, n_parts: int) -> _Run:
-        whole = self._from_start(self.cells, n_parts, purpose=2)
+        whole = factorise(self.cells, singular_parts(self.cells, n_parts), signed=self.signed)
         first, second = self.cells * self.first_half, self.cells * (1 - self.first_half)
         return _Run(
             whole=whole,
-            again=self._from_start(self.cells, n_parts, purpose=3),
-            halves=(self._from_start(first, n_parts, purpose=4), self._from_start(second, n_parts, purpose=5)),
+            again=self._again(n_parts),
+            halves=(
+                factorise(first, singular_parts(first, n_parts), signed=self.signed),
+                factorise(second, singular_parts(second, n_parts), signed=self.signed),
+            ),
         )
 
-    def _from_start(self, cells: Tensor, n_parts: int, *, purpose: int) -> Factorisation:
+    def _again(self, n_parts: int) -> Factorisation:
+        """Start from cells drawn at random instead."""
         draws = torch.stack(
-            [torch.rand(n_parts, generator=seeded(self.seed, member.target, purpose))
-             for member in self.members]
-        )  # fmt: skip
-        return factorise(cells, start_parts(cells, draws.to(cells.device)), signed=self.signed)
+            [torch.rand(n_parts, generator=seeded(self.seed, member.target, 2)) for member in self.members]
+        )
+        return factorise(self.cells, start_parts(self.cells, draws.to(self.cells.device)), signed=self.signed)
 
 
 def _choose(runs: Sequence[_Run], place: int, member: ClassCells) -> Found:
-    """Return the parts of the largest number that both halves of the images agree on, with the curve."""
+    """Return the parts of the largest number up to which all is well, with the curve."""
     limit = min(len(runs), max(count_limit(member), 1))
     cells = runs[0].whole.parts.new_tensor(member.cells.numpy())
     agreements = [run.agreement(place, cells) if member.n_images > 1 else float("nan") for run in runs[:limit]]
-    agreed = [count for count, value in enumerate(agreements) if value >= AGREEMENT]
-    found = runs[max(agreed, default=0)].found(place, member)
     errors = tuple(float(run.whole.error[place]) for run in runs[:limit])
+    count = 1
+    while count < limit and agreements[count] >= AGREEMENT and errors[count - 1] - errors[count] >= GAIN * errors[0]:
+        count += 1
+    found = runs[count - 1].found(place, member)
     return Found(
         looks=found.looks,
         occurrence=found.occurrence,

@@ -39,8 +39,9 @@ class PartPrototypes:
     The logits stay the network's own, because the parts of a class sum to its row of the head.
 
     Args:
-        n_parts: parts a class, or ``"auto"``: the most, up to 8, whose ownership of the cells agrees between two
-            halves of the class's images (mean correlation at least .8). Not used by ``way="named"``.
+        n_parts: parts a class, or ``"auto"``: one more, up to 8, while the parts of two halves of the class's images
+            own the same cells (mean correlation at least .9) and each takes away at least a twentieth of the error of
+            a single part. Not used by ``way="named"``.
         way: from parts that are found to parts that add up. ``"ownership"``: each part takes the evidence of the cells
             it occurs in, by regression; its boxes are those of ``"shared"``. ``"shared"``: the paper's, least squares
             and a shared residual. ``"named"``: parts that the user has marked, spread by a probe, then as

@@ -1,0 +1,30 @@
+"""The probe that spreads marks."""
+
+import math
+
+import torch
+
+from likethat.functional.probe import fit_probe
+
+
+def test_tells_separate_cells_apart() -> None:
+    rng = torch.Generator().manual_seed(0)
+    cells = torch.randn(120, 6, generator=rng)
+    names = (cells[:, 0] > 0).long()
+    probe = fit_probe(cells, torch.nn.functional.one_hot(names, 2).float(), torch.arange(120) // 10)
+    shares = probe.shares(cells)
+    assert torch.allclose(shares.sum(1), torch.ones(120), atol=1e-5)
+    assert float((shares.argmax(1) == names).float().mean()) > 0.95
+    assert probe.accuracy > 0.85
+
+
+def test_shares_of_cells_all_alike_are_those_of_the_targets() -> None:
+    targets = torch.tensor([[0.25, 0.75]]).repeat(8, 1)
+    probe = fit_probe(torch.ones(8, 3), targets, torch.arange(8) // 4, penalties=(1e-3,))
+    assert torch.allclose(probe.shares(torch.ones(1, 3)), targets[:1], atol=1e-2)
+
+
+def test_one_image_has_no_accuracy() -> None:
+    probe = fit_probe(torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.eye(2).repeat(3, 1),
+                      torch.zeros(6, dtype=torch.long))  # fmt: skip
+    assert math.isnan(probe.accuracy)

@@ -16,7 +16,17 @@ from torch import Tensor
 
 from likethat.errors import InputError, NonFiniteError, UnreadableImageError
 
-__all__ = ["FULL_SCALE", "array_image", "check_range", "decode", "formats", "printable", "tensor_image", "to_image"]
+__all__ = [
+    "FULL_SCALE",
+    "array_image",
+    "check_range",
+    "decode",
+    "formats",
+    "printable",
+    "shaded",
+    "tensor_image",
+    "to_image",
+]
 
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "bool": 1.0}
 """The value that is white, by dtype; floating point has 1."""
@@ -32,6 +42,15 @@ def formats() -> tuple[str, ...]:
     """Return the formats that Pillow decodes, plugins that the user registered included."""
     Image.init()
     return tuple(name for name in Image.OPEN if name not in _NO_PICTURES)
+
+
+def shaded(values: np.ndarray[Any, Any], white: float) -> Tensor:
+    """Return a copy as float32, divided by the value that is white.
+
+    In NumPy: torch would start a team of threads in every thread that decodes, and they wait for each other.
+    """
+    with np.errstate(all="ignore"):  # what overflows is infinite, and named by the checks
+        return torch.from_numpy(np.divide(values, np.float32(white), dtype=np.float32, order="C", casting="same_kind"))
 
 
 def printable(path: str | os.PathLike[str]) -> str:
@@ -118,9 +137,9 @@ def _from_stream(stream: IO[bytes], name: str) -> Tensor:
 def _from_pil(image: Image.Image, name: str) -> Tensor:
     image = _upright(image)
     if image.mode in _SIXTEEN_BIT:
-        return check_range(torch.from_numpy(_sixteen_bit(image))[None], name)
+        return check_range(_sixteen_bit(image)[None], name)
     if image.mode == "F":
-        return check_range(torch.from_numpy(np.array(image, dtype=np.float32))[None], name)
+        return check_range(shaded(np.asarray(image), 1.0)[None], name)
     if image.mode in ("1", "La"):
         image = image.convert("L" if image.mode == "1" else "LA")
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
@@ -129,8 +148,8 @@ def _from_pil(image: Image.Image, name: str) -> Tensor:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("L" if grey else "RGB")
     if image.mode != "L":
         image = image.convert("RGB")
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
-    return (pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()).float() / 255.0
+    pixels = np.asarray(image)
+    return shaded(pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0), FULL_SCALE["uint8"])
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -143,12 +162,12 @@ def _upright(image: Image.Image) -> Image.Image:
         return image  # a damaged EXIF block: the pixels are what counts
 
 
-def _sixteen_bit(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
-    values = np.asarray(image)
-    shades = values.astype(np.float32) / np.float32(FULL_SCALE["uint16"])
+def _sixteen_bit(image: Image.Image) -> Tensor:
+    values = np.asarray(image).astype(np.float32)
+    shades = shaded(values, FULL_SCALE["uint16"])
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        shades[values == transparent] = 1.0
+        shades[torch.from_numpy(values == transparent)] = 1.0
     return shades
 
 
@@ -167,23 +186,17 @@ def to_image(value: Any, *, name: str) -> Float[Tensor, "channel height width"]:
         return tensor_image(value, name=name)
     if isinstance(value, np.ndarray):
         return array_image(value, name=name)
-    if isinstance(value, bytes | bytearray):
-        return _from_bytes(bytes(value), name)
+    if isinstance(value, bytes | bytearray) and value:
+        return decode(io.BytesIO(value), name=name)
     if isinstance(value, Mapping) and ("bytes" in value or "path" in value):  # an image of a Hugging Face data set
         data, path = value.get("bytes"), value.get("path")
         return to_image(path if data is None else data, name=name)
-    if value is None:
-        raise UnreadableImageError(f"{name} is missing (None).")
+    if value is None or value == b"":
+        raise UnreadableImageError(f"{name} is {'missing (None)' if value is None else 'empty (0 bytes)'}.")
     raise InputError(
         f"{name} must be a path, a PIL image, a tensor or an array, got {type(value).__name__}. Give images alone, or "
         "pairs of image and label."
     )
-
-
-def _from_bytes(data: bytes, name: str) -> Tensor:
-    if not data:
-        raise UnreadableImageError(f"{name} is empty (0 bytes).")
-    return decode(io.BytesIO(data), name=name)
 
 
 def tensor_image(value: Tensor, *, name: str) -> Float[Tensor, "channel height width"]:
@@ -196,7 +209,8 @@ def tensor_image(value: Tensor, *, name: str) -> Float[Tensor, "channel height w
     scale = FULL_SCALE.get(str(value.dtype).removeprefix("torch."))
     if scale is None and not value.is_floating_point():
         raise InputError(f"{name} must be uint8, uint16 or floating point in [0, 1], got {value.dtype}.")
-    return check_range(value.detach().cpu().float() / (scale or 1.0), name)
+    value = value.detach().cpu()
+    return shaded(value.numpy(), scale) if scale and value.numel() else check_range(value.float(), name)
 
 
 def array_image(value: np.ndarray[Any, Any], *, name: str) -> Float[Tensor, "channel height width"]:
@@ -214,19 +228,14 @@ def array_image(value: np.ndarray[Any, Any], *, name: str) -> Float[Tensor, "cha
     is_last = value.shape[-1] in (1, 3, 4) and value.shape[0] not in (1, 3)
     if is_last:
         value = np.moveaxis(value, -1, 0)
-    image = check_range(torch.from_numpy(np.array(value, dtype=np.float32, order="C")) / (scale or 1.0), name)
+    image = check_range(shaded(value, scale or 1.0), name)
     if is_last and image.shape[0] == 4:
         image = image[:3] * image[3:] + (1 - image[3:])
     return image
 
 
 def check_range(image: Tensor, name: str) -> Tensor:
-    """Return the image clamped to [0, 1] where it overshoots by rounding only.
-
-    Raises:
-        InputError: no pixels, or values outside [0, 1].
-        NonFiniteError: NaN or infinity.
-    """
+    """Return the image clamped to [0, 1] where it overshoots by rounding only; raise where it leaves it."""
     if image.numel() == 0:
         raise InputError(f"{name} must hold pixels, got shape {tuple(image.shape)}.")
     low, high = (float(bound) for bound in image.aminmax())

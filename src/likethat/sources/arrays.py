@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from likethat.errors import InputError, NonFiniteError
-from likethat.sources._decode import FULL_SCALE, printable, to_image
+from likethat.sources._decode import FULL_SCALE, printable, shaded, to_image
 from likethat.sources.base import Sample
 
 __all__ = ["Images"]
@@ -123,16 +123,18 @@ class _Stack:
     def floats(self, start: int, stop: int) -> Tensor:
         """Return a piece in [0, 1]."""
         images = self._piece(start, stop)
-        if self.scale != 1.0:
-            images = images.div_(self.scale)  # a copy already: the dtype was another
         if self.overshoots:
             images = images.clamp(0.0, 1.0)
         return images[:, :3] * images[:, 3:] + (1 - images[:, 3:]) if self.has_alpha else images
 
     def _piece(self, start: int, stop: int) -> Tensor:
-        if isinstance(self.values, Tensor):
-            return self.values[start:stop].detach().cpu().float()
-        return torch.from_numpy(np.array(self.values[start:stop], dtype=np.float32, order="C"))
+        values = self.values[start:stop]
+        if isinstance(values, Tensor):
+            values = values.detach().cpu()
+            if self.scale == 1.0 and values.is_floating_point():
+                return values.float()
+            values = values.numpy()
+        return shaded(values, self.scale)
 
     def checked(self, *, block: int = 256) -> "_Stack":
         """Check floating-point values, and say which image is wrong."""
@@ -186,7 +188,8 @@ def _stacked(images: Tensor | np.ndarray[Any, Any]) -> _Stack:
         raise InputError(f"`images` must be (image, channel, height, width), got shape {tuple(images.shape)}.{hint}")
     if 0 in values.shape[1:]:
         raise InputError(f"`images` must hold pixels, got shape {tuple(images.shape)}.")
-    scale = FULL_SCALE.get(str(images.dtype).removeprefix("torch."))
+    dtype = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name
+    scale = FULL_SCALE.get(dtype)
     if scale is not None:
         return _Stack(values=values, scale=scale, has_alpha=has_alpha)
     floating = images.is_floating_point() if isinstance(images, Tensor) else images.dtype.kind == "f"

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _data import Drawn, drawn
+from _data import CACHE, Drawn, drawn
 from _measure import machine, measured, print_rows, write_results
 from _reference_epic import ReferenceEpic
 
@@ -112,7 +112,7 @@ def row_of(name: str, n_train: int, n_held_out: int, epochs: int) -> dict[str, A
     else:
         features = collect(model, source)
         bank, cost = _outside(name, model, features, images, epochs=epochs)
-    return {"what": name, **cost, **quality(bank, features, held_out, min(500, n_held_out))}
+    return {"what": name, **cost, **quality(bank, features, held_out, min(300, n_held_out))}
 
 
 def _outside(
@@ -252,11 +252,15 @@ def wide_row(n_channels: int = 2048, n_images: int = 1000, cells: int = 49) -> l
 
 
 def run_row(name: str, args: argparse.Namespace) -> Any:
-    """Run one row in a fresh process."""
+    """Run one row in a fresh process, or read it where an earlier run that was stopped has left it."""
+    kept = CACHE / f"epic-{'quick' if args.quick else 'full'}-{''.join(filter(str.isalnum, name))}.json"
+    if args.resume and kept.exists():
+        return json.loads(kept.read_text())
     command = [sys.executable, __file__, "--row", name, *(["--quick"] if args.quick else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name}: {done.stderr}")
+    kept.write_text(done.stdout.splitlines()[-1])
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -265,9 +269,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that an earlier run has finished")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    n_train, n_held_out, epochs = (600, 200, 2) if args.quick else (4000, 1000, 20)
+    n_train, n_held_out, epochs = (600, 200, 2) if args.quick else (4000, 600, 20)
     special: dict[str, Callable[[], Any]] = {
         "pass": lambda: pass_row(n_train),
         "resnet18": lambda: resnet_row(100 if args.quick else 400),

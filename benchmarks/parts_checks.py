@@ -8,8 +8,9 @@ from torch import Tensor
 import likethat as lt
 from likethat.explainers._class_cells import ClassCells, cells_of, seeded
 from likethat.explainers._splitting import split_by_sharing
-from likethat.functional.factorisation import encode, factorise, relative_error, start_parts
+from likethat.functional.factorisation import encode, factorise, relative_error, singular_parts
 from likethat.functional.sharing import ownership_regression, ownership_shares
+from likethat.functional.starts import start_parts
 
 __all__ = ["exactness", "fidelity", "signed"]
 
@@ -50,7 +51,7 @@ def fidelity() -> list[str]:
 def _fidelity_of(member: ClassCells, n_parts: int, head_vector: Tensor) -> dict[str, tuple[float, float]]:
     learn, check = member.halves()
     cells = member.cells[learn][None]
-    found = factorise(cells, start_parts(cells, torch.rand(1, n_parts, generator=seeded(0, member.target, 2))))
+    found = factorise(cells, singular_parts(cells, n_parts))
     shares = ownership_shares(encode(member.cells, found.parts[0]))
     vectors = {
         "shared": split_by_sharing(member.cells[learn], found.parts[0], head_vector, sharing="closed-form"),

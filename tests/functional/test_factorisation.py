@@ -8,7 +8,8 @@ import torch
 from reference.parts import hals_round
 from sklearn.decomposition import NMF
 
-from likethat.functional.factorisation import encode, factorise, relative_error, start_parts
+from likethat.functional.factorisation import encode, factorise, relative_error, singular_parts
+from likethat.functional.starts import start_parts
 
 
 def mixtures(seed: int = 0, n_classes: int = 3, n_cells: int = 200, n_channels: int = 24) -> torch.Tensor:
@@ -115,3 +116,17 @@ def test_cells_of_zeros_and_more_parts_than_cells_are_finite(signed: bool) -> No
     found = factorise(one, start(one, 3), signed=signed)
     assert bool(torch.isfinite(found.parts).all())
     assert float(found.error[0]) < 1e-4
+
+
+def test_singular_parts_start_as_well_as_scikit_learns() -> None:
+    cells = mixtures()
+    ours = factorise(cells, singular_parts(cells, 4))
+    for place in range(len(cells)):
+        theirs = NMF(4, max_iter=2000, tol=1e-4).fit(cells[place].numpy())
+        assert float(ours.error[place]) <= 1.01 * theirs.reconstruction_err_**2 / float(cells[place].square().sum())
+
+
+def test_singular_parts_of_a_rank_too_low_are_padded() -> None:
+    found = singular_parts(torch.ones(1, 2, 3), 3)
+    assert found.shape == (1, 3, 3)
+    assert bool(torch.isfinite(found).all())

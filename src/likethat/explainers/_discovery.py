@@ -9,15 +9,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from likethat.explainers._class_cells import ClassCells, seeded
-from likethat.functional.factorisation import (
-    Factorisation,
-    encode,
-    factorise,
-    relative_error,
-    singular_parts,
-    start_parts,
-)
+from likethat.functional.factorisation import Factorisation, encode, factorise, relative_error, singular_parts
 from likethat.functional.sharing import ownership_shares
+from likethat.functional.starts import start_parts
 
 __all__ = ["AGREEMENT", "GAIN", "MOST_PARTS", "Found", "count_limit", "discover"]
 

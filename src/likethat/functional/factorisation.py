@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Factorisation", "encode", "factorise", "relative_error", "singular_parts", "start_parts"]
+__all__ = ["Factorisation", "encode", "factorise", "relative_error", "singular_parts"]
 
 _FIRST_STEP, _STEP_GROWTH, _SMALLEST_STEP = 0.5, 1.05, 0.01
 _EXTRA = 12  # directions of a sketch beyond the number of parts
@@ -47,7 +47,7 @@ def factorise(
 
     Args:
         cells: feature vectors; at least 0 unless `signed`.
-        parts: the start, from `start_parts`.
+        parts: the start, from `singular_parts` or `start_parts`.
         occurrence: the start of the occurrence; the best one for `parts` when None.
         signed: let the parts be negative where the cells are (semi-NMF).
         rounds: at most so many.
@@ -217,30 +217,6 @@ def relative_error(
     return torch.where(norms > 0, error / norms.clamp_min(torch.finfo(norms.dtype).tiny), 0.0)
 
 
-def start_parts(
-    cells: Float[Tensor, "cls cell channel"], draws: Float[Tensor, "cls part"]
-) -> Float[Tensor, "cls part channel"]:
-    """Return cells to start from: each drawn in proportion to what the ones before it leave unexplained.
-
-    Args:
-        cells: feature vectors, padded with rows of zeros.
-        draws: uniform in [0, 1), one a part; they make the choice repeatable.
-
-    Source:
-        Deshpande, Rademacher, Vempala, Wang (2006), adaptive sampling for low-rank approximation.
-    """
-    left = cells.square().sum(2)
-    basis = cells.new_zeros(len(cells), draws.shape[1], cells.shape[2])
-    found = torch.zeros_like(basis)
-    for part in range(draws.shape[1]):
-        place = _draw(left, draws[:, part])[:, None, None].expand(-1, 1, cells.shape[2])
-        chosen = cells.gather(1, place)
-        new = chosen - (chosen @ basis.mT) @ basis
-        found[:, part], basis[:, part] = chosen[:, 0], torch.nn.functional.normalize(new[:, 0], dim=1)
-        left = (left - (cells @ basis[:, part, :, None])[..., 0].square()).clamp_min(0)
-    return found
-
-
 def singular_parts(cells: Float[Tensor, "cls cell channel"], n_parts: int) -> Float[Tensor, "cls part channel"]:
     """Return parts to start from: the signs that dominate in the cells' leading singular vectors.
 
@@ -264,13 +240,6 @@ def singular_parts(cells: Float[Tensor, "cls cell channel"], n_parts: int) -> Fl
     found = right * signs if bool((cells < 0).any()) else (right * signs).clamp_min(0)
     missing = n_parts - found.shape[1]
     return torch.nn.functional.pad(found, (0, 0, 0, missing)) if missing > 0 else found
-
-
-def _draw(weight: Tensor, draws: Tensor) -> Tensor:
-    """Return a column of each row, in proportion to its weight, from one uniform draw a row."""
-    total = weight.double().cumsum(1)
-    place = torch.searchsorted(total, (draws[:, None].double() * total[:, -1:]).contiguous(), right=True)[:, 0]
-    return place.clamp_max(weight.shape[1] - 1)
 
 
 def _sweep(values: Tensor, product: Tensor, gram: Tensor, *, sweeps: int = _SWEEPS) -> Tensor:

@@ -142,51 +142,42 @@ def main() -> None:
         about = "scikit-learn's handwritten digits, the fixed three quarters of digits(split='train')"
     network = train(recipe, *data, n_classes=len(names), seed=args.seed, device=args.device)
     half = network.half().float()  # what is stored is what is measured
-    write(args.name, half, recipe, names, about, accuracy(half, *held_out), len(held_out[0]), args, started)
-
-
-def write(
-    name: str,
-    network: ConvNet,
-    recipe: Recipe,
-    names: tuple[str, ...],
-    about: str,
-    score: float,
-    n_held_out: int,
-    args: argparse.Namespace,
-    started: float,
-) -> None:
-    """Write half-precision weights with their card, and the card as a page."""
     card = {
-        "name": name,
+        "name": args.name,
         "class_names": list(names),
         "input_size": [recipe.in_channels, recipe.size, recipe.size],
         "config": {"in_channels": recipe.in_channels, "layers": recipe.layers, "n_classes": len(names)},
-        "accuracy": score,
-        "n_held_out": n_held_out,
+        "accuracy": accuracy(half, *held_out),
+        "n_held_out": len(held_out[0]),
         "data": about,
         "seed": args.seed,
     }
+    write(half, card, minutes=(time.perf_counter() - started) / 60, device=args.device, folder=args.out)
+
+
+def write(network: ConvNet, card: dict[str, Any], *, minutes: float, device: str, folder: Path) -> None:
+    """Write half-precision weights with their card, and the card as a page."""
+    name, size = card["name"], card["input_size"]
     state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
-    path = args.out / f"{name}.safetensors"
+    path = folder / f"{name}.safetensors"
     save_file({key: value.contiguous() for key, value in state.items()}, path, metadata={"card": json.dumps(card)})
-    minutes = (time.perf_counter() - started) / 60
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    (args.out / f"{name}.md").write_text(
-        f"# zoo:{name}\n\n"
-        f"| | |\n|---|---|\n"
-        f"| what | {len(names)} classes of {'drawn creatures' if name == 'creatures' else 'handwritten digits'} |\n"
-        f"| input | {recipe.in_channels} x {recipe.size} x {recipe.size}, values in [0, 1] |\n"
-        f"| network | {len(recipe.layers)} convolutions, mean over space, one linear layer; {parameters:,} parameters |\n"
-        f"| accuracy | {score:.4f} on {n_held_out:,} held-out images |\n"
-        f"| trained on | {about} |\n"
-        f"| made by | `python training/train_classifiers.py {name} --seed {args.seed}`, {minutes:.0f} minutes on "
-        f"{args.device}, torch {torch.__version__}, Python {platform.python_version()} |\n"
-        f"| weights | half precision, {path.stat().st_size / 2**20:.2f} MB; what is stored is what was measured |\n"
-        f"| licence | Apache-2.0{'' if name == 'creatures' else '; the data are the UCI digits, CC BY 4.0'} |\n",
-        encoding="utf-8",
-    )
-    print(f"accuracy {score:.4f} on {n_held_out:,} held-out images; {path}")
+    rows = {
+        "what": f"{len(card['class_names'])} classes of "
+        f"{'drawn creatures' if name == 'creatures' else 'handwritten digits'}",
+        "input": f"{size[0]} x {size[1]} x {size[2]}, values in [0, 1]",
+        "network": f"{len(card['config']['layers'])} convolutions, mean over space, one linear layer; "
+        f"{parameters:,} parameters",
+        "accuracy": f"{card['accuracy']:.4f} on {card['n_held_out']:,} held-out images",
+        "trained on": card["data"],
+        "made by": f"`python training/train_classifiers.py {name} --seed {card['seed']}`, {minutes:.0f} minutes on "
+        f"{device}, torch {torch.__version__}, Python {platform.python_version()}",
+        "weights": f"half precision, {path.stat().st_size / 2**20:.2f} MB; what is stored is what was measured",
+        "licence": f"Apache-2.0{'' if name == 'creatures' else '; the data are the UCI digits, CC BY 4.0'}",
+    }
+    lines = "".join(f"| {key} | {value} |\n" for key, value in rows.items())
+    (folder / f"{name}.md").write_text(f"# zoo:{name}\n\n| | |\n|---|---|\n{lines}", encoding="utf-8")
+    print(f"accuracy {card['accuracy']:.4f} on {card['n_held_out']:,} held-out images; {path}")
 
 
 if __name__ == "__main__":

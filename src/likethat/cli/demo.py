@@ -81,7 +81,7 @@ def _chapters(*, quick: bool) -> list[_Chapter]:
             name="creatures",
             title="drawn creatures",
             model="zoo:creatures",
-            given=creatures(300 if quick else 2000, seed=1),
+            given=creatures(300 if quick else 1200, seed=1),
             held_out=creatures(60, seed=2),
         ),
         _Chapter(
@@ -128,7 +128,9 @@ def annotated(why: "Explanation", source: Any, index: int) -> "Explanation":
     """Return the explanation with the true part under each box, where the source knows it."""
     if not hasattr(source, "true_part"):
         return why
-    rows = tuple(dataclasses.replace(row, true_part=source.true_part(index, row.box)) for row in why.rows)
+    rows = tuple(
+        dataclasses.replace(row, true_part=source.true_part(index, row.box) or "surroundings") for row in why.rows
+    )
     return dataclasses.replace(why, rows=rows)
 
 

@@ -1,7 +1,7 @@
 """A brush on an RGBA picture whose fourth channel is the number of the part, not its opacity.
 
-Everything is painted opaque, back to front, on a picture a few times too large; one pass gives colours and part numbers together, and
-averaging blocks of pixels smooths both.
+Everything is painted opaque, back to front, on a picture a few times too large; one pass gives colours and part
+numbers together, and averaging blocks of pixels smooths both.
 """
 
 from dataclasses import dataclass, replace

@@ -1,8 +1,8 @@
 """The 24 kinds of creature and the parts that tell them apart.
 
-Six families of four. Inside a family three parts vary, each between two variants, as the half fraction of a 2 x 2 x 2 design: any two
-members differ in exactly two parts, so each of the three matters and yet none of them alone decides. Every variant of a part is worn by
-creatures of at least two families, hence no single part gives the class away.
+Six families of four. Inside a family three parts vary, each between two variants, as the half fraction of a 2 x 2 x 2
+design: any two members differ in exactly two parts, so each of the three matters and yet none of them alone decides.
+Every variant of a part is worn by creatures of at least two families, hence no single part gives the class away.
 """
 
 from collections.abc import Mapping

@@ -77,7 +77,9 @@ def coverage(creature: Creature, size: int = 96) -> npt.NDArray[np.float32]:
     fold = fine.width // size
     blocks = np.asarray(fine.getchannel("A")).reshape(size, fold, size, fold)
     numbers = np.arange(len(PART_NAMES) + 1, dtype=np.uint8)
-    return np.stack([(blocks == number).sum(axis=(1, 3)) for number in numbers]).astype(np.float32) / np.float32(fold**2)
+    return np.stack([(blocks == number).sum(axis=(1, 3)) for number in numbers]).astype(np.float32) / np.float32(
+        fold**2
+    )
 
 
 def masks(creature: Creature, size: int = 96) -> dict[str, npt.NDArray[np.bool_]]:

@@ -1,7 +1,7 @@
 """An endless, exactly repeatable picture book of creatures."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +83,7 @@ class Creatures:
         return self._sample(self.creature(index), index)
 
     def label(self, index: int) -> int:
-        """Return the class of item `index`, without drawing it. Any 24 items in a row from a multiple of 24 are one of each."""
+        """Return the class of item `index`, without drawing it; items 0 to 23, 24 to 47, ... are one of each."""
         block, place = divmod(self._checked(index), len(CLASS_NAMES))
         order = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 0, block])))
         return int(order.permutation(len(CLASS_NAMES))[place])
@@ -136,7 +136,7 @@ class Creatures:
             raise InputError(
                 f"`box` must be (left, top, right, bottom) inside {self.size} x {self.size} pixels, got {box!r}."
             )
-        shown = masks(self.creature(index), self.size)
+        shown = _masks(self.creature(index), self.size)
         return {part: float(mask[top:bottom, left:right].mean()) for part, mask in shown.items()}
 
     def tensors(self) -> tuple[UInt8[Tensor, "n 3 size size"], Int[Tensor, " n"]]:
@@ -161,6 +161,12 @@ class Creatures:
         if not -self.n <= index < self.n:
             raise IndexError(f"`index` must be from 0 to {self.n - 1}, got {index}.")
         return index % self.n
+
+
+@lru_cache(maxsize=64)
+def _masks(creature: Creature, size: int) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return the masks of a picture that was asked about a moment ago without drawing it again."""
+    return masks(creature, size)
 
 
 def creatures(n: int = 4000, *, seed: int = 0, size: int = 96, removed_parts: float = 0.0) -> Creatures:

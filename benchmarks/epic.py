@@ -294,8 +294,8 @@ def main() -> None:
     slow, ours = rows[2], rows[3]
     verdict = (
         f"{slow['cpu_s'] / ours['cpu_s']:.0f} times fewer CPU seconds and "
-        f"{slow['forwards'] / ours['forwards']:.0f} times fewer forwards than the reference's way, at a held-out purity "
-        f"of {ours['held out']:.3f} against {slow['held out']:.3f}.\n"
+        f"{slow['forwards'] / ours['forwards']:.0f} times fewer forwards than the reference's way, at a held-out "
+        f"purity of {ours['held out']:.3f} against {slow['held out']:.3f}.\n"
     )
     print_rows(passes, title="the whole fit against the bare pass")
     print_rows(resnet, title="a random resnet18")

@@ -104,15 +104,17 @@ def _fit(chapter: _Chapter) -> "Bank":
 
 
 def _explained(chapter: _Chapter, bank: "Bank", out: Path) -> list["Explanation"]:
-    """Explain the held-out image that is decided most narrowly: why its class, and why not the next."""
-    index = _closest_call(bank.model, chapter.held_out)
-    sample = chapter.held_out[index]
-    _save_picture(sample.image, out / f"{chapter.name}.png")
-    return [annotated(why, chapter.held_out, index) for why in (bank.explain(sample), bank.contrast(sample, top=4))]
+    """Explain a typical held-out image, and why the most narrowly decided one is not of the next class."""
+    typical, narrow = _typical_and_narrow(bank.model, chapter.held_out)
+    _save_picture(chapter.held_out[typical].image, out / f"{chapter.name}.png")
+    return [
+        annotated(bank.explain(chapter.held_out[typical]), chapter.held_out, typical),
+        annotated(bank.contrast(chapter.held_out[narrow]), chapter.held_out, narrow),
+    ]
 
 
-def _closest_call(model: "SplitModel", images: Any, *, among: int = 60) -> int:
-    """Return the rightly classified image of the smallest margin; the first one where all are wrong."""
+def _typical_and_narrow(model: "SplitModel", images: Any, *, among: int = 60) -> tuple[int, int]:
+    """Return the rightly classified images of the median and of the smallest margin."""
     import torch
 
     samples = [images[index] for index in range(min(among, len(images)))]
@@ -121,7 +123,8 @@ def _closest_call(model: "SplitModel", images: Any, *, among: int = 60) -> int:
     best = logits.topk(2, dim=1)
     margin = best.values[:, 0] - best.values[:, 1]
     right = torch.tensor([sample.label for sample in samples]) == best.indices[:, 0]
-    return int(torch.where(right, margin, torch.inf).argmin())
+    order = torch.where(right, margin, torch.inf).argsort(stable=True)
+    return int(order[int(right.sum()) // 2]), int(order[0])
 
 
 def annotated(why: "Explanation", source: Any, index: int) -> "Explanation":

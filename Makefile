@@ -38,9 +38,10 @@ lint: $(DEV)
 	@$(BIN)/mypy
 
 bench: $(DEV)
-	@echo "bench: results go to benchmarks/results/"
-	@set -e; for file in benchmarks/[a-z]*.py; do \
-	  if [ -e "$$file" ]; then echo "bench: $$file"; $(BIN)/python "$$file"; fi; done
+	@echo "bench: EPIC; results go to benchmarks/results/epic.md"
+	@$(BIN)/python benchmarks/epic.py --write
+	@echo "bench: part prototypes; results go to benchmarks/results/parts.md"
+	@$(BIN)/python benchmarks/parts.py
 
 clean:
 	@echo "clean: removing $(VENV), caches and out/"

@@ -14,6 +14,7 @@ from likethat.report.sentences import (
     lead,
     part_sentence,
     share_sentence,
+    surroundings_sentence,
     truth_sentence,
     unlocated_sentence,
 )
@@ -126,7 +127,7 @@ def explanation_view(explanation: Explanation, sheet: PictureSheet) -> Explanati
     numbered = count(len(boxes), "numbered box").replace("boxs", "boxes")
     return ExplanationView(
         headline=headline(explanation),
-        lead=lead(explanation, steps.decimals),
+        lead=lead(explanation, steps.decimals) + surroundings_sentence(explanation),
         source=source,
         model=shorten(explanation.provenance.model, 80),
         method=shorten(explanation.provenance.method, 40),

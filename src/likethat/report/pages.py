@@ -16,7 +16,7 @@ from likethat.report.explanation_page import explanation_view
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import clean, shorten
 
-__all__ = ["save_bank", "save_explanation", "save_gallery"]
+__all__ = ["save_bank", "save_explanation", "save_gallery", "write_page"]
 
 _PROTOTYPE_LIMIT = 320  # pixels a side: close-ups are cut from it
 _GALLERY_LIMIT = 192
@@ -31,7 +31,7 @@ def save_explanation(explanation: Explanation, path: str | Path) -> Path:
     """
     sheet = PictureSheet(_PROTOTYPE_LIMIT)
     view = explanation_view(explanation, sheet)
-    return _write(path, "explanation.html.jinja", sheet, title=view.headline, view=view)
+    return write_page(path, "explanation.html.jinja", sheet, title=view.headline, view=view)
 
 
 def save_gallery(items: Iterable[Explanation], path: str | Path, title: str = "This looks like that") -> Path:
@@ -52,7 +52,7 @@ def save_gallery(items: Iterable[Explanation], path: str | Path, title: str = "T
     sheet = PictureSheet(_GALLERY_LIMIT)
     views = [explanation_view(item, sheet) for item in explanations]
     one_bank = all(item.provenance == explanations[0].provenance for item in explanations)
-    return _write(path, "gallery.html.jinja", sheet, title=shorten(title, 120), views=views, one_bank=one_bank)
+    return write_page(path, "gallery.html.jinja", sheet, title=shorten(title, 120), views=views, one_bank=one_bank)
 
 
 def save_bank(bank: BankLike, path: str | Path, *, limit: int = 60) -> Path:
@@ -68,10 +68,11 @@ def save_bank(bank: BankLike, path: str | Path, *, limit: int = 60) -> Path:
     """
     sheet = PictureSheet(_THUMBNAIL_LIMIT)
     view = bank_view(bank, sheet, limit=check_count(limit, name="limit"))
-    return _write(path, "bank.html.jinja", sheet, title=view.headline, view=view)
+    return write_page(path, "bank.html.jinja", sheet, title=view.headline, view=view)
 
 
-def _write(path: str | Path, template: str, sheet: PictureSheet, **context: Any) -> Path:
+def write_page(path: str | Path, template: str, sheet: PictureSheet, **context: Any) -> Path:
+    """Fill a template and write the page whole."""
     page = _environment().get_template(template).render(sprites=sheet.sprites, **context)
     return write_whole(path, page.encode("utf-8"))
 

@@ -7,7 +7,15 @@ from likethat.explanations.records import Contribution
 from likethat.report.text import count, percent, shorten, signed
 from likethat.report.views import class_name, noun_of
 
-__all__ = ["headline", "lead", "part_sentence", "share_sentence", "truth_sentence", "unlocated_sentence"]
+__all__ = [
+    "headline",
+    "lead",
+    "part_sentence",
+    "share_sentence",
+    "surroundings_sentence",
+    "truth_sentence",
+    "unlocated_sentence",
+]
 
 
 def _quoted(explanation: Explanation, index: int) -> str:
@@ -122,3 +130,10 @@ def unlocated_sentence(explanation: Explanation) -> str:
         f"Hatched bars come from the {shorten(name, 60)}: they count towards the logit exactly, but no place in the "
         "picture can be shown for them."
     )
+
+
+def surroundings_sentence(explanation: Explanation) -> str:
+    """Return what share of the evidence comes from the surroundings, or "" where that is not known."""
+    if explanation.surroundings is None:
+        return ""
+    return f" {percent(explanation.surroundings)} of the evidence that speaks for it comes from the surroundings."

@@ -1,0 +1,140 @@
+"""Pages of a bank of parts: what the model looks for in each class, part by part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from likethat._checks import resolve_target
+from likethat.coordinates import HeadParts
+from likethat.errors import BankError
+from likethat.explanations.bank import Bank
+from likethat.report.pages import write_page
+from likethat.report.sheet import PictureSheet
+from likethat.report.text import shorten
+from likethat.report.views import ProvenanceView, Tile, class_name, provenance_view, tile
+
+__all__ = ["ClassView", "PartView", "class_view", "save_classes"]
+
+_THUMBNAIL_LIMIT = 128
+_MOST = 10
+_FIGURES = {
+    "residual": "residual",
+    "moved": "heat map moved",
+    "between_starts": "stable between starts",
+    "between_halves": "stable between halves",
+    "error_left_out": "error on cells left out",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartView:
+    """One part as it is shown.
+
+    Attributes:
+        name: of the part.
+        usage: mean absolute contribution over all images.
+        figures: (name, number) of what was measured.
+        twins: parts of other classes that are nearly the same, or "".
+        tiles: prototypes.
+    """
+
+    name: str
+    usage: str
+    figures: tuple[tuple[str, str], ...]
+    twins: str
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveView:
+    """How the number of parts was chosen: a row a number tried.
+
+    Attributes:
+        rows: (number, error, agreement between halves, whether it was chosen).
+    """
+
+    rows: tuple[tuple[int, str, str, bool], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassView:
+    """A class as it is shown.
+
+    Attributes:
+        name: of the class.
+        parts: of it.
+        curve: where the number of parts was chosen.
+    """
+
+    name: str
+    parts: tuple[PartView, ...]
+    curve: CurveView | None
+
+
+def save_classes(bank: Bank, path: str | Path, targets: Sequence[int | str] | None = None) -> Path:
+    """Write what the model looks for in some classes as one self-contained HTML file and return its path.
+
+    Args:
+        bank: of parts.
+        path: where the file goes.
+        targets: class indices or names; all classes when None.
+
+    Raises:
+        BankError: the bank holds no parts.
+        TargetError: no such class.
+        StorageError: the disk did not take it; nothing is left behind.
+    """
+    if not isinstance(bank.coordinates, HeadParts):
+        raise BankError(f"a bank of {bank.provenance.method} has no classes' parts. Fit likethat.PartPrototypes.")
+    wanted: Sequence[int | str] = range(len(bank.class_names)) if targets is None else targets
+    sheet = PictureSheet(_THUMBNAIL_LIMIT)
+    views = [class_view(bank, bank.coordinates, resolve_target(target, bank.class_names), sheet) for target in wanted]
+    model = shorten(bank.provenance.model, 80)
+    made: ProvenanceView = provenance_view(bank.provenance)
+    title = f"What {model} looks for, class by class"
+    return write_page(path, "classes.html.jinja", sheet, title=title, headline=title, views=views, made=made)
+
+
+def class_view(bank: Bank, parts: HeadParts, target: int, sheet: PictureSheet) -> ClassView:
+    """Lay a class out for its template; `sheet` takes the prototypes' pictures."""
+    units = parts.units_of(target).tolist()
+    return ClassView(
+        name=shorten(class_name(bank.class_names, target), 60),
+        parts=tuple(_part_view(bank, parts, unit, sheet) for unit in units),
+        curve=_curve_view(parts, target, len(units)),
+    )
+
+
+def _part_view(bank: Bank, parts: HeadParts, unit: int, sheet: PictureSheet) -> PartView:
+    name = shorten(bank.unit_names[unit], 60)
+    figures = [
+        (words, f"{float(parts.measures[key][unit]):.2f}")
+        for key, words in _FIGURES.items()
+        if key in parts.measures and not np.isnan(float(parts.measures[key][unit]))
+    ]
+    twins = [bank.unit_names[other] for other in parts.twins(unit)]
+    more = f" and {len(twins) - 3} more" if len(twins) > 3 else ""
+    return PartView(
+        name=name,
+        usage=f"{float(bank.usage[unit]):#.3g}",
+        figures=tuple(figures),
+        twins=shorten("; ".join(twins[:3]), 160) + more if twins else "",
+        tiles=tuple(
+            tile(item, sheet, bank.images, class_names=bank.class_names, unit_name=name)
+            for item in bank.prototypes_of(unit)[:_MOST]
+        ),
+    )
+
+
+def _curve_view(parts: HeadParts, target: int, chosen: int) -> CurveView | None:
+    if not {"error", "agreement"} <= parts.curves.keys():
+        return None
+    pairs = zip(parts.curves["error"][target].tolist(), parts.curves["agreement"][target].tolist(), strict=True)
+    rows = tuple(
+        (count, f"{error:.3f}", "–" if np.isnan(agreement) else f"{agreement:.2f}", count == chosen)
+        for count, (error, agreement) in enumerate(pairs, start=1)
+        if not np.isnan(error)
+    )
+    return CurveView(rows=rows) if rows else None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from reference import epic as reference
+from torch import nn
 from toys import pictures, small_cnn
 
 import likethat as lt
@@ -12,7 +13,7 @@ from likethat.errors import InputError
 from likethat.features import collect
 from likethat.functional import random_rotation
 from likethat.metrics import channel_stability, evaluate, held_out_purity, mean_coverage, rank_agreement
-from likethat.metrics.deletion import blank, window_round
+from likethat.metrics.deletion import blank, delete_rows, window_round
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,19 @@ def test_blank_by_hand() -> None:
     assert blank(view, (0, 0, 1, 1)).tolist() == [[[0.75, 1.0], [1.0, 1.0]]]
 
 
+def test_blur_by_hand() -> None:
+    # sigma .1 of 10 pixels is 1: one bright pixel becomes (e^-d^2/2 / sum)^2 there; far from it nothing changes
+    view = torch.zeros(1, 10, 10)
+    view[0, 5, 5] = 1.0
+    weights = [np.exp(-0.5 * d * d) for d in (-3, -2, -1, 0, 1, 2, 3)]
+    blurred = blank(view, (5, 5, 7, 6), fill="blur")
+    assert float(blurred[0, 5, 5]) == pytest.approx(1 / sum(weights) ** 2, rel=1e-5)
+    assert float(blurred[0, 5, 6]) == pytest.approx(np.exp(-0.5) / sum(weights) ** 2, rel=1e-5)
+    assert float(blurred[0, 4, 5]) == 0.0  # outside the box
+    flat = torch.full((3, 12, 8), 0.3)
+    assert torch.allclose(blank(flat, (0, 0, 8, 12), fill="blur"), flat)
+
+
 def test_evaluate_without_truth(model: lt.SplitModel) -> None:
     bank = lt.EPIC(n_prototypes=3).fit(model, pictures(60))
     measures = evaluate(bank, pictures(30, seed=5), n_explained=10, n_deleted=5)
@@ -78,5 +92,38 @@ def test_evaluate_without_truth(model: lt.SplitModel) -> None:
     assert -1 <= measures.purity <= 1
     assert 0 < measures.coverage <= 1
     assert measures.box_match is None
+    assert measures.single_deletion is None
+    assert evaluate(bank, pictures(30, seed=5), n_explained=10, n_deleted=5) == measures  # same seed, same windows
     with pytest.raises(InputError, match="got a stream"):
         evaluate(bank, iter(pictures(3)))
+    with pytest.raises(InputError, match="two images or more"):
+        evaluate(bank, pictures(1))
+    with pytest.raises(InputError, match="n_deleted"):
+        evaluate(bank, pictures(3), n_deleted=0)
+
+
+def test_deletion_of_a_linear_network_by_hand() -> None:
+    """Logits are means of the red and green halves: blanking a row's window takes away what the row supplies."""
+    network = nn.Sequential(
+        nn.Conv2d(2, 2, 4, stride=4, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)
+    )
+    with torch.no_grad():
+        network[0].weight.zero_()
+        network[0].weight[0, 0] = network[0].weight[1, 1] = 1 / 16
+        network[3].weight.copy_(torch.eye(2) + 0.5)
+        network[3].bias.zero_()
+    images = torch.zeros(40, 2, 16, 16)
+    rng = torch.Generator().manual_seed(0)
+    for place, image in enumerate(images):
+        cells = torch.randperm(16, generator=rng)[:2].tolist()
+        for channel, cell in enumerate(cells):
+            row, column = divmod(cell, 4)
+            image[channel, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = (1.0 - 0.5 * channel) / (place + 1)
+    linear = lt.split(network.eval(), example=images[:4])
+    bank = lt.EPIC(n_prototypes=3).fit(linear, images)
+    why = bank.explain(images[0], target=0, top=2)
+    found = delete_rows(linear, why, rng=np.random.default_rng(0))
+    # red: 1 of 16 cells at weight 1.5; green: half a cell at weight .5. The window of 5 pixels covers a cell.
+    assert [row.contribution for row in why.rows] == pytest.approx([1.5 / 16, 0.25 / 16], abs=1e-4)
+    assert found.agreement == 1.0
+    assert found.shown_drop > found.random_drop

@@ -8,10 +8,12 @@ from likethat.metrics import (
     box_match,
     huang_consistency,
     huang_stability,
+    importance_of,
     part_at,
     part_consistency,
     parts_in_windows,
     pip_net_purity,
+    single_deletion,
 )
 
 
@@ -66,3 +68,19 @@ def test_huang_stability_by_hand() -> None:
     first = np.array([[1, 0], [1, 1], [0, 0]], dtype=bool)
     second = np.array([[1, 0], [1, 0], [0, 0]], dtype=bool)
     assert huang_stability(first, second) == pytest.approx(2 / 3)
+
+
+def test_importances_add_up_to_the_heat_map() -> None:
+    heat_map = np.array([[4.0, 1.0], [-2.0, 0.5]])
+    left = np.zeros((6, 6), dtype=bool)
+    left[:, :2] = True  # two of the three columns of the left cells
+    assert importance_of(heat_map, left) == pytest.approx(2 / 3 * (4 - 2))
+    assert importance_of(heat_map, left) + importance_of(heat_map, ~left) == pytest.approx(heat_map.sum())
+    assert importance_of(np.ones((3, 3)), np.ones((10, 10), dtype=bool)) == pytest.approx(9)  # uneven cells
+
+
+def test_single_deletion_by_hand() -> None:
+    # 1 for the first image; ranks 1 2 3 against 2 1 3: 1 - 6 * (1 + 1) / (3 * 8) = .5; one part has no order
+    assert single_deletion([[1, 2], [1, 2, 3], [7]], [[0.1, 0.2], [5, 4, 9], [1]]) == pytest.approx((1 + 0.5) / 2)
+    assert single_deletion([[1, 2]], [[2, 1]]) == -1.0
+    assert single_deletion([], []) == 0.0

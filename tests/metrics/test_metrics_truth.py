@@ -1,7 +1,9 @@
 """Measures against drawn truth, on a network that is right by construction."""
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 import likethat as lt
 from likethat.errors import InputError
 from likethat.metrics import SURROUNDINGS, PartTruth, evaluate
+from likethat.metrics._against_truth import Explained, remove_parts
 
 
 def test_truth_is_that_of_the_source() -> None:
@@ -42,4 +45,44 @@ def test_evaluate_measures_parts_of_drawn_pictures() -> None:
         value = measures.row()[name]
         assert value is not None
         assert 0.0 <= value <= 1.0
+    assert measures.single_deletion is not None
+    assert -1.0 <= measures.single_deletion <= 1.0
     assert all(item.true_part for item in bank.prototypes)
+
+
+def test_pictures_may_wear_different_parts() -> None:
+    source = lt.creatures(12, seed=6, removed_parts=1.0)
+    truth = PartTruth(source)
+    assert len(truth.names) == 7
+    centres = truth.centres_of(range(12))
+    assert centres.shape == (12, 8, 2)
+    for index in range(12):
+        worn = [name for name, centre in zip(truth.names, centres[index], strict=True) if not math.isnan(centre[0])]
+        assert (
+            set(worn) == {name for name, mask in source[index].masks.items() if mask.any()} == set(truth.masks(index))
+        )
+
+
+class Tails:
+    """A model whose first logit is 1 unless the picture is the one without its tail."""
+
+    def __init__(self, bald: torch.Tensor) -> None:
+        self.bald = bald
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.tensor([float(not torch.equal(image, self.bald)), 0.0]) for image in images])
+
+
+@pytest.mark.parametrize(("part", "expected"), [("tail", 1.0), ("wing", -0.2)])
+def test_single_deletion_by_drawing_again(part: str, expected: float) -> None:
+    """One of 6 removable parts has all importance, the tail all the drop. Elsewhere ranks are 6 and five times 3:
+
+    with deviations 2.5 and five times -.5, the correlation of two such rankings with different tops is
+    (2 * 2.5 * -.5 + 4 * .25) / (2.5^2 + 5 * .25) = -1.5 / 7.5 = -.2.
+    """
+    source = lt.creatures(1, seed=4)
+    heat_map = source[0].masks[part].astype(np.float32)
+    why = SimpleNamespace(target=0, logit=1.0, rows=(SimpleNamespace(heat_map=heat_map),))
+    explained = Explained(indices=[0], explanations=[why])  # type: ignore[list-item]
+    model = Tails(source.without(0, "tail").image)
+    assert remove_parts(model, source, PartTruth(source), explained, n=1) == pytest.approx(expected)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from likethat.metrics.parts import (
     parts_in_windows,
     pip_net_purity,
 )
+from likethat.metrics.single_deletion import importance_of, single_deletion
 from likethat.metrics.truth import SURROUNDINGS, PartTruth, part_at
 
 __all__ = [
@@ -28,10 +29,12 @@ __all__ = [
     "held_out_purity",
     "huang_consistency",
     "huang_stability",
+    "importance_of",
     "mean_coverage",
     "part_at",
     "part_consistency",
     "parts_in_windows",
     "pip_net_purity",
     "rank_agreement",
+    "single_deletion",
 ]

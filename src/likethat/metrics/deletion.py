@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +14,11 @@ from torch import Tensor
 from likethat.explanations import Box, Explanation
 from likethat.models import SplitModel
 
-__all__ = ["Deletion", "blank", "delete_rows", "rank_agreement", "window_round"]
+__all__ = ["Deletion", "Fill", "blank", "delete_rows", "rank_agreement", "window_round"]
+
+Fill = Literal["mean", "blur"]
+"""What a window is filled with: the picture's mean colour, or the picture out of focus."""
+_BLUR = 0.1  # standard deviation, as a share of the shorter side
 
 
 def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float:
@@ -41,12 +46,26 @@ def window_round(
     return left, top, left + side, top + side
 
 
-def blank(view: Float[Tensor, "channel height width"], box: Box) -> Float[Tensor, "channel height width"]:
-    """Return the picture with a box filled with the picture's mean colour."""
+def blank(
+    view: Float[Tensor, "channel height width"], box: Box, *, fill: Fill = "mean"
+) -> Float[Tensor, "channel height width"]:
+    """Return the picture with a box filled with the picture's mean colour, or with the picture out of focus."""
     left, top, right, bottom = box
+    filling = view.mean((1, 2))[:, None, None].expand_as(view) if fill == "mean" else _blurred(view)
     changed = view.clone()
-    changed[:, top:bottom, left:right] = view.mean((1, 2))[:, None, None]
+    changed[:, top:bottom, left:right] = filling[:, top:bottom, left:right]
     return changed
+
+
+def _blurred(view: Tensor) -> Tensor:
+    """Return a Gaussian blur, edges repeated."""
+    sigma = _BLUR * min(view.shape[1:])
+    reach = max(1, round(3 * sigma))
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).to(view)
+    padded = torch.nn.functional.pad(view[:, None], [reach] * 4, mode="replicate")
+    across = torch.nn.functional.conv2d(padded, kernel[None, None, None, :])
+    return torch.nn.functional.conv2d(across, kernel[None, None, :, None])[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +84,12 @@ class Deletion:
 
 
 @torch.no_grad()
-def delete_rows(model: SplitModel, why: Explanation, *, rng: np.random.Generator, n_random: int = 4) -> Deletion:
+def delete_rows(
+    model: SplitModel, why: Explanation, *, rng: np.random.Generator, n_random: int = 4, fill: Fill = "mean"
+) -> Deletion:
     """Blank a window round each shown row's peak, and as many windows of the same area at random.
+
+    Rankings change with what the windows are filled with: look at both fills.
 
     Source:
         The window is that of Huang et al. (2023), 72 of 224 pixels.
@@ -77,7 +100,7 @@ def delete_rows(model: SplitModel, why: Explanation, *, rng: np.random.Generator
     shown = [window_round(row.cell, grid=grid, size=size) for row in why.rows]
     cells = [(int(rng.integers(grid[0])), int(rng.integers(grid[1]))) for _ in range(n_random)]
     windows = [*shown, *(window_round(cell, grid=grid, size=size) for cell in cells)]
-    logits = model.logits(torch.stack([view, *(blank(view, box) for box in windows)]))[:, why.target].cpu()
+    logits = model.logits(torch.stack([view, *(blank(view, box, fill=fill) for box in windows)]))[:, why.target].cpu()
     drops: NDArray[np.float64] = (logits[0] - logits[1:]).double().numpy()
     return Deletion(
         agreement=rank_agreement([row.total for row in why.rows], list(drops[: len(shown)])),

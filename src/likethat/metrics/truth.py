@@ -1,16 +1,17 @@
 """What is truly where in a drawn picture, looked up once an image."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
 from likethat.errors import InputError
 from likethat.explanations import Box
+from likethat.sources import Sample
 
-__all__ = ["SURROUNDINGS", "DrawnSource", "PartTruth", "part_at"]
+__all__ = ["SURROUNDINGS", "DrawnSource", "EditableSource", "PartTruth", "part_at"]
 
 SURROUNDINGS = "surroundings"
 _LEAST_COVER = 0.1
@@ -22,6 +23,15 @@ class DrawnSample(Protocol):
     @property
     def masks(self) -> dict[str, NDArray[np.bool_]]:
         """Visible pixels by part; no pixel belongs to two."""
+        ...
+
+
+@runtime_checkable
+class EditableSource(Protocol):
+    """A drawn source that can leave a part out, as `likethat.creatures` can."""
+
+    def without(self, index: int, part: str, /) -> Sample:
+        """Return picture `index` drawn without a part; raise `InputError` where it must stay."""
         ...
 
 
@@ -88,16 +98,30 @@ class PartTruth:
             self._maps[index] = parts
         return self._maps[index]
 
+    def masks(self, index: int) -> dict[str, Bool[NDArray[np.bool_], "height width"]]:
+        """Return the visible pixels of each part that is visible in picture `index`."""
+        part_map = self.part_map(index)
+        return {self.names[place - 1]: part_map == place for place in np.unique(part_map).tolist() if place}
+
     def at(self, index: int, box: Box) -> str:
         """Return the part in a box of picture `index`."""
         return part_at(self.part_map(index), box, self.names)
 
     def centres(self, index: int) -> Float[NDArray[np.float32], "part 2"]:
         """Return the centre (x, y) of each part's visible pixels, NaN where the part is not visible."""
-        parts = self.part_map(index)
-        centres = np.full((len(self.names), 2), np.nan, dtype=np.float32)
-        for place in range(len(self.names)):
-            rows, columns = np.nonzero(parts == place + 1)
-            if len(rows):
-                centres[place] = columns.mean(), rows.mean()
-        return centres
+        return _centres(self.part_map(index), len(self.names))
+
+    def centres_of(self, indices: Sequence[int]) -> Float[NDArray[np.float32], "picture part 2"]:
+        """Return the centres in several pictures, which may wear different parts."""
+        part_maps = {index: self.part_map(index) for index in indices}  # all first: they may name further parts
+        centres = {index: _centres(part_map, len(self.names)) for index, part_map in part_maps.items()}
+        return np.stack([centres[index] for index in indices])
+
+
+def _centres(part_map: NDArray[np.uint8], n_parts: int) -> NDArray[np.float32]:
+    centres = np.full((n_parts, 2), np.nan, dtype=np.float32)
+    for place in range(n_parts):
+        rows, columns = np.nonzero(part_map == place + 1)
+        if len(rows):
+            centres[place] = columns.mean(), rows.mean()
+    return centres

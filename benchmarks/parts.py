@@ -27,7 +27,8 @@ def digits() -> list[str]:
     model, train, test = lt.load("zoo:digits"), lt.digits(split="train"), lt.digits(split="test")
     rows = []
     for name, method in {
-        "EPIC": lt.EPIC(), "parts, ownership, 4": lt.PartPrototypes(), "parts, shared, 4": lt.PartPrototypes(way="shared"),
+        "EPIC": lt.EPIC(), "parts, ownership, 4": lt.PartPrototypes(),
+        "parts, shared, 4": lt.PartPrototypes(way="shared"),
         "parts, ownership, auto": lt.PartPrototypes("auto"),
     }.items():  # fmt: skip
         started = time.perf_counter()

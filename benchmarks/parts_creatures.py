@@ -58,9 +58,9 @@ _OF_PARTS = {
     "between_halves": "stable between halves",
 }
 _EXPLAINED = [
-    "- *modal share*: mean share of a unit's five prototypes on one true part (or the surroundings); *consistent*: units "
-    "with four of five on one true part (surroundings are none). *box match*: the held-out image's box shows the unit's "
-    "most frequent part; *of parts*: where that is not the surroundings.",
+    "- *modal share*: mean share of a unit's five prototypes on one true part (or the surroundings); *consistent*: "
+    "units with four of five on one true part (surroundings are none). *box match*: the held-out image's box shows "
+    "the unit's most frequent part; *of parts*: where that is not the surroundings.",
     "- *rank*: Spearman of the shown contributions with the logit's drops when their windows (72/224) are blanked; "
     "*drop, random*: mean drop for a shown window, and for windows of the same area at random.",
     "- *residual*, *moved*, *stable*: see `likethat.explainers._splitting.described`.",
@@ -124,10 +124,10 @@ def _grad_cam(book: Book, held_out: Book) -> dict[str, float]:
     layer = model.network.get_submodule(model.layer)
     cam = LayerGradCam(lambda views: model.network(model.preprocess.normalise(views)), layer)
     features = fit_features()
-    first = [int((features.labels == target).nonzero()[rank]) for target in range(model.n_classes) for rank in range(5)]
+    first = [(features.labels == target).nonzero()[:5, 0].tolist() for target in range(model.n_classes)]
     modal = {
-        target: metrics.part_consistency({0: [_peak_part(cam, book, row)[1] for row in first[5 * target : 5 * target + 5]]})
-        for target in range(model.n_classes)
+        target: metrics.part_consistency({0: [_peak_part(cam, book, row)[1] for row in rows]})
+        for target, rows in enumerate(first)
     }  # fmt: skip
     drops, hits, parts = [], [], []
     rng = np.random.default_rng(0)

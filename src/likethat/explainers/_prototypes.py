@@ -64,12 +64,12 @@ def gather_prototypes(
     work = _Gathering(model=model, source=source, features=features, coordinates=coordinates)
     choices = work.choose(n, among, kinds=(True, False) if with_negative else (True,))
     prototypes: list[Prototype] = []
-    pictures: dict[str, NDArray[np.uint8]] = {}
+    pictures = ImageStore()
     for seen in look(model, source, features, sorted(choices), watch=watch):
-        pictures[seen.key] = _picture(seen.view)
+        pictures.add(seen.key, _picture(seen.view))
         prototypes += work.describe(seen, choices[seen.row])
     prototypes.sort(key=lambda item: (item.unit, item.kind == "negative", item.rank))
-    return prototypes, ImageStore(pictures)
+    return prototypes, pictures
 
 
 @dataclass(frozen=True, kw_only=True)

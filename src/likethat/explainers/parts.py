@@ -148,17 +148,31 @@ class PartPrototypes:
         )
         classes = classes_of(features, labels, model.n_classes)
         work = PartFit(model=model, source=source, features=features, classes=classes, options=self, watch=watch)
-        coordinates = work.run(parts)
+        bank = self._bank(work, work.run(parts), started)
+        if left:
+            left.remove()
+        return bank
+
+    def _bank(self, work: PartFit, coordinates: HeadParts, started: float) -> Bank:
+        """Choose the prototypes of each part among its class's images, and put everything together."""
+        model, features = work.model, work.features
         among = [
-            Candidates(units=coordinates.units_of(target), rows=(classes == target).nonzero()[:, 0])
+            Candidates(units=coordinates.units_of(target), rows=(work.classes == target).nonzero()[:, 0])
             for target in range(model.n_classes)
         ]
         prototypes, pictures = gather_prototypes(
-            model, source, features, coordinates, n=self.n_prototypes, among=among, with_negative=False, watch=watch
+            model,
+            work.source,
+            features,
+            coordinates,
+            n=self.n_prototypes,
+            among=among,
+            with_negative=False,
+            watch=work.watch,
         )
-        seconds = time.perf_counter() - started
         use = _contributions_to_predicted(features, coordinates)
-        bank = Bank(
+        seconds = time.perf_counter() - started
+        return Bank(
             coordinates=coordinates,
             prototypes=prototypes,
             images=pictures,
@@ -168,9 +182,6 @@ class PartPrototypes:
             usage=use.abs().mean(0).float().numpy(),
             model=model,
         )
-        if left:
-            left.remove()
-        return bank
 
     def _check_marks(self, parts: Any) -> None:
         if self.way == "named" and parts is None:

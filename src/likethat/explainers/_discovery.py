@@ -73,6 +73,7 @@ class _Run:
     whole: Factorisation
     again: Factorisation
     halves: tuple[Factorisation, Factorisation]
+    signed: bool
 
     def found(self, place: int, member: ClassCells) -> Found:
         looks, occurrence = self.whole.parts[place], self.whole.occurrence[place, : len(member)]
@@ -82,7 +83,7 @@ class _Run:
         order = _by_size(occurrence, alive)
         halves = torch.stack([_matched(looks[order], half.parts[place]) for half in self.halves]).mean(0)
         return Found(
-            looks=looks[order].cpu(),
+            looks=_rejoined(looks[order], signed=self.signed).cpu(),
             occurrence=occurrence[:, order].cpu(),
             error=float(self.whole.error[place]),
             between_starts=_matched(looks[order], self.again.parts[place]).cpu(),
@@ -91,6 +92,7 @@ class _Run:
 
     def agreement(self, place: int, cells: Tensor) -> float:
         """Return how alike the halves' parts own the same cells: mean correlation after matching."""
+        cells = _non_negative(cells, signed=self.signed)
         if self.whole.parts.shape[1] == 1:
             return 1.0
         first, second = (ownership_shares(encode(cells, half.parts[place])) for half in self.halves)
@@ -117,18 +119,19 @@ class _Block:
         for place, member in enumerate(members):
             cells[place, : len(member)] = member.cells
             first_half[place, : len(member), 0] = member.halves()[0].float()
-        cells = cells if signed else cells.clamp_min_(0)
+        cells = _non_negative(cells, signed=signed)
         return cls(members=members, cells=cells.to(device), first_half=first_half.to(device), signed=signed, seed=seed)
 
     def run(self, n_parts: int) -> _Run:
-        whole = factorise(self.cells, singular_parts(self.cells, n_parts), signed=self.signed)
+        whole = factorise(self.cells, singular_parts(self.cells, n_parts))
         first, second = self.cells * self.first_half, self.cells * (1 - self.first_half)
         return _Run(
+            signed=self.signed,
             whole=whole,
             again=self._again(n_parts),
             halves=(
-                factorise(first, singular_parts(first, n_parts), signed=self.signed),
-                factorise(second, singular_parts(second, n_parts), signed=self.signed),
+                factorise(first, singular_parts(first, n_parts)),
+                factorise(second, singular_parts(second, n_parts)),
             ),
         )
 
@@ -137,7 +140,24 @@ class _Block:
         draws = torch.stack(
             [torch.rand(n_parts, generator=seeded(self.seed, member.target, 2)) for member in self.members]
         )
-        return factorise(self.cells, start_parts(self.cells, draws.to(self.cells.device)), signed=self.signed)
+        return factorise(self.cells, start_parts(self.cells, draws.to(self.cells.device)))
+
+
+def _non_negative(cells: Tensor, *, signed: bool) -> Tensor:
+    """Return cells, with what is below 0 in channels of its own.
+
+    Differs:
+        The paper has non-negative features only. Semi-NMF has a slightly smaller error and parts that change from start
+        to start (benchmarks/results/parts.md, "signed").
+    """
+    return torch.cat([cells.clamp_min(0), (-cells).clamp_min(0)], dim=-1) if signed else cells.clamp_min(0)
+
+
+def _rejoined(looks: Tensor, *, signed: bool) -> Tensor:
+    if not signed:
+        return looks
+    above, below = looks.chunk(2, dim=-1)
+    return torch.nn.functional.normalize(above - below, dim=-1)
 
 
 def _choose(runs: Sequence[_Run], place: int, member: ClassCells) -> Found:

@@ -60,7 +60,8 @@ class PartPrototypes:
         By default contributions come from ownership regression (docs/methods.md): with the paper's sharing
         (``way="shared"``) a third of the parts count against their own class (benchmarks/results/parts.md). The
         shares of the residual minimise an objective of ours (`likethat.functional.sharing.share_objective`). Features
-        that can be negative are factorised by semi-NMF. Images belong to a class by label or by prediction.
+        that can be negative are factorised with what is below 0 in channels of its own. Images belong to a class by
+        label or by prediction.
 
     Example:
         >>> import torch, likethat as lt

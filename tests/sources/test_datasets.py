@@ -152,6 +152,13 @@ def test_generators_are_read_once() -> None:
             list(read(again))
 
 
+def test_iterators_are_read_once() -> None:
+    source = as_source(iter([torch.zeros(1, 2, 2)] * 3))
+    assert sum(len(batch.indices) for batch in read(source)) == 3
+    with pytest.raises(InputError, match="a stream that was not read yet"):
+        list(read(source))
+
+
 def test_streams_skip_what_does_not_decode() -> None:
     skipped: list[Skipped] = []
     stream = ((data, index) for index, data in enumerate([_png(51), _png(51)[:50], _png(102)]))

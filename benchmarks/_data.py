@@ -33,6 +33,7 @@ class Drawn:
     labels: Tensor
     part_maps: Tensor
     parts: tuple[str, ...]
+    seed: int
     class_names: tuple[str, ...] = CLASS_NAMES
 
     @property
@@ -48,6 +49,10 @@ class Drawn:
         masks = {name: part_map == place + 1 for place, name in enumerate(self.parts)}
         image = self.pictures[index].float() / 255
         return DrawnSample(image=image, name=f"creature {index}", label=int(self.labels[index]), masks=masks)
+
+    def without(self, index: int, part: str) -> Sample:
+        """Draw a picture again without a part."""
+        return creatures(len(self), seed=self.seed).without(index, part)
 
     def images(self) -> Tensor:
         """All pictures, float32 in [0, 1]."""
@@ -81,4 +86,4 @@ def drawn(n: int, *, seed: int) -> Drawn:
         save_file(
             {name: torch.cat(list(column)) for name, column in zip(names, zip(*parts, strict=True), strict=True)}, path
         )
-    return Drawn(**load_file(path), parts=PARTS)
+    return Drawn(**load_file(path), parts=PARTS, seed=seed)

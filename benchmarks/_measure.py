@@ -1,5 +1,6 @@
 """Seconds and memory of one piece of work, and the table they are printed in."""
 
+import gc
 import os
 import platform
 import resource
@@ -17,21 +18,49 @@ Result = TypeVar("Result")
 
 
 def measured(work: Callable[[], Result]) -> tuple[Result, dict[str, float]]:
-    """Run work and return its result with CPU seconds, wall seconds and the growth of the peak of memory in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Run work and return its result with CPU seconds, wall seconds and how far memory rose above its start, in MiB."""
+    before = _forget_peak()
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     seconds = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
-    return result, seconds | {"peak_mib": grown / 1024}
+    return result, seconds | {"peak_mib": (_peak() - before) / 1024}
+
+
+def _forget_peak() -> int:
+    """Let the peak of memory begin now (Linux; elsewhere it is the process's), and return what is in use, in KiB.
+
+    Without this, what was freed before the work began would hide its peak.
+    """
+    gc.collect()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return _of_status("VmRSS")
+
+
+def _peak() -> int:
+    try:
+        return _of_status("VmHWM")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _of_status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def machine() -> str:
     """Return one line about the machine and the versions."""
     return (
-        f"{os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__}, {torch.get_num_threads()} threads, "
+        f"{os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__} on {_counted(torch.get_num_threads())}, "
         f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
     )
+
+
+def _counted(threads: int) -> str:
+    return "one thread" if threads == 1 else f"{threads} threads"
 
 
 def shown(value: Any) -> str:

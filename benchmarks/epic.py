@@ -4,19 +4,25 @@
     python benchmarks/epic.py --quick      fewer pictures, a short reference; minutes
     python benchmarks/epic.py --write      also writes benchmarks/results/epic.md
 
-Every row runs in a process of its own, so that peaks of memory are its own.
+Every row runs in a process of its own, so that peaks of memory are its own, and on one thread: where cores are shared,
+threads wait for one another in a busy loop, and CPU seconds then measure the neighbours (here up to five times over).
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _data import CACHE, Drawn, drawn
@@ -37,9 +43,7 @@ TRAIN_SEED, HELD_OUT_SEED = 1, 9
 PROCRUSTES = Schedule(first=100, last=14, rounds=8)
 
 
-def bank_of(
-    model: SplitModel, source: Any, features: Features, mixing: torch.Tensor, *, orthogonal: bool = True
-) -> Bank:
+def bank_of(model: SplitModel, source: Any, features: Features, mixing: Tensor, *, orthogonal: bool = True) -> Bank:
     """Return the bank of a mixing that was found outside `EPIC.fit`."""
     rotation = Rotation(mixing, model.head.weight, orthogonal=orthogonal)
     prototypes, pictures = gather_prototypes(model, source, features, rotation, n=5)
@@ -66,7 +70,8 @@ def quality(bank: Bank, train: Features, held_out: Drawn, n_explained: int) -> d
         "box match": measures.box_match,
         "pip-net": measures.pip_net_purity,
         "huang c / s": f"{measures.huang_consistency:.2f} / {measures.huang_stability:.2f}",
-        "del. rank": measures.deletion_agreement,
+        "del. rank": f"{measures.deletion_agreement:.2f} / {measures.blur_agreement:.2f}",
+        "single del.": measures.single_deletion,
         "gap": f"{measures.gap:.0e}",
     }
 
@@ -81,9 +86,52 @@ def half(features: Features, first: int) -> Features:
     )  # fmt: skip
 
 
-def stability(features: Features, solve: Callable[[Features], torch.Tensor]) -> float:
-    """Return the share of channels that two halves of the images agree on."""
-    return channel_stability(solve(half(features, 0)), solve(half(features, 1))).matched
+def turned(features: Features, rotation: Tensor) -> Features:
+    """Return features in turned channels: a solver that starts at the identity starts there from `rotation`."""
+    means = features.means @ rotation.T
+    return Features(
+        means=means, pooled=means, predicted=features.predicted, labels=features.labels, indices=features.indices,
+        names=features.names, kept=features.kept, maps=torch.matmul(rotation, features.maps), views=features.views,
+        grid=features.grid,
+    )  # fmt: skip
+
+
+def stability(epic: lt.EPIC, model: SplitModel, features: Features) -> dict[str, float]:
+    """Return the share of channels that two halves of the images, and two random starts, agree on."""
+
+    def solve(part: Features, rotation: Tensor | None = None) -> Tensor:
+        if rotation is None:
+            return epic._solve(model, part, None, None)
+        head = SimpleNamespace(weight=model.head.weight @ rotation.T)
+        return epic._solve(SimpleNamespace(head=head), turned(part, rotation), None, None) @ rotation  # type: ignore[arg-type]
+
+    starts = [random_rotation(model.n_channels, rng=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    return {
+        "stable halves": channel_stability(solve(half(features, 0)), solve(half(features, 1))).matched,
+        "stable starts": channel_stability(*(solve(features, start) for start in starts)).matched,
+    }
+
+
+@dataclass
+class Count:
+    """Images that went through a model."""
+
+    images: int = 0
+
+
+@contextmanager
+def counted(model: SplitModel) -> Iterator[Count]:
+    """Count the images that go through a model's network, padding included."""
+    count = Count()
+
+    def see(_module: Any, inputs: Any) -> None:
+        count.images += len(inputs[0])
+
+    handle = model.network.register_forward_pre_hook(see)
+    try:
+        yield count
+    finally:
+        handle.remove()
 
 
 OURS: dict[str, dict[str, Any]] = {
@@ -103,20 +151,26 @@ def row_of(name: str, n_train: int, n_held_out: int, epochs: int) -> dict[str, A
     if name in OURS:
         options = dict(OURS[name])
         share = options.pop("memory_budget", None)
-        budget = int(share * n_train * 4 * model.n_channels * model.grid[0] * model.grid[1]) if share else 2 * 2**30
+        budget = int(share * n_train * bytes_each(model, images)) if share else 2 * 2**30
         epic = lt.EPIC(**options)
-        bank, cost = measured(lambda: epic.fit(model, source, memory_budget=budget))
-        cost |= {"forwards": n_train if not share else n_train + len({p.index for p in bank.prototypes})}
+        with counted(model) as count:
+            bank, cost = measured(lambda: epic.fit(model, source, memory_budget=budget))
+        cost["forwards"] = count.images
         features = collect(model, source)
-        cost["stable halves"] = stability(features, lambda part: epic._solve(model, part, None, None))
+        cost |= {"stable halves": None, "stable starts": None} if share else stability(epic, model, features)
     else:
         features = collect(model, source)
         bank, cost = _outside(name, model, features, images, epochs=epochs)
     return {"what": name, **cost, **quality(bank, features, held_out, min(300, n_held_out))}
 
 
+def bytes_each(model: SplitModel, images: Tensor) -> int:
+    """Return what a held map and its 8-bit view take."""
+    return 4 * model.n_channels * model.grid[0] * model.grid[1] + images[0].numel()
+
+
 def _outside(
-    name: str, model: SplitModel, features: Features, images: torch.Tensor, *, epochs: int
+    name: str, model: SplitModel, features: Features, images: Tensor, *, epochs: int
 ) -> tuple[Bank, dict[str, Any]]:
     if name == "the network's own channels":
         mixing, cost = torch.eye(model.n_channels), {"cpu_s": 0.0, "wall_s": 0.0, "peak_mib": 0.0, "forwards": 0}
@@ -127,7 +181,7 @@ def _outside(
         reference = ReferenceEpic(backbone=model.features, epochs=epochs)
         mixing, cost = measured(lambda: reference.fit(images, model.n_channels))
         cost |= {"forwards": reference.forwards}
-    return bank_of(model, lt.Images(images), features, mixing), cost | {"stable halves": None}
+    return bank_of(model, lt.Images(images), features, mixing), cost | {"stable halves": None, "stable starts": None}
 
 
 def pass_row(n_train: int, repeats: int = 3) -> list[dict[str, Any]]:
@@ -200,7 +254,7 @@ def _resnet18(nn: Any) -> Any:
                 else nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
             )
 
-        def forward(self, values: torch.Tensor) -> torch.Tensor:
+        def forward(self, values: Tensor) -> Tensor:
             return torch.relu(self.second(self.first(values)) + self.short(values))
 
     torch.manual_seed(0)
@@ -256,8 +310,10 @@ def run_row(name: str, args: argparse.Namespace) -> Any:
     kept = CACHE / f"epic-{'quick' if args.quick else 'full'}-{''.join(filter(str.isalnum, name))}.json"
     if args.resume and kept.exists():
         return json.loads(kept.read_text())
-    command = [sys.executable, __file__, "--row", name, *(["--quick"] if args.quick else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, __file__, "--row", name, "--threads", str(args.threads)]
+    command += ["--quick"] if args.quick else []
+    threads = {name: str(args.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | threads)
     if done.returncode:
         raise SystemExit(f"{name}: {done.stderr}")
     kept.write_text(done.stdout.splitlines()[-1])
@@ -270,8 +326,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--resume", action="store_true", help="keep the rows that an earlier run has finished")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--row", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     n_train, n_held_out, epochs = (600, 200, 2) if args.quick else (4000, 600, 20)
     special: dict[str, Callable[[], Any]] = {
         "pass": lambda: pass_row(n_train),

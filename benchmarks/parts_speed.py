@@ -17,7 +17,7 @@ _BLOCK = 4  # classes factorised together, as a fit does at this size
 
 
 def speed() -> list[str]:
-    """200 classes, D = 512, 4 parts: our HALS and scikit-learn's NMF, one thread each, one class after the other."""
+    """200 classes, D = 512, 4 parts: our HALS on four classes at a time, scikit-learn's NMF on one; one thread each."""
     torch.set_num_threads(1)
     n_classes, n_cells, n_channels, n_parts = 200, 980, 512, 4
     rng = torch.Generator().manual_seed(0)

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,51 +22,59 @@ _LOSSLESS_UP_TO = 160  # pixels a side: small pictures stay exact, photographs b
 class ImageStore(Mapping[str, Picture]):
     """Pictures by key, as uint8 arrays (height, width, 3), or (height, width) when grey.
 
+    Small pictures stay exact; larger ones are held as JPEG, in memory as on disk, so that a bank of thousands of
+    channels fits in memory and looks the same before and after it was saved.
+
     Args:
         pictures: pictures held in memory.
         folder: where further pictures lie as ``KEY.png`` or ``KEY.jpg``; read when asked for.
     """
 
     def __init__(self, pictures: Mapping[str, Picture] | None = None, *, folder: Path | None = None) -> None:
-        self._pictures = dict(pictures or {})
+        self._small: dict[str, Picture] = {}
+        self._large: dict[str, bytes] = {}
+        for key, picture in (pictures or {}).items():
+            self.add(key, picture)
         self.folder = folder
         self._files = _listed(folder) if folder is not None else {}
 
+    def add(self, key: str, picture: Picture) -> None:
+        """Hold another picture in memory."""
+        if max(picture.shape[:2]) <= _LOSSLESS_UP_TO:
+            self._small[check_key(key)] = picture
+        else:
+            self._large[check_key(key)] = _encoded(picture, "JPEG", quality=92)
+
     def __getitem__(self, key: str) -> Picture:
         """Return the picture of `key`; `KeyError` where there is none."""
-        if key in self._pictures:
-            return self._pictures[key]
-        path = self._files[key]
+        if key in self._small:
+            return self._small[key]
+        ending, data = self.encode(key)
         try:
-            with Image.open(path) as image:
+            with Image.open(io.BytesIO(data)) as image:
                 return np.asarray(image)
         except OSError as error:
             raise BankFormatError(
-                f"the picture {path.name} of this bank does not decode ({error}). Fit the bank again, or "
+                f"the picture {key}.{ending} of this bank does not decode ({error}). Fit the bank again, or "
                 "restore the file."
             ) from error
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys."""
-        yield from self._pictures
-        yield from (key for key in self._files if key not in self._pictures)
+        yield from dict.fromkeys([*self._small, *self._large, *self._files])
 
     def __len__(self) -> int:
         """Return the number of pictures."""
-        return len(self._pictures.keys() | self._files.keys())
+        return len(self._small.keys() | self._large.keys() | self._files.keys())
 
     def encode(self, key: str) -> tuple[str, bytes]:
         """Return the file ending (``"png"`` or ``"jpg"``) and the encoded bytes of a picture."""
-        if key not in self._pictures and key in self._files:
-            path = self._files[key]
-            return path.suffix[1:], path.read_bytes()
-        picture = Image.fromarray(self[key])
-        buffer = io.BytesIO()
-        if max(picture.size) <= _LOSSLESS_UP_TO:
-            picture.save(buffer, format="PNG", optimize=True)
-            return "png", buffer.getvalue()
-        picture.save(buffer, format="JPEG", quality=92)
-        return "jpg", buffer.getvalue()
+        if key in self._small:
+            return "png", _encoded(self._small[key], "PNG", optimize=True)
+        if key in self._large:
+            return "jpg", self._large[key]
+        path = self._files[key]
+        return path.suffix[1:], path.read_bytes()
 
     def write(self, folder: Path) -> None:
         """Write every picture into `folder`."""
@@ -80,6 +89,12 @@ def check_key(key: str) -> str:
     if not _KEY.match(key):
         raise InputError(f"a picture's key must be letters, digits, '-' or '_', got {key!r}.")
     return key
+
+
+def _encoded(picture: Picture, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format=kind, **options)
+    return buffer.getvalue()
 
 
 def _listed(folder: Path) -> dict[str, Path]:

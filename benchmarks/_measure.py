@@ -53,14 +53,12 @@ def _of_status(name: str) -> int:
 
 def machine() -> str:
     """Return one line about the machine and the versions."""
+    threads = torch.get_num_threads()
     return (
-        f"{os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__} on {_counted(torch.get_num_threads())}, "
+        f"{os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__} on "
+        f"{'one thread' if threads == 1 else f'{threads} threads'}, "
         f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
     )
-
-
-def _counted(threads: int) -> str:
-    return "one thread" if threads == 1 else f"{threads} threads"
 
 
 def shown(value: Any) -> str:
@@ -73,12 +71,12 @@ def shown(value: Any) -> str:
 
 
 def print_rows(rows: list[dict[str, Any]], *, title: str) -> None:
-    """Print rows of the same columns."""
+    """Print rows; what a row has not is left out."""
     table = Table(title=title)
     for name in rows[0]:
         table.add_column(name, justify="left" if name == "what" else "right")
     for row in rows:
-        table.add_row(*(shown(value) for value in row.values()))
+        table.add_row(*(shown(row.get(name)) for name in rows[0]))
     Console(width=190).print(table)
 
 
@@ -86,7 +84,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     """Return rows as a Markdown table."""
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(shown(value) for value in row.values()) + " |" for row in rows]
+    lines += ["| " + " | ".join(shown(row.get(name)) for name in names) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -100,6 +100,8 @@ def test_evaluate_without_truth(model: lt.SplitModel) -> None:
         evaluate(bank, pictures(1))
     with pytest.raises(InputError, match="n_deleted"):
         evaluate(bank, pictures(3), n_deleted=0)
+    with pytest.raises(InputError, match="must differ, got 3 images"):
+        evaluate(bank, pictures(1).expand(3, -1, -1, -1))
 
 
 def test_deletion_of_a_linear_network_by_hand() -> None:

@@ -25,9 +25,14 @@ def held_out_purity(features: Features, coordinates: Coordinates, *, n: int = 5)
         features: of the held-out images; those whose maps are held take part.
         coordinates: whose channels are measured; those that never vary are left out.
         n: images a channel.
+
+    Raises:
+        InputError: no channel differs between the images.
     """
     readers = coordinates.readers(torch.arange(coordinates.n_units))
     live = varying_units(features.kept_means, readers).nonzero()[:, 0]
+    if not len(live):
+        raise InputError(f"`images` must differ, got {len(features)} images on which no channel varies.")
     rows, _ = top_rows(features.kept_means, readers[live], n)
     cells = read_peaks(features.maps, rows, readers[live]).cells
     vectors = features.maps[rows.flatten(), :, cells.flatten()]

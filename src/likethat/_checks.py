@@ -25,7 +25,7 @@ def require(module: str, *, purpose: str) -> ModuleType:
     """Import an optional library, or say in one sentence what to install.
 
     Raises:
-        MissingExtraError: the library is not installed.
+        MissingExtraError: the library is not installed, or does not import.
     """
     try:
         return importlib.import_module(module)
@@ -34,6 +34,12 @@ def require(module: str, *, purpose: str) -> ModuleType:
         extra = _EXTRAS.get(root)
         install = f"pip install 'likethat[{extra}]'" if extra else f"pip install {root}"
         raise MissingExtraError(f"{purpose} needs {root}, which is not installed. Run: {install}") from error
+    except (ImportError, RuntimeError, OSError) as error:  # a wheel built for another torch, a missing library
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise MissingExtraError(
+            f"{purpose} needs {module.split('.', maxsplit=1)[0]}, which is installed and does not import ({reason}). "
+            "Install a build that fits this torch."
+        ) from error
 
 
 def check_images(images: Tensor, *, name: str = "images", channels: int | None = None) -> Tensor:

@@ -106,10 +106,11 @@ def look(
         UnreadableImageError: an image has gone since the first pass.
     """
     slots = {row: slot for slot, row in enumerate(features.kept.tolist())}
-    for row in rows:
-        if row in slots:
-            yield _seen(features, row, features.maps[slots[row]], features.views[slots[row]])
-    missing = [row for row in rows if row not in slots]
+    held, missing = [row for row in rows if row in slots], [row for row in rows if row not in slots]
+    for done, row in enumerate(held, start=1):
+        yield _seen(features, row, features.maps[slots[row]], features.views[slots[row]])
+        if watch and (done % 100 == 0 or done == len(rows)):
+            watch(Progress(stage="looking at prototypes", done=done, total=len(rows)))
     forward, start = Forward(model), 0
     while start < len(missing):
         part = missing[start : start + forward.chunk]
@@ -119,7 +120,7 @@ def look(
             yield _seen(features, row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu())
         start += len(part)
         if watch:
-            watch(Progress(stage="reading prototypes again", done=start, total=len(missing)))
+            watch(Progress(stage="looking at prototypes", done=len(held) + start, total=len(rows)))
 
 
 def _seen(features: Features, row: int, feature_map: Tensor, view: Tensor) -> Seen:

@@ -363,7 +363,7 @@ def main() -> None:
         write_results(
             Path(__file__).parent / "results" / "epic.md",
             title="EPIC",
-            command="python benchmarks/epic.py --write",
+            command=f"python benchmarks/epic.py --write{' --resume' if args.resume else ''}",
             sections=[
                 (f"{n_train:,} creatures, measured on {n_held_out:,} others", rows),
                 ("In one sentence", verdict),

@@ -1,5 +1,6 @@
 """Drawn creatures: repeatable, balanced, with true parts that can be taken away."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,16 @@ import torch
 
 import likethat as lt
 from likethat.errors import InputError
-from likethat.sources.creatures import CLASS_NAMES, CLASS_PARTS, PART_NAMES, REMOVABLE_PARTS, VARIANTS, coverage
+from likethat.sources.creatures import (
+    CLASS_NAMES,
+    CLASS_PARTS,
+    PART_NAMES,
+    REMOVABLE_PARTS,
+    VARIANTS,
+    Pose,
+    coverage,
+    draw,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +45,43 @@ def test_pictures_depend_on_seed_and_number_alone(book: Any) -> None:
     assert not torch.equal(first, lt.creatures(9, seed=4, size=64)[7].image)
     assert first.shape == (3, 64, 64)
     assert 0.0 <= float(first.min()) < float(first.max()) <= 1.0
+
+
+def test_order_of_access_and_the_other_doors_do_not_matter(book: Any) -> None:
+    again = lt.creatures(48, seed=3, size=64)
+    backwards = [again[index].image for index in reversed(range(6))][::-1]
+    images, labels = lt.creatures(6, seed=3, size=64).tensors()
+    for index in range(6):
+        assert torch.equal(book[index].image, backwards[index])
+        assert torch.equal(book[index].image, images[index].float() / 255)
+        assert torch.equal(book[index].image, draw(book.creature(index), 64))
+        assert book.label(index) == labels[index]
+
+
+def test_neighbours_in_a_family_differ_in_two_parts() -> None:
+    for index, parts in enumerate(CLASS_PARTS):
+        differing = [sum(parts[part] != other[part] for part in PART_NAMES) for other in CLASS_PARTS]
+        assert sorted(differing)[:4] == [0, 2, 2, 2], CLASS_NAMES[index]
+
+
+def test_every_variant_is_worn_in_two_families() -> None:
+    for part in PART_NAMES:
+        for variant in VARIANTS[part]:
+            assert len({index // 4 for index, parts in enumerate(CLASS_PARTS) if parts[part] == variant}) >= 2
+
+
+def test_a_part_taken_off_can_be_put_back(book: Any) -> None:
+    creature = book.creature(2)
+    assert creature.without("tail").swap("tail", creature.parts["tail"]) == creature
+
+
+def test_any_variant_can_be_drawn_on_any_build(book: Any) -> None:
+    kinds = {book.creature(index).kind: index for index in range(24)}
+    assert set(kinds) == {"bird", "beast"}
+    for index in kinds.values():
+        for part in PART_NAMES:
+            for variant in VARIANTS[part]:
+                assert book.with_part(index, part, variant).masks[part].any(), (part, variant)
 
 
 def test_classes_are_balanced(book: Any) -> None:
@@ -104,6 +151,14 @@ def test_removed_parts(book: Any) -> None:
         (lambda: lt.creatures(2).without(0, "body"), "body"),
         (lambda: lt.creatures(2).with_part(0, "tail", "jet"), "jet"),
         (lambda: lt.creatures(2).true_part(0, (5, 5, 5, 9)), "inside 96 x 96 pixels"),
+        (lambda: lt.creatures(True), "`n` must be a whole number"),
+        (lambda: lt.creatures(2, seed=-1), "`seed` must be a whole number of at least 0, got -1"),
+        (lambda: lt.creatures(2, removed_parts=float("nan")), "must be a probability from 0 to 1, got nan"),
+        (lambda: lt.creatures(2).without(0, "fin"), "`part` must be one of .*'tail'.*, got 'fin'"),
+        (lambda: Pose(tilt=float("nan")), "`pose` must be finite"),
+        (lambda: replace(lt.creatures(2).creature(0), label=24), "`label` must be from 0 to 23, got 24"),
+        (lambda: replace(lt.creatures(2).creature(0), variants=("spotted",)), "`variants` must be 8"),
+        (lambda: draw(lt.creatures(2).creature(0), 8), "`size` must be a whole number of at least 16, got 8"),
     ],
 )
 def test_bad_calls(call: Any, message: str) -> None:

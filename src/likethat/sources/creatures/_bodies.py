@@ -1,5 +1,7 @@
 """How bodies, wings, tails and legs are painted, each about its own joint, looking to the right."""
 
+from functools import cache
+
 import numpy as np
 
 from likethat.sources.creatures._brush import Brush, Colour, Mark, Points, ellipse, ribbon, smooth
@@ -34,9 +36,13 @@ _OUTLINES: dict[Kind, Points] = {
 
 
 def _spotted(brush: Brush, kind: Kind) -> None:
+    brush.shape(_OUTLINES[kind] * np.array([1.0, 1.04]), MUSTARD, marks=_spots(), shade=0.035)
+
+
+@cache
+def _spots() -> tuple[Mark, ...]:
     grid = [(0.085 * i + 0.042 * (j % 2) - 0.26, 0.068 * j - 0.2) for i in range(7) for j in range(6)]
-    spots: tuple[Mark, ...] = tuple((ellipse(x, y, 0.02, 0.019, n=16), COCOA) for x, y in grid)
-    brush.shape(_OUTLINES[kind] * np.array([1.0, 1.04]), MUSTARD, marks=spots, shade=0.035)
+    return tuple((ellipse(x, y, 0.02, 0.019, n=16), COCOA) for x, y in grid)
 
 
 def _striped(brush: Brush, kind: Kind) -> None:
@@ -53,12 +59,17 @@ def _bellied(brush: Brush, kind: Kind) -> None:
 
 
 def _scaled(brush: Brush, kind: Kind) -> None:
+    brush.shape(_OUTLINES[kind], PLUM, marks=_scales(), shade=0.035)
+
+
+@cache
+def _scales() -> tuple[Mark, ...]:
     marks: list[Mark] = []
     for row in range(7):
         for column in range(7):
             x, y = 0.088 * column + 0.044 * (row % 2) - 0.3, 0.15 - 0.056 * row
             marks += [(ellipse(x, y, 0.046, 0.044, n=18), LILAC), (ellipse(x, y - 0.012, 0.043, 0.042, n=18), PLUM)]
-    brush.shape(_OUTLINES[kind], PLUM, marks=tuple(marks), shade=0.035)
+    return tuple(marks)
 
 
 def _barred(brush: Brush) -> None:

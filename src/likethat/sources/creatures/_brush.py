@@ -94,7 +94,7 @@ class Brush:
 
     def flat(self, points: Points, colour: Colour) -> None:
         """Fill a shape, without outline."""
-        self._fill(self.picture, self._place(points), self._ink(colour))
+        _fill(ImageDraw.Draw(self.picture), self._place(points), self._ink(colour))
 
     def shape(self, points: Points, colour: Colour, *, marks: tuple[Mark, ...] = (), shade: float = 0.0) -> None:
         """Fill an outlined shape, with marks that stay inside it and a shaded rim below.
@@ -107,15 +107,17 @@ class Brush:
         """
         placed = self._place(points)
         fill, dark = self._ink(colour), self._ink(_darker(colour))
-        self._fill(self.picture, _grown(placed, 0.0085 * self.pixel), dark)
+        pen = ImageDraw.Draw(self.picture)
+        _fill(pen, _grown(placed, 0.0085 * self.pixel), dark)
         if not marks and not shade:
-            self._fill(self.picture, placed, fill)
+            _fill(pen, placed, fill)
             return
         corner = np.floor(placed.min(axis=0)).astype(int)
         width, height = (int(side) for side in np.ceil(placed.max(axis=0)).astype(int) - corner + 1)
         patch = Image.new("RGBA", (width, height), fill)
+        pen = ImageDraw.Draw(patch)
         for outline, mark_colour in marks:
-            self._fill(patch, self._place(outline) - corner, self._ink(mark_colour))
+            _fill(pen, self._place(outline) - corner, self._ink(mark_colour))
         if shade:
             self._shade(patch, placed - corner, shade)
         self.picture.paste(patch, (int(corner[0]), int(corner[1])), _stencil(placed - corner, patch.size))
@@ -130,27 +132,34 @@ class Brush:
         return points @ self.matrix.T + self.offset
 
     def _ink(self, colour: Colour) -> tuple[int, int, int, int]:
-        red, green, blue = (min(255, round(value * gain)) for value, gain in zip(colour, self.tint, strict=True))
-        return red, green, blue, self.part
-
-    @staticmethod
-    def _fill(picture: Image.Image, placed: Points, ink: tuple[int, int, int, int]) -> None:
-        ImageDraw.Draw(picture).polygon(placed.ravel().tolist(), fill=ink)
+        return (*_tinted(colour, self.tint), self.part)
 
 
 _SHADE = [round(value * gain) for gain in (0.80, 0.78, 0.84, 1.0) for value in range(256)]
 
 
+def _fill(pen: ImageDraw.ImageDraw, placed: Points, ink: tuple[int, int, int, int]) -> None:
+    pen.polygon(placed.ravel().tolist(), fill=ink)
+
+
+@lru_cache(maxsize=256)
+def _tinted(colour: Colour, tint: tuple[float, float, float]) -> Colour:
+    red, green, blue = (min(255, round(value * gain)) for value, gain in zip(colour, tint, strict=True))
+    return red, green, blue
+
+
+@lru_cache(maxsize=256)
 def _darker(colour: Colour) -> Colour:
     red, green, blue = (round(value) for value in 0.38 * np.array(colour) + 0.45 * _INK)
     return red, green, blue
 
 
 def _grown(placed: Points, width: float) -> Points:
-    along = np.roll(placed, -1, axis=0) - np.roll(placed, 1, axis=0)
+    ring = np.concatenate([placed[-1:], placed, placed[:1]])
+    after = ring[2:]
+    along = after - ring[:-2]
     outward = np.stack([along[:, 1], -along[:, 0]], axis=1)
-    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
-    after = np.roll(placed, -1, axis=0)
+    outward /= np.maximum(np.sqrt((along * along).sum(axis=1))[:, None], 1e-9)
     turns = np.sum(placed[:, 0] * after[:, 1] - after[:, 0] * placed[:, 1])
     return placed + outward * (width if turns > 0 else -width)
 

@@ -45,7 +45,7 @@ def backdrop(scenery: int, side: int) -> Image.Image:
     rows = np.clip((1 - ramp) * np.array(light.top) + ramp * np.array(light.low), 0, 255)
     picture = Image.new("RGBA", (side, side))
     column = np.concatenate([rows, np.zeros((side, 1))], axis=1).round().astype(np.uint8)[:, None]
-    picture.paste(Image.fromarray(column, "RGBA").resize((side, side), Image.Resampling.NEAREST))
+    picture.paste(Image.fromarray(column).resize((side, side), Image.Resampling.NEAREST))
     brush = Brush(picture=picture, matrix=np.eye(2) * side, offset=np.zeros(2), pixel=side)
     _sky(brush, light, rng)
     _land(brush, light, rng)

@@ -1,11 +1,12 @@
 """A drawn creature as data: what it wears, how it stands, where."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
 from likethat._checks import check_choice
-from likethat.errors import InputError
+from likethat.errors import InputError, NonFiniteError
 from likethat.sources.creatures.classes import (
     CLASS_KINDS,
     CLASS_NAMES,
@@ -41,6 +42,10 @@ class Pose:
     tail: float = 0.0
     stride: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in astuple(self)):
+            raise NonFiniteError(f"`pose` must be finite numbers, got {self}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Creature:
@@ -70,6 +75,8 @@ class Creature:
     scenery: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.label < len(CLASS_NAMES):
+            raise InputError(f"`label` must be from 0 to {len(CLASS_NAMES) - 1}, got {self.label}.")
         if len(self.variants) != len(PART_NAMES):
             raise InputError(f"`variants` must be {len(PART_NAMES)} (one a part), got {len(self.variants)}.")
         for part, variant in zip(PART_NAMES, self.variants, strict=True):

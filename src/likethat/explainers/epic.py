@@ -5,11 +5,9 @@ Source:
     paper's equations.
 """
 
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-import likethat
 from likethat._checks import check_choice, check_count
 from likethat._progress import Watcher
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
+from likethat.explainers._fitting import open_checkpoint, provenance_of
 from likethat.explainers._prototypes import gather_prototypes
 from likethat.explainers._rotation import AdamSolver, Schedule, fit_procrustes
 from likethat.explanations import Bank, Prototype, Provenance
@@ -146,7 +144,15 @@ class EPIC:
         started = time.perf_counter()
         model.require_linear("EPIC")
         source = as_source(images)
-        left = self._checkpoint(checkpoint, model, source, resume)
+        left = open_checkpoint(
+            checkpoint,
+            method="EPIC",
+            options=self.options(),
+            seed=self.seed,
+            model=model,
+            source=source,
+            resume=resume,
+        )
         features = collect(
             model,
             source,
@@ -176,15 +182,6 @@ class EPIC:
             left.remove()
         return bank
 
-    def _checkpoint(self, folder: str | Path | None, model: SplitModel, source: Any, resume: bool) -> Checkpoint | None:
-        if folder is None:
-            if resume:
-                raise InputError("`checkpoint` must name the folder to resume from, got None.")
-            return None
-        length = len(source) if hasattr(source, "__len__") else None
-        options = {"method": "EPIC", "seed": self.seed, "model": model.fingerprint, "length": length}
-        return Checkpoint(folder, key=self.options() | options, resume=resume)
-
     def _solve(self, model: SplitModel, features: Features, left: Checkpoint | None, watch: Watcher | None) -> Tensor:
         schedule = (_OURS if self.schedule == "ours" else _PAPER).for_images(len(features.kept))
         if self.solver == "adam":
@@ -211,28 +208,19 @@ class EPIC:
     ) -> Provenance:
         n_dead = features.n_channels - len({prototype.unit for prototype in prototypes})
         positive = [item.purity for item in prototypes if item.kind == "positive"]
-        return Provenance(
+        return provenance_of(
+            model,
+            features,
             method="EPIC",
             options=self.options(),
             seed=self.seed,
-            fingerprint=model.fingerprint,
-            model=model.name,
-            n_images=len(features),
-            skipped=tuple((item.name, item.reason) for item in features.skipped),
-            versions={
-                "likethat": likethat.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=seconds,
             measures={
                 "purity": float(np.mean(positive)) if positive else 0.0,
                 "coverage_of_4": coverage,
                 "dead_channels": float(n_dead),
-                "backbone_seconds": features.backbone_seconds,
             },
-            notes=tuple(_notes(features, n_dead, self.n_prototypes)),
+            notes=_notes(features, n_dead, self.n_prototypes),
         )
 
 
@@ -276,7 +264,7 @@ def _use_of(features: Features, rotation: Rotation, *, block: int = 8192) -> _Us
 
 
 def _notes(features: Features, n_dead: int, n_prototypes: int) -> list[str]:
-    notes = list(features.notes)
+    notes = []
     if n_dead:
         notes.append(f"{_counted(n_dead, 'channel')} without variation on these images: no prototypes to show.")
     if not features.is_complete:

@@ -5,9 +5,7 @@ Source:
     equations.
 """
 
-import platform
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import likethat
 from likethat._checks import check_choice, check_count
 from likethat._progress import Watcher
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
 from likethat.explainers._class_cells import classes_of
+from likethat.explainers._fitting import open_checkpoint, provenance_of
 from likethat.explainers._part_fit import PartFit
 from likethat.explainers._prototypes import Candidates, gather_prototypes
 from likethat.explainers._splitting import SHARINGS
 from likethat.explanations import Bank, Prototype, Provenance
-from likethat.features import Checkpoint, Features, collect
+from likethat.features import Features, collect
 from likethat.functional import contributions, coverage
 from likethat.models import SplitModel
 from likethat.sources import as_source
@@ -136,7 +134,15 @@ class PartPrototypes:
         model.require_linear("PartPrototypes")
         self._check_marks(parts)
         source = as_source(images)
-        left = self._checkpoint(checkpoint, model, source, resume)
+        left = open_checkpoint(
+            checkpoint,
+            method="PartPrototypes",
+            options=self.options(),
+            seed=self.seed,
+            model=model,
+            source=source,
+            resume=resume,
+        )
         features = collect(
             model,
             source,
@@ -193,15 +199,6 @@ class PartPrototypes:
         if self.way != "named" and parts is not None:
             raise InputError(f"`way` must be 'named' where `parts` are given, got {self.way!r}.")
 
-    def _checkpoint(self, folder: str | Path | None, model: SplitModel, source: Any, resume: bool) -> Checkpoint | None:
-        if folder is None:
-            if resume:
-                raise InputError("`checkpoint` must name the folder to resume from, got None.")
-            return None
-        length = len(source) if hasattr(source, "__len__") else None
-        key = {"method": "PartPrototypes", "seed": self.seed, "model": model.fingerprint, "length": length}
-        return Checkpoint(folder, key=self.options() | key, resume=resume)
-
     def _provenance(
         self,
         work: PartFit,
@@ -215,25 +212,17 @@ class PartPrototypes:
             "purity": float(np.mean([item.purity for item in prototypes])) if prototypes else 0.0,
             "coverage_of_4": float(coverage(use, top=4).mean()),
             "parts_per_class": use.shape[1] / model.n_classes,
-            "backbone_seconds": features.backbone_seconds,
         }
-        return Provenance(
+        return provenance_of(
+            model,
+            features,
             method="PartPrototypes",
             options=self.options(),
             seed=self.seed,
-            fingerprint=model.fingerprint,
-            model=model.name,
-            n_images=len(features),
-            skipped=tuple((item.name, item.reason) for item in features.skipped) + tuple(work.skipped),
-            versions={
-                "likethat": likethat.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=seconds,
             measures=measures | work.measures,
-            notes=tuple(features.notes) + tuple(work.notes),
+            notes=work.notes,
+            skipped=work.skipped,
         )
 
 

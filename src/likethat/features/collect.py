@@ -14,7 +14,7 @@ from likethat.features.checkpoint import Checkpoint
 from likethat.features.features import Features
 from likethat.features.rows import Keeper, Rows
 from likethat.models import SplitModel, SplitOutput
-from likethat.sources import Batch, IterableSource, read
+from likethat.sources import Batch, Images, IterableSource, read
 from likethat.sources.base import ImageSource, Skipped
 
 __all__ = ["Forward", "collect"]
@@ -60,7 +60,7 @@ def collect(
         work.take_back(checkpoint)
     batches = read(
         source,
-        view=model.preprocess.view,
+        view=_view_for(model, source),
         batch_size=batch_size,
         workers=workers,
         start=work.stop,
@@ -78,6 +78,14 @@ def collect(
             work.leave(checkpoint)
         raise
     return work.features(seconds=time.perf_counter() - started)
+
+
+def _view_for(model: SplitModel, source: ImageSource | IterableSource) -> Callable[[Tensor], Tensor] | None:
+    """Return what prepares each image; None for a stack of images that the model takes as they are."""
+    first = source.batch(0, 1) if isinstance(source, Images) else None
+    if first is not None and model.preprocess.view(first) is first:
+        return None
+    return model.preprocess.view
 
 
 class Forward:
@@ -129,12 +137,21 @@ class _Chunk:
     indices: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    stacked: Tensor | None = None  # the views in one piece, where they came so
+
+    def images(self) -> Tensor:
+        """Return the views in one piece."""
+        return torch.stack(self.views) if self.stacked is None else self.stacked
 
 
 def _chunks(batches: Iterable[Batch], size: Callable[[], int]) -> Iterator[_Chunk]:
     """Regroup batches of any size into chunks of the network's size."""
     chunk = _Chunk()
     for batch in batches:
+        if not chunk.views and len(batch.indices) == size():
+            labels = [-1 if label is None else label for label in batch.labels]
+            yield _Chunk(stacked=batch.images, indices=[*batch.indices], names=[*batch.names], labels=labels)
+            continue
         for view, index, name, label in zip(batch.images, batch.indices, batch.names, batch.labels, strict=True):
             chunk.views.append(view)
             chunk.indices.append(index)
@@ -165,7 +182,7 @@ class _Pass:
 
     def absorb(self, chunk: _Chunk) -> None:
         """Run the network on a chunk and keep what it leaves."""
-        views = torch.stack(chunk.views)
+        views = chunk.images()
         output = self.forward(views)
         means = output.feature_map.flatten(2).mean(2)
         finite = torch.isfinite(means.sum(1) + output.pooled.sum(1) + output.logits.sum(1))

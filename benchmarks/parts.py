@@ -11,10 +11,10 @@ import re
 import time
 from pathlib import Path
 
-from parts_checks import exactness, fidelity, signed
-from parts_common import table
-from parts_creatures import creatures
-from parts_speed import speed
+from _parts_checks import exactness, fidelity, signed
+from _parts_common import table
+from _parts_creatures import creatures
+from _parts_speed import speed
 
 import likethat as lt
 from likethat import metrics

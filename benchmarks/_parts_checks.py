@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from parts_common import books, creatures_model, fit_features
+from _parts_common import books, creatures_model, fit_features
 from torch import Tensor
 
 import likethat as lt

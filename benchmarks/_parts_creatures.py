@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from parts_common import N_FIT, N_HELD_OUT, Book, books, creatures_model, fit_features, table
+from _parts_common import N_FIT, N_HELD_OUT, Book, books, creatures_model, fit_features, table
 from torch import Tensor
 
 import likethat as lt

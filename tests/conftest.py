@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+from collections.abc import Iterator
 
+import pytest
 import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,3 +24,11 @@ def _define_missing_torchvision_operators() -> None:
 
 
 _define_missing_torchvision_operators()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Give networks with random weights the same ones in every run; what a test draws stays in the test."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield

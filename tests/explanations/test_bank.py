@@ -171,6 +171,10 @@ def test_one_image_in_many_forms(bank: lt.Bank, images: torch.Tensor, tmp_path: 
     logits = {round(bank.explain(form, 0).logit, 5) for form in forms}
     assert len(logits) == 1
     assert bank.explain(images[:1], 0).logit == bank.explain(images[0], 0).logit
+    with pytest.raises(InputError, match=r"`image` must be an image file, got nowhere\.png, which does not exist"):
+        bank.explain("nowhere.png")
+    with pytest.raises(InputError, match="got the folder"):
+        bank.explain(tmp_path)
     with pytest.raises(InputError, match="got a batch of 2"):
         bank.explain(images[:2])
 

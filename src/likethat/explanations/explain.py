@@ -38,6 +38,8 @@ def as_sample(image: ImageLike) -> Sample:
         return image
     if isinstance(image, (str, Path)):
         path = Path(image)
+        if not path.exists():
+            raise InputError(f"`image` must be an image file, got {path}, which does not exist.")
         if path.is_dir():
             raise InputError(f"`image` must be one image, got the folder {path}. Name a file in it.")
         return ImageFolder(path)[0]

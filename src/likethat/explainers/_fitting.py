@@ -3,6 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,56 @@ import torch
 import likethat
 from likethat.errors import InputError
 from likethat.explanations import Provenance
-from likethat.features import Checkpoint, Features
+from likethat.features import Checkpoint, Features, collect
 from likethat.models import SplitModel
-from likethat.sources import ImageFolder, ImageSource, IterableSource
+from likethat.sources import ImageFolder, ImageSource, IterableSource, as_source
 from likethat.sources.base import Skipped
 
-__all__ = ["open_checkpoint", "provenance_of"]
+__all__ = ["Begun", "begin", "open_checkpoint", "provenance_of"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Begun:
+    """A fit after its pass over the images."""
+
+    source: ImageSource | IterableSource
+    features: Features
+    left: Checkpoint | None
+
+
+def begin(
+    model: SplitModel,
+    images: Any,
+    *,
+    method: str,
+    options: Mapping[str, Any],
+    seed: int,
+    checkpoint: str | Path | None,
+    resume: bool,
+    **reading: Any,
+) -> Begun:
+    """Take the images in, open the checkpoint and run the model once over them.
+
+    Args:
+        model: what is explained.
+        images: whatever `as_source` takes.
+        method: the explainer's name.
+        options: its hyper-parameters.
+        seed: its seed.
+        checkpoint: folder to leave unfinished work in.
+        resume: go on from there.
+        reading: passed on to `collect`: memory budget, batch size, workers, watcher.
+
+    Raises:
+        NotLinearError: the model's head is not linear in its pooled features.
+        InputError: no image can be used, or the checkpoint is another fit's.
+    """
+    model.require_linear(method)
+    source = as_source(images)
+    left = open_checkpoint(
+        checkpoint, method=method, options=options, seed=seed, model=model, source=source, resume=resume
+    )
+    return Begun(source=source, features=collect(model, source, seed=seed, checkpoint=left, **reading), left=left)
 
 
 def open_checkpoint(

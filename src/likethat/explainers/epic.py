@@ -20,14 +20,13 @@ from likethat._checks import check_choice, check_count
 from likethat._progress import Watcher
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
-from likethat.explainers._fitting import open_checkpoint, provenance_of
+from likethat.explainers._fitting import begin, provenance_of
 from likethat.explainers._prototypes import gather_prototypes
 from likethat.explainers._rotation import AdamSolver, Schedule, fit_procrustes
 from likethat.explanations import Bank, Prototype, Provenance
-from likethat.features import Checkpoint, Features, collect
+from likethat.features import Checkpoint, Features
 from likethat.functional import coverage as coverage_of
 from likethat.models import SplitModel
-from likethat.sources import as_source
 
 __all__ = ["EPIC"]
 
@@ -142,27 +141,20 @@ class EPIC:
             InputError: too few images, or images that cannot be told apart.
         """
         started = time.perf_counter()
-        model.require_linear("EPIC")
-        source = as_source(images)
-        left = open_checkpoint(
-            checkpoint,
+        begun = begin(
+            model,
+            images,
             method="EPIC",
             options=self.options(),
             seed=self.seed,
-            model=model,
-            source=source,
+            checkpoint=checkpoint,
             resume=resume,
-        )
-        features = collect(
-            model,
-            source,
-            seed=self.seed,
             memory_budget=memory_budget,
             batch_size=batch_size,
             workers=workers,
-            checkpoint=left,
             watch=watch,
         )
+        source, features, left = begun.source, begun.features, begun.left
         _check_enough(features, self.n_prototypes)
         mixing = self._solve(model, features, left, watch)
         rotation = Rotation(mixing, model.head.weight, orthogonal=self.mixing == "orthogonal")

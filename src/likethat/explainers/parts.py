@@ -18,15 +18,14 @@ from likethat._progress import Watcher
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
 from likethat.explainers._class_cells import classes_of
-from likethat.explainers._fitting import open_checkpoint, provenance_of
+from likethat.explainers._fitting import begin, provenance_of
 from likethat.explainers._part_fit import PartFit
 from likethat.explainers._prototypes import Candidates, gather_prototypes
 from likethat.explainers._splitting import SHARINGS
 from likethat.explanations import Bank, Prototype, Provenance
-from likethat.features import Features, collect
+from likethat.features import Features
 from likethat.functional import contributions, coverage
 from likethat.models import SplitModel
-from likethat.sources import as_source
 
 __all__ = ["PartPrototypes"]
 
@@ -133,26 +132,20 @@ class PartPrototypes:
         started = time.perf_counter()
         model.require_linear("PartPrototypes")
         self._check_marks(parts)
-        source = as_source(images)
-        left = open_checkpoint(
-            checkpoint,
+        begun = begin(
+            model,
+            images,
             method="PartPrototypes",
             options=self.options(),
             seed=self.seed,
-            model=model,
-            source=source,
+            checkpoint=checkpoint,
             resume=resume,
-        )
-        features = collect(
-            model,
-            source,
-            seed=self.seed,
             memory_budget=memory_budget,
             batch_size=batch_size,
             workers=workers,
-            checkpoint=left,
             watch=watch,
         )
+        source, features, left = begun.source, begun.features, begun.left
         classes = classes_of(features, labels, model.n_classes)
         work = PartFit(model=model, source=source, features=features, classes=classes, options=self, watch=watch)
         bank = self._bank(work, work.run(parts), started)

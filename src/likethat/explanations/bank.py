@@ -78,11 +78,6 @@ class Bank:
             )
         return self._model
 
-    @property
-    def has_model(self) -> bool:
-        """Whether the bank can explain images."""
-        return self._model is not None
-
     def attach(self, model: SplitModel) -> "Bank":
         """Give the bank the model it was made from.
 

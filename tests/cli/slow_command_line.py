@@ -18,7 +18,7 @@ class SlowImages(lt.Images):
     """Pictures that take a while to read."""
 
     def __getitem__(self, index: int) -> Sample:
-        time.sleep(0.02)
+        time.sleep(0.05)  # long enough for a signal to arrive in between on a busy machine
         return super().__getitem__(index)
 
 

@@ -144,6 +144,7 @@ class _StopAt:
             raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("is_due", [True, False], ids=["shards on the way", "interrupted before one was due"])
 @pytest.mark.parametrize(
     ("options", "stage", "done"),
     [({}, "reading images", 40), ({}, "turning", 2), ({"solver": "adam", "epochs": 4}, "turning", 2)],
@@ -151,9 +152,9 @@ class _StopAt:
 )
 def test_an_interrupted_fit_goes_on_to_the_same_bank(
     options: dict[str, Any], stage: str, done: int, model: lt.SplitModel, images: torch.Tensor, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    is_due: bool, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("likethat.features.checkpoint.Checkpoint.is_due", lambda _: True)
+    monkeypatch.setattr("likethat.features.checkpoint.Checkpoint.is_due", lambda _: is_due)
     epic = lt.EPIC(n_prototypes=3, **options)
     whole = epic.fit(model, images)
     left = tmp_path / "left"

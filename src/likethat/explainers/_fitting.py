@@ -3,6 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,10 @@ class Begun:
     source: ImageSource | IterableSource
     features: Features
     left: Checkpoint | None
+
+    def work(self) -> AbstractContextManager[Any]:
+        """Return the context of what follows: interrupted, it leaves the pass; done, it removes the checkpoint."""
+        return nullcontext() if self.left is None else self.left
 
 
 def begin(

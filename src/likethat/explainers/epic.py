@@ -155,24 +155,24 @@ class EPIC:
             watch=watch,
         )
         source, features, left = begun.source, begun.features, begun.left
-        _check_enough(features, self.n_prototypes)
-        mixing = self._solve(model, features, left, watch)
-        rotation = Rotation(mixing, model.head.weight, orthogonal=self.mixing == "orthogonal")
-        prototypes, pictures = gather_prototypes(model, source, features, rotation, n=self.n_prototypes, watch=watch)
-        use = _use_of(features, rotation)
-        bank = Bank(
-            coordinates=rotation,
-            prototypes=prototypes,
-            images=pictures,
-            head=model.head,
-            class_names=model.class_names,
-            provenance=self._provenance(model, features, prototypes, use.coverage, time.perf_counter() - started),
-            usage=use.per_channel,
-            model=model,
-        )
-        if left:
-            left.remove()
-        return bank
+        with begun.work():
+            _check_enough(features, self.n_prototypes)
+            mixing = self._solve(model, features, left, watch)
+            rotation = Rotation(mixing, model.head.weight, orthogonal=self.mixing == "orthogonal")
+            prototypes, pictures = gather_prototypes(
+                model, source, features, rotation, n=self.n_prototypes, watch=watch
+            )
+            use = _use_of(features, rotation)
+            return Bank(
+                coordinates=rotation,
+                prototypes=prototypes,
+                images=pictures,
+                head=model.head,
+                class_names=model.class_names,
+                provenance=self._provenance(model, features, prototypes, use.coverage, time.perf_counter() - started),
+                usage=use.per_channel,
+                model=model,
+            )
 
     def _solve(self, model: SplitModel, features: Features, left: Checkpoint | None, watch: Watcher | None) -> Tensor:
         schedule = (_OURS if self.schedule == "ours" else _PAPER).for_images(len(features.kept))

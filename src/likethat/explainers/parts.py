@@ -145,13 +145,11 @@ class PartPrototypes:
             workers=workers,
             watch=watch,
         )
-        source, features, left = begun.source, begun.features, begun.left
-        classes = classes_of(features, labels, model.n_classes)
-        work = PartFit(model=model, source=source, features=features, classes=classes, options=self, watch=watch)
-        bank = self._bank(work, work.run(parts), started)
-        if left:
-            left.remove()
-        return bank
+        source, features = begun.source, begun.features
+        with begun.work():
+            classes = classes_of(features, labels, model.n_classes)
+            work = PartFit(model=model, source=source, features=features, classes=classes, options=self, watch=watch)
+            return self._bank(work, work.run(parts), started)
 
     def _bank(self, work: PartFit, coordinates: HeadParts, started: float) -> Bank:
         """Choose the prototypes of each part among its class's images, and put everything together."""

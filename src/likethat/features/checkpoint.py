@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from likethat._files import write_whole
-from likethat.errors import InputError, StorageError
+from likethat.errors import InputError, LikethatError, StorageError
 from likethat.features.rows import Keeper, Rows
 from likethat.sources.base import Skipped
 
@@ -41,6 +41,7 @@ class Checkpoint:
     ) -> None:
         self.folder = Path(folder)
         self.every = every
+        self.unwritten: Callable[[], None] | None = None  # writes what only memory holds so far
         self._key = json.loads(json.dumps(dict(key)))
         self._last = time.monotonic()
         self._failed = False
@@ -131,6 +132,16 @@ class Checkpoint:
                 return tensors, json.loads(file.metadata()["about"])
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
+
+    def __enter__(self) -> "Checkpoint":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Remove the folder when the work is done; leave what was found when it is interrupted."""
+        if kind is None:
+            self.remove()
+        elif self.unwritten and not issubclass(kind, LikethatError):
+            self.unwritten()
 
     def remove(self) -> None:
         """Remove what was left: the work is done."""

@@ -58,6 +58,7 @@ def collect(
     work = _Pass(model=model, forward=Forward(model), total=total, seed=seed, budget=memory_budget)
     if checkpoint:
         work.take_back(checkpoint)
+        checkpoint.unwritten = lambda: work.leave(checkpoint)
     batches = read(
         source,
         view=_view_for(model, source),

@@ -18,6 +18,7 @@ FLOORS = {
     "_checks": 0,
     "_files": 0,
     "_progress": 0,
+    "_inputs": 0,
     "functional": 1,
     "sources": 2,
     "models": 2,
@@ -25,6 +26,7 @@ FLOORS = {
     "coordinates": 2,
     "search": 2,
     "features": 3,
+    "generators": 3,
     "explanations": 4,
     "explainers": 5,
     "metrics": 5,
@@ -34,6 +36,7 @@ FLOORS = {
 NEIGHBOURS = {
     ("_checks", "errors"),
     ("_files", "errors"),
+    ("_inputs", "errors"),
     ("models", "zoo"),  # weights that come with the library
     ("sources", "zoo"),
 }

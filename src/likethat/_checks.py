@@ -19,6 +19,11 @@ _EXTRAS = {
     "huggingface_hub": "hf",
     "matplotlib": "figures",
     "captum": "benchmarks",
+    "diffusers": "diffusers",
+    "pandas": "tables",
+    "pyarrow": "tables",
+    "cma": "search",
+    "onnxruntime": "onnx",
 }
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from likethat import errors
     from likethat.explainers import EPIC, PartPrototypes
     from likethat.explanations import Bank, Explanation, Prototype, open_bank
-    from likethat.models import Preprocess, SplitModel, load, split
+    from likethat.models import BlackBox, Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, Marks, creatures, digits
 
 __version__ = "0.1.0"
@@ -22,6 +22,7 @@ _HOMES = {
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
     "open_bank": "likethat.explanations",
+    "BlackBox": "likethat.models",
     "Preprocess": "likethat.models",
     "SplitModel": "likethat.models",
     "load": "likethat.models",
@@ -36,6 +37,7 @@ _HOMES = {
 __all__ = [
     "EPIC",
     "Bank",
+    "BlackBox",
     "Explanation",
     "ImageFolder",
     "Images",

@@ -9,7 +9,9 @@ Every error that the library raises on purpose is a `LikethatError`, and also th
     │   └── TargetError (also LookupError) a class index out of range, an unknown class name
     ├── ModelError (ValueError)            a network that cannot be explained as asked
     │   ├── NotAClassifierError            no (batch, class) logits come out of it
-    │   └── NotLinearError                 its head is not linear in the pooled features
+    │   ├── NotLinearError                 its head is not linear in the pooled features
+    │   └── BlackBoxError                  a predictor that raised, cannot be reached, or answered nonsense
+    ├── BudgetError (RuntimeError)         more questions than the budget allows; none was asked
     ├── BankError (ValueError)             a bank that cannot be used
     │   ├── BankMismatchError              it belongs to another model
     │   └── BankFormatError                cut short, damaged, or of a newer schema
@@ -22,6 +24,8 @@ __all__ = [
     "BankError",
     "BankFormatError",
     "BankMismatchError",
+    "BlackBoxError",
+    "BudgetError",
     "InputError",
     "LikethatError",
     "MissingExtraError",
@@ -66,6 +70,14 @@ class NotAClassifierError(ModelError):
 
 class NotLinearError(ModelError):
     """The network's head is not linear in its pooled features, and the method needs that."""
+
+
+class BlackBoxError(ModelError):
+    """The predictor raised, cannot be reached, or its answer is no row of probabilities an input."""
+
+
+class BudgetError(LikethatError, RuntimeError):
+    """More questions than the budget allows. None was asked."""
 
 
 class BankError(LikethatError, ValueError):

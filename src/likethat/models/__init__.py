@@ -1,8 +1,9 @@
 """What is explained: a trained classifier, cut before its pooling into map, pooled vector and head."""
 
+from likethat.models.black_box import BlackBox
 from likethat.models.loading import load
 from likethat.models.preprocessing import Preprocess
 from likethat.models.split import split
 from likethat.models.split_model import Head, SplitModel, SplitOutput
 
-__all__ = ["Head", "Preprocess", "SplitModel", "SplitOutput", "load", "split"]
+__all__ = ["BlackBox", "Head", "Preprocess", "SplitModel", "SplitOutput", "load", "split"]

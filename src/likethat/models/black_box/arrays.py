@@ -1,0 +1,83 @@
+"""Turn a batch into what predictors take: arrays of numbers, tables with the right columns, texts."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from likethat._checks import require
+from likethat._inputs import Inputs
+from likethat.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["as_frame", "as_numbers", "plain", "rows_of", "select_columns"]
+
+
+def as_numbers(batch: "Tensor | pd.DataFrame", *, taker: str, dtype: Any = np.float64) -> np.ndarray:
+    """Return a tensor as an array of its own shape, a table as (row, column).
+
+    Raises:
+        InputError: a column of the table holds something else than numbers.
+    """
+    if isinstance(batch, Tensor):
+        return batch.detach().cpu().numpy().astype(dtype)
+    for name, column in batch.items():
+        try:
+            column.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"`inputs` must hold numbers alone, as {taker} takes one array, got column {str(name)!r} of "
+                f"{column.dtype}. Encode it with inputs=..., or use a pipeline that takes the table."
+            ) from None
+    return batch.to_numpy(dtype=dtype, na_value=np.nan)
+
+
+def as_frame(batch: Tensor, columns: Sequence[str]) -> "pd.DataFrame":
+    """Return a tensor (n, ...) as a table with these column names.
+
+    Raises:
+        InputError: another number of values a row.
+    """
+    flat = batch.detach().cpu().flatten(1).numpy().astype(np.float64)
+    if flat.shape[1] != len(columns):
+        raise InputError(
+            f"`inputs` must have {len(columns)} values a row, one for each column of the model, got "
+            f"{flat.shape[1]} (shape {tuple(batch.shape)})."
+        )
+    return require("pandas", purpose="A table").DataFrame(flat, columns=list(columns))
+
+
+def select_columns(frame: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
+    """Return the named columns in that order; others are left out.
+
+    Raises:
+        InputError: some of them are not there.
+    """
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        have = ", ".join(repr(str(name)) for name in list(frame.columns)[:8])
+        raise InputError(
+            f"`inputs` must have the columns that the model takes, got none named {', '.join(map(repr, missing[:6]))} "
+            f"(it has {have}). Add them, or rename what is there."
+        )
+    return frame if list(frame.columns) == list(columns) else frame[list(columns)]
+
+
+def rows_of(batch: Inputs) -> int:
+    """Return the number of inputs in a batch."""
+    return batch.shape[0] if isinstance(batch, Tensor) else len(batch)
+
+
+def plain(value: Any) -> Any:
+    """Return a table's cell as JSON knows it: missing values are None, dates are text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    text = value.isoformat() if hasattr(value, "isoformat") else "NaT"
+    return None if text == "NaT" else text

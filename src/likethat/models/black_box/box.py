@@ -1,0 +1,176 @@
+"""`BlackBox`: a classifier that can only be asked."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from likethat._checks import check_choice, check_count, check_finite
+from likethat._inputs import Inputs, kind_of
+from likethat.errors import InputError
+from likethat.models.black_box.arrays import as_frame, rows_of, select_columns
+from likethat.models.black_box.budget import Account
+from likethat.models.black_box.door import Door, Output
+from likethat.models.black_box.doors import open_door
+from likethat.models.black_box.memory import Memory
+from likethat.models.black_box.oracle import Oracle
+from likethat.models.black_box.reading import Reader
+
+__all__ = ["BlackBox"]
+
+
+class BlackBox:
+    """A classifier that can only be asked: it counts every query, asks no input twice, and stops within its budget.
+
+    Args:
+        predict: a function from a batch to (n, class), a fitted scikit-learn estimator or pipeline, a torch module.
+        class_names: one name a class; the predictor's own, or "0", "1", ..., when not given.
+        budget: queries allowed in all; None for no limit.
+        batch_size: rows sent at once; the door's own when not given.
+        columns: names of the table's columns that the predictor takes, in its order; a tensor becomes such a table.
+        inputs: called with each batch before it is sent, to turn it into what the predictor takes.
+        output: "probabilities", "logits" (softmax is applied), or "auto", which decides on the first answer and
+            keeps to it: rows that sum to 1 are probabilities, numbers below 0 or above 1 are logits.
+        binary: the predictor gives a single column, the probability (or logit) of the second class.
+        check_determinism: ask one row a second time, once, where the budget has room for it; it is counted.
+
+    Example:
+        >>> import torch
+        >>> box = BlackBox(lambda x: torch.cat([1 - x, x], dim=1), class_names=["low", "high"], budget=5)
+        >>> box(torch.tensor([[0.25], [0.75], [0.25]]))[:, 1].tolist(), box.queries  # two inputs, and one check
+        ([0.25, 0.75, 0.25], 3)
+    """
+
+    def __init__(
+        self,
+        predict: Any,
+        *,
+        class_names: Sequence[str] | None = None,
+        budget: int | None = None,
+        batch_size: int | None = None,
+        columns: Sequence[str] | None = None,
+        inputs: Callable[[Any], Any] | None = None,
+        output: Output = "auto",
+        binary: bool = False,
+        check_determinism: bool = True,
+    ) -> None:
+        check_choice(output, name="output", choices=("auto", "probabilities", "logits"))
+        door = open_door(predict)
+        facts = door.facts
+        names = _names(class_names) or facts.class_names
+        self._oracle = Oracle(
+            _Prepared(door, columns=columns, change=inputs),
+            reader=Reader(facts.name, output=facts.output if output == "auto" else output, binary=binary),
+            store=Memory(),
+            batch_size=facts.batch_size if batch_size is None else check_count(batch_size, name="batch_size"),
+            class_names=names,
+            check_determinism=check_determinism,
+        )
+        self._account = Account(budget)
+
+    def __call__(self, inputs: Inputs) -> Float[Tensor, "n cls"]:
+        """Return the probability of each class for each input: float64, on the CPU.
+
+        Args:
+            inputs: a tensor (n, ...), a table, or a list of texts.
+
+        Raises:
+            BudgetError: more new rows than the budget allows; none of them was asked.
+            BlackBoxError: the predictor raised or answered with something else than a row of probabilities an
+                input. Answers that came before are kept.
+        """
+        inputs = _checked(inputs)
+        if not rows_of(inputs):
+            if not self.n_classes:
+                raise InputError("`inputs` must hold at least one row, got none.")
+            return torch.zeros(0, self.n_classes, dtype=torch.float64)
+        return self._oracle.ask(inputs, self._account)
+
+    def affordable(self, inputs: Inputs) -> int:
+        """Return how many leading rows can be asked within the budget; known and repeated rows cost nothing."""
+        inputs, remaining = _checked(inputs), self.remaining
+        new = self._oracle.new_rows(inputs) if rows_of(inputs) else []
+        return rows_of(inputs) if remaining is None or len(new) <= remaining else new[remaining]
+
+    def limited(self, budget: int | None) -> "BlackBox":
+        """Return a view with a budget of its own, counted from now; it shares predictor, memory and this budget."""
+        view = copy.copy(self)
+        view._account = Account(budget, above=self._account)
+        return view
+
+    @property
+    def queries(self) -> int:
+        """Rows that the predictor answered so far."""
+        return self._account.queries
+
+    @property
+    def budget(self) -> int | None:
+        """Queries allowed in all; None when there is no limit."""
+        return self._account.budget
+
+    @property
+    def remaining(self) -> int | None:
+        """Queries left; None when there is no limit."""
+        return self._account.remaining
+
+    @property
+    def name(self) -> str:
+        """Printable name of the predictor."""
+        return self._oracle.door.facts.name
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name a class; empty until they are given or the first answer came."""
+        return self._oracle.class_names
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes; 0 until it is known."""
+        return len(self.class_names)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its user should know: that softmax was applied, that it is not deterministic."""
+        return tuple(self._oracle.notes)
+
+    def __repr__(self) -> str:
+        budget = "" if self.budget is None else f" of {self.budget}"
+        return f"BlackBox({self.name}: {self.n_classes or '?'} classes, {self.queries}{budget} queries)"
+
+
+class _Prepared:
+    """A door with the user's own changes to a batch in front of it."""
+
+    def __init__(self, door: Door, *, columns: Sequence[str] | None, change: Callable[[Any], Any] | None) -> None:
+        self.facts = door.facts
+        self._door, self._change = door, change
+        self._columns = None if columns is None else [str(name) for name in columns]
+
+    def __call__(self, batch: Inputs) -> Any:
+        if self._columns is not None and not isinstance(batch, list):
+            is_tensor = isinstance(batch, Tensor)
+            batch = as_frame(batch, self._columns) if is_tensor else select_columns(batch, self._columns)
+        return self._door(batch if self._change is None else self._change(batch))
+
+
+def _names(class_names: Sequence[str] | None) -> tuple[str, ...]:
+    if class_names is None:
+        return ()
+    if isinstance(class_names, str) or len(class_names) < 2:
+        raise InputError(f"`class_names` must be two names or more, got {class_names!r}.")
+    return tuple(str(name) for name in class_names)
+
+
+def _checked(inputs: Any) -> Inputs:
+    batch: Inputs = torch.from_numpy(inputs) if isinstance(inputs, np.ndarray) else inputs
+    kind_of(batch)
+    if isinstance(batch, Tensor):
+        if batch.ndim < 2:
+            raise InputError(f"`inputs` must be (n, ...), got shape {tuple(batch.shape)}. Add the batch axis.")
+        if batch.is_floating_point():
+            check_finite(batch, name="inputs")
+    return batch

@@ -1,0 +1,93 @@
+"""The door of scikit-learn: any fitted classifier, or a whole pipeline."""
+
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from torch import Tensor
+
+from likethat._inputs import Inputs
+from likethat.errors import BlackBoxError, InputError, ModelError
+from likethat.models.black_box.arrays import as_frame, as_numbers, select_columns
+from likethat.models.black_box.door import Facts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EstimatorDoor", "is_estimator"]
+
+_UNCALIBRATED = "{name} gives no probabilities: softmax was applied to its decision_function, which is not calibrated"
+
+
+def is_estimator(predict: Any) -> TypeGuard[Any]:
+    """Whether it speaks as scikit-learn's estimators do."""
+    if isinstance(predict, type):
+        return False
+    if hasattr(predict, "predict_proba") or hasattr(predict, "decision_function"):
+        return True
+    return hasattr(predict, "predict") and hasattr(predict, "get_params")
+
+
+class EstimatorDoor:
+    """Asks `predict_proba`, or `decision_function` where there is none.
+
+    A table goes in as a table, with the columns the estimator was fitted on; a tensor as rows of numbers.
+
+    Raises:
+        ModelError: the estimator gives labels alone.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        name = type(estimator).__name__
+        self._estimator = estimator
+        self._method = next((m for m in ("predict_proba", "decision_function") if hasattr(estimator, m)), "")
+        if not self._method:
+            raise ModelError(
+                f"`predict` must have predict_proba or decision_function, and {name} has neither. Use a classifier, or "
+                "pass a function that returns one probability a class."
+            )
+        is_margin = self._method == "decision_function"
+        self.facts = Facts(
+            name=name,
+            class_names=tuple(str(item) for item in getattr(estimator, "classes_", ())),
+            output="logits" if is_margin else "probabilities",
+            batch_size=1024,
+            notes=(_UNCALIBRATED.format(name=name),) if is_margin else (),
+        )
+
+    def __call__(self, batch: Inputs) -> Any:
+        """Return probabilities (n, class), or margins as logits (n, class)."""
+        answer = getattr(self._estimator, self._method)(self._prepare(batch))
+        return answer if self._method == "predict_proba" else self._margins(np.asarray(answer))
+
+    def _prepare(self, batch: Inputs) -> Any:
+        if not isinstance(batch, Tensor) and not hasattr(batch, "columns"):
+            return batch  # texts, or what the user made of the batch
+        names = getattr(self._estimator, "feature_names_in_", None)
+        if isinstance(batch, Tensor):
+            return as_frame(batch, list(names)) if names is not None else self._array(batch)
+        if names is not None:
+            return select_columns(batch, list(names))
+        return batch if getattr(self._estimator, "n_features_in_", None) is None else self._array(batch)
+
+    def _array(self, batch: "Tensor | pd.DataFrame") -> Any:
+        array = as_numbers(batch, taker=self.facts.name)
+        rows = array.reshape(len(array), -1)
+        expected = getattr(self._estimator, "n_features_in_", rows.shape[1])
+        if rows.shape[1] != expected:
+            raise InputError(
+                f"`inputs` must have {expected} values a row as {self.facts.name} was fitted on, got {rows.shape[1]} "
+                f"(shape {tuple(array.shape)})."
+            )
+        return rows
+
+    def _margins(self, answer: np.ndarray) -> np.ndarray:
+        """A single margin says how sure the second class is: as logits that is (0, margin)."""
+        if answer.ndim == 1:
+            return np.stack([np.zeros_like(answer), answer], axis=1)
+        classes = len(self.facts.class_names)
+        if classes and answer.shape[1] != classes:
+            raise BlackBoxError(
+                f"The margins of {self.facts.name} must be one a class ({classes}), got {answer.shape[1]}: pairs of "
+                "classes. Set decision_function_shape='ovr', or fit with probability estimates."
+            )
+        return answer

@@ -1,0 +1,83 @@
+"""The door of torch: a module or a `SplitModel`, asked for its output alone and left as it was."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from likethat._inputs import Inputs
+from likethat.errors import InputError
+from likethat.models._state import device_of, evaluating, floating_type
+from likethat.models.black_box.arrays import as_numbers
+from likethat.models.black_box.door import Facts
+from likethat.models.fingerprint import fingerprint
+from likethat.models.split_model import SplitModel
+
+__all__ = ["NetworkDoor"]
+
+
+class NetworkDoor:
+    """Runs a network in evaluation mode, on its own device and in its own precision."""
+
+    def __init__(self, network: nn.Module | SplitModel) -> None:
+        self._network = network
+        if isinstance(network, SplitModel):
+            self._module = network.network
+            self.facts = Facts(
+                name=network.name,
+                class_names=network.class_names,
+                output="logits",
+                batch_size=64,
+                identity=f"{network.name} {network.fingerprint}",
+            )
+        else:
+            self._module = network
+            name = type(network).__name__
+            self.facts = Facts(name=name, identity=f"{name} {fingerprint(network)}", batch_size=64)
+
+    def __call__(self, batch: Inputs) -> Any:
+        """Return the network's output."""
+        tensor = self._tensor(batch)
+        with _left_as_it_was(self._module):
+            if isinstance(self._network, SplitModel):
+                return self._network.logits(tensor)
+            return _logits(self._network(tensor))
+
+    def _tensor(self, batch: Any) -> Tensor:
+        if isinstance(batch, list):
+            raise InputError(
+                f"`inputs` must be a tensor or a table of numbers for the torch module {self.facts.name}, got texts. "
+                "Pass a function that tokenises and calls it."
+            )
+        if isinstance(batch, np.ndarray):
+            batch = torch.from_numpy(batch)
+        if not isinstance(batch, Tensor):
+            batch = torch.from_numpy(as_numbers(batch, taker=self.facts.name, dtype=np.float32))
+        dtype = floating_type(self._module) if batch.is_floating_point() else batch.dtype
+        return batch.to(device_of(self._module), dtype)
+
+
+@contextmanager
+def _left_as_it_was(network: nn.Module) -> Iterator[None]:
+    """Evaluate without gradients and put back the buffers it changed; torch's random state moves on as it would.
+
+    (With the state put back too, a network that draws random numbers would pass for a deterministic one.)
+    """
+    saved = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
+    with torch.inference_mode(False), torch.no_grad(), evaluating(network):
+        try:
+            yield
+        finally:
+            for buffer, value in saved:
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)
+
+
+def _logits(output: Any) -> Any:
+    """Take the logits out of what libraries wrap them in."""
+    if isinstance(output, Mapping):
+        return output.get("logits", output)
+    return getattr(output, "logits", output)

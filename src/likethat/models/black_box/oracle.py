@@ -1,0 +1,187 @@
+"""The loop behind a black box: look up what is known, ask the rest in batches, keep every answer as it comes."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from likethat._inputs import Inputs, digests, take
+from likethat.errors import BlackBoxError, InputError, LikethatError
+from likethat.models.black_box.answers import read_rows
+from likethat.models.black_box.budget import Account
+from likethat.models.black_box.door import Door
+from likethat.models.black_box.memory import Store
+from likethat.models.black_box.reading import LOGITS_NOTE, Reader
+
+__all__ = ["Oracle"]
+
+_DRIFT = 1e-4
+"""Largest difference in probability that rounding in another batch may make."""
+
+
+class Oracle:
+    """One predictor with its memory: what all views of a black box share.
+
+    A row is counted when an answer to its batch came back, right or wrong; a batch that raised is not counted.
+
+    Attributes:
+        door: the way to the predictor.
+        reader: turns its rows into probabilities.
+        class_names: its classes; empty until known.
+        notes: sentences that the user should read.
+        calls: batches answered so far.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        *,
+        reader: Reader,
+        store: Store,
+        batch_size: int,
+        class_names: tuple[str, ...],
+        check_determinism: bool,
+    ) -> None:
+        self.door, self.reader = door, reader
+        self.class_names = class_names
+        self.notes: list[str] = list(door.facts.notes)
+        self.calls = 0
+        self._store, self._batch_size = store, batch_size
+        self._must_check = check_determinism
+        self._lock = threading.RLock()
+
+    def new_rows(self, inputs: Inputs) -> list[int]:
+        """Return the rows that would have to be asked: unknown, and each input once."""
+        keys = digests(inputs)
+        with self._lock:
+            seen = set(self._store.known(keys))
+        return _first_of_each(keys, seen)
+
+    def ask(self, inputs: Inputs, account: Account) -> Float[Tensor, "n cls"]:
+        """Return probabilities (n, class), asking only what is not known.
+
+        Raises:
+            BudgetError: more new rows than the account allows; nothing was asked.
+            BlackBoxError: the predictor raised or answered nonsense; answers that came before are kept.
+        """
+        keys = digests(inputs)
+        with self._lock:
+            answers = self._store.known(keys)
+            rows = _first_of_each(keys, set(answers))
+            account.require(len(rows), name=self.door.facts.name)
+            for part, values in self._ask_rows(inputs, rows, account):
+                fresh = dict(zip((keys[row] for row in part), values.numpy(), strict=True))
+                self._store.keep(fresh)
+                answers.update(fresh)
+            if rows and self._must_check:
+                self._check_again(take(inputs, [rows[0]]), answers[keys[rows[0]]], account)
+        return torch.from_numpy(np.stack([answers[key] for key in keys]))
+
+    def _ask_rows(self, inputs: Inputs, rows: list[int], account: Account) -> Iterator[tuple[list[int], Tensor]]:
+        """Ask batch by batch; the first one alone, until it is decided what the answers are."""
+        size = self._batch_size
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+        while parts and (self.door.facts.workers == 1 or not self.reader.is_decided):
+            part = parts.pop(0)
+            batch = take(inputs, part)
+            yield part, self._read(self._call(batch), len(part), account)
+        if parts:
+            yield from self._ask_at_once(inputs, parts, account)
+
+    def _ask_at_once(
+        self, inputs: Inputs, parts: Sequence[list[int]], account: Account
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """Ask several batches at a time; after a failure the ones under way are still read, and no more are sent."""
+        failure: Exception | None = None
+        with ThreadPoolExecutor(self.door.facts.workers) as pool:
+            futures = {pool.submit(self._call, take(inputs, part)): part for part in parts}
+            try:
+                for future in as_completed(futures):
+                    try:
+                        if not future.cancelled():
+                            yield futures[future], self._read(future.result(), len(futures[future]), account)
+                    except Exception as error:
+                        failure = failure or error
+                        _cancel(futures)
+            finally:
+                _cancel(futures)
+        if failure is not None:
+            raise failure
+
+    def _call(self, batch: Inputs) -> Any:
+        try:
+            return self.door(batch)
+        except LikethatError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
+            raise BlackBoxError(
+                f"{self.door.facts.name} raised {type(error).__name__} ({reason}). Check that it takes these inputs, "
+                "or give inputs=... to turn them into what it takes."
+            ) from error
+
+    def _read(self, answer: Any, n: int, account: Account) -> Float[Tensor, "row cls"]:
+        self.calls += 1
+        account.charge(n)
+        rows = read_rows(answer, n=n, name=self.door.facts.name)
+        values = self.reader.probabilities(rows.values)
+        if self.reader.output == "logits":
+            self.note(LOGITS_NOTE)
+        if not self.class_names:
+            self.class_names = rows.names or tuple(str(index) for index in range(values.shape[1]))
+        return values[:, self._order(rows.names, n_classes=values.shape[1])]
+
+    def _order(self, names: tuple[str, ...], *, n_classes: int) -> list[int]:
+        """Return where each class of ours stands in an answer."""
+        who = self.door.facts.name
+        if len(self.class_names) != n_classes:
+            raise InputError(
+                f"`class_names` must hold {n_classes} names as {who} has {n_classes} classes, got "
+                f"{len(self.class_names)}."
+            )
+        indices = list(range(n_classes))
+        if not names or names == self.class_names or names == tuple(str(index) for index in indices):
+            return indices
+        if set(names) != set(self.class_names) or len(set(names)) < n_classes:
+            raise InputError(
+                f"`class_names` must be the classes that {who} names, {', '.join(map(repr, names[:6]))}, got "
+                f"{', '.join(map(repr, self.class_names[:6]))}."
+            )
+        return [names.index(name) for name in self.class_names]
+
+    def _check_again(self, row: Inputs, before: np.ndarray, account: Account) -> None:
+        """Ask one row a second time, once, where the budget has room: a predictor may draw random numbers."""
+        if not account.allows(1):
+            return
+        self._must_check = False
+        again = self._read(self._call(row), 1, account)[0].numpy()
+        drift = float(np.abs(again - before).max())
+        if drift > _DRIFT:
+            self.note(
+                f"not deterministic: the same input was answered differently by up to {drift:.2g} in probability; "
+                "answers are kept as they came first"
+            )
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence for the user, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+
+def _first_of_each(keys: Sequence[bytes], seen: set[bytes]) -> list[int]:
+    rows = []
+    for row, key in enumerate(keys):
+        if key not in seen:
+            seen.add(key)
+            rows.append(row)
+    return rows
+
+
+def _cancel(futures: dict[Future[Any], list[int]]) -> None:
+    for future in futures:
+        future.cancel()

@@ -24,6 +24,7 @@ _EXTRAS = {
     "pyarrow": "tables",
     "cma": "search",
     "onnxruntime": "onnx",
+    "httpx": "http",
 }
 
 

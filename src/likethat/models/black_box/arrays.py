@@ -13,7 +13,7 @@ from likethat.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_frame", "as_numbers", "plain", "rows_of", "select_columns"]
+__all__ = ["as_frame", "as_numbers", "fit_shape", "plain", "rows_of", "select_columns"]
 
 
 def as_numbers(batch: "Tensor | pd.DataFrame", *, taker: str, dtype: Any = np.float64) -> np.ndarray:
@@ -81,3 +81,34 @@ def plain(value: Any) -> Any:
         return value if np.isfinite(value) else None
     text = value.isoformat() if hasattr(value, "isoformat") else "NaT"
     return None if text == "NaT" else text
+
+
+def fit_shape(array: np.ndarray, shape: Sequence[int | None], *, taker: str) -> np.ndarray:
+    """Return an array in the shape that a model takes: flattened to rows, rows folded up, or as it is.
+
+    Args:
+        array: (n, ...).
+        shape: the model's own, batch first; None where any size will do.
+        taker: who takes it, for the message.
+
+    Raises:
+        InputError: it does not fit; axes are never swapped.
+    """
+    wanted, n = list(shape[1:]), len(array)
+    if array.ndim == len(shape) and all(
+        want in (None, have) for want, have in zip(wanted, array.shape[1:], strict=True)
+    ):
+        return array
+    size = array[:1].size if n else 0
+    if len(wanted) == 1 and wanted[0] in (None, size):
+        return array.reshape(n, -1)
+    is_fixed = all(want is not None for want in wanted)
+    if is_fixed and array.ndim <= 2 and size == int(np.prod([want or 1 for want in wanted])):
+        return array.reshape(n, *(want or 1 for want in wanted))
+    if not wanted and size == 1:
+        return array.reshape(n)
+    text = ", ".join(["n", *("any" if want is None else str(want) for want in wanted)])
+    raise InputError(
+        f"`inputs` must have shape ({text}) as {taker} takes, got {tuple(array.shape)}. Turn them with "
+        "inputs=..., e.g. lambda x: x.permute(0, 2, 3, 1) for channels last."
+    )

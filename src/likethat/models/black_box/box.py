@@ -2,7 +2,8 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 from likethat._checks import check_choice, check_count, check_finite
 from likethat._inputs import Inputs, kind_of
 from likethat.errors import InputError
-from likethat.models.black_box.arrays import as_frame, rows_of, select_columns
+from likethat.models.black_box.arrays import rows_of
 from likethat.models.black_box.budget import Account
-from likethat.models.black_box.door import Door, Output
-from likethat.models.black_box.doors import open_door
-from likethat.models.black_box.memory import Memory
+from likethat.models.black_box.cache import recall
+from likethat.models.black_box.door import Output
+from likethat.models.black_box.doors import DoorOptions, Prepared, open_door
+from likethat.models.black_box.memory import Known
 from likethat.models.black_box.oracle import Oracle
 from likethat.models.black_box.reading import Reader
 
@@ -27,9 +29,13 @@ class BlackBox:
     """A classifier that can only be asked: it counts every query, asks no input twice, and stops within its budget.
 
     Args:
-        predict: a function from a batch to (n, class), a fitted scikit-learn estimator or pipeline, a torch module.
+        predict: a function from a batch to (n, class), a fitted scikit-learn estimator or pipeline, a torch module or
+            `SplitModel`, the path of an .onnx file, or a URL: of a model on an inference server
+            (``https://host/v2/models/name``), or of any service together with `template`.
         class_names: one name a class; the predictor's own, or "0", "1", ..., when not given.
         budget: queries allowed in all; None for no limit.
+        cache: a file that keeps answers for good; None keeps them in memory.
+        key: tells this predictor's answers in `cache` from those of others; needed for functions and estimators.
         batch_size: rows sent at once; the door's own when not given.
         columns: names of the table's columns that the predictor takes, in its order; a tensor becomes such a table.
         inputs: called with each batch before it is sent, to turn it into what the predictor takes.
@@ -37,6 +43,8 @@ class BlackBox:
             keeps to it: rows that sum to 1 are probabilities, numbers below 0 or above 1 are logits.
         binary: the predictor gives a single column, the probability (or logit) of the second class.
         check_determinism: ask one row a second time, once, where the budget has room for it; it is counted.
+        **options: of an ONNX file or inference server: `output_name`; of a URL: `template` and `answer`
+            (see `EndpointDoor`), and how it is spoken to (see `LinkOptions`).
 
     Example:
         >>> import torch
@@ -51,23 +59,29 @@ class BlackBox:
         *,
         class_names: Sequence[str] | None = None,
         budget: int | None = None,
+        cache: str | Path | None = None,
+        key: str | None = None,
         batch_size: int | None = None,
         columns: Sequence[str] | None = None,
         inputs: Callable[[Any], Any] | None = None,
         output: Output = "auto",
         binary: bool = False,
         check_determinism: bool = True,
+        **options: Unpack[DoorOptions],
     ) -> None:
         check_choice(output, name="output", choices=("auto", "probabilities", "logits"))
-        door = open_door(predict)
+        door = Prepared(open_door(predict, options), columns=columns, change=inputs)
         facts = door.facts
-        names = _names(class_names) or facts.class_names
+        output = facts.output if output == "auto" else output
+        names = _names(class_names)
+        store = recall(cache, key=key, door=door, settings=[output, binary, names, columns and list(columns)])
+        known = store.facts() or Known(class_names=(), output=output)
         self._oracle = Oracle(
-            _Prepared(door, columns=columns, change=inputs),
-            reader=Reader(facts.name, output=facts.output if output == "auto" else output, binary=binary),
-            store=Memory(),
+            door,
+            reader=Reader(facts.name, output=known.output, binary=binary, n_classes=len(known.class_names)),
+            store=store,
             batch_size=facts.batch_size if batch_size is None else check_count(batch_size, name="batch_size"),
-            class_names=names,
+            class_names=known.class_names or names or facts.class_names,
             check_determinism=check_determinism,
         )
         self._account = Account(budget)
@@ -108,6 +122,11 @@ class BlackBox:
         return self._account.queries
 
     @property
+    def requests(self) -> int:
+        """Batches answered; for a URL the HTTP requests sent, repeated ones and those for metadata too."""
+        return int(getattr(self._oracle.door.door, "requests", self._oracle.calls))
+
+    @property
     def budget(self) -> int | None:
         """Queries allowed in all; None when there is no limit."""
         return self._account.budget
@@ -140,21 +159,6 @@ class BlackBox:
     def __repr__(self) -> str:
         budget = "" if self.budget is None else f" of {self.budget}"
         return f"BlackBox({self.name}: {self.n_classes or '?'} classes, {self.queries}{budget} queries)"
-
-
-class _Prepared:
-    """A door with the user's own changes to a batch in front of it."""
-
-    def __init__(self, door: Door, *, columns: Sequence[str] | None, change: Callable[[Any], Any] | None) -> None:
-        self.facts = door.facts
-        self._door, self._change = door, change
-        self._columns = None if columns is None else [str(name) for name in columns]
-
-    def __call__(self, batch: Inputs) -> Any:
-        if self._columns is not None and not isinstance(batch, list):
-            is_tensor = isinstance(batch, Tensor)
-            batch = as_frame(batch, self._columns) if is_tensor else select_columns(batch, self._columns)
-        return self._door(batch if self._change is None else self._change(batch))
 
 
 def _names(class_names: Sequence[str] | None) -> tuple[str, ...]:

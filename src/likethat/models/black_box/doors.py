@@ -1,20 +1,44 @@
 """Which door a predictor goes through; and the simplest door, for functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from likethat._checks import require
 from likethat._inputs import Inputs
 from likethat.errors import InputError
+from likethat.models.black_box.address import Address, is_url
+from likethat.models.black_box.arrays import as_frame, select_columns
 from likethat.models.black_box.door import Door, Facts
+from likethat.models.black_box.endpoint import EndpointDoor
 from likethat.models.black_box.estimator import EstimatorDoor, is_estimator
+from likethat.models.black_box.inference import InferenceDoor
 from likethat.models.black_box.network import NetworkDoor
+from likethat.models.black_box.onnx_file import OnnxDoor
 from likethat.models.split_model import SplitModel
 
-__all__ = ["FunctionDoor", "open_door"]
+__all__ = ["DoorOptions", "FunctionDoor", "Prepared", "open_door"]
+
+
+class DoorOptions(TypedDict, total=False):
+    """What only some doors take: `output_name` those of ONNX files and inference servers, the rest those of URLs."""
+
+    output_name: str | None
+    template: Any
+    answer: str
+    token_env: str | None
+    token_header: str
+    ca: str | Path | None
+    timeout: float
+    retries: int
+    backoff: float
+    rate: float | None
+    concurrency: int
+    max_answer: int
 
 
 class FunctionDoor:
@@ -31,12 +55,34 @@ class FunctionDoor:
             return self._function(batch)
 
 
-def open_door(predict: Any) -> Door:
+class Prepared:
+    """A door with the user's own changes to a batch in front of it."""
+
+    def __init__(self, door: Door, *, columns: Sequence[str] | None, change: Callable[[Any], Any] | None) -> None:
+        self.facts = door.facts if change is None else replace(door.facts, identity=None)
+        self.door, self._change = door, change
+        self._columns = None if columns is None else [str(name) for name in columns]
+
+    def __call__(self, batch: Inputs) -> Any:
+        """Name or choose the columns, apply the user's function, ask."""
+        if self._columns is not None and not isinstance(batch, list):
+            is_tensor = isinstance(batch, Tensor)
+            batch = as_frame(batch, self._columns) if is_tensor else select_columns(batch, self._columns)
+        return self.door(batch if self._change is None else self._change(batch))
+
+
+def open_door(predict: Any, options: DoorOptions) -> Door:
     """Return the door for a function, an estimator, a network, an ONNX file or a URL.
 
     Raises:
-        InputError: it is none of them.
+        InputError: it is none of them, or an option is another door's.
     """
+    if is_url(predict):
+        return _open_url(predict, options)
+    if isinstance(predict, Path) or (isinstance(predict, str) and predict.lower().endswith(".onnx")):
+        _refuse(options, but=("output_name",), what="an ONNX file")
+        return OnnxDoor(predict, output_name=options.get("output_name"))
+    _refuse(options, but=(), what=f"a {type(predict).__name__}")
     if isinstance(predict, nn.Module | SplitModel):
         return NetworkDoor(predict)
     if is_estimator(predict):
@@ -49,7 +95,35 @@ def open_door(predict: Any) -> Door:
     )
 
 
+def _open_url(url: str, options: DoorOptions) -> Door:
+    require("httpx", purpose="A URL")
+    from likethat.models.black_box.http import Link, LinkOptions
+
+    address = Address.parse(url)
+    own = {field.name for field in fields(LinkOptions)}
+    chosen: dict[str, Any] = {name: value for name, value in options.items() if name in own}
+    template = options.get("template")
+    if template is not None:
+        _refuse(options, but=("template", "answer", *own), what="a template")
+        return EndpointDoor(Link(address, LinkOptions(**chosen)), template=template, answer=options.get("answer", ""))
+    if "/v2/models/" not in address.shown:
+        raise InputError(
+            f"`template` must say what to send to {address.shown}, which is no address of an inference server "
+            '(https://host/v2/models/name). Try template={"instances": "$inputs"}, answer="predictions".'
+        )
+    _refuse(options, but=("output_name", *own), what="an inference server")
+    return InferenceDoor(Link(address.model(), LinkOptions(**chosen)), output_name=options.get("output_name"))
+
+
+def _refuse(options: DoorOptions, *, but: Sequence[str], what: str) -> None:
+    """Refuse an option that nobody would read."""
+    strange = next((name for name in options if name not in but), None)
+    if strange is not None:
+        allowed = f" It takes {', '.join(but)}." if but else ""
+        raise InputError(f"`{strange}` is no option of {what}.{allowed} Leave it out.")
+
+
 def _shown(predict: Any) -> str:
-    if isinstance(predict, str | Path):
-        return repr(str(predict))
+    if isinstance(predict, str):
+        return repr(predict)
     return f"the class {predict.__name__}" if isinstance(predict, type) else type(predict).__name__

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EstimatorDoor", "is_estimator"]
 
-_UNCALIBRATED = "{name} gives no probabilities: softmax was applied to its decision_function, which is not calibrated"
+_UNCALIBRATED = "{name} has no predict_proba: its decision_function was taken, which is not calibrated"
 
 
 def is_estimator(predict: Any) -> TypeGuard[Any]:

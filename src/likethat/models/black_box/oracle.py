@@ -14,7 +14,7 @@ from likethat._inputs import Inputs, digests, take
 from likethat.errors import BlackBoxError, InputError, LikethatError
 from likethat.models.black_box.answers import read_rows
 from likethat.models.black_box.budget import Account
-from likethat.models.black_box.door import Door
+from likethat.models.black_box.doors import Prepared
 from likethat.models.black_box.memory import Store
 from likethat.models.black_box.reading import LOGITS_NOTE, Reader
 
@@ -39,7 +39,7 @@ class Oracle:
 
     def __init__(
         self,
-        door: Door,
+        door: Prepared,
         *,
         reader: Reader,
         store: Store,
@@ -54,6 +54,7 @@ class Oracle:
         self._store, self._batch_size = store, batch_size
         self._must_check = check_determinism
         self._lock = threading.RLock()
+        self._note_logits()
 
     def new_rows(self, inputs: Inputs) -> list[int]:
         """Return the rows that would have to be asked: unknown, and each input once."""
@@ -74,11 +75,12 @@ class Oracle:
             answers = self._store.known(keys)
             rows = _first_of_each(keys, set(answers))
             account.require(len(rows), name=self.door.facts.name)
+            if rows and answers and not self.calls and account.allows(len(rows) + 1):
+                row = next(row for row, key in enumerate(keys) if key in answers)
+                self._check_memory(take(inputs, [row]), answers[keys[row]], account)
             for part, values in self._ask_rows(inputs, rows, account):
-                fresh = dict(zip((keys[row] for row in part), values.numpy(), strict=True))
-                self._store.keep(fresh)
-                answers.update(fresh)
-            if rows and self._must_check:
+                answers.update(self._keep([keys[row] for row in part], values))
+            if rows:
                 self._check_again(take(inputs, [rows[0]]), answers[keys[rows[0]]], account)
         return torch.from_numpy(np.stack([answers[key] for key in keys]))
 
@@ -130,8 +132,7 @@ class Oracle:
         account.charge(n)
         rows = read_rows(answer, n=n, name=self.door.facts.name)
         values = self.reader.probabilities(rows.values)
-        if self.reader.output == "logits":
-            self.note(LOGITS_NOTE)
+        self._note_logits()
         if not self.class_names:
             self.class_names = rows.names or tuple(str(index) for index in range(values.shape[1]))
         return values[:, self._order(rows.names, n_classes=values.shape[1])]
@@ -154,18 +155,45 @@ class Oracle:
             )
         return [names.index(name) for name in self.class_names]
 
-    def _check_again(self, row: Inputs, before: np.ndarray, account: Account) -> None:
-        """Ask one row a second time, once, where the budget has room: a predictor may draw random numbers."""
-        if not account.allows(1):
+    def _keep(self, keys: Sequence[bytes], values: Tensor) -> dict[bytes, np.ndarray]:
+        fresh = dict(zip(keys, values.numpy(), strict=True))
+        self._store.keep(fresh, class_names=self.class_names, output=self.reader.output)
+        if self._store.trouble:
+            self.note(self._store.trouble)
+        return fresh
+
+    def _check_memory(self, row: Inputs, before: np.ndarray, account: Account) -> None:
+        """Ask one row again that an earlier session kept: the predictor may be another one by now."""
+        if not self._must_check:
             return
+        again = self._check_again(row, before, account)
+        if again is None or not account.allows(1):
+            return
+        third = self._read(self._call(row), 1, account)[0].numpy()
+        if np.abs(third - again).max() <= _DRIFT:
+            raise BlackBoxError(
+                f"{self.door.facts.name} must be the predictor whose answers the cache keeps, got another answer to "
+                "the same input, twice the same. Give a new key=, or delete the cache."
+            )
+
+    def _check_again(self, row: Inputs, before: np.ndarray, account: Account) -> np.ndarray | None:
+        """Ask one row a second time, once, where the budget has room; return the answer if it is another one."""
+        if not self._must_check or not account.allows(1):
+            return None
         self._must_check = False
         again = self._read(self._call(row), 1, account)[0].numpy()
         drift = float(np.abs(again - before).max())
-        if drift > _DRIFT:
-            self.note(
-                f"not deterministic: the same input was answered differently by up to {drift:.2g} in probability; "
-                "answers are kept as they came first"
-            )
+        if drift <= _DRIFT:
+            return None
+        self.note(
+            f"not deterministic: the same input was answered differently by up to {drift:.2g} in probability; "
+            "answers are kept as they came first"
+        )
+        return again
+
+    def _note_logits(self) -> None:
+        if self.reader.output == "logits":
+            self.note(LOGITS_NOTE)
 
     def note(self, sentence: str) -> None:
         """Keep a sentence for the user, once."""

@@ -1,0 +1,205 @@
+"""Answers on disk: one SQLite file, for any number of predictors and processes, that a crash does not harm."""
+
+import json
+import os
+import sqlite3
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from likethat._files import storage_error
+from likethat.errors import InputError
+from likethat.models.black_box.door import Door
+from likethat.models.black_box.memory import Known, Memory, Store
+
+__all__ = ["AnswerFile", "recall"]
+
+_APPLICATION = 0x6C746262  # "ltbb"
+_SCHEMA = 1
+_TABLES = (
+    "CREATE TABLE boxes (id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, class_names TEXT, output TEXT)",
+    "CREATE TABLE answers (box INTEGER NOT NULL, input BLOB NOT NULL, probabilities BLOB NOT NULL,"
+    " PRIMARY KEY (box, input)) WITHOUT ROWID",
+    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA user_version = {_SCHEMA}",
+)
+_AT_ONCE = 500
+"""Keys in one query; SQLite bounds the number of its parameters."""
+
+
+class AnswerFile:
+    """Keeps answers in a file, each batch committed as it comes.
+
+    It holds digests of inputs and probabilities: no input, no address, no credential. When the disk takes no more, it
+    warns once and goes on in memory.
+
+    Args:
+        path: where the file is, or shall be.
+        identity: tells this predictor's answers from those of others in the same file.
+        timeout: seconds to wait for another process that writes.
+
+    Raises:
+        InputError: another file stands there, or one of another version of the library.
+        StorageError: the folder cannot be written.
+    """
+
+    def __init__(self, path: str | Path, *, identity: str, timeout: float = 30.0) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise InputError(f"`cache` must be the path of a file, got {type(path).__name__}.")
+        self._path = Path(path).expanduser()
+        self._identity, self._timeout = identity, timeout
+        self._rest = Memory()  # what the disk did not take
+        self._lock = threading.Lock()
+        self.trouble = ""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._open()
+        except (sqlite3.OperationalError, OSError) as error:
+            reason = error if isinstance(error, OSError) else OSError(str(error))
+            raise storage_error(self._path, reason) from error
+        except sqlite3.DatabaseError as error:
+            raise self._not_ours() from error
+
+    def facts(self) -> Known | None:
+        """Return what is known of the predictor; None before its first answer was kept."""
+        query = "SELECT class_names, output FROM boxes WHERE id = ?"
+        names, output = self._connected().execute(query, (self._box,)).fetchone()
+        return (
+            None
+            if names is None
+            else Known(class_names=tuple(json.loads(names)), output="logits" if output == "logits" else "probabilities")
+        )
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+        """Return the answers (class,) that it has, by digest."""
+        found = self._rest.known(keys)
+        wanted = list(dict.fromkeys(key for key in keys if key not in found))
+        try:
+            with self._lock:
+                for start in range(0, len(wanted), _AT_ONCE):
+                    found.update(self._select(wanted[start : start + _AT_ONCE]))
+        except sqlite3.Error as error:
+            self._warn(error)
+        return found
+
+    def keep(self, answers: Mapping[bytes, np.ndarray], *, class_names: Sequence[str], output: str) -> None:
+        """Keep answers, on disk before this returns."""
+        if self.trouble:
+            self._rest.keep(answers, class_names=class_names, output=output)
+            return
+        rows = [(self._box, key, values.astype("<f8").tobytes()) for key, values in answers.items()]
+        try:
+            with self._lock:
+                self._insert(rows, class_names=json.dumps(list(class_names)), output=output)
+        except sqlite3.Error as error:
+            self._warn(error)
+            self._rest.keep(answers, class_names=class_names, output=output)
+
+    def _select(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+        marks = ",".join("?" * len(keys))
+        query = f"SELECT input, probabilities FROM answers WHERE box = ? AND input IN ({marks})"  # noqa: S608
+        rows = self._connected().execute(query, (self._box, *keys))
+        return {key: np.frombuffer(values, dtype="<f8").astype(np.float64) for key, values in rows}
+
+    def _insert(self, rows: Sequence[tuple[int, bytes, bytes]], *, class_names: str, output: str) -> None:
+        connection = self._connected()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", rows)
+            connection.execute(
+                "UPDATE boxes SET class_names = ?, output = ? WHERE id = ? AND class_names IS NULL",
+                (class_names, output, self._box),
+            )
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _connected(self) -> sqlite3.Connection:
+        if os.getpid() != self._owner:  # a connection does not survive a fork
+            self._open()
+        return self._connection
+
+    def _open(self) -> None:
+        self._refuse_other_formats()
+        self._owner = os.getpid()
+        self._connection = sqlite3.connect(
+            self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
+        )
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._prepare_tables()
+        self._connection.execute("INSERT OR IGNORE INTO boxes (identity) VALUES (?)", (self._identity,))
+        row = self._connection.execute("SELECT id FROM boxes WHERE identity = ?", (self._identity,)).fetchone()
+        self._connection.execute("COMMIT")
+        self._box = int(row[0])
+        self._write_ahead()
+
+    def _refuse_other_formats(self) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            head = file.read(16)
+        if head and head != b"SQLite format 3\0":
+            raise self._not_ours()
+
+    def _prepare_tables(self) -> None:
+        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        schema = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        is_empty = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if is_empty and application in (0, _APPLICATION):
+            for statement in _TABLES:
+                self._connection.execute(statement)
+        elif application != _APPLICATION:
+            self._connection.close()
+            raise self._not_ours()
+        elif schema != _SCHEMA:
+            self._connection.close()
+            raise InputError(
+                f"`cache` must be a file of answers of schema {_SCHEMA}, got {schema} in {str(self._path)!r}. Name a "
+                "new file, or use the version of likethat that wrote it."
+            )
+
+    def _write_ahead(self) -> None:
+        """Readers then do not wait for writers. Where the disk cannot do it, plain journalling is as safe."""
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.OperationalError:
+            return
+
+    def _not_ours(self) -> InputError:
+        return InputError(
+            f"`cache` must be a new file or one of answers kept before, got {str(self._path)!r}, which is something "
+            "else. Name another file."
+        )
+
+    def _warn(self, error: sqlite3.Error) -> None:
+        if not self.trouble:
+            self.trouble = f"answers are kept in memory alone, as {self._path.name} could not be used ({error})"
+            warnings.warn(f"{self.trouble}. Free space and start again: what was kept stays.", stacklevel=6)
+
+
+def recall(cache: str | Path | None, *, key: str | None, door: Door, settings: Sequence[object]) -> Store:
+    """Return the memory of a predictor: a dictionary, or a file.
+
+    Args:
+        cache: the file; None for a dictionary.
+        key: the user's name for the predictor.
+        door: the way to it, which may know what tells it from others.
+        settings: what else changes its answers.
+
+    Raises:
+        InputError: nothing tells the predictor from others.
+    """
+    if cache is None:
+        return Memory()
+    if key is None and door.facts.identity is None:
+        raise InputError(
+            f"`key` must name {door.facts.name} when its answers are kept in a file: nothing else tells it from "
+            "another predictor. Choose a text, and another one when the predictor changes."
+        )
+    return AnswerFile(cache, identity=json.dumps([door.facts.identity if key is None else ["key", key], *settings]))

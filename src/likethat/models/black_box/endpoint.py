@@ -1,0 +1,119 @@
+"""The door to any service that takes and gives JSON: a small template says where the inputs go."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from likethat._inputs import Inputs
+from likethat.errors import BlackBoxError, InputError
+from likethat.models.black_box.arrays import plain, rows_of
+from likethat.models.black_box.door import Facts
+
+if TYPE_CHECKING:
+    from likethat.models.black_box.http import Link
+
+__all__ = ["EndpointDoor"]
+
+_PLACES = ("$inputs", "$records", "$columns", "$input")
+
+
+class EndpointDoor:
+    """Fills the batch into a template and reads the rows out of the answer.
+
+    Args:
+        link: the way to the service.
+        template: what to send. In it ``"$inputs"`` stands for the list of rows (nested lists of numbers, or texts),
+            ``"$records"`` for a table as a list of ``{column: value}``, ``"$columns"`` for the names of its columns,
+            ``"$input"`` for a single row: then each request holds one.
+        answer: where the rows are in what comes back: names and numbers with dots between, as "outputs.0.data"; ""
+            where the answer is the list itself.
+    """
+
+    def __init__(self, link: "Link", *, template: Any, answer: str = "") -> None:
+        places = [place for place in _PLACES if place in _texts(template)]
+        if not {"$inputs", "$records", "$input"} & set(places):
+            raise InputError(
+                '`template` must say where the inputs go with "$inputs", "$records" or "$input", as in '
+                f'{{"instances": "$inputs"}}, got {template!r}.'
+            )
+        self._link, self._template = link, template
+        self._path = [step for step in answer.split(".") if step]
+        self._is_single = "$input" in places
+        rule = json.dumps([template, answer], sort_keys=True, default=str)
+        self.facts = Facts(
+            name=link.address.shown,
+            identity=None if "?" in link.address.url else f"{link.address.shown} {rule}",
+            batch_size=1 if self._is_single else 64,
+            workers=int(link.options.concurrency),
+        )
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests sent."""
+        return self._link.requests
+
+    def __call__(self, batch: Inputs) -> Any:
+        """Send a batch and return the rows of the answer."""
+        if not self._is_single:
+            return self._ask(_filled(self._template, _places(batch)))
+        rows = [self._ask(_filled(self._template, {"$input": row})) for row in _rows(batch)]
+        return [row[0] if isinstance(row, list) and len(row) == 1 and isinstance(row[0], list) else row for row in rows]
+
+    def _ask(self, body: Any) -> Any:
+        value = self._link.json(self._link.address.url, body)
+        for step in self._path:
+            value = _step(value, step, who=self.facts.name)
+        if isinstance(value, Mapping) and not self._is_single:
+            raise BlackBoxError(
+                f"{self.facts.name} must answer with a list of rows, got a mapping with {_keys(value)}. Say where the "
+                "rows are: answer='predictions', say."
+            )
+        return value
+
+
+def _step(value: Any, step: str, *, who: str) -> Any:
+    if isinstance(value, Mapping) and step in value:
+        return value[step]
+    if isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value):
+        return value[int(step)]
+    have = f"a mapping with {_keys(value)}" if isinstance(value, Mapping) else type(value).__name__
+    raise BlackBoxError(f"{who} must answer with {step!r} as `answer` says, got {have}.")
+
+
+def _keys(value: Mapping[Any, Any]) -> str:
+    return ", ".join(repr(str(key)[:40]) for key in list(value)[:6]) or "nothing in it"
+
+
+def _texts(template: Any) -> set[str]:
+    if isinstance(template, str):
+        return {template}
+    if isinstance(template, Mapping):
+        return {text for value in template.values() for text in _texts(value)}
+    return {text for value in template for text in _texts(value)} if isinstance(template, list | tuple) else set()
+
+
+def _filled(template: Any, places: Mapping[str, Any]) -> Any:
+    if isinstance(template, str):
+        return places.get(template, template)
+    if isinstance(template, Mapping):
+        return {key: _filled(value, places) for key, value in template.items()}
+    return [_filled(value, places) for value in template] if isinstance(template, list | tuple) else template
+
+
+def _places(batch: Inputs) -> dict[str, Any]:
+    rows = _rows(batch)
+    if isinstance(batch, Tensor | list):
+        return {"$inputs": rows, "$records": rows, "$columns": []}
+    columns = [str(name) for name in batch.columns]
+    return {"$inputs": rows, "$columns": columns, "$records": [dict(zip(columns, row, strict=True)) for row in rows]}
+
+
+def _rows(batch: Inputs) -> list[Any]:
+    if isinstance(batch, list):
+        return batch
+    if isinstance(batch, Tensor):
+        return batch.detach().cpu().tolist()
+    columns = [[plain(value) for value in batch.iloc[:, index]] for index in range(batch.shape[1])]
+    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(rows_of(batch))]

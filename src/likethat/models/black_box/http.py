@@ -1,0 +1,253 @@
+"""JSON over HTTP for services that are slow, busy, broken or far away: bounded in time, size and repetition."""
+
+import json
+import random
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from likethat.errors import BlackBoxError, InputError
+from likethat.models.black_box.address import Address, Credential
+
+__all__ = ["Link", "LinkOptions"]
+
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST_WAIT = 120.0
+_REDIRECTS = 3
+_ADVICE = {
+    401: "Name the environment variable with the credential: token_env=.",
+    403: "Name the environment variable with a credential that may ask: token_env=.",
+    404: "Check the path and the name of the model.",
+    405: "Check the path: it takes no questions.",
+    413: "Lower batch_size.",
+    429: "Lower rate=, or concurrency=.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkOptions:
+    """How a service is spoken to.
+
+    Attributes:
+        token_env: name of the environment variable with the credential; it is read anew for each request.
+        token_header: header that carries it; "Authorization" sends ``Bearer <credential>``.
+        ca: file of certificates to trust beside the system's own.
+        timeout: seconds to wait for a connection, and for an answer.
+        retries: how often a request is repeated after 408, 425, 429, 5xx, or a connection that failed.
+        backoff: seconds before the first repetition, at most; doubled each time, drawn at random below that.
+        rate: requests a second, at most; None for no limit.
+        concurrency: requests under way at once.
+        max_answer: bytes of an answer, at most.
+    """
+
+    token_env: str | None = None
+    token_header: str = "Authorization"  # noqa: S105
+    ca: str | Path | None = None
+    timeout: float = 30.0
+    retries: int = 4
+    backoff: float = 0.5
+    rate: float | None = None
+    concurrency: int = 1
+    max_answer: int = 64 * 2**20
+
+    def __post_init__(self) -> None:
+        for name, least in (("timeout", 1e-3), ("backoff", 0.0), ("retries", 0), ("concurrency", 1), ("max_answer", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+                raise InputError(f"`{name}` must be a number of at least {least}, got {value!r}.")
+        if self.rate is not None and not (isinstance(self.rate, int | float) and self.rate > 0):
+            raise InputError(f"`rate` must be requests a second, more than 0, got {self.rate!r}.")
+        if self.ca is not None and not Path(self.ca).is_file():
+            raise InputError(f"`ca` must be a file of certificates, got {str(self.ca)!r}, which does not exist.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Link:
+    """Sends JSON to one service and brings JSON back; safe to use from several threads.
+
+    TLS certificates are always verified, a redirect is followed on the same host alone, and no credential is in any
+    message, record or representation.
+
+    Attributes:
+        address: where the service is.
+        requests: HTTP requests sent so far, repeated ones too.
+    """
+
+    def __init__(self, address: Address, options: LinkOptions) -> None:
+        if address.user is not None and options.token_env is not None:
+            raise InputError("`token_env` must not be given for an address that names a user. Choose one of the two.")
+        self.address, self.options = address, options
+        self.requests = 0
+        self._credential = (
+            None if options.token_env is None else Credential(options.token_env, header=options.token_header)
+        )
+        self._lock = threading.Lock()
+        self._next_start = 0.0
+        self._client = self._new_client()
+        weakref.finalize(self, self._client.close)
+
+    def json(self, url: str, body: Any = None) -> Any:
+        """POST `body` as JSON, or GET when there is none, and return the answer.
+
+        Raises:
+            BlackBoxError: no connection, an error status, no JSON, after as many repetitions as allowed.
+        """
+        content = None if body is None else json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        reply = self._insist(url, content)
+        try:
+            return json.loads(reply.body)
+        except (ValueError, RecursionError):
+            raise BlackBoxError(
+                f"{self.address.shown} must answer with JSON, got {self._excerpt(reply.body)!r}. Check the address."
+            ) from None
+
+    def _insist(self, url: str, content: bytes | None) -> _Reply:
+        for attempt in range(self.options.retries + 1):
+            wait = None
+            try:
+                reply = self._once(url, content)
+            except httpx.TransportError as error:
+                trouble = self._transport_trouble(error)
+            else:
+                if reply.status < 300:
+                    return reply
+                if reply.status not in _AGAIN:
+                    raise self._refused(reply)
+                trouble = f"an answer with status {reply.status} ({self._excerpt(reply.body)!r})"
+                wait = _retry_after(reply.headers.get("retry-after"))
+            if attempt == self.options.retries or (wait or 0) > _LONGEST_WAIT:
+                break
+            bound = min(self.options.backoff * 2**attempt, _LONGEST_WAIT)
+            time.sleep(random.uniform(bound / 2, bound) if wait is None else wait)  # noqa: S311
+        later = f" It asks for {wait:.0f} s of patience." if wait else ""
+        raise BlackBoxError(
+            f"{self.address.shown} must answer, got {trouble}, {attempt + 1} times.{later} Check that the service "
+            "runs; what it answered before is kept."
+        )
+
+    def _once(self, url: str, content: bytes | None) -> _Reply:
+        for _ in range(_REDIRECTS + 1):
+            self._wait_for_turn()
+            reply = self._send(url, content)
+            target = reply.headers.get("location")
+            if not 300 <= reply.status < 400 or target is None:
+                return reply
+            url = self._same_host(url, target, reply.status, is_post=content is not None)
+        raise BlackBoxError(f"{self.address.shown} must answer, got {_REDIRECTS + 1} redirects one after the other.")
+
+    def _send(self, url: str, content: bytes | None) -> _Reply:
+        deadline = time.monotonic() + self.options.timeout
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        if self._credential is not None:
+            headers.update(self._credential.headers())
+        with self._lock:
+            self.requests += 1
+        body = bytearray()
+        with self._client.stream("GET" if content is None else "POST", url, content=content, headers=headers) as stream:
+            for chunk in stream.iter_bytes():
+                body += chunk
+                if len(body) > self.options.max_answer:
+                    raise BlackBoxError(
+                        f"{self.address.shown} must answer with at most {self.options.max_answer} bytes, got more. "
+                        "Lower batch_size, or raise max_answer."
+                    )
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("the answer comes too slowly")
+            return _Reply(status=stream.status_code, headers=stream.headers, body=bytes(body))
+
+    def _wait_for_turn(self) -> None:
+        if self.options.rate is None:
+            return
+        with self._lock:
+            now = time.monotonic()
+            start = max(now, self._next_start)
+            self._next_start = start + 1 / self.options.rate
+        time.sleep(start - now)
+
+    def _same_host(self, url: str, target: str, status: int, *, is_post: bool) -> str:
+        there = httpx.URL(url).join(target)
+        here = urlsplit(url)
+        if (there.scheme, there.netloc.decode()) != (here.scheme, here.netloc):
+            raise BlackBoxError(
+                f"{self.address.shown} must answer itself, got a redirect to {there.host!r}, which is not followed. "
+                "Give the address of that service if it is the right one."
+            )
+        if is_post and status not in (307, 308):
+            raise BlackBoxError(
+                f"{self.address.shown} must take questions, got a redirect ({status}) that drops them. Give the "
+                "address that it leads to."
+            )
+        return str(there)
+
+    def _transport_trouble(self, error: httpx.TransportError) -> str:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise BlackBoxError(
+                f"{self.address.shown} must show a certificate that this machine trusts, and does not. Name the file "
+                "of the authority that signed it: ca=."
+            ) from None
+        if isinstance(error, httpx.TimeoutException):
+            return f"no answer in {self.options.timeout:g} s"
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.ProxyError):
+            raise BlackBoxError(f"{self.address.shown} cannot be reached ({type(error).__name__}).") from None
+        return f"no connection ({type(error).__name__})"
+
+    def _refused(self, reply: _Reply) -> BlackBoxError:
+        advice = _ADVICE.get(reply.status, "Check the address and what the service takes.")
+        return BlackBoxError(
+            f"{self.address.shown} must answer, got status {reply.status} ({self._excerpt(reply.body)!r}). {advice}"
+        )
+
+    def _excerpt(self, body: bytes) -> str:
+        """Return the beginning of an answer as one line, without the credential that a service may echo."""
+        text = body[:4000].decode("utf-8", "replace")
+        if self._credential is not None:
+            text = self._credential.redact(text)
+        if self.address.user is not None and self.address.user[1]:
+            text = text.replace(self.address.user[1], "[credential]")
+        return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:160]
+
+    def _new_client(self) -> httpx.Client:
+        context = ssl.create_default_context()
+        if self.options.ca is not None:
+            try:
+                context.load_verify_locations(cafile=str(self.options.ca))
+            except ssl.SSLError as error:
+                raise InputError(f"`ca` must be a file of certificates (PEM), got {str(self.options.ca)!r}.") from error
+        return httpx.Client(
+            verify=context,
+            timeout=self.options.timeout,
+            follow_redirects=False,
+            auth=None if self.address.user is None else httpx.BasicAuth(*self.address.user),
+            limits=httpx.Limits(max_connections=int(self.options.concurrency)),
+        )
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Return the seconds that a service asks to wait: it says a number, or a date."""
+    if value is None:
+        return None
+    try:
+        return max(float(value), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError):
+        return None

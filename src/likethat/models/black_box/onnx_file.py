@@ -1,0 +1,129 @@
+"""The door of ONNX files, run by onnxruntime on the CPU; nothing in the file is ever executed as code."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from likethat._checks import require
+from likethat._inputs import Inputs
+from likethat.errors import InputError, ModelError
+from likethat.models.black_box.arrays import as_numbers, fit_shape, rows_of, select_columns
+from likethat.models.black_box.choice import choose_output
+from likethat.models.black_box.door import Facts
+
+__all__ = ["OnnxDoor"]
+
+_TYPES = {"float": "float32", "double": "float64", "float16": "float16", "bool": "bool"} | {
+    f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+
+
+class OnnxDoor:
+    """Runs an ONNX model; names, shapes and types of what goes in and out are read from the file.
+
+    Args:
+        path: the file.
+        output_name: which output holds the probabilities, where that is not plain.
+
+    Raises:
+        InputError: no such file.
+        ModelError: no ONNX model, or one that needs operators of its own.
+    """
+
+    def __init__(self, path: str | Path, *, output_name: str | None = None) -> None:
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise InputError(f"`predict` must be an .onnx file, got {str(path)!r}, which does not exist.")
+        self._session = _load(path)
+        self._inputs = self._session.get_inputs()
+        outputs = {item.name: _is_number(item.type) for item in self._session.get_outputs()}
+        self._output = choose_output(outputs, wanted=output_name, who=path.name)
+        self.facts = Facts(name=path.stem, identity=f"onnx {_hash(path)} {self._output}")
+
+    def __call__(self, batch: Inputs) -> Any:
+        """Return the chosen output for a batch; a model of a fixed batch gets it in pieces, the last one filled up."""
+        feed = self._feed(batch)
+        n, size = rows_of(batch), self._fixed_batch()
+        if size is None or size == n:
+            return self._run(feed)
+        pieces: list[Any] = []
+        for start in range(0, n, size):
+            part = {name: _filled_up(array[start : start + size], size) for name, array in feed.items()}
+            pieces.extend(self._run(part)[: min(size, n - start)])
+        return pieces if isinstance(pieces[0], dict) else np.stack(pieces)
+
+    def _run(self, feed: dict[str, np.ndarray]) -> Any:
+        return self._session.run([self._output], feed)[0]
+
+    def _fixed_batch(self) -> int | None:
+        return next((item.shape[0] for item in self._inputs if item.shape and isinstance(item.shape[0], int)), None)
+
+    def _feed(self, batch: Inputs) -> dict[str, np.ndarray]:
+        if len(self._inputs) == 1:
+            return {self._inputs[0].name: self._array(batch, self._inputs[0])}
+        if isinstance(batch, Tensor | list):
+            raise InputError(
+                f"`inputs` must be a table with the columns that {self.facts.name} takes "
+                f"({_listed([item.name for item in self._inputs])}), got one array. Name them with columns=."
+            )
+        names = [item.name for item in self._inputs]
+        table = select_columns(batch, names)
+        return {item.name: self._array(table[[item.name]], item) for item in self._inputs}
+
+    def _array(self, batch: Inputs, item: Any) -> np.ndarray:
+        """Return a batch in the type and shape of one input of the model."""
+        kind = item.type.removeprefix("tensor(").removesuffix(")")
+        if kind == "string":
+            if isinstance(batch, Tensor):
+                raise InputError(f"`inputs` must be texts as {self.facts.name} takes, got a tensor.")
+            array = np.array(batch if isinstance(batch, list) else batch.to_numpy().astype(str), dtype=object)
+        elif isinstance(batch, list):
+            raise InputError(f"`inputs` must be numbers ({kind}) as {self.facts.name} takes, got texts.")
+        elif kind in _TYPES:
+            array = as_numbers(batch, taker=self.facts.name, dtype=np.dtype(_TYPES[kind]))
+        else:
+            raise InputError(f"`inputs` cannot be given to {self.facts.name}, which takes {item.type}.")
+        shape = [size if isinstance(size, int) else None for size in item.shape]
+        return fit_shape(array, shape, taker=f"{self.facts.name} ({item.name!r})") if shape else array
+
+
+def _load(path: Path) -> Any:
+    runtime = require("onnxruntime", purpose="An ONNX file")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library has a dozen classes of its own and no common one
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"`predict` must be an ONNX model of standard operators, and {path.name!r} cannot be opened ({reason}). "
+            "Export it again."
+        ) from error
+
+
+def _hash(path: Path) -> str:
+    """Return a digest of the file, and of the weights that large models keep beside it."""
+    digest = hashlib.sha256()
+    beside = [item for item in path.parent.glob(f"{path.stem}*.data") if item.is_file()]
+    for item in [path, *sorted(beside)]:
+        with item.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_number(kind: str) -> bool:
+    return "(float" in kind or "(double" in kind
+
+
+def _filled_up(array: np.ndarray, size: int) -> np.ndarray:
+    missing = size - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:6])

@@ -1,0 +1,87 @@
+"""Services on loopback that do what a test says: answer, fail, stall, or talk nonsense."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class Reply:
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def raw(self) -> bytes:
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+
+
+@dataclass
+class Service:
+    url: str
+    requests: list[Request]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is part of the test."""
+
+
+@contextmanager
+def serve(answer: Callable[[Request], Reply]) -> Iterator[Service]:
+    """Run a service whose every answer is ``answer(request)``, and write down what it was asked."""
+    requests: list[Request] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(self.command, self.path, headers, json.loads(body) if body else None)
+            requests.append(request)
+            reply = answer(request)
+            self.send_response(reply.status)
+            for name, value in {"Content-Length": str(len(reply.raw())), **reply.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(reply.raw())
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield Service(f"http://127.0.0.1:{server.server_port}", requests)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def probabilities(rows: list[list[float]]) -> list[list[float]]:
+    """Two classes from the mean of a row of numbers in [0, 1]."""
+    means = [sum(row) / len(row) for row in rows]
+    return [[1 - mean, mean] for mean in means]
+
+
+def json_model(request: Request) -> Reply:
+    """What a plain JSON service answers to {"instances": rows}."""
+    return Reply({"predictions": probabilities(request.body["instances"])})

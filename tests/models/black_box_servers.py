@@ -1,12 +1,36 @@
-"""Services on loopback that do what a test says: answer, fail, stall, or talk nonsense."""
+"""Predictors to ask: a function that remembers, and services on loopback that answer, fail, stall or talk nonsense."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Spy:
+    """Two classes from the first number of each row; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.batches: list[Tensor] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.batches.append(x)
+        return torch.stack([1 - x[:, 0], x[:, 0]], dim=1)
+
+    @property
+    def n(self) -> int:
+        return sum(len(batch) for batch in self.batches)
+
+
+def inputs(*values: float) -> Tensor:
+    return torch.tensor([[value] for value in values])
 
 
 @dataclass
@@ -41,8 +65,11 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(answer: Callable[[Request], Reply]) -> Iterator[Service]:
-    """Run a service whose every answer is ``answer(request)``, and write down what it was asked."""
+def serve(answer: Callable[[Request], Reply], *, tls: tuple[Path, Path] | None = None) -> Iterator[Service]:
+    """Run a service whose every answer is ``answer(request)``, and write down what it was asked.
+
+    `tls` names the files of a certificate and its key: the service then speaks https.
+    """
     requests: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,16 +87,20 @@ def serve(answer: Callable[[Request], Reply]) -> Iterator[Service]:
             self.end_headers()
             self.wfile.write(reply.raw())
 
-        do_GET = do_POST
+        do_GET = do_POST  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
     server = _Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield Service(f"http://127.0.0.1:{server.server_port}", requests)
+        yield Service(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}", requests)
     finally:
         server.shutdown()
         server.server_close()

@@ -7,29 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from black_box_servers import Spy, inputs
 from torch import Tensor
 
 import likethat as lt
 from likethat.errors import BlackBoxError, BudgetError, InputError, LikethatError, NonFiniteError
-
-
-class Spy:
-    """Two classes from the first number of each row; remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.batches: list[Tensor] = []
-
-    def __call__(self, x: Tensor) -> Tensor:
-        self.batches.append(x)
-        return torch.stack([1 - x[:, 0], x[:, 0]], dim=1)
-
-    @property
-    def n(self) -> int:
-        return sum(len(batch) for batch in self.batches)
-
-
-def inputs(*values: float) -> Tensor:
-    return torch.tensor([[value] for value in values])
 
 
 def test_rows_by_hand() -> None:
@@ -243,7 +225,7 @@ def test_whatever_rows_come_wrapped_in(name: str) -> None:
 def test_named_rows_follow_the_class_names() -> None:
     answer = rows([{"a": 0.75, "b": 0.25}])
     assert lt.BlackBox(answer, class_names=["b", "a"])(inputs(0.1)).tolist() == [[0.25, 0.75]]
-    with pytest.raises(InputError, match="must be the classes that .* names, 'a', 'b', got 'x', 'y'"):
+    with pytest.raises(InputError, match=r"must be the classes that .* names, 'a', 'b', got 'x', 'y'"):
         lt.BlackBox(answer, class_names=["x", "y"])(inputs(0.1))
     numbered = lt.BlackBox(rows([{1: 0.25, 0: 0.75}]), class_names=["x", "y"])
     assert numbered(inputs(0.1)).tolist() == [[0.75, 0.25]]

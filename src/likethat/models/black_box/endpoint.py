@@ -47,6 +47,7 @@ class EndpointDoor:
             identity=None if "?" in link.address.url else f"{link.address.shown} {rule}",
             batch_size=1 if self._is_single else 64,
             workers=int(link.options.concurrency),
+            notes=link.notes,
         )
 
     @property

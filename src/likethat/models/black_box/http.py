@@ -101,6 +101,15 @@ class Link:
         self._client = self._new_client()
         weakref.finalize(self, self._client.close)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its user should know."""
+        is_secret = self._credential is not None or self.address.user is not None
+        host = urlsplit(self.address.url).hostname
+        return (
+            (f"the credential travels to {host} unencrypted: use https",) if is_secret and self.address.is_plain else ()
+        )
+
     def json(self, url: str, body: Any = None) -> Any:
         """POST `body` as JSON, or GET when there is none, and return the answer.
 
@@ -215,16 +224,18 @@ class Link:
         )
 
     def _excerpt(self, body: bytes) -> str:
-        """Return the beginning of an answer as one line, without the credential that a service may echo."""
-        text = body[:4000].decode("utf-8", "replace")
+        """Return the ends of an answer as one line, without the credential that a service may echo."""
+        text = body[:100_000].decode("utf-8", "replace")
         if self._credential is not None:
             text = self._credential.redact(text)
         if self.address.user is not None and self.address.user[1]:
             text = text.replace(self.address.user[1], "[credential]")
-        return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:160]
+        line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+        return line if len(line) <= 200 else f"{line[:90]} … {line[-90:]}"
 
     def _new_client(self) -> httpx.Client:
-        context = ssl.create_default_context()
+        is_tls = self.address.url.startswith("https:")
+        context = ssl.create_default_context() if is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the quick one
         if self.options.ca is not None:
             try:
                 context.load_verify_locations(cafile=str(self.options.ca))

@@ -52,6 +52,7 @@ class InferenceDoor:
             identity=f"{link.address.shown} {output_name or ''}" if is_known else None,
             batch_size=64,
             workers=int(link.options.concurrency),
+            notes=link.notes,
         )
 
     @property
@@ -88,6 +89,8 @@ class InferenceDoor:
 
     def _ask(self, tensors: list[dict[str, Any]]) -> np.ndarray:
         body: dict[str, Any] = {"inputs": [tensor | {"data": tensor["data"].ravel().tolist()} for tensor in tensors]}
+        if len(tensors) > 1:
+            body["parameters"] = {"content_type": "pd"}  # MLServer then puts the columns together; others ignore it
         if self._output_name is not None:
             body["outputs"] = [{"name": self._output_name}]
         reply = self._link.json(self._link.address.below("/infer"), body)
@@ -106,7 +109,7 @@ class InferenceDoor:
             slot = self._only(slots, default="BYTES")
             shape = [len(batch)] + [1] * (len(slot.shape) - 1)
             return [_tensor(slot.name, "BYTES", np.array(batch, dtype=object).reshape(shape), content="str")]
-        if not isinstance(batch, Tensor) and self._is_by_column(batch, slots):
+        if not isinstance(batch, Tensor) and _is_by_column(batch, slots):
             return _columns(batch, slots)
         slot = self._only(slots, default="FP64")
         array = as_numbers(batch, taker=self.facts.name, dtype=_dtype(slot.datatype))
@@ -114,11 +117,6 @@ class InferenceDoor:
             raise InputError(f"`inputs` must have no missing values, as {self.facts.name} takes one array. Fill them.")
         array = fit_shape(array, slot.shape, taker=self.facts.name) if slot.shape else array
         return [_tensor(slot.name, slot.datatype, array)]
-
-    def _is_by_column(self, table: "pd.DataFrame", slots: Sequence[_Slot]) -> bool:
-        if slots:
-            return len(slots) > 1 or [slot.name for slot in slots] == [str(name) for name in table.columns]
-        return any(column.dtype.kind not in "iufb" for _, column in table.items())
 
     def _only(self, slots: Sequence[_Slot], *, default: str) -> _Slot:
         if len(slots) > 1:
@@ -128,6 +126,12 @@ class InferenceDoor:
                 "Name them with columns=."
             )
         return slots[0] if slots else _Slot(name="input-0", datatype=default, shape=())
+
+
+def _is_by_column(table: "pd.DataFrame", slots: Sequence[_Slot]) -> bool:
+    if slots:
+        return len(slots) > 1 or [slot.name for slot in slots] == [str(name) for name in table.columns]
+    return any(column.dtype.kind not in "iufb" for _, column in table.items())
 
 
 def _slot(item: Mapping[str, Any]) -> _Slot:

@@ -1,5 +1,18 @@
 """Where made inputs come from: generators with a latent, and denoisers."""
 
 from likethat.generators.base import Denoiser, Encoder, LatentGenerator, Prior
+from likethat.generators.load import GENERATORS, load_generator
+from likethat.generators.samples import sample, write_samples
+from likethat.generators.train import train_generator
 
-__all__ = ["Denoiser", "Encoder", "LatentGenerator", "Prior"]
+__all__ = [
+    "GENERATORS",
+    "Denoiser",
+    "Encoder",
+    "LatentGenerator",
+    "Prior",
+    "load_generator",
+    "sample",
+    "train_generator",
+    "write_samples",
+]

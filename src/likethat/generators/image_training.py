@@ -1,0 +1,179 @@
+"""Training an image generator on a folder or any other source of images."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from likethat._checks import check_count
+from likethat._progress import Watcher
+from likethat.errors import InputError
+from likethat.generators._flow_training import FlowRecipe, FlowRun, default_unet
+from likethat.generators._image_data import ImageStack, read_stack
+from likethat.generators._image_loop import LoopOptions, train_run
+from likethat.generators._vae_training import VaeRecipe, VaeRun, default_config
+from likethat.generators.flow import ImageFlow
+from likethat.generators.images import ImageVAE
+from likethat.generators.priors import fit_prior
+
+__all__ = ["train_flow", "train_image_vae"]
+
+
+def train_image_vae(
+    data: Any,
+    *,
+    size: int | tuple[int, int] | None = None,
+    latent_dim: int = 64,
+    recipe: VaeRecipe | None = None,
+    config: dict[str, Any] | None = None,
+    mirror: bool = False,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    watch: Watcher | None = None,
+) -> ImageVAE:
+    """Train a VAE: one pass from a short latent to an image, and back.
+
+    Args:
+        data: images: a folder, arrays, tensors in [0, 1], a data set.
+        size: (height, width) to learn at; None for the first image's, at most 64 pixels a side.
+        latent_dim: length of a latent.
+        recipe: steps, batch, learning rate; None for what suits the number of images.
+        config: widths of the networks; None for what suits their size.
+        mirror: also show images left to right; where that makes other images (letters, digits), leave it off.
+        seed: same seed, same weights on the same machine.
+        device: where to train.
+        checkpoint: folder to leave unfinished work in; removed at the end.
+        resume: go on from `checkpoint`.
+        watch: called with a `Progress` as it goes on.
+
+    Raises:
+        InputError: fewer than 16 images that can be read, or a checkpoint of another training.
+        NonFiniteError: the loss became NaN.
+    """
+    check_count(latent_dim, name="latent_dim")
+    started = time.perf_counter()
+    stack = read_stack(data, size=size, seed=seed, watch=watch)
+    config = config or default_config(stack.shape, latent_dim=latent_dim)
+    recipe = recipe or replace(VaeRecipe(), steps=_usual_steps(stack))
+    last = round((1 - recipe.polish) * recipe.steps)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        run = VaeRun(config=config, recipe=recipe, device=device)
+    options = _options(recipe, last, mirror=mirror, seed=seed, checkpoint=checkpoint, resume=resume)
+    loss = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "vae"}, watch=watch)
+    run.load_averages()
+    encoder, decoder = run.networks["encoder"].cpu(), run.networks["decoder"].cpu()
+    latents = _encoded(encoder, stack, mirror=mirror, seed=seed)
+    generator = ImageVAE(encoder, decoder, prior=fit_prior(latents, seed=seed), config=config)  # type: ignore[arg-type]
+    generator.card = _card(stack, loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
+    return generator
+
+
+def train_flow(
+    data: Any,
+    *,
+    size: int | tuple[int, int] | None = None,
+    recipe: FlowRecipe | None = None,
+    config: dict[str, Any] | None = None,
+    mirror: bool = False,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    watch: Watcher | None = None,
+) -> ImageFlow:
+    """Train a flow: a denoiser, and a generator with its start noise as the latent.
+
+    Args:
+        data: images: a folder, arrays, tensors in [0, 1], a data set.
+        size: (height, width) to learn at; None for the first image's, at most 64 pixels a side.
+        recipe: steps, batch, learning rate; None for what suits the number of images.
+        config: options of the U-Net; None for what suits their size.
+        mirror: also show images left to right; where that makes other images (letters, digits), leave it off.
+        seed: same seed, same weights on the same machine.
+        device: where to train.
+        checkpoint: folder to leave unfinished work in; removed at the end.
+        resume: go on from `checkpoint`.
+        watch: called with a `Progress` as it goes on.
+
+    Raises:
+        InputError: fewer than 16 images that can be read, or a checkpoint of another training.
+        NonFiniteError: the loss became NaN.
+    """
+    started = time.perf_counter()
+    stack = read_stack(data, size=size, seed=seed, watch=watch)
+    config = config or default_unet(stack.shape)
+    recipe = recipe or replace(FlowRecipe(), steps=_usual_steps(stack))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        run = FlowRun(config=config, recipe=recipe, device=device)
+    options = _options(recipe, recipe.steps, mirror=mirror, seed=seed, checkpoint=checkpoint, resume=resume)
+    loss = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "flow"}, watch=watch)
+    run.load_averages()
+    flow = ImageFlow(run.network.cpu(), shape=stack.shape)
+    flow.card = _card(stack, loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
+    return flow
+
+
+def _usual_steps(stack: ImageStack) -> int:
+    """Return steps that see every image about 30 times: 2,000 at least, 20,000 at most."""
+    return min(20_000, max(2_000, 2 * len(stack)))
+
+
+def _options(
+    recipe: VaeRecipe | FlowRecipe,
+    last_phase: int,
+    *,
+    mirror: bool,
+    seed: int,
+    checkpoint: str | Path | None,
+    resume: bool,
+) -> LoopOptions:
+    if resume and checkpoint is None:
+        raise InputError("`checkpoint` must name the folder to resume from, got None.")
+    return LoopOptions(
+        steps=check_count(recipe.steps, name="steps"),
+        last_phase=last_phase,
+        batch=check_count(recipe.batch, name="batch"),
+        mirror=mirror,
+        patience=8,
+        seed=seed,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        resume=resume,
+    )
+
+
+@torch.no_grad()
+def _encoded(encoder: torch.nn.Module, stack: ImageStack, *, mirror: bool, seed: int) -> Tensor:
+    """Return a draw from the posterior of each image: together, where typical latents lie."""
+    rng = torch.Generator().manual_seed(seed + 1)
+    encoder.eval()
+    views: Sequence[Tensor | None] = [None, torch.ones(64, dtype=torch.bool)] if mirror else [None]
+    drawn = []
+    for view in views:
+        for rows in torch.arange(len(stack)).split(64):
+            mean, log_variance = encoder(stack.batch(rows, mirrored=None if view is None else view[: len(rows)]))
+            drawn.append(mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng))
+    return torch.cat(drawn)
+
+
+def _card(
+    stack: ImageStack, loss: float, recipe: VaeRecipe | FlowRecipe, *, seed: int, minutes: float
+) -> dict[str, Any]:
+    return {
+        "kind": "image",
+        "images": len(stack),
+        "skipped": len(stack.skipped),
+        "shape": list(stack.shape),
+        "held_out_loss": round(loss, 5),
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "minutes": round(minutes, 1),
+        "torch": torch.__version__,
+    }

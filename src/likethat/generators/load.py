@@ -1,0 +1,110 @@
+"""Generators by name: the zoo's, a folder that was trained, a diffusers pipeline, a language model, any function."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from likethat.errors import InputError
+from likethat.generators.base import LatentGenerator
+from likethat.generators.callables import CallableGenerator
+from likethat.generators.diffusion import adapt, load_pipeline
+from likethat.generators.storage import read_generator
+
+__all__ = ["GENERATORS", "load_generator"]
+
+GENERATORS = ("creatures", "creatures-flow", "digits", "digits-flow")
+"""The generators that come with the library."""
+
+_FAMILIES = {
+    "image-vae": ("likethat.generators.images", "ImageVAE"),
+    "image-flow": ("likethat.generators.flow", "ImageFlow"),
+    "table-vae": ("likethat.generators.table", "TableVAE"),
+    "text-vae": ("likethat.generators.text", "TextVAE"),
+}
+_EXAMPLES = "'zoo:creatures', 'diffusers:org/name', 'hf:org/name', or a folder that likethat train-generator wrote"
+
+
+def load_generator(
+    source: Any, *, latent_dim: int | None = None, device: str | torch.device | None = None, **options: Any
+) -> Any:
+    """Return a generator.
+
+    Args:
+        source: ``"zoo:creatures"`` and ``"zoo:digits"`` (VAEs), ``"zoo:creatures-flow"`` and ``"zoo:digits-flow"``
+            (denoisers too); ``"diffusers:org/name"`` or ``"diffusers:folder"``; ``"hf:org/name"``, a causal language
+            model; a folder that `save` wrote; a diffusers pipeline; any function or module from latents (n, latent)
+            to images in [0, 1], a DataFrame or texts. A generator comes back as it is.
+        latent_dim: of a function: the length of its latents.
+        device: where to put it; None leaves it on the CPU.
+        **options: of the class behind it, such as ``n_steps`` of a flow or ``value_range`` of a function.
+
+    Returns:
+        A `LatentGenerator`; a flow or an unconditional pipeline is a `Denoiser` too.
+
+    Raises:
+        InputError: an unknown name, a folder that holds no generator, or a function that makes no inputs.
+        ModelError: a pipeline or language model that does not load.
+        MissingExtraError: a library is not installed.
+
+    Example:
+        >>> load_generator("zoo:digits").shape
+        (1, 32, 32)
+    """
+    if isinstance(source, str | Path):
+        return _placed(_by_name(str(source), device, options), device)
+    if isinstance(source, LatentGenerator) and latent_dim is None:
+        return source
+    if _is_pipeline(source):
+        return adapt(source, **options)
+    if not callable(source):
+        raise InputError(f"`source` must be a name such as {_EXAMPLES}, or a function, got {type(source).__name__}.")
+    if latent_dim is None:
+        raise InputError("`latent_dim` must be given for a function: how long are its latents?")
+    return CallableGenerator(source, latent_dim=latent_dim, **options)
+
+
+def _by_name(name: str, device: Any, options: Mapping[str, Any]) -> Any:
+    prefix, _, rest = name.partition(":")
+    if prefix == "zoo" and rest:
+        return _from_zoo(rest, options)
+    if prefix == "diffusers" and rest:
+        return load_pipeline(rest, device=device, **options)
+    if prefix == "hf" and rest:
+        from likethat.generators.language_model import load_language_model
+
+        return load_language_model(rest, **options)
+    if not Path(name).exists():
+        raise InputError(f"`source` must be {_EXAMPLES}, got {name!r}, which does not exist.")
+    return _built(read_generator(Path(name)), options)
+
+
+def _from_zoo(name: str, options: Mapping[str, Any]) -> Any:
+    if name not in GENERATORS:
+        known = ", ".join(f"zoo:{item}" for item in GENERATORS)
+        raise InputError(f"`source` must be one of {known}, got 'zoo:{name}'.")
+    with as_file(files("likethat") / "zoo" / f"generator-{name}.safetensors") as path:
+        return _built(read_generator(path), options)
+
+
+def _built(stored: Any, options: Mapping[str, Any]) -> Any:
+    if stored.family not in _FAMILIES:
+        known = ", ".join(sorted(_FAMILIES))
+        raise InputError(f"the generator's family must be one of {known}, got {stored.family!r}: of a newer likethat?")
+    module, name = _FAMILIES[stored.family]
+    build: Callable[[Mapping[str, Any], Mapping[str, Tensor]], Any] = getattr(import_module(module), name).from_state
+    generator = build({**stored.config, **options}, stored.tensors)
+    generator.card = dict(stored.card)
+    return generator
+
+
+def _placed(generator: Any, device: Any) -> Any:
+    return generator.to(device) if device is not None and hasattr(generator, "to") else generator
+
+
+def _is_pipeline(source: Any) -> bool:
+    return not isinstance(source, nn.Module) and hasattr(source, "components") and hasattr(source, "scheduler")

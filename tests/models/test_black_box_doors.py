@@ -125,6 +125,21 @@ def test_a_network_is_left_as_it_was() -> None:
     assert box.notes == ("logits were taken: softmax applied",)
 
 
+def test_what_a_network_counts_is_put_back() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return torch.stack([x[:, 0], 1 - x[:, 0]], dim=1)
+
+    network = Counting()
+    lt.BlackBox(network)(torch.rand(3, 1))
+    assert network.calls.item() == 0
+
+
 def test_a_network_in_double_takes_tables() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Softmax(dim=1)).double()
     box = lt.BlackBox(network)

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import threading
 import warnings
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -66,7 +67,10 @@ class AnswerFile:
     def facts(self) -> Known | None:
         """Return what is known of the predictor; None before its first answer was kept."""
         query = "SELECT class_names, output FROM boxes WHERE id = ?"
-        names, output = self._connected().execute(query, (self._box,)).fetchone()
+        try:
+            names, output = self._connected().execute(query, (self._box,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise self._not_ours() from error
         return (
             None
             if names is None
@@ -130,6 +134,7 @@ class AnswerFile:
         self._connection = sqlite3.connect(
             self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
         )
+        weakref.finalize(self, self._connection.close)
         self._connection.execute("BEGIN IMMEDIATE")
         self._prepare_tables()
         self._connection.execute("INSERT OR IGNORE INTO boxes (identity) VALUES (?)", (self._identity,))

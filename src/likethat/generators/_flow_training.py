@@ -86,7 +86,8 @@ class FlowRun:
         """Learn from a batch; return the mean squared error of the velocity."""
         self.network.train()
         share = number / self.recipe.steps
-        factor = min(1.0, (1 + number) / 200) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share)))
+        warm_up = min(200, max(1, self.recipe.steps // 10))
+        factor = min(1.0, (1 + number) / warm_up) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share)))
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * factor
         loss = self._loss(images, rng)

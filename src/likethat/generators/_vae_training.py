@@ -81,7 +81,8 @@ class VaeRun:
 
     def __post_init__(self) -> None:
         encoder, decoder = build_networks(self.config)
-        critic = Critic(channels=self.config["channels"], widths=[32, 64, 128, 128])
+        n_halvings = max(1, min(4, int(math.log2(min(self.config["size"]))) - 1))
+        critic = Critic(channels=self.config["channels"], widths=[32, 64, 128, 128][:n_halvings])
         self.networks = nn.ModuleDict({"encoder": encoder, "decoder": decoder, "critic": critic})
         self.networks.to(self.device)
         channels_last(self.networks)
@@ -103,7 +104,7 @@ class VaeRun:
         noise = torch.randn(len(images), self.config["latent_dim"], generator=rng).to(self.device)
         is_polishing = number >= (1 - self.recipe.polish) * self.recipe.steps
         with half_precision(self.device):
-            made, loss = self._elbo(images, noise, warmth=min(1.0, number / 500))
+            made, loss = self._elbo(images, noise, warmth=min(1.0, number / min(500, max(1, self.recipe.steps // 4))))
             total = loss + self._polish(images, made, number) if is_polishing else loss
         self._optimizer.zero_grad()
         total.backward()
@@ -186,7 +187,8 @@ class VaeRun:
 
     def _set_rates(self, number: int) -> None:
         share = number / self.recipe.steps
-        factor = min(1.0, (1 + number) / 200) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share)))
+        warm_up = min(200, max(1, self.recipe.steps // 10))
+        factor = min(1.0, (1 + number) / warm_up) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share)))
         for optimizer, top in ((self._optimizer, 1.0), (self._critics, 0.5)):
             for group in optimizer.param_groups:
                 group["lr"] = self.recipe.learning_rate * top * factor

@@ -1,7 +1,7 @@
 """Training an image generator on a folder or any other source of images."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from likethat.generators._image_data import ImageStack, read_stack
 from likethat.generators._image_loop import LoopOptions, train_run
 from likethat.generators._vae_training import VaeRecipe, VaeRun, default_config
 from likethat.generators.flow import ImageFlow
-from likethat.generators.images import ImageVAE
+from likethat.generators.images import ImageVAE, build_networks
 from likethat.generators.priors import fit_prior
 
 __all__ = ["train_flow", "train_image_vae"]
@@ -28,6 +28,7 @@ def train_image_vae(
     *,
     size: int | tuple[int, int] | None = None,
     latent_dim: int = 64,
+    steps: int | None = None,
     recipe: VaeRecipe | None = None,
     config: dict[str, Any] | None = None,
     mirror: bool = False,
@@ -43,7 +44,8 @@ def train_image_vae(
         data: images: a folder, arrays, tensors in [0, 1], a data set.
         size: (height, width) to learn at; None for the first image's, at most 64 pixels a side.
         latent_dim: length of a latent.
-        recipe: steps, batch, learning rate; None for what suits the number of images.
+        steps: of gradient descent, at most; None for what suits the number of images.
+        recipe: all of batch, learning rate and the like, `steps` included; None for the usual.
         config: widths of the networks; None for what suits their size.
         mirror: also show images left to right; where that makes other images (letters, digits), leave it off.
         seed: same seed, same weights on the same machine.
@@ -60,7 +62,7 @@ def train_image_vae(
     started = time.perf_counter()
     stack = read_stack(data, size=size, seed=seed, watch=watch)
     config = config or default_config(stack.shape, latent_dim=latent_dim)
-    recipe = recipe or replace(VaeRecipe(), steps=_usual_steps(stack))
+    recipe = recipe or replace(VaeRecipe(), steps=_checked_steps(steps, stack))
     last = round((1 - recipe.polish) * recipe.steps)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -68,9 +70,7 @@ def train_image_vae(
     options = _options(recipe, last, mirror=mirror, seed=seed, checkpoint=checkpoint, resume=resume)
     loss = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "vae"}, watch=watch)
     run.load_averages()
-    encoder, decoder = run.networks["encoder"].cpu(), run.networks["decoder"].cpu()
-    latents = _encoded(encoder, stack, mirror=mirror, seed=seed)
-    generator = ImageVAE(encoder, decoder, prior=fit_prior(latents, seed=seed), config=config)  # type: ignore[arg-type]
+    generator = finish_vae(run.networks.state_dict(), config, stack, mirror=mirror, seed=seed)
     generator.card = _card(stack, loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
     return generator
 
@@ -79,6 +79,7 @@ def train_flow(
     data: Any,
     *,
     size: int | tuple[int, int] | None = None,
+    steps: int | None = None,
     recipe: FlowRecipe | None = None,
     config: dict[str, Any] | None = None,
     mirror: bool = False,
@@ -93,7 +94,8 @@ def train_flow(
     Args:
         data: images: a folder, arrays, tensors in [0, 1], a data set.
         size: (height, width) to learn at; None for the first image's, at most 64 pixels a side.
-        recipe: steps, batch, learning rate; None for what suits the number of images.
+        steps: of gradient descent, at most; None for what suits the number of images.
+        recipe: all of batch, learning rate and the like, `steps` included; None for the usual.
         config: options of the U-Net; None for what suits their size.
         mirror: also show images left to right; where that makes other images (letters, digits), leave it off.
         seed: same seed, same weights on the same machine.
@@ -109,20 +111,34 @@ def train_flow(
     started = time.perf_counter()
     stack = read_stack(data, size=size, seed=seed, watch=watch)
     config = config or default_unet(stack.shape)
-    recipe = recipe or replace(FlowRecipe(), steps=_usual_steps(stack))
+    recipe = recipe or replace(FlowRecipe(), steps=_checked_steps(steps, stack))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         run = FlowRun(config=config, recipe=recipe, device=device)
     options = _options(recipe, recipe.steps, mirror=mirror, seed=seed, checkpoint=checkpoint, resume=resume)
     loss = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "flow"}, watch=watch)
     run.load_averages()
-    flow = ImageFlow(run.network.cpu(), shape=stack.shape)
+    flow = ImageFlow.from_state({**config, "n_steps": 8}, run.network.cpu().state_dict())
     flow.card = _card(stack, loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
     return flow
 
 
-def _usual_steps(stack: ImageStack) -> int:
-    """Return steps that see every image about 30 times: 2,000 at least, 20,000 at most."""
+def finish_vae(
+    state: Mapping[str, Tensor], config: Mapping[str, Any], stack: ImageStack, *, mirror: bool, seed: int
+) -> ImageVAE:
+    """Return the generator of trained weights: fit the prior to where the images are encoded."""
+    encoder, decoder = build_networks(config)
+    for name, network in (("encoder.", encoder), ("decoder.", decoder)):
+        own = {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)}
+        network.load_state_dict(own)
+    latents = _encoded(encoder, stack, mirror=mirror, seed=seed)
+    return ImageVAE(encoder, decoder, prior=fit_prior(latents, seed=seed), config=config)
+
+
+def _checked_steps(steps: int | None, stack: ImageStack) -> int:
+    """Return the steps asked for, or those that see every image about 30 times: 2,000 to 20,000."""
+    if steps is not None:
+        return check_count(steps, name="steps")
     return min(20_000, max(2_000, 2 * len(stack)))
 
 

@@ -147,7 +147,7 @@ class _Run:
         self.average = {name: value.detach().clone() for name, value in module.state_dict().items()}
         self.best = copy.deepcopy(self.average)
         self.step, self.stale, self.lowest = 0, 0, math.inf
-        self._last, self._has_failed = time.monotonic(), False
+        self._last, self._has_failed, self._is_whole = time.monotonic(), False, True
 
     def learn(self, loss: Loss, n_rows: int) -> None:
         """Take one step."""
@@ -165,11 +165,13 @@ class _Run:
         self.optimizer.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(self.module.parameters(), options.clip)
+        self._is_whole = False
         self.optimizer.step()
         self.step += 1
         weight = 1 - min(options.average, self.step / (9 + self.step))
         state = self.module.state_dict()
         torch._foreach_lerp_(list(self.average.values()), [state[name] for name in self.average], weight)
+        self._is_whole = True
 
     def _rows(self, n_rows: int) -> Tensor:
         """Return the rows of a step: every row once an epoch, in an order of the seed."""
@@ -180,6 +182,7 @@ class _Run:
 
     def look(self, held_out: Callable[[], float]) -> None:
         """Measure the averaged weights; keep them where they are the best so far."""
+        self._is_whole = False
         own = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
         self.module.load_state_dict(self.average)
         self.module.eval()
@@ -190,6 +193,7 @@ class _Run:
         self.stale += 1
         if loss < self.lowest:
             self.lowest, self.stale, self.best = loss, 0, copy.deepcopy(self.average)
+        self._is_whole = True
 
     def take_back(self) -> None:
         """Go on where a checkpoint stands, if asked to."""
@@ -231,8 +235,11 @@ class _Run:
             self.write()
 
     def write(self) -> None:
-        """Leave a checkpoint, whole or not at all; a full disk is said once and the training goes on."""
-        if self.options.checkpoint is None or self._has_failed:
+        """Leave a checkpoint, whole or not at all; a full disk is said once and the training goes on.
+
+        Stopped in the middle of a change of the weights, it leaves the checkpoint before as it is.
+        """
+        if self.options.checkpoint is None or self._has_failed or not self._is_whole:
             return
         parts = {"module": self.module.state_dict(), "average": self.average, "best": self.best}
         tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}

@@ -112,7 +112,7 @@ class TableVAE:
         """
         if kind_of(inputs) != "table":
             raise InputError(f"`inputs` must be a DataFrame, got {type(inputs).__name__}.")
-        rows = self.coding.encode(inputs)  # type: ignore[arg-type]
+        rows = self.coding.encode(inputs)
         places = torch.arange(len(rows))
         return in_chunks(lambda part: {"mean": self.network.encode(_padded(rows, part))[0]}, places)["mean"]
 

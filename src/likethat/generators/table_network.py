@@ -45,7 +45,7 @@ class TableNetwork(nn.Module):
         self, *, n_scores: int, n_classes: Sequence[int], n_bits: int, latent_dim: int, width: int = 192
     ) -> None:
         super().__init__()
-        self.n_classes = list(n_classes)
+        self.n_classes, self.latent_dim = list(n_classes), latent_dim
         self.sizes = (n_scores, sum(self.n_classes), n_bits)
         embedded = [min(16, 2 + math.ceil(n**0.5)) for n in self.n_classes]
         self.embeddings = nn.ModuleList(

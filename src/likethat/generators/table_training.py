@@ -126,7 +126,7 @@ def _fit(network: TableNetwork, rows: Coded, options: TrainingOptions, *, watch:
         rng = torch.Generator().manual_seed(0)
         return float(_elbo(network, held_out, seen=held_out, weight=_KL_WEIGHT, rng=rng))
 
-    key = {"family": "table-vae", "data": _digest(rows), "latent_dim": network.encoder[-1].out_features // 2}
+    key = {"family": "table-vae", "data": _digest(rows), "latent_dim": network.latent_dim}
     return fit_network(
         network, loss, held_out=held_out_loss, n_rows=len(learned), options=options, key=key, watch=watch
     )

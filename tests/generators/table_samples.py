@@ -1,0 +1,49 @@
+"""A table with a column of every kind, and a generator of it trained for a moment."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from likethat.generators.table import TableVAE
+from likethat.generators.table_training import train_table
+
+N = 120
+
+
+def mixed_table(seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    days = pd.Timestamp("2021-03-01") + pd.to_timedelta(rng.integers(0, 400, N), unit="D")
+    whole = rng.integers(-5, 90, N)
+    return pd.DataFrame(
+        {
+            "whole": whole,
+            "fives": 5 * rng.integers(0, 9, N) + 10,
+            "zeros": np.where(rng.random(N) < 0.8, 0, np.round(rng.exponential(3000, N))).astype("int32"),
+            "tail": np.exp(rng.normal(0, 3, N)),
+            "cents": np.round(rng.normal(0, 50, N), 2),
+            "float32": rng.normal(size=N).astype("float32"),
+            "holes": np.where(rng.random(N) < 0.2, np.nan, whole + 0.5),
+            "nullable": pd.array([None if number % 7 == 0 else number for number in range(N)], dtype="Int64"),
+            "word": rng.choice(["a", "b", "ü", "😀"], N),
+            "maybe": pd.Series(
+                [None if number % 5 == 0 else "x" + str(number % 3) for number in range(N)], dtype=object
+            ),
+            "ordered": pd.Categorical(rng.choice(["low", "high"], N), categories=["low", "mid", "high"], ordered=True),
+            "truth": rng.random(N) < 0.3,
+            "two": rng.choice([3, 8], N),
+            "day": days,
+            "zone": pd.date_range("2020-01-01", periods=N, freq="h", tz="Europe/Berlin"),
+            "lasts": pd.to_timedelta(rng.integers(1, 900, N), unit="s"),
+            "constant": "always",
+            "number": 4.5,
+            "gone": np.nan,
+            "nothing": pd.Series([None] * N, dtype=object),
+            7: rng.integers(0, 1000, N).astype("uint16"),
+        }
+    )
+
+
+@cache
+def mixed_generator() -> TableVAE:
+    return train_table(mixed_table(), epochs=8, latent_dim=6)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from likethat import errors
-    from likethat.explainers import EPIC, PartPrototypes
+    from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes
     from likethat.explanations import Bank, Explanation, Prototype, open_bank
+    from likethat.generators import load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, Marks, creatures, digits
 
@@ -17,11 +18,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "EPIC": "likethat.explainers",
+    "Exemplars": "likethat.explainers",
+    "FreeMCG": "likethat.explainers",
     "PartPrototypes": "likethat.explainers",
     "Bank": "likethat.explanations",
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
     "open_bank": "likethat.explanations",
+    "load_generator": "likethat.generators",
+    "train_generator": "likethat.generators",
     "BlackBox": "likethat.models",
     "Preprocess": "likethat.models",
     "SplitModel": "likethat.models",
@@ -37,8 +42,10 @@ _HOMES = {
 __all__ = [
     "EPIC",
     "Bank",
+    "Exemplars",
     "BlackBox",
     "Explanation",
+    "FreeMCG",
     "ImageFolder",
     "Images",
     "Marks",
@@ -50,8 +57,10 @@ __all__ = [
     "digits",
     "errors",
     "load",
+    "load_generator",
     "open_bank",
     "split",
+    "train_generator",
 ]
 
 

@@ -1,6 +1,8 @@
 """The methods; each file reads as its paper, and none imports another."""
 
 from likethat.explainers.epic import EPIC
+from likethat.explainers.exemplars import Exemplars
+from likethat.explainers.freemcg import FreeMCG
 from likethat.explainers.parts import PartPrototypes
 
-__all__ = ["EPIC", "PartPrototypes"]
+__all__ = ["EPIC", "Exemplars", "FreeMCG", "PartPrototypes"]

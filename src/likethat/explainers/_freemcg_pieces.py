@@ -1,0 +1,98 @@
+"""The change from a source to a counterfactual, cut into pieces that can be taken back one by one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from likethat._inputs import Inputs
+
+if TYPE_CHECKING:
+    from likethat.explainers._freemcg_asking import Archive
+
+__all__ = ["Pieces", "image_pieces", "patches", "take_back"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pieces:
+    """A change in pieces.
+
+    Attributes:
+        sizes: how much each piece adds to the distance from the source; 0 for nothing.
+        compose: (n, piece) in [0, 1], how much of each piece stays, to n inputs.
+    """
+
+    sizes: Float[Tensor, " piece"]
+    compose: Callable[[Float[Tensor, "n piece"]], Inputs]
+
+
+def patches(size: tuple[int, int], cells: int) -> Float[Tensor, "patch height width"]:
+    """Return soft square patches that add up to 1 everywhere.
+
+    Example:
+        >>> patches((4, 4), 2).sum(dim=0).unique()
+        tensor([1.])
+    """
+
+    def ramps(n_pixels: int) -> Tensor:
+        centres = ((torch.arange(n_pixels) + 0.5) * cells / n_pixels - 0.5).clamp(0, cells - 1)
+        return (1 - (centres[:, None] - torch.arange(cells)).abs()).clamp_min(0)
+
+    down, across = ramps(size[0]), ramps(size[1])
+    return torch.einsum("hi,wj->ijhw", down, across).flatten(0, 1)
+
+
+def image_pieces(
+    source: Float[Tensor, "channel height width"], changed: Float[Tensor, "channel height width"], cells: int
+) -> Pieces:
+    """Cut the change of an image into soft patches; a patch taken back wholly is the source again, bit for bit."""
+    parts = patches((source.shape[1], source.shape[2]), cells).to(source)
+    difference = changed - source
+
+    def compose(stay: Float[Tensor, "n piece"]) -> Tensor:
+        weight = torch.tensordot(stay.to(parts), parts, dims=1)[:, None]
+        return torch.where(weight == 0, source, source + weight * difference).clamp(0, 1)
+
+    return Pieces(sizes=(parts[:, None] * difference.abs()).mean(dim=(1, 2, 3)), compose=compose)
+
+
+def take_back(
+    archive: "Archive", pieces: Pieces, margin: float, *, wanted: float, left: float = 0.0, share: float = 0.02
+) -> None:
+    """Take back the pieces that the target does not need: first each alone, then the least needed together.
+
+    Each piece alone shows what margin it carries; in the order of margin lost for distance won they are taken back one
+    after the other, and the most that can go is found by halving. Everything asked lands in `archive`.
+
+    Args:
+        archive: what was asked.
+        pieces: of a counterfactual that has `margin`.
+        margin: of the counterfactual.
+        wanted: the margin that must stay.
+        left: how much of a piece stays when it is taken back.
+        share: pieces smaller than this share of the whole change are taken back without asking about them alone.
+    """
+    total = float(pieces.sizes.sum())
+    live = (pieces.sizes > share * total).nonzero()[:, 0]
+    if not len(live):
+        return
+    alone = (pieces.sizes > 0).float().repeat(len(live), 1)
+    alone[:, pieces.sizes <= share * total] = left
+    alone[torch.arange(len(live)), live] = left
+    found = archive.ask(pieces.compose(alone))
+    if len(found) < len(live):
+        return
+    order = live[((margin - found) / pieces.sizes[live].double()).argsort()]
+    stays = alone.max(dim=0).values.repeat(len(order), 1)
+    for place in range(len(order)):
+        stays[place:, order[place]] = left
+    enough, too_many = -1, len(order)
+    while too_many - enough > 1:
+        middle = (enough + too_many) // 2
+        asked = archive.ask(pieces.compose(stays[middle : middle + 1]))
+        if not len(asked):
+            return
+        enough, too_many = (middle, too_many) if float(asked[0]) >= wanted else (enough, middle)

@@ -1,0 +1,139 @@
+"""Find an input that a black box gives to the target, then bring it nearer to the source."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from likethat._inputs import Inputs, take
+from likethat.explainers._freemcg_asking import Archive
+from likethat.explainers._freemcg_pieces import take_back
+from likethat.explainers._freemcg_spaces import Space
+from likethat.functional.kalman import kalman_move
+
+__all__ = ["Plan", "bring_nearer", "reach"]
+
+_SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
+_SIDES = 3  # generations with constant answers before the search gives up
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a search aims at, and with how much.
+
+    Attributes:
+        n_particles: of a generation.
+        wanted: margin that is enough.
+        keep: share of the way from the source that particles keep after each move.
+        halfway: queries after which a counterfactual is no longer moved, only cut smaller.
+    """
+
+    n_particles: int
+    wanted: float
+    keep: float = 0.9
+    halfway: int = 150
+
+
+def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> str:
+    """Move an ensemble until a particle has the margin wanted; return why it stopped.
+
+    Scatter, ask, move all by what each lacks (`kalman_move`), draw them a little towards the source, scatter less. When
+    the levels are through it begins anew round the best particle so far.
+    """
+    level, constant = 0, 0
+    points = space.around(space.origin.expand(plan.n_particles, *space.origin.shape), space.levels[0], rng=rng)
+    while True:
+        margins = archive.ask(space.made(points), points)
+        if bool((margins >= plan.wanted).any()):
+            return "reached"
+        if len(margins) < plan.n_particles:
+            return "budget"
+        level += 1
+        if float(margins.std()) < 1e-9:
+            constant += 1
+            if constant == _SIDES and archive.is_constant:
+                return "collapsed"
+            centres = space.origin.expand_as(points)
+        else:
+            moved = kalman_move(points, margins, plan.wanted + _SURPLUS)
+            centres = space.origin + plan.keep * (moved - space.origin)
+        if level == len(space.levels):
+            level = 1
+            centres = archive.best_point().expand_as(points)
+        points = space.around(centres, space.levels[level], rng=rng)
+
+
+def bring_nearer(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Spend what is left of the budget on inputs nearer to the source that keep the margin wanted."""
+    if space.is_table:
+        _fewest_columns(space, archive, plan, rng=rng)
+        return
+    _approach(space, archive, plan, rng=rng)
+    _along_the_line(space, archive, plan, rng=rng)
+    for round_number in range(3):
+        row = archive.nearest(plan.wanted)
+        pieces = None if row is None else space.pieces(archive.input(row), round_number)
+        if row is None or pieces is None or archive.is_spent:
+            return
+        take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted)
+
+
+def _fewest_columns(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Make particles surer than they need be, give back columns of the surest, then halve what is left."""
+    row = archive.nearest(plan.wanted, with_point=True)
+    if row is None:
+        return
+    centre = archive.point(row)
+    points = space.around(centre.expand(plan.n_particles, *centre.shape), space.near, rng=rng)
+    margins = archive.ask(space.made(points), points)
+    if len(margins) == plan.n_particles:
+        moved = kalman_move(points, margins, plan.wanted + 4 * _SURPLUS, trust=2.0)
+        archive.ask(space.made(moved), moved)
+    for tried, sure in enumerate(archive.surest(plan.wanted)):
+        if tried and archive.box.queries >= plan.halfway:
+            break
+        _take_back(space, archive, sure, plan)
+    for _ in range(4):
+        row = archive.nearest(plan.wanted)
+        if row is None or archive.is_spent:
+            return
+        _take_back(space, archive, row, plan, left=0.6)
+
+
+def _take_back(space: Space, archive: Archive, row: int, plan: Plan, *, left: float = 0.0) -> None:
+    pieces = space.pieces(archive.input(row), 0)
+    if pieces is not None:
+        take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted, left=left)
+
+
+def _approach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Begin again and again a quarter nearer to the source, with the gradient seen from there."""
+    level = space.near
+    while archive.box.queries < plan.halfway:
+        row = archive.nearest(plan.wanted, with_point=True)
+        if row is None:
+            return
+        centre = space.origin + 0.75 * (archive.point(row) - space.origin)
+        points = space.around(centre.expand(plan.n_particles, *centre.shape), level, rng=rng)
+        margins = archive.ask(space.made(points), points)
+        if len(margins) < plan.n_particles:
+            return
+        moved = kalman_move(points, margins, plan.wanted + _SURPLUS, trust=2.0, back=True)
+        settled = space.around(moved, 0.3 * level, rng=rng)
+        made = space.made(settled)
+        nearest = space.distance(made).argsort()[: math.ceil(plan.n_particles / 2)]
+        archive.ask(take(made, nearest), settled[nearest.to(settled.device)])
+        level *= 0.9
+
+
+def _along_the_line(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Ask for points between the source and the nearest counterfactual, all at once."""
+    row = archive.nearest(plan.wanted, with_point=True)
+    if row is None:
+        return
+    shares = torch.linspace(0.4, 0.95, 6).reshape(-1, *[1] * space.origin.ndim).to(space.origin)
+    points = space.origin + shares * (archive.point(row) - space.origin)
+    if space.exact:
+        points = space.around(points, space.near / 6, rng=rng)
+    made: Inputs = space.made(points)
+    archive.ask(made, points)

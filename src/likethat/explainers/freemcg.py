@@ -1,0 +1,276 @@
+"""FreeMCG: counterfactuals and attributions of any black box, from its outputs alone."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likethat._checks import check_choice, check_count, resolve_target
+from likethat._inputs import Inputs
+from likethat._progress import Watcher
+from likethat.errors import InputError, TargetError
+from likethat.explainers._freemcg_asking import Archive
+from likethat.explainers._freemcg_attribution import Asker, by_particles, by_patches
+from likethat.explainers._freemcg_columns import Limits
+from likethat.explainers._freemcg_door import as_asked, check_fits, check_mask, name_of, one_input
+from likethat.explainers._freemcg_results import advice_for, edit_of, edits_of, path_of
+from likethat.explainers._freemcg_run import Found, Settings, seek
+from likethat.explainers._freemcg_spaces import ImageSpace, LatentSpace, Space
+from likethat.explanations.attribution import Attribution
+from likethat.explanations.counterfactual import Counterfactual
+from likethat.generators.base import Denoiser, LatentGenerator
+
+__all__ = ["FreeMCG"]
+
+_RULES = ("kalman", "paper", "release")
+
+
+class FreeMCG:
+    """Explains any classifier that can be asked, by inputs that a generator finds typical.
+
+    Args:
+        generator: a denoiser of images, or a latent generator of images, tables or texts; None where only
+            ``attribute(method="patches")`` is wanted.
+        rule: how particles are moved: "kalman" (ours), or of images with a denoiser "paper" and "release".
+        n_particles: of a generation.
+        confidence: probability of the target, against the next class, that is enough. Below 0.95 changes often fool
+            this model alone.
+        n_steps: of the paper's sampler; ours has none.
+        seed: the same seed gives the same result.
+
+    Source:
+        Kim, Lee, Kim, Ye: "Derivative-free diffusion manifold-constrained gradient for unified XAI", CVPR 2025.
+
+    Differs:
+        By default each particle moves by the ensemble Kalman gain of its missing margin, and what was found is then
+        brought nearer to the source (`reach`, `bring_nearer`); latents and tables too; the paper's sampler and its
+        release's rule are kept under their names. Attribution: the paper leaves open which levels, how averaged.
+
+    Example:
+        >>> import torch, likethat as lt
+        >>> box = lt.BlackBox(lambda x: torch.stack([-x.mean((1, 2, 3)), x.mean((1, 2, 3)) - 0.6], 1) * 9)
+        >>> found = lt.FreeMCG().attribute(box, torch.rand(3, 8, 8), 1, budget=60)
+        >>> found.heat_map.shape, found.queries <= 60
+        ((8, 8), True)
+    """
+
+    def __init__(
+        self,
+        generator: Denoiser | LatentGenerator | None = None,
+        *,
+        rule: str = "kalman",
+        n_particles: int = 10,
+        confidence: float = 0.98,
+        n_steps: int = 25,
+        seed: int = 0,
+    ) -> None:
+        self.rule = check_choice(rule, name="rule", choices=_RULES)
+        self.n_particles = check_count(n_particles, name="n_particles", minimum=2)
+        self.n_steps = check_count(n_steps, name="n_steps")
+        if not 0.5 <= confidence < 1:
+            raise InputError(f"`confidence` must be a probability from 0.5 to below 1, got {confidence!r}.")
+        if rule != "kalman" and not isinstance(generator, Denoiser):
+            raise InputError(f"`generator` must be a denoiser for rule={rule!r}, got {name_of(generator)}.")
+        self.confidence = confidence
+        self.generator, self.seed = generator, seed
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments, as plain values."""
+        names = ("rule", "n_particles", "confidence", "n_steps", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def counterfactual(
+        self,
+        model: Any,
+        source: Any,
+        target: int | str | None = None,
+        *,
+        n: int = 1,
+        budget: int | None = 200,
+        mask: Any = None,
+        immutable: Sequence[str] = (),
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+        directions: Mapping[str, str] | None = None,
+        watch: Watcher | None = None,
+    ) -> Counterfactual:
+        """Find inputs near `source` that the model gives to `target`.
+
+        Args:
+            model: a `BlackBox`, or anything that it wraps.
+            source: one image (channel, height, width), a table of one row, or one text.
+            target: class index or name; None for any but the source's own.
+            n: how many different ones.
+            budget: queries allowed in all.
+            mask: (height, width), true where an image may change; all else stays bit for bit.
+            immutable: columns that stay.
+            ranges: lowest and highest value of a column.
+            directions: "up" or "down": a column may only rise, or only fall.
+            watch: called with a `Progress` as the work goes on.
+
+        Raises:
+            InputError: an input that the generator does not make, limits that exclude it, or a budget below one
+                generation.
+            TargetError: no such class, or the source is of it already.
+        """
+        started = time.perf_counter()
+        one, rng = one_input(source), torch.Generator().manual_seed(self.seed)
+        check_fits(self.generator, one)
+        self._check_budget(budget, check_count(n, name="n"))
+        limits = Limits(immutable=tuple(immutable), ranges=ranges, directions=directions)
+        space = self._space(one, mask, limits, rng)
+        box = as_asked(model, budget)
+        own = box(one)[0]
+        wanted_class = None if target is None else resolve_target(target, box.class_names)
+        if wanted_class == int(own.argmax()):
+            raise TargetError(
+                f"`target` must be another class than the source's, and the model gives it to "
+                f"{box.class_names[wanted_class]!r} already. Name another target, or None for any other."
+            )
+        archive = Archive(
+            box=box,
+            target=wanted_class,
+            source_class=int(own.argmax()),
+            distance=space.distance,
+            cost=space.cost,
+            apart=space.apart,
+            watch=watch,
+            budget=budget,
+        )
+        archive.ask(one)
+        found = seek(space, archive, self._settings(n=n, budget=budget), rng=rng)
+        return self._result(space, archive, found, one, mask=mask, started=started, n=n)
+
+    def attribute(
+        self,
+        model: Any,
+        image: Any,
+        target: int | str | None = None,
+        *,
+        budget: int = 128,
+        method: str | None = None,
+        watch: Watcher | None = None,
+    ) -> Attribution:
+        """Say which pixels speak for a class and which against it.
+
+        Args:
+            model: a `BlackBox`, or anything that it wraps.
+            image: (channel, height, width).
+            target: class index or name; the class that the model gives it when None.
+            budget: queries allowed in all.
+            method: "freemcg" (needs a denoiser), or "patches", which needs no generator; None for the one that can.
+            watch: called with a `Progress` as the work goes on.
+
+        Raises:
+            InputError: no image, or a budget too small to say anything.
+            TargetError: no such class.
+        """
+        started = time.perf_counter()
+        one = one_input(image, name="image")
+        if not isinstance(one, Tensor):
+            raise InputError(f"`image` must be an image (channel, height, width), got {type(image).__name__}.")
+        can = isinstance(self.generator, Denoiser)
+        method = check_choice(
+            method or ("freemcg" if can else "patches"), name="method", choices=("freemcg", "patches")
+        )
+        check_count(budget, name="budget", minimum=32)
+        if method == "freemcg":
+            check_fits(self.generator, one)
+        box = as_asked(model, budget)
+        p = box(one)[0]
+        explained = int(p.argmax()) if target is None else resolve_target(target, box.class_names)
+        ask, rng = (
+            Asker(box=box, target=explained, budget=budget, watch=watch),
+            torch.Generator().manual_seed(self.seed),
+        )
+        if method == "freemcg":
+            assert isinstance(self.generator, Denoiser)
+            found = by_particles(one[0], ask, self.generator, rng=rng)
+        else:
+            found = by_patches(one[0], ask, rng=rng)
+        return Attribution(
+            image=one[0].cpu().numpy(),
+            probabilities=p.numpy(),
+            target=explained,
+            class_names=box.class_names,
+            heat_map=found.values.float().cpu().numpy(),
+            error=found.error.float().cpu().numpy(),
+            queries=box.queries,
+            seconds=time.perf_counter() - started,
+            method=method,
+            status=found.status(),
+            model=name_of(box),
+            generator=name_of(self.generator) if method == "freemcg" else "none",
+            seed=self.seed,
+            options={"budget": budget, "method": method},
+            notes=tuple(getattr(box, "notes", ())),
+        )
+
+    def _check_budget(self, budget: int | None, n: int) -> None:
+        least = n * self.n_particles + 2
+        if budget is None and self.rule == "kalman":
+            raise InputError("`budget` must be a number of queries, got None. Try 200.")
+        if budget is not None and check_count(budget, name="budget") < least:
+            raise InputError(
+                f"`budget` must be at least {least} (the source, a check, and {n} generation{'s' if n > 1 else ''} of "
+                f"{self.n_particles} particles), got {budget}."
+            )
+
+    def _space(self, source: Inputs, mask: Any, limits: Limits, rng: torch.Generator) -> Space:
+        size = (source.shape[2], source.shape[3]) if isinstance(source, Tensor) else None
+        if size is None and mask is not None:
+            raise InputError("`mask` must be left out for tables and texts. Name columns with immutable=[...].")
+        may_change = None if size is None else check_mask(mask, size)
+        if size is not None and limits:
+            raise InputError("`immutable`, `ranges` and `directions` are for tables. Use mask=... for an image.")
+        if isinstance(self.generator, Denoiser) and isinstance(source, Tensor):
+            return ImageSpace(self.generator, source[0], mask=may_change)
+        assert isinstance(self.generator, LatentGenerator)
+        return LatentSpace(self.generator, source, limits=limits, mask=may_change, rng=rng)
+
+    def _settings(self, *, n: int, budget: int | None) -> Settings:
+        return Settings(
+            rule=self.rule,
+            n=n,
+            budget=budget,
+            n_particles=self.n_particles,
+            n_steps=self.n_steps,
+            confidence=self.confidence,
+        )
+
+    def _result(
+        self,
+        space: Space,
+        archive: Archive,
+        found: Found,
+        source: Inputs,
+        *,
+        mask: Any,
+        started: float,
+        n: int,
+    ) -> Counterfactual:
+        edits = edits_of(space, archive, source, wanted=found.wanted, n=n)
+        likeliest = edit_of(space, archive, int(archive.margins.argmax()), source)
+        status = advice_for(archive, reason=found.reason, n=n, confidence=self.confidence)
+        return Counterfactual(
+            source=source,
+            source_probabilities=archive.probabilities[0].numpy(),
+            target=archive.target,
+            class_names=archive.box.class_names,
+            edits=edits,
+            best=edits[0] if edits else likeliest,
+            mean=None if found.mean_row is None else edit_of(space, archive, found.mean_row, source),
+            mask=None if mask is None else np.asarray(mask, dtype=bool),
+            path=path_of(archive),
+            queries=archive.box.queries,
+            seconds=time.perf_counter() - started,
+            status=status,
+            model=name_of(archive.box),
+            generator=name_of(self.generator),
+            rule=self.rule,
+            seed=self.seed,
+            options=self.options() | {"budget": archive.budget, "n": n},
+            notes=tuple(getattr(archive.box, "notes", ())),
+        )

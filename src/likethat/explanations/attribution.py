@@ -1,0 +1,75 @@
+"""Which pixels speak for a class and which against it, with how sure that is."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from likethat.explanations.status import Status
+
+__all__ = ["Attribution"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attribution:
+    """A signed heat map of one image for one class.
+
+    Attributes:
+        image: float32 (channel, height, width) in [0, 1].
+        probabilities: (class,) of the model.
+        target: class explained.
+        class_names: of the model.
+        heat_map: (height, width): how much each pixel adds to the target's log-odds; below 0 it speaks against it.
+        error: (height, width): standard error of each value; about 9 of 10 values lie within 1.64 of them.
+        queries: asked.
+        seconds: it took.
+        method: "freemcg" or "patches".
+        status: whether anything was found.
+        model: printable name of the black box.
+        generator: printable name of the denoiser, "none" without one.
+        seed: of the draws.
+        options: as plain values.
+        notes: sentences for the reader.
+    """
+
+    image: Float[NDArray[np.float32], "channel height width"]
+    probabilities: Float[NDArray[np.float64], " cls"]
+    target: int
+    class_names: tuple[str, ...]
+    heat_map: Float[NDArray[np.float32], "height width"]
+    error: Float[NDArray[np.float32], "height width"]
+    queries: int
+    seconds: float
+    method: str
+    status: Status
+    model: str
+    generator: str
+    seed: int
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def target_name(self) -> str:
+        """The target's class name."""
+        return self.class_names[self.target]
+
+    @property
+    def is_clear(self) -> NDArray[np.bool_]:
+        """Where the value differs from 0 by more than two standard errors, (height, width)."""
+        clear: NDArray[np.bool_] = np.abs(self.heat_map) > 2 * self.error
+        return clear
+
+    def save(self, path: str | Path) -> Path:
+        """Write a self-contained HTML report and return its path."""
+        from likethat.report.attribution import save_attribution
+
+        return save_attribution(self, path)
+
+    def figure(self) -> Any:
+        """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
+        from likethat.report.attribution import attribution_figure
+
+        return attribution_figure(self)

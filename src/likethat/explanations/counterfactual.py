@@ -1,0 +1,184 @@
+"""What would have to be different for another class: the inputs found, and how the search went."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from likethat._inputs import Inputs, Kind, kind_of
+from likethat.explanations.status import Status
+
+__all__ = ["Change", "Counterfactual", "Edit", "SearchPath"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One column (or one word for another) that differs from the source.
+
+    Attributes:
+        name: of the column; "" in a text.
+        before: the source's value.
+        after: the counterfactual's.
+    """
+
+    name: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        if isinstance(self.before, str) or isinstance(self.after, str) or not _are_numbers(self.before, self.after):
+            return f"{self.name} changes from {self.before} to {self.after}".strip()
+        way = "rises" if self.after > self.before else "falls"
+        return f"{self.name} {way} from {_number(self.before)} to {_number(self.after)}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edit:
+    """An input near the source, with what the model says of it.
+
+    Attributes:
+        input: a batch of one: an image (1, channel, height, width), a table of one row, or one text.
+        probabilities: (class,) of the model.
+        l1: distance from the source: mean absolute difference of pixels; of columns in units of their spread, with 1
+            for another category; share of words that differ.
+        l2: root of the mean squared difference, of the same things.
+        is_valid: whether the model gives it to the target (to any other class, where none was named).
+        changes: what differs, of tables and texts; empty for images.
+    """
+
+    input: Inputs
+    probabilities: Float[NDArray[np.float64], " cls"]
+    l1: float
+    l2: float
+    is_valid: bool
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def predicted(self) -> int:
+        """The class that the model gives it."""
+        return int(self.probabilities.argmax())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SearchPath:
+    """How the search went, one entry an input asked.
+
+    Attributes:
+        queries: queries used when the answer came.
+        probability: of the target (of all classes but the source's, where none was named).
+        distance: from the source, see `Edit.l1`.
+    """
+
+    queries: Int[NDArray[np.int64], " asked"]
+    probability: Float[NDArray[np.float64], " asked"]
+    distance: Float[NDArray[np.float64], " asked"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Counterfactual:
+    """Inputs near a source that the model gives to another class.
+
+    Attributes:
+        source: a batch of one.
+        source_probabilities: (class,) of the model.
+        target: class wanted; None for any but the source's.
+        class_names: of the model.
+        edits: the counterfactuals found, nearest first; empty where the target was not reached.
+        best: the nearest of them, else what came nearest to the target.
+        mean: the mean of the particles that arrived, the paper's result; None where there is none.
+        mask: where an image was allowed to change, (height, width); None for everywhere.
+        path: how the search went.
+        queries: asked in this search.
+        seconds: it took.
+        status: whether all that was asked for was found.
+        model: printable name of the black box.
+        generator: printable name of the generator or denoiser.
+        rule: how particles were moved.
+        seed: of the search.
+        options: of the search, as plain values.
+        notes: sentences for the reader.
+    """
+
+    source: Inputs
+    source_probabilities: Float[NDArray[np.float64], " cls"]
+    target: int | None
+    class_names: tuple[str, ...]
+    edits: tuple[Edit, ...]
+    best: Edit
+    mean: Edit | None
+    mask: NDArray[np.bool_] | None
+    path: SearchPath
+    queries: int
+    seconds: float
+    status: Status
+    model: str
+    generator: str
+    rule: str
+    seed: int
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """Images, a table, or texts."""
+        return kind_of(self.source)
+
+    @property
+    def source_class(self) -> int:
+        """The class that the model gives the source."""
+        return int(self.source_probabilities.argmax())
+
+    @property
+    def target_name(self) -> str:
+        """The target's name, or "anything but …"."""
+        if self.target is None:
+            return f"anything but {self.class_names[self.source_class]}"
+        return self.class_names[self.target]
+
+    def probability(self, edit: Edit) -> float:
+        """Return the probability of what was wanted."""
+        if self.target is None:
+            return float(1 - edit.probabilities[self.source_class])
+        return float(edit.probabilities[self.target])
+
+    def difference(self, edit: Edit | None = None) -> Float[NDArray[np.float32], "channel height width"]:
+        """Return what was added to (above 0) or taken from (below 0) each pixel of the source, of an image."""
+        changed = (self.best if edit is None else edit).input
+        assert isinstance(changed, Tensor)
+        assert isinstance(self.source, Tensor)
+        found: NDArray[np.float32] = (changed - self.source)[0].float().cpu().numpy()
+        return found
+
+    def frames(self, n: int = 12) -> Float[NDArray[np.float32], "frame channel height width"]:
+        """Return the film of the change: blends from the source to the best edit, of an image."""
+        assert isinstance(self.source, Tensor)
+        source = self.source[0].float().cpu().numpy()
+        shares = np.linspace(0, 1, n, dtype=np.float32)[:, None, None, None]
+        film: NDArray[np.float32] = source + shares * self.difference()
+        return film
+
+    def save(self, path: str | Path) -> Path:
+        """Write a self-contained HTML report and return its path."""
+        from likethat.report.counterfactual import save_counterfactual
+
+        return save_counterfactual(self, path)
+
+    def figure(self) -> Any:
+        """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
+        from likethat.report.counterfactual import counterfactual_figure
+
+        return counterfactual_figure(self)
+
+
+def _are_numbers(*values: Any) -> bool:
+    return all(
+        isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_) for value in values
+    )
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | np.integer) else f"{float(value):.4g}"

@@ -1,0 +1,73 @@
+"""A linear function read from few noisy values, with how sure each weight is."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["LinearFit", "linear_fit"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearFit:
+    """Weights of a linear function.
+
+    Attributes:
+        mean: (feature,) posterior mean.
+        error: (feature,) posterior standard deviation.
+        noise: variance of what is not linear.
+        spread: prior variance of a weight, before its kernel.
+    """
+
+    mean: Float[Tensor, " feature"]
+    error: Float[Tensor, " feature"]
+    noise: float
+    spread: float
+
+
+def linear_fit(
+    design: Float[Tensor, "row feature"],
+    values: Float[Tensor, " row"],
+    *,
+    smoothed: Float[Tensor, "row feature"] | None = None,
+    kernel_diagonal: Float[Tensor, " feature"] | None = None,
+) -> LinearFit:
+    """Fit values = b + design @ w + noise with the prior w ~ N(0, spread K); ridge regression where K is the identity.
+
+    Both variances are those under which the values are likeliest, so nothing is to be tuned. It works in the space of
+    rows: features may be many.
+
+    Args:
+        design: one row a value.
+        values: what was observed.
+        smoothed: design @ K; the design itself when None.
+        kernel_diagonal: diagonal of K; ones when None.
+
+    Source:
+        MacKay (1992), Bayesian interpolation: evidence maximisation.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+        >>> fit = linear_fit(x, torch.tensor([1.0, 3.0, 5.0, 7.0]))
+        >>> round(float(fit.mean[0]), 3), float(fit.error[0]) < 0.01
+        (2.0, True)
+    """
+    X = (design - design.mean(dim=0)).double()
+    KX = X if smoothed is None else (smoothed - smoothed.mean(dim=0)).double()
+    y = (values - values.mean()).double()
+    diagonal = torch.ones(X.shape[1], dtype=torch.float64) if kernel_diagonal is None else kernel_diagonal.double()
+    size, basis = torch.linalg.eigh(X @ KX.T)
+    size = size.clamp_min(0)
+    scale = float(size.max().clamp_min(1e-30))
+    seen = basis.T @ y
+    ratios = scale * torch.logspace(-6, 3, 46, dtype=torch.float64)
+    spreads = torch.stack([(seen**2 / (size + ratio)).mean() for ratio in ratios]).clamp_min(1e-30)
+    logs = torch.stack([torch.log(size + ratio).mean() for ratio in ratios]) + spreads.log()
+    best = int(logs.argmin())  # -2/n times the log evidence
+    ratio, spread = float(ratios[best]), float(spreads[best])
+    projected = basis.T @ KX
+    mean = projected.T @ (seen / (size + ratio))
+    known = (projected**2 / (size + ratio)[:, None]).sum(dim=0)
+    error = (spread * (diagonal - known).clamp_min(0)).sqrt()
+    return LinearFit(mean=mean.to(values), error=error.to(values), noise=spread * ratio, spread=spread)

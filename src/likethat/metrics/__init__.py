@@ -3,6 +3,7 @@
 from likethat.metrics.channels import ChannelStability, channel_stability, held_out_purity, mean_coverage
 from likethat.metrics.deletion import Deletion, delete_rows, rank_agreement
 from likethat.metrics.evaluate import Measures, evaluate
+from likethat.metrics.frechet import frechet_distance
 from likethat.metrics.parts import (
     PartConsistency,
     box_match,
@@ -26,6 +27,7 @@ __all__ = [
     "channel_stability",
     "delete_rows",
     "evaluate",
+    "frechet_distance",
     "held_out_purity",
     "huang_consistency",
     "huang_stability",

@@ -1,0 +1,64 @@
+"""``likethat train-generator``: as a user types it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import likethat
+from test_cli_journey import stop_at
+
+import likethat as lt
+from likethat.cli import train_generator
+
+
+def test_a_folder_of_pictures_becomes_a_generator(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "g"
+    result = likethat("train-generator", "image", folder, "--out", out, "--steps", 20, "--latent-dim", 3)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in out.iterdir()) == [
+        "card.md",
+        "generator.json",
+        "samples.png",
+        "weights.safetensors",
+    ]
+    assert str(out) in result.stdout
+    assert not (tmp_path / "g.checkpoint").exists()
+    assert lt.load_generator(out).prior.dim == 3
+    again = likethat("train-generator", "image", folder, "--out", out)
+    assert again.exit_code == 2
+    assert "already holds a generator" in again.stderr
+
+
+@pytest.mark.parametrize("method", ["vae", "flow"])
+def test_stopped_and_resumed_it_is_the_same(
+    method: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "g"
+
+    def words(path: Path) -> list[object]:
+        return ["train-generator", "image", folder, "--out", path, "--method", method, "--steps", 12]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_generator, "progress_bar", stop_at("training", 5))
+        stopped = likethat(*words(out))
+    assert stopped.exit_code == 130
+    assert "go on with: likethat train-generator image" in stopped.stderr
+    refused = likethat(*words(out))
+    assert refused.exit_code == 2
+    assert "an unfinished training lies in" in refused.stderr
+    assert likethat(*words(out), "--resume").exit_code == 0
+    assert likethat(*words(tmp_path / "whole")).exit_code == 0
+    one, other = lt.load_generator(out), lt.load_generator(tmp_path / "whole")
+    latents = one.prior.sample(2, rng=torch.Generator().manual_seed(0))
+    assert torch.equal(one(latents), other(latents))
+
+
+def test_wrong_calls(folder: Path, tmp_path: Path) -> None:
+    missing = likethat("train-generator", "image", tmp_path / "nothing", "--out", tmp_path / "g")
+    assert missing.exit_code == 2
+    assert "must be a folder of images" in missing.stderr
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("")
+    taken = likethat("train-generator", "image", folder, "--out", tmp_path / "full")
+    assert taken.exit_code == 2
+    assert "holds something else" in taken.stderr

@@ -13,7 +13,7 @@ from likethat._inputs import Inputs
 from likethat._progress import Watcher
 from likethat.errors import InputError, TargetError
 from likethat.explainers._freemcg_asking import Archive
-from likethat.explainers._freemcg_attribution import Asker, by_particles, by_patches
+from likethat.explainers._freemcg_attribution import Asker, heat_map, mean_colour, particles
 from likethat.explainers._freemcg_columns import Limits
 from likethat.explainers._freemcg_door import as_asked, check_fits, check_mask, name_of, one_input
 from likethat.explainers._freemcg_results import advice_for, edit_of, edits_of, path_of
@@ -185,11 +185,11 @@ class FreeMCG:
             Asker(box=box, target=explained, budget=budget, watch=watch),
             torch.Generator().manual_seed(self.seed),
         )
+        replace = mean_colour(one[0])
         if method == "freemcg":
             assert isinstance(self.generator, Denoiser)
-            found = by_particles(one[0], ask, self.generator, rng=rng)
-        else:
-            found = by_patches(one[0], ask, rng=rng)
+            replace = particles(one[0], self.generator, rng=rng)
+        found = heat_map(one[0], ask, replace, rng=rng)
         return Attribution(
             image=one[0].cpu().numpy(),
             probabilities=p.numpy(),

@@ -1,0 +1,93 @@
+"""The page and the figure of an attribution: the heat map over the picture, and how sure it is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from likethat._checks import require
+from likethat.explanations.attribution import Attribution
+from likethat.report.pages import write_page
+from likethat.report.pixels import data_uri, encode, overlay, shrink, to_picture
+from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
+from likethat.report.text import duration, percent, shorten
+
+__all__ = ["attribution_figure", "save_attribution"]
+
+_LIMIT = 384
+
+
+def save_attribution(found: Attribution, path: str | Path) -> Path:
+    """Write an attribution as one self-contained HTML file and return its path.
+
+    Raises:
+        StorageError: the disk did not take it; nothing is left behind.
+    """
+    title = f"What speaks for “{shorten(found.target_name, 50)}”"
+    panels = tuple((name, data_uri(*encode(shrink(picture, _LIMIT))), words) for name, picture, words in _panels(found))
+    told = (str(found.status),) if not found.status else ()
+    view = {
+        "headline": title,
+        "eyebrow": ("Attribution", shorten(found.method, 40), shorten(found.model, 80)),
+        "lead": _lead(found),
+        "warnings": tuple(shorten(text, 1000) for text in (*told, *found.notes)),
+        "panels": panels,
+        "is_pixelated": max(found.heat_map.shape) <= PIXELATED_UP_TO,
+        "facts": _facts(found),
+    }
+    return write_page(path, "attribution.html.jinja", PictureSheet(_LIMIT), title=title, view=view)
+
+
+def attribution_figure(found: Attribution) -> Any:
+    """Return a `matplotlib.figure.Figure`: the picture, the heat map, and where it is clear.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    require("matplotlib", purpose="figure()")
+    from matplotlib.figure import Figure
+
+    panels = _panels(found)
+    figure = Figure(figsize=(2.7 * len(panels), 3.2), layout="constrained")
+    figure.suptitle(f"What speaks for {shorten(found.target_name, 50)}".replace("$", r"\$"), fontsize=11)
+    for axes, (name, picture, _) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) <= PIXELATED_UP_TO else "antialiased")
+        axes.set_title(name, fontsize=8)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure
+
+
+def _panels(found: Attribution) -> tuple[tuple[str, NDArray[np.uint8], str], ...]:
+    picture = to_picture(found.image)
+    error = np.where(np.isfinite(found.error), found.error, 0).astype(np.float32)
+    clear = np.where(found.is_clear, found.heat_map, 0).astype(np.float32)
+    top = float(np.abs(found.heat_map).max(initial=0.0))
+    return (
+        ("the picture", picture, "as the model was given it"),
+        ("what each place adds", overlay(picture, found.heat_map), "blue speaks for the class, orange against it"),
+        ("of that, what is clear", overlay(picture, clear, scale=top), "further than two standard errors from nothing"),
+        ("how unsure it is", overlay(picture, error, scale=top), "the standard error, on the same scale"),
+    )
+
+
+def _lead(found: Attribution) -> str:
+    share = float(found.is_clear.mean())
+    return (
+        f"The model gives it {percent(float(found.probabilities[found.target]))}. Of {found.queries} questions, "
+        f"{percent(share)} of the pixels have a clear sign."
+    )
+
+
+def _facts(found: Attribution) -> tuple[tuple[str, str], ...]:
+    told = {
+        "model": shorten(found.model, 80),
+        "method": found.method,
+        "generator": shorten(found.generator, 80),
+        "queries": f"{found.queries:,}",
+        "time": duration(found.seconds),
+        "seed": str(found.seed),
+        "mean standard error": f"{float(found.error.mean()):.3g}",
+    }
+    return tuple(told.items())

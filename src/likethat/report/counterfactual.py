@@ -1,0 +1,217 @@
+"""The page and the figure of a counterfactual: source, change, result, how the search went, and the film."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from likethat._checks import require
+from likethat.explanations.counterfactual import Counterfactual, Edit
+from likethat.report.pages import write_page
+from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
+from likethat.report.search_path import PathView, path_view
+from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
+from likethat.report.text import count, duration, percent, shorten, signed
+
+__all__ = ["counterfactual_figure", "film_of", "save_counterfactual"]
+
+_PICTURE_LIMIT, _FILM_LIMIT = 384, 256
+_FRAME_MS, _REST_MS = 90, 700
+_WORDS = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditView:
+    """One counterfactual as it is shown.
+
+    Attributes:
+        title: what the model says of it.
+        facts: distance and probability.
+        picture: data URI, or "".
+        difference: data URI of what was added and taken, or "".
+        changes: (column, before, after) of a table, as printed.
+        text: of a text, or "".
+    """
+
+    title: str
+    facts: str
+    picture: str
+    difference: str
+    changes: tuple[tuple[str, str, str], ...]
+    text: str
+
+
+def save_counterfactual(found: Counterfactual, path: str | Path) -> Path:
+    """Write a counterfactual as one self-contained HTML file and return its path.
+
+    Raises:
+        StorageError: the disk did not take it; nothing is left behind.
+    """
+    is_image = found.kind == "image"
+    headline = _headline(found)
+    source = _array(found.source) if is_image else None
+    view = {
+        "headline": headline,
+        "lead": _lead(found),
+        "eyebrow": ("Counterfactual", shorten(found.generator, 60), shorten(found.model, 80)),
+        "warnings": _warnings(found),
+        "is_image": is_image,
+        "is_pixelated": source is not None and max(source.shape[1:]) <= PIXELATED_UP_TO,
+        "source": data_uri(*encode(shrink(to_picture(source), _PICTURE_LIMIT))) if source is not None else "",
+        "source_title": _says(found, found.source_probabilities),
+        "source_text": shorten(found.source[0], 2000) if isinstance(found.source, list) else "",
+        "edits": tuple(_edit_view(found, edit) for edit in (found.edits or (found.best,))),
+        "mean": _edit_view(found, found.mean) if found.mean is not None else None,
+        "film": _film_uris(found) if is_image else None,
+        "path": _path(found),
+        "facts": _facts(found),
+    }
+    return write_page(path, "counterfactual.html.jinja", PictureSheet(_PICTURE_LIMIT), title=headline, view=view)
+
+
+def film_of(frames: NDArray[np.float32], *, limit: int = _FILM_LIMIT) -> bytes:
+    """Return an animated PNG that goes through the frames and back, and rests at both ends."""
+    pictures = [Image.fromarray(shrink(to_picture(frame), limit)) for frame in frames]
+    rounds = [*pictures, *pictures[-2:0:-1]]
+    times = [_FRAME_MS] * len(rounds)
+    times[0] = times[len(pictures) - 1] = _REST_MS
+    buffer = io.BytesIO()
+    rounds[0].save(buffer, format="PNG", save_all=True, append_images=rounds[1:], duration=times, loop=0)
+    return buffer.getvalue()
+
+
+def counterfactual_figure(found: Counterfactual) -> Any:
+    """Return a `matplotlib.figure.Figure`: source, counterfactual and difference; of a table the columns that changed.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    require("matplotlib", purpose="figure()")
+    from matplotlib.figure import Figure
+
+    if found.kind != "image":
+        lines = [shorten(str(change), _WORDS) for change in found.best.changes] or ["nothing changed"]
+        figure = Figure(figsize=(7, 0.8 + 0.3 * len(lines)), layout="constrained")
+        figure.suptitle(_plain(_headline(found)), fontsize=11)
+        axes = figure.add_subplot()
+        axes.set_axis_off()
+        axes.text(0, 1, _plain("\n".join(lines)), va="top", fontsize=9)
+        return figure
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure.suptitle(_plain(_headline(found)), fontsize=11)
+    pictures = (to_picture(_array(found.source)), to_picture(_array(found.best.input)), _difference(found, found.best))
+    titles = (
+        _says(found, found.source_probabilities),
+        _says(found, found.best.probabilities),
+        "blue added, orange taken",
+    )
+    for axes, picture, title in zip(figure.subplots(1, 3), pictures, titles, strict=True):
+        axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) <= PIXELATED_UP_TO else "antialiased")
+        axes.set_title(_plain(shorten(title, 34)), fontsize=8)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure
+
+
+def _headline(found: Counterfactual) -> str:
+    source, target = (shorten(name, 40) for name in (found.class_names[found.source_class], found.target_name))
+    if not found.edits:
+        return f"“{source}” did not become “{target}”"
+    if found.target is None:
+        return f"What makes it {target}"
+    return f"What would make this “{source}” a “{target}”"
+
+
+def _lead(found: Counterfactual) -> str:
+    if not found.edits:
+        return "The nearest attempt is shown below."
+    best = found.best
+    if found.kind == "image":
+        share = float((np.abs(found.difference()).max(axis=0) > 0.02).mean())
+        what = f"{percent(share)} of its pixels change, on average by {best.l1:.3f} of the way from black to white"
+    elif found.kind == "table":
+        what = f"{count(len(best.changes), 'column')} of {len(found.source.columns)} change"  # type: ignore[union-attr]
+    else:
+        what = f"{percent(min(best.l1, 1.0))} of its words change"
+    return f"{what}; the model was asked {found.queries} times."
+
+
+def _warnings(found: Counterfactual) -> tuple[str, ...]:
+    told = (str(found.status),) if not found.status or found.status.advice else ()
+    return tuple(shorten(text, 1000) for text in (*told, *found.notes))
+
+
+def _says(found: Counterfactual, probabilities: NDArray[np.float64]) -> str:
+    predicted = int(probabilities.argmax())
+    return f"{shorten(found.class_names[predicted], 40)}, {percent(float(probabilities[predicted]))}"
+
+
+def _edit_view(found: Counterfactual, edit: Edit) -> EditView:
+    wanted = "" if found.target == edit.predicted else f"; {percent(found.probability(edit))} {found.target_name}"
+    is_image = found.kind == "image"
+    return EditView(
+        title=_says(found, edit.probabilities) + shorten(wanted, 80),
+        facts=f"distance L1 {edit.l1:.3g}, L2 {edit.l2:.3g}",
+        picture=data_uri(*encode(shrink(to_picture(_array(edit.input)), _PICTURE_LIMIT))) if is_image else "",
+        difference=data_uri(*encode(shrink(_difference(found, edit), _PICTURE_LIMIT))) if is_image else "",
+        changes=tuple(_change(item) for item in edit.changes) if found.kind == "table" else (),
+        text=shorten(edit.input[0], 2000) if isinstance(edit.input, list) else "",
+    )
+
+
+def _change(change: Any) -> tuple[str, str, str]:
+    return shorten(change.name, 60), *(_value(value) for value in (change.before, change.after))  # type: ignore[return-value]
+
+
+def _value(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else shorten(str(value), 80)
+
+
+def _difference(found: Counterfactual, edit: Edit) -> NDArray[np.uint8]:
+    """Return what was added in blue and what was taken in orange, on white, at the largest channel."""
+    change = found.difference(edit)
+    largest = np.take_along_axis(change, np.abs(change).argmax(axis=0)[None], axis=0)[0]
+    coloured = colour_heat(largest.astype(np.float64))
+    alpha = coloured[..., 3:]
+    shown: NDArray[np.uint8] = np.round(255 * (alpha * coloured[..., :3] + 1 - alpha)).astype(np.uint8)
+    return shown
+
+
+def _film_uris(found: Counterfactual) -> tuple[str, str]:
+    """Return the film, and the still for readers who prefer that nothing moves."""
+    frames = found.frames()
+    return data_uri("png", film_of(frames)), data_uri(*encode(shrink(to_picture(frames[-1]), _FILM_LIMIT)))
+
+
+def _path(found: Counterfactual) -> PathView:
+    return path_view(found.path.queries, found.path.probability, name=shorten(found.target_name, 40))
+
+
+def _facts(found: Counterfactual) -> tuple[tuple[str, str], ...]:
+    told = {
+        "model": shorten(found.model, 80),
+        "generator": shorten(found.generator, 80),
+        "rule": found.rule,
+        "queries": f"{found.queries:,}",
+        "time": duration(found.seconds),
+        "seed": str(found.seed),
+        "ended": found.status.reason,
+        "change of the probability": signed(found.probability(found.best) - float(found.path.probability[0])),
+    }
+    return tuple(told.items())
+
+
+def _array(batch: Any) -> NDArray[np.float32]:
+    assert isinstance(batch, Tensor)
+    array: NDArray[np.float32] = batch[0].float().cpu().numpy()
+    return array
+
+
+def _plain(text: str) -> str:
+    """Return text that matplotlib does not take for a formula."""
+    return text.replace("$", r"\$")

@@ -51,7 +51,7 @@ RECIPES: dict[str, dict[str, Any]] = {
             "blocks": 1,
             "code": 96,
         },
-        "recipe": FlowRecipe(steps=8000, batch=16),
+        "recipe": FlowRecipe(steps=5000, batch=16),
     },
     "digits": {
         "latent_dim": 16,

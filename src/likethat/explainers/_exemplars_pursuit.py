@@ -12,7 +12,7 @@ from likethat.search import Problem, Strategy
 
 __all__ = ["Finds", "pursue"]
 
-_FREE_ROUNDS = 400  # batches without a paid answer: the generator makes the same few inputs again and again
+_FREE_ROUNDS = 60  # batches without a paid answer: the generator makes the same few inputs again and again
 
 
 @dataclass(kw_only=True, eq=False)

@@ -50,9 +50,8 @@ class Exemplars:
 
     Example:
         >>> import torch, likethat as lt
-        >>> from likethat.generators import CallableGenerator
         >>> from likethat.models.black_box import BlackBox
-        >>> made = CallableGenerator(lambda z: z.sigmoid().reshape(-1, 1, 1, 2), latent_dim=2)
+        >>> made = lt.load_generator(lambda z: z.sigmoid().reshape(-1, 1, 1, 2), latent_dim=2)
         >>> box = BlackBox(lambda x: torch.softmax(20 * x.flatten(1), 1), class_names=["left", "right"])
         >>> found = lt.Exemplars(made).search(box, "right", n=2)
         >>> bool(found.status), len(found), bool((found.confidence >= 0.95).all())

@@ -63,5 +63,5 @@ def to_log_scale(probabilities: Float[Tensor, "*n cls"], *, floor: float = 1e-3)
 
 def from_log_scale(values: Float[Tensor, "*n cls"], *, floor: float = 1e-3) -> Float[Tensor, "*n cls"]:
     """Return the probability vectors of values on the log scale; the inverse of `to_log_scale`."""
-    probabilities = (values.exp() - floor).clamp(min=0)
-    return probabilities / probabilities.sum(-1, keepdim=True).clamp(min=1e-12)
+    probabilities = (values.exp() - floor).clamp(min=1e-9)  # not 0: users take logarithms of it
+    return probabilities / probabilities.sum(-1, keepdim=True)

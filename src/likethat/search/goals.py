@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat.errors import InputError
+from likethat.errors import InputError, NonFiniteError
 from likethat.functional.fitness import farthest_class, log_loss, squared_loss
 
 __all__ = ["HighResponse", "Probabilities"]
@@ -59,8 +59,15 @@ class HighResponse:
         return (1e9 if self.threshold == float("inf") else self.threshold) - values
 
     def fitness(self, responses: Float[Tensor, "*n cls"], *, loss: str) -> Float[Tensor, " *n"]:  # noqa: ARG002
-        """Return the response."""
-        return self._values(responses)
+        """Return the response.
+
+        Raises:
+            NonFiniteError: it is NaN or infinite for an answer of the model.
+        """
+        values = self._values(responses)
+        if not bool(torch.isfinite(values).all()):
+            raise NonFiniteError("`target` must return finite numbers, got NaN or infinity. Mind probabilities of 0.")
+        return values
 
     def _values(self, responses: Tensor) -> Tensor:
         flat = responses.reshape(-1, responses.shape[-1])

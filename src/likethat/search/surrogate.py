@@ -132,5 +132,5 @@ class _Modelled(Search):
 
     def _score(self, process: GaussianProcess, candidates: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         drawn = process.posterior(candidates).sample(self._options.samples, rng=self._problem.rng)
-        shortfall = self._problem.goal.shortfall(from_log_scale(drawn))
+        shortfall = self._problem.goal.shortfall(from_log_scale(drawn)).nan_to_num(nan=1e12)
         return (shortfall <= 0).double().mean(0) - 0.05 * shortfall.amin(0)

@@ -1,0 +1,198 @@
+"""``likethat exemplars``: inputs made to be typical of what a model answers."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from likethat._progress import Progress, Watcher
+from likethat.cli.console import duration, notes, out, say_path
+from likethat.cli.opening import open_images, open_model, read_names
+from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
+from likethat.cli.progress import Estimate, progress_bar
+from likethat.errors import InputError
+
+__all__ = ["EXAMPLES", "exemplars"]
+
+EXAMPLES = examples(
+    "likethat exemplars --black-box zoo:digits --generator zoo:digits --target all --out e.html",
+    "likethat exemplars -m model.onnx -g customers/ --target 'good=.5,bad=.5' --out e.html",
+    "likethat exemplars -m https://host/v2/models/reviews -g reviews/ -t positive --budget 100 --out e.html",
+)
+_MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")
+_MOST_REAL = 2000
+
+
+class Way(StrEnum):
+    """How latents to ask about are chosen."""
+
+    surrogate = "surrogate"
+    prior = "prior"
+    cma = "cma"
+    evolution = "evolution"
+
+
+def exemplars(
+    *,
+    black_box: Annotated[
+        str,
+        typer.Option(
+            "--black-box", "-m", metavar="NAME|FILE|URL", help="zoo:NAME, timm:NAME, ..., an .onnx file, or a service."
+        ),
+    ],
+    generator: Annotated[
+        str, typer.Option("--generator", "-g", metavar="NAME|DIR", help="zoo:NAME, or a folder of train-generator.")
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", "-t", metavar="CLASS", help="Index, name, 'a=.5,b=.5', or all; may be repeated."),
+    ] = None,
+    out_path: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE|DIR", help="A page (.html), or a folder of numbers and inputs.")
+    ] = Path("exemplars.html"),
+    n: Annotated[int, typer.Option("-n", help="Exemplars a target.")] = 5,
+    budget: Annotated[int, typer.Option(help="Queries a target, at most.")] = 500,
+    tolerance: Annotated[float, typer.Option(help="How near the probability must come to the one wanted.")] = 0.05,
+    strategy: Annotated[Way, typer.Option(help="How inputs to ask about are chosen.")] = Way.surrogate,
+    batch: Annotated[int, typer.Option(help="Inputs asked at once; 1 spends the fewest queries.")] = 1,
+    data: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Real inputs, to tell how near the exemplars are to them.")
+    ] = None,
+    class_names: ClassNamesOption = None,
+    token_env: Annotated[
+        str | None, typer.Option(metavar="VARIABLE", help="Environment variable with a service's credential.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep answers here for later runs.")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Make inputs that a model takes for a class, or for anything between classes, by asking it.
+
+    Stopped early, it leaves what was found.
+    """
+    from likethat.explainers import Exemplars
+    from likethat.generators import load_generator
+
+    _check_place(out_path)
+    made = load_generator(generator)
+    box = _open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
+    method = Exemplars(made, strategy=_strategy(strategy), tolerance=tolerance, batch=batch, seed=seed)
+    real = None if data is None else _open_data(data, made)
+    wanted = _targets(target or ["all"], tuple(box.class_names))
+    number = f"{len(wanted)} targets" if wanted is not None else "all classes"
+    notes.print(f"looking for {n} exemplars of {number}, with at most {budget} queries each")
+    with progress_bar() as watch:
+        found = method.search_all(box, wanted, n=n, budget=budget, data=real, watch=_with_estimate(watch))
+    for item in found:
+        out.print(repr(item), soft_wrap=True, markup=False)
+        if item.status.advice:
+            notes.print(f"  {item.status.advice}", soft_wrap=True, markup=False)
+    for note in getattr(box, "notes", ()):
+        notes.print(note, soft_wrap=True, markup=False)
+    say_path("exemplars", _save(found, out_path))
+    if any(item.status.reason == "interrupted" for item in found):
+        raise KeyboardInterrupt
+
+
+def _check_place(path: Path) -> None:
+    """Refuse before the search what would be refused after it."""
+    is_page = path.suffix.lower() in {".html", ".htm"}
+    if is_page and path.is_dir():
+        raise InputError(f"`--out` must be a file, got the folder {path}.")
+    if not is_page and path.exists() and (path.is_file() or any(path.iterdir())):
+        raise InputError(f"`--out` must be an .html file or a new or empty folder, got {path}, which is in use.")
+
+
+def _open_box(name: str, *, class_names: Path | None, token_env: str | None, cache: Path | None, device: str) -> Any:
+    from likethat.models.black_box import BlackBox
+
+    names = None if class_names is None else read_names(class_names)
+    options: dict[str, Any] = {} if token_env is None else {"token_env": token_env}
+    if cache is not None:
+        options["cache"] = cache
+    if name.startswith(_MODEL_PREFIXES):
+        return BlackBox(open_model(name, class_names=class_names, device=device), **options)
+    return BlackBox(name, class_names=names, **options)
+
+
+def _strategy(way: Way) -> Any:
+    from likethat.search import CMAES, Evolution, PriorSampling, Surrogate
+
+    return {Way.surrogate: Surrogate, Way.prior: PriorSampling, Way.cma: CMAES, Way.evolution: Evolution}[way]()
+
+
+def _targets(words: Sequence[str], class_names: tuple[str, ...]) -> list[Any] | None:
+    """Return what `search_all` takes for the words of a command; None for all classes.
+
+    Example:
+        >>> _targets(["3", "cat=.5,dog=.5"], ("cat", "dog"))
+        [3, {'cat': 0.5, 'dog': 0.5}]
+    """
+    if "all" in words and "all" not in class_names:
+        return None
+    return [_target(word, class_names) for word in words]
+
+
+def _target(word: str, class_names: tuple[str, ...]) -> Any:
+    if word in class_names or "=" not in word:
+        return class_index_or_name(word, class_names)
+    wanted: dict[Any, float] = {}
+    for part in word.split(","):
+        name, _, number = part.rpartition("=")
+        try:
+            wanted[class_index_or_name(name.strip(), class_names)] = float(number)
+        except ValueError:
+            raise InputError(f"`--target` must be such as 'a=.5,b=.5', got {word!r}.") from None
+    return wanted
+
+
+def _open_data(name: str, generator: Any) -> Any:
+    if generator.kind == "image":
+        return _images(open_images(name), generator)
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"`--data` must be a file, got {name}, which is none.")
+    if generator.kind == "text":
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    from likethat.generators.table_files import read_table
+
+    return read_table(path)
+
+
+def _images(source: Any, generator: Any) -> Any:
+    """Return the first images of a source at the generator's size."""
+    import torch
+
+    channels, height, width = generator.shape
+    images = [source[place].image for place in range(min(len(source), _MOST_REAL))]
+    sized = [
+        torch.nn.functional.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True)[0]
+        for image in images
+    ]
+    return torch.stack([image.mean(0, keepdim=True) if channels == 1 else image.expand(3, -1, -1) for image in sized])
+
+
+def _with_estimate(watch: Watcher) -> Watcher:
+    estimate = Estimate(stage="finding exemplars", after=2.0)
+
+    def both(report: Progress) -> None:
+        left = estimate.seconds_left(report)
+        if left is not None:
+            notes.print(f"about {duration(left)} at this pace")
+        watch(report)
+
+    return both
+
+
+def _save(found: Sequence[Any], path: Path) -> Path:
+    if path.suffix.lower() in {".html", ".htm"}:
+        from likethat.report.exemplars import save_exemplars
+
+        return save_exemplars(found, path)
+    if len(found) == 1:
+        return Path(found[0].save(path))
+    for number, item in enumerate(found):
+        item.save(path / f"{number}")
+    return path

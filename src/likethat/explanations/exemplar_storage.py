@@ -1,0 +1,97 @@
+"""Exemplars on disk: a folder with numbers, pictures, a table or texts."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from likethat._files import new_folder
+
+if TYPE_CHECKING:
+    from likethat.explanations.exemplars import ExemplarSet
+
+__all__ = ["SCHEMA_VERSION", "write_exemplars"]
+
+SCHEMA_VERSION = 1
+_MANIFEST = "exemplars.json"
+
+
+def write_exemplars(exemplars: "ExemplarSet", path: Path) -> Path:
+    """Write a folder; an earlier one there is replaced only when the new one is whole.
+
+    It holds exemplars.json, tensors.safetensors (latents, probabilities, ...; images too, exactly), and for people
+    0.png, 1.png, ...; or table.csv; or texts.txt with one JSON string a line.
+
+    Raises:
+        InputError: something else stands at `path`.
+        StorageError: the disk did not take it.
+    """
+    tensors = {
+        name: getattr(exemplars, name)
+        for name in ("latents", "probabilities", "errors", "log_prior", "prior_quantile", "curve")
+    }
+    tensors["reached"] = exemplars.reached.to(torch.uint8)
+    if exemplars.distance_to_real is not None:
+        tensors["distance_to_real"] = exemplars.distance_to_real
+    if exemplars.wanted is not None:
+        tensors["wanted"] = exemplars.wanted
+    if isinstance(exemplars.inputs, Tensor):
+        tensors["inputs"] = exemplars.inputs
+    with new_folder(path, marker=_MANIFEST) as folder:
+        data = save_tensors({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+        (folder / "tensors.safetensors").write_bytes(data)
+        _write_inputs(exemplars.inputs, folder)
+        text = json.dumps(_manifest(exemplars), ensure_ascii=False, indent=1, allow_nan=False)
+        (folder / _MANIFEST).write_text(text, encoding="utf-8")
+    return path
+
+
+def _manifest(exemplars: "ExemplarSet") -> dict[str, Any]:
+    status = exemplars.status
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "library": "likethat",
+        "kind": exemplars.kind,
+        "n": len(exemplars),
+        "target": exemplars.target,
+        "description": exemplars.description,
+        "status": {"reached": status.reached, "reason": status.reason, "advice": status.advice},
+        "queries": exemplars.queries,
+        "shared_queries": exemplars.shared_queries,
+        "diversity": None if math.isnan(exemplars.diversity) else exemplars.diversity,
+        "class_names": list(exemplars.class_names),
+        "method": exemplars.method,
+        "options": dict(exemplars.options),
+        "seed": exemplars.seed,
+        "seconds": exemplars.seconds,
+    }
+
+
+def _write_inputs(inputs: Any, folder: Path) -> None:
+    if isinstance(inputs, list):
+        lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in inputs)
+        (folder / "texts.txt").write_text(lines, encoding="utf-8", errors="surrogatepass")
+    elif not isinstance(inputs, Tensor):
+        (folder / "table.csv").write_text(inputs.to_csv(index=False), encoding="utf-8")
+    elif inputs.ndim == 4 and inputs.shape[1] in {1, 3}:
+        for place, image in enumerate(inputs):
+            (folder / f"{place}.png").write_bytes(_png(image))
+    else:
+        buffer = io.StringIO()
+        csv.writer(buffer).writerows(inputs.flatten(1).tolist())
+        (folder / "table.csv").write_text(buffer.getvalue(), encoding="utf-8")
+
+
+def _png(image: Tensor) -> bytes:
+    values = np.round(image.float().clamp(0, 1).numpy() * 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(values[0] if len(values) == 1 else values.transpose(1, 2, 0)).save(buffer, format="PNG")
+    return buffer.getvalue()

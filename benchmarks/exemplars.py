@@ -5,7 +5,8 @@
     python benchmarks/exemplars.py --write      also writes benchmarks/results/exemplars.md
 
 Every search begins from nothing and looks for one exemplar, so that queries are those of one target alone. A search
-that fails counts with its whole limit. Finished rows are kept in benchmarks/.cache/exemplars.json; --again measures anew.
+that fails counts with its whole limit. Finished rows are kept in benchmarks/.cache/exemplars.json; --again measures
+them anew.
 """
 
 import argparse

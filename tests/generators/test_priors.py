@@ -44,6 +44,7 @@ def test_same_seed_same_samples_and_gradients_flow() -> None:
     for prior in (StandardNormal(2), mixture):
         assert torch.equal(prior.sample(5, rng=rng(3)), prior.sample(5, rng=rng(3)))
         assert prior.sample(5, rng=rng()).dtype == torch.float32
+        assert prior.sample(0, rng=rng()).shape == (0, 2)
         point = torch.zeros(1, 2, requires_grad=True)
         prior.log_prob(point).sum().backward()
         assert point.grad is not None

@@ -89,6 +89,8 @@ class Mixture:
 
     def sample(self, n: int, *, rng: torch.Generator) -> Float[Tensor, "n dim"]:
         """Draw `n` latents."""
+        if n == 0:  # multinomial refuses
+            return torch.zeros(0, self.dim)
         chosen = torch.multinomial(self.weights, n, replacement=True, generator=rng)
         noise = torch.randn(n, self.dim, generator=rng)
         if self.scales.ndim == 2:

@@ -3,9 +3,8 @@
     python training/train_generators.py digits
     python training/train_generators.py digits-flow
     python training/train_generators.py creatures
-    python training/train_generators.py creatures-flow
 
-The digits take minutes on a CPU core, the creatures the better part of an hour; a GPU is used where there is one.
+The digits take minutes on a CPU core, the creatures an hour; a GPU is used where there is one.
 Interrupted, it goes on with --resume.
 """
 
@@ -39,19 +38,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "creatures": {
         "latent_dim": 128,
         "mirror": True,
+        "prior": "kernels",
         "recipe": VaeRecipe(steps=5000, batch=16, learning_rate=8e-4, polish=0.35),
-    },
-    "creatures-flow": {
-        "mirror": True,
-        "config": {
-            "channels": 3,
-            "size": [96, 96],
-            "widths": [64, 96, 112],
-            "patch": 4,
-            "blocks": 1,
-            "code": 96,
-        },
-        "recipe": FlowRecipe(steps=5000, batch=16),
     },
     "digits": {
         "latent_dim": 16,

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from likethat.errors import InputError
-from likethat.generators.priors import Mixture, StandardNormal, fit_mixture, fit_prior, prior_from_state
+from likethat.generators.priors import (
+    Kernels,
+    Mixture,
+    StandardNormal,
+    fit_kernels,
+    fit_mixture,
+    fit_prior,
+    prior_from_state,
+)
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -96,3 +104,34 @@ def test_bad_priors() -> None:
         prior_from_state({"mean": torch.zeros(1)})
     with pytest.raises(InputError, match="`dim` must be a whole number"):
         StandardNormal(0)
+
+
+def test_kernels_are_a_mixture_of_equal_gaussians() -> None:
+    draw_from = rng()
+    centres, scale = torch.randn(5, 3, generator=draw_from), torch.tensor([[1.0, 0, 0], [0.5, 2, 0], [0, 0, 0.1]])
+    kernels = Kernels(centres, scale)
+    mixture = Mixture(torch.ones(5), centres, scale.expand(5, 3, 3))
+    latents = torch.randn(7, 3, generator=draw_from).requires_grad_()
+    assert torch.allclose(kernels.log_prob(latents), mixture.log_prob(latents), atol=1e-3)
+    kernels.log_prob(latents).sum().backward()
+    assert torch.isfinite(latents.grad).all()
+    again = prior_from_state(kernels.state())
+    draw = kernels.sample(4, rng=torch.Generator().manual_seed(1))
+    assert torch.equal(again.sample(4, rng=torch.Generator().manual_seed(1)), draw)
+    with pytest.raises(InputError, match=r"`scale` must be a lower triangle \(3, 3\)"):
+        Kernels(centres, torch.zeros(2, 2))
+
+
+def test_kernels_follow_separate_clouds_that_few_components_bridge() -> None:
+    draw_from = rng()
+    places = 20 * torch.randn(40, 4, generator=draw_from)
+    latents = places[torch.randint(40, (2000,), generator=draw_from)] + 0.3 * torch.randn(2000, 4, generator=draw_from)
+    fitted = fit_kernels(latents, seed=0)
+    draws = fitted.sample(300, rng=draw_from)
+    assert float(torch.cdist(draws, latents).amin(1).median()) < 5
+    bridged = fit_mixture(latents, 1, seed=0).sample(300, rng=draw_from)
+    assert float(torch.cdist(bridged, latents).amin(1).median()) > 2 * float(
+        torch.cdist(draws, latents).amin(1).median()
+    )
+    with pytest.raises(InputError, match="at least 4 finite vectors, got 2"):
+        fit_kernels(latents[:2])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from likethat._checks import check_count
+from likethat._checks import check_choice, check_count
 from likethat._progress import Watcher
 from likethat.errors import InputError
 from likethat.generators._flow_training import FlowRecipe, FlowRun, default_unet
@@ -18,7 +18,7 @@ from likethat.generators._image_loop import LoopOptions, train_run
 from likethat.generators._vae_training import VaeRecipe, VaeRun, default_config
 from likethat.generators.flow import ImageFlow
 from likethat.generators.images import ImageVAE, build_networks
-from likethat.generators.priors import fit_prior
+from likethat.generators.priors import fit_kernels, fit_prior
 
 __all__ = ["train_flow", "train_image_vae"]
 
@@ -32,6 +32,7 @@ def train_image_vae(
     recipe: VaeRecipe | None = None,
     config: dict[str, Any] | None = None,
     mirror: bool = False,
+    prior: str = "mixture",
     seed: int = 0,
     device: str = "cpu",
     checkpoint: str | Path | None = None,
@@ -48,6 +49,8 @@ def train_image_vae(
         recipe: all of batch, learning rate and the like, `steps` included; None for the usual.
         config: widths of the networks; None for what suits their size.
         mirror: also show images left to right; where that makes other images (letters, digits), leave it off.
+        prior: "mixture", a few wide clouds; or "kernels", a narrow one round each of 2,000 encodings, which follows
+            data of many separate kinds but keeps encodings of training images: not where those are private.
         seed: same seed, same weights on the same machine.
         device: where to train.
         checkpoint: folder to leave unfinished work in; removed at the end.
@@ -59,6 +62,7 @@ def train_image_vae(
         NonFiniteError: the loss became NaN.
     """
     check_count(latent_dim, name="latent_dim")
+    check_choice(prior, name="prior", choices=("mixture", "kernels"))
     started = time.perf_counter()
     stack = read_stack(data, size=size, seed=seed, watch=watch)
     config = config or default_config(stack.shape, latent_dim=latent_dim)
@@ -70,7 +74,7 @@ def train_image_vae(
     options = _options(recipe, last, mirror=mirror, seed=seed, checkpoint=checkpoint, resume=resume)
     loss = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "vae"}, watch=watch)
     run.load_averages()
-    generator = finish_vae(run.networks.state_dict(), config, stack, mirror=mirror, seed=seed)
+    generator = finish_vae(run.networks.state_dict(), config, stack, mirror=mirror, prior=prior, seed=seed)
     generator.card = _card(stack, loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
     return generator
 
@@ -124,7 +128,7 @@ def train_flow(
 
 
 def finish_vae(
-    state: Mapping[str, Tensor], config: Mapping[str, Any], stack: ImageStack, *, mirror: bool, seed: int
+    state: Mapping[str, Tensor], config: Mapping[str, Any], stack: ImageStack, *, mirror: bool, prior: str, seed: int
 ) -> ImageVAE:
     """Return the generator of trained weights: fit the prior to where the images are encoded."""
     encoder, decoder = build_networks(config)
@@ -132,7 +136,8 @@ def finish_vae(
         own = {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)}
         network.load_state_dict(own)
     latents = _encoded(encoder, stack, mirror=mirror, seed=seed)
-    return ImageVAE(encoder, decoder, prior=fit_prior(latents, seed=seed), config=config)
+    fit = fit_kernels if prior == "kernels" else fit_prior
+    return ImageVAE(encoder, decoder, prior=fit(latents, seed=seed), config=config)
 
 
 def _checked_steps(steps: int | None, stack: ImageStack) -> int:

@@ -17,7 +17,7 @@ from likethat.generators.storage import read_generator
 
 __all__ = ["GENERATORS", "load_generator"]
 
-GENERATORS = ("creatures", "creatures-flow", "digits", "digits-flow")
+GENERATORS = ("creatures", "digits", "digits-flow")
 """The generators that come with the library."""
 
 _FAMILIES = {
@@ -35,8 +35,7 @@ def load_generator(
     """Return a generator.
 
     Args:
-        source: ``"zoo:creatures"`` and ``"zoo:digits"`` (VAEs), ``"zoo:creatures-flow"`` and ``"zoo:digits-flow"``
-            (denoisers too); ``"diffusers:org/name"`` or ``"diffusers:folder"``; ``"hf:org/name"``, a causal language
+        source: ``"zoo:creatures"`` and ``"zoo:digits"`` (VAEs), ``"zoo:digits-flow"`` (a denoiser too); ``"diffusers:org/name"`` or ``"diffusers:folder"``; ``"hf:org/name"``, a causal language
             model; a folder that `save` wrote; a diffusers pipeline; any function or module from latents (n, latent)
             to images in [0, 1], a DataFrame or texts. A generator comes back as it is.
         latent_dim: of a function: the length of its latents.

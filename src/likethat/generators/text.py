@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind
 from likethat.errors import InputError
 from likethat.generators._latents import check_latents, in_chunks, under
@@ -27,31 +28,39 @@ class TextVAE:
         tokens: between a text and what the network sees.
         network: text to latent, latent to text.
         prior: of the latents: the aggregate posterior of the training texts, as a mixture.
+        rereads: how often a text is read and written again. A latent between those of real texts may say two things
+            that do not go together; what was read from a text goes together better, and real texts stay as they are.
 
     Source:
         Bowman et al., "Generating sentences from a continuous space", CoNLL 2016.
 
     Differs:
-        The divergence counts a tenth and the decoder sees the latent at every token, so that the latent says the words
-        and not only their manner; typical latents are then a fitted mixture, not N(0, I).
+        The divergence counts a fifth and the decoder sees the latent at every token, so that the latent says the words
+        and not only their manner; typical latents are then a fitted mixture, not N(0, I). A text is read again.
     """
 
     family = "text-vae"
     kind: Kind = "text"
     differentiable = False
 
-    def __init__(self, tokens: Tokens, network: TextNetwork, *, prior: Prior) -> None:
+    def __init__(self, tokens: Tokens, network: TextNetwork, *, prior: Prior, rereads: int = 1) -> None:
         self.tokens = tokens
         self.network = network.eval().requires_grad_(False)
         self.prior = prior
+        self.rereads = check_count(rereads, name="rereads", minimum=0)
         self.card: dict[str, Any] = {}
 
     @torch.no_grad()
     def __call__(self, latents: Float[Tensor, "n latent"]) -> list[str]:
         """Return the text of each latent; it does not depend on the others."""
         points = check_latents(latents, self.prior.dim)
-        made = in_chunks(lambda part: {"tokens": self.network.greedy(part)}, points)
-        return self.tokens.decode(made["tokens"])
+        return self.tokens.decode(in_chunks(lambda part: {"tokens": self._write(part)}, points)["tokens"])
+
+    def _write(self, latents: Float[Tensor, "n latent"]) -> Int[Tensor, "n token"]:
+        rows = self.network.greedy(latents)
+        for _ in range(self.rereads):
+            rows = self.network.greedy(self.network.encode(rows)[0])
+        return rows
 
     @torch.no_grad()
     def encode(self, inputs: Inputs) -> Float[Tensor, "n latent"]:
@@ -81,6 +90,7 @@ class TextVAE:
             "length": self.tokens.length,
             "latent_dim": self.prior.dim,
             "width": self.network.width,
+            "rereads": self.rereads,
         }
 
     def state(self) -> dict[str, Tensor]:
@@ -98,4 +108,4 @@ class TextVAE:
             n_tokens=len(tokens), latent_dim=config["latent_dim"], length=tokens.length, width=config["width"]
         )
         network.load_state_dict(under("network.", tensors))
-        return cls(tokens, network, prior=prior_from_state(under("prior.", tensors)))
+        return cls(tokens, network, prior=prior_from_state(under("prior.", tensors)), rereads=config["rereads"])

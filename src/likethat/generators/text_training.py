@@ -22,8 +22,9 @@ from likethat.generators.text_tokens import PAD, Tokens
 __all__ = ["train_text"]
 
 _WIDTH = 160
-_HIDDEN = 0.4
-_KL_WEIGHT = 0.1
+_HIDDEN = 0.1
+_KL_WEIGHT = 0.18
+"""Less, and more texts come back from their latents; more, and more latents say something that goes together."""
 
 
 def train_text(
@@ -74,7 +75,7 @@ def train_text(
 def _options(n: int, *, epochs: int | None, seed: int, checkpoint: str | Path | None, resume: bool) -> TrainingOptions:
     batch = min(64, max(8, n // 4))
     per_epoch = max(1, (n - _n_held_out(n)) // batch)
-    steps = min(6000, max(800, 45 * per_epoch))
+    steps = min(6000, max(800, 36 * per_epoch))
     if epochs is not None:
         steps = check_count(epochs, name="epochs") * per_epoch
     return TrainingOptions(

@@ -12,6 +12,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -19,9 +20,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
+import likethat as lt
 from likethat.generators.priors import StandardNormal
 from likethat.generators.table_training import train_table
 from likethat.sources.incomes import incomes
+from likethat.sources.sentences import sentences
 
 MODELS = ("MLP", "SVC", "random forest")
 
@@ -170,23 +173,71 @@ def table_case(name: str, frame: Any, labels: np.ndarray, *, epochs: int | None 
     )
 
 
+def zoo_digits_case(name: str) -> Case:
+    """Return the digits of 32 by 32 pixels under the generator that comes with the library."""
+    train, test = lt.digits(split="train"), lt.digits(split="test")
+    images = torch.stack([train[place].image for place in range(len(train))])
+    labels = np.array([train[place].label for place in range(len(train))])
+    half = len(images) // 2
+    flat = images.flatten(1).numpy()
+    models: dict[str, Any] = {key: model.fit(flat[:half], labels[:half]) for key, model in predictors().items()}
+    judge = ExtraTreesClassifier(300, random_state=1).fit(flat[half:], labels[half:])
+    return Case(
+        name=name,
+        generator=lt.load_generator("zoo:digits"),
+        data=torch.stack([test[place].image for place in range(len(test))]),
+        models={key: _flat(model) for key, model in models.items()},
+        judge=lambda made: judge.predict(made.flatten(1).numpy()),
+        boundaries=tuple((a, b) for a in range(10) for b in range(a)),
+        n_classes=10,
+    )
+
+
+def text_case(name: str) -> Case:
+    """Return drawn sentences under a text VAE, and models that count words."""
+    texts, labels = sentences(3000, seed=0)
+    first, second, first_labels, second_labels = train_test_split(
+        texts, np.asarray(labels), test_size=0.5, stratify=labels, random_state=0
+    )
+
+    def prepared(model: Any) -> Any:
+        return make_pipeline(CountVectorizer(binary=True, ngram_range=(1, 2), min_df=3), model)
+
+    folder = CACHE / "sentences-vae"
+    if not folder.exists():
+        lt.train_generator(list(texts), kind="text", seed=0).save(folder)
+    models = {key: prepared(model).fit(first, first_labels) for key, model in predictors().items()}
+    judge = prepared(ExtraTreesClassifier(300, random_state=1)).fit(second, second_labels)
+    n_classes = len(np.unique(labels))
+    return Case(
+        name=name,
+        generator=lt.load_generator(folder),
+        data=list(texts)[:1000],
+        models={key: model.predict_proba for key, model in models.items()},
+        judge=judge.predict,
+        boundaries=tuple((a, b) for a in range(n_classes) for b in range(a)),
+        n_classes=n_classes,
+    )
+
+
+def _bunch(load: Callable[..., Any]) -> tuple[Any, np.ndarray]:
+    data = load(as_frame=True)
+    return data.data, data.target.to_numpy()
+
+
+MAKERS: dict[str, Callable[[str], Case]] = {
+    "digits": lambda name: digits_case(name, 16, 1.0),
+    "digits, zoo": zoo_digits_case,
+    "digits, 128 latents": lambda name: digits_case(name, 128, 0.1),
+    "breast-cancer": lambda name: table_case(name, *_bunch(load_breast_cancer)),
+    "wine": lambda name: table_case(name, *_bunch(load_wine)),
+    "incomes": lambda name: table_case(name, *incomes(1500)),
+    "sentences": text_case,
+}
+CASES = tuple(MAKERS)
+
+
 @cache
 def case(name: str) -> Case:
     """Return a case by name."""
-    if name == "digits":
-        return digits_case(name, 16, 1.0)
-    if name == "digits, 128 latents":
-        return digits_case(name, 128, 0.1)
-    if name == "breast-cancer":
-        data = load_breast_cancer(as_frame=True)
-        return table_case(name, data.data, data.target.to_numpy())
-    if name == "wine":
-        data = load_wine(as_frame=True)
-        return table_case(name, data.data, data.target.to_numpy())
-    if name == "incomes":
-        frame, labels = incomes(1500)
-        return table_case(name, frame, labels)
-    raise ValueError(name)
-
-
-CASES = ("digits", "digits, 128 latents", "breast-cancer", "wine", "incomes")
+    return MAKERS[name](name)

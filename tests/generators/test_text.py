@@ -84,7 +84,7 @@ def test_same_seed_same_generator_and_another_seed_another() -> None:
 
 def test_the_latent_says_which_text() -> None:
     texts = [f"{colour} {thing} {number}" for colour in ("red", "blue") for thing in ("car", "bus") for number in "12"]
-    learned = train_text(texts * 8, epochs=40, latent_dim=4)
+    learned = train_text(texts * 8, epochs=90, latent_dim=4)
     assert learned(learned.encode(texts)) == texts
     assert set(sample(learned, 60)) & set(texts)
 
@@ -94,6 +94,15 @@ def test_other_scripts_and_emoji(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
     learned = train_text(tmp_path / "texts.txt", epochs=60, latent_dim=3)
     assert learned(learned.encode(texts[:4])) == texts[:4]
+
+
+def test_what_is_read_again_is_what_was_written_and_read() -> None:
+    tokens, network, latents = generator().tokens, generator().network, points(64)  # as many as one chunk
+    written = network.greedy(latents)
+    assert TextVAE(tokens, network, prior=generator().prior, rereads=0)(latents) == tokens.decode(written)
+    assert generator()(latents) == tokens.decode(network.greedy(network.encode(written)[0]))
+    with pytest.raises(InputError, match="`rereads` must be a whole number of at least 0"):
+        TextVAE(generator().tokens, generator().network, prior=generator().prior, rereads=-1)
 
 
 def test_long_texts_are_cut_and_the_card_says_so() -> None:

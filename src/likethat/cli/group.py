@@ -18,7 +18,7 @@ __all__ = ["RootGroup", "Stopped", "terminate_as_interrupt"]
 
 BAD_CALL, INTERRUPTED = 2, 130
 _ARGUMENTS = "likethat.arguments"
-_ORDER = ("demo", "split", "fit", "explain", "show", "evaluate", "train-generator")  # as one would type them
+_ORDER = ("demo", "split", "fit", "explain", "show", "evaluate", "exemplars", "train-generator")  # as one would type them
 
 
 class Stopped(KeyboardInterrupt):

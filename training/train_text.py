@@ -2,7 +2,7 @@
 
     python training/train_text.py reviews/
 
-About a minute on an idle core. With --texts FILE it learns your own texts, one a line, and only counts how many come
+A few minutes on one core. With --texts FILE it learns your own texts, one a line, and only counts how many come
 back.
 """
 

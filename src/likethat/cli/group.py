@@ -18,7 +18,18 @@ __all__ = ["RootGroup", "Stopped", "terminate_as_interrupt"]
 
 BAD_CALL, INTERRUPTED = 2, 130
 _ARGUMENTS = "likethat.arguments"
-_ORDER = ("demo", "split", "fit", "explain", "show", "evaluate", "exemplars", "train-generator")  # as one would type them
+_ORDER = (
+    "demo",
+    "split",
+    "fit",
+    "explain",
+    "show",
+    "evaluate",
+    "exemplars",
+    "counterfactual",
+    "attribute",
+    "train-generator",
+)  # as one would type them
 
 
 class Stopped(KeyboardInterrupt):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import likethat
-from likethat.cli import bank, demo, evaluate, exemplars, parts, split, train_generator
+from likethat.cli import attribute, bank, counterfactual, demo, evaluate, exemplars, parts, split, train_generator
 from likethat.cli.console import out
 from likethat.cli.group import RootGroup
 from likethat.cli.options import examples
@@ -30,6 +30,8 @@ app.add_typer(parts.app, name="fit")  # ``fit``'s own, with the commands of the 
 app.command("explain", epilog=bank.EXPLAIN_EXAMPLES)(bank.explain)
 app.command("show", epilog=bank.SHOW_EXAMPLES)(bank.show)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("counterfactual", epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)
+app.command("attribute", epilog=attribute.EXAMPLES)(attribute.attribute)
 app.command("exemplars", epilog=exemplars.EXAMPLES)(exemplars.exemplars)
 app.command("train-generator", epilog=train_generator.EXAMPLES)(train_generator.train_generator)
 

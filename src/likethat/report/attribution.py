@@ -31,7 +31,7 @@ def save_attribution(found: Attribution, path: str | Path) -> Path:
         "headline": title,
         "eyebrow": ("Attribution", shorten(found.method, 40), shorten(found.model, 80)),
         "lead": _lead(found),
-        "warnings": tuple(shorten(text, 1000) for text in (*told, *found.notes)),
+        "warnings": tuple(shorten(text, 1000) for text in told),
         "panels": panels,
         "is_pixelated": max(found.heat_map.shape) <= PIXELATED_UP_TO,
         "facts": _facts(found),
@@ -90,4 +90,4 @@ def _facts(found: Attribution) -> tuple[tuple[str, str], ...]:
         "seed": str(found.seed),
         "mean standard error": f"{float(found.error.mean()):.3g}",
     }
-    return tuple(told.items())
+    return (*told.items(), *(("note", shorten(note, 300)) for note in found.notes))

@@ -143,7 +143,7 @@ def _lead(found: Counterfactual) -> str:
 
 def _warnings(found: Counterfactual) -> tuple[str, ...]:
     told = (str(found.status),) if not found.status or found.status.advice else ()
-    return tuple(shorten(text, 1000) for text in (*told, *found.notes))
+    return tuple(shorten(text, 1000) for text in told)
 
 
 def _says(found: Counterfactual, probabilities: NDArray[np.float64]) -> str:
@@ -203,7 +203,7 @@ def _facts(found: Counterfactual) -> tuple[tuple[str, str], ...]:
         "ended": found.status.reason,
         "change of the probability": signed(found.probability(found.best) - float(found.path.probability[0])),
     }
-    return tuple(told.items())
+    return (*told.items(), *(("note", shorten(note, 300)) for note in found.notes))
 
 
 def _array(batch: Any) -> NDArray[np.float32]:

@@ -1,0 +1,95 @@
+"""What the commands share that ask a black box about one input: the box, the input, where the page goes."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from likethat.cli.opening import open_images, open_model, read_names
+from likethat.errors import InputError
+
+__all__ = ["BlackBoxOption", "GeneratorOption", "InputOption", "open_box", "open_input"]
+
+_MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")
+_TABLES = {".csv", ".tsv", ".parquet"}
+
+BlackBoxOption = Annotated[
+    str,
+    typer.Option(
+        "--black-box", "-m", metavar="NAME|FILE|URL", help="zoo:NAME, timm:NAME, ..., an .onnx file, or a service."
+    ),
+]
+GeneratorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--generator", "-g", metavar="NAME|DIR", help="zoo:digits-flow, diffusers:NAME, a folder of train-generator."
+    ),
+]
+InputOption = Annotated[
+    str,
+    typer.Option(
+        "--input", "-i", metavar="FILE[:ROW]", help="An image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7."
+    ),
+]
+
+
+def open_box(name: str, *, class_names: Path | None, cache: Path | None, device: str) -> Any:
+    """Return the black box that a word of a command stands for."""
+    from likethat.models import BlackBox
+
+    options: dict[str, Any] = {} if cache is None else {"cache": cache}
+    if name.startswith(_MODEL_PREFIXES):
+        return BlackBox(open_model(name, class_names=class_names, device=device), **options)
+    return BlackBox(name, class_names=None if class_names is None else read_names(class_names), **options)
+
+
+def open_input(name: str, *, shape: tuple[int, ...] | None = None) -> Any:
+    """Return one image, one row of a table or one text.
+
+    Args:
+        name: a file; ``:ROW`` behind a table, or behind one of the image sets that come with the library.
+        shape: (channel, height, width) to bring an image file to; its own when None.
+
+    Raises:
+        InputError: no such file or row, or a file that is none of the three.
+    """
+    if name.startswith("zoo:"):
+        _, _, rest = name.partition(":")
+        known, _, row = rest.partition(":")
+        images = open_images(f"zoo:{known}", held_out=True)
+        return images[_row(row or "0", len(images))].image
+    stem, _, row = name.rpartition(":")
+    path = Path(stem) if stem and Path(stem).suffix.lower() in _TABLES else Path(name)
+    if not path.is_file():
+        raise InputError(f"`--input` must be a file, got {path}, which does not exist.")
+    if path.suffix.lower() in _TABLES:
+        from likethat.generators.table_files import read_table
+
+        frame = read_table(path)
+        place = _row(row if path == Path(stem) else "0", len(frame))
+        return frame.iloc[[place]].reset_index(drop=True)
+    if path.suffix.lower() == ".txt":
+        return path.read_text(encoding="utf-8").strip()
+    return _image(path, shape)
+
+
+def _row(text: str, n: int) -> int:
+    if not text.isdecimal() or int(text) >= n:
+        raise InputError(f"`--input` must name a row from 0 to {n - 1}, got {text!r}.")
+    return int(text)
+
+
+def _image(path: Path, shape: tuple[int, ...] | None) -> Any:
+    import torch
+
+    from likethat.sources._decode import decode
+
+    image = decode(path)
+    if shape is None:
+        return image
+    if shape[0] == 1 and len(image) == 3:
+        image = image.mean(dim=0, keepdim=True)
+    resized = torch.nn.functional.interpolate(
+        image[None], size=tuple(shape[1:]), mode="bilinear", antialias=True, align_corners=False
+    )
+    return resized[0].clamp(0, 1)

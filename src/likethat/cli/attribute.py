@@ -1,0 +1,64 @@
+"""``likethat attribute``: which pixels speak for a class, of a model that can only be asked."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from likethat.cli._asking import BlackBoxOption, GeneratorOption, InputOption, open_box, open_input
+from likethat.cli.console import notes, say, say_path
+from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
+from likethat.cli.progress import progress_bar
+
+__all__ = ["EXAMPLES", "attribute"]
+
+EXAMPLES = examples(
+    "likethat attribute -m zoo:creatures -i zoo:creatures:5",
+    "likethat attribute -m model.onnx -i photo.jpg --target cat --budget 256",
+    "likethat attribute -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --method freemcg",
+)
+
+
+class Method(StrEnum):
+    """What takes the place of hidden patches."""
+
+    freemcg = "freemcg"
+    patches = "patches"
+
+
+def attribute(
+    *,
+    black_box: BlackBoxOption,
+    source: InputOption,
+    generator: GeneratorOption = None,
+    method: Annotated[
+        Method | None, typer.Option(help="freemcg needs a denoiser; patches, the default without one, nothing.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", metavar="CLASS", help="Index or name; the predicted by default.")
+    ] = None,
+    out_path: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page.")] = Path("attribution.html"),
+    budget: Annotated[int, typer.Option(help="Queries, at most.")] = 128,
+    class_names: ClassNamesOption = None,
+    cache: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep answers here for later runs.")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Draw which pixels speak for a class and which against it, with how sure that is."""
+    from likethat.explainers import FreeMCG
+    from likethat.generators import load_generator
+
+    made = None if generator is None else load_generator(generator)
+    box = open_box(black_box, class_names=class_names, cache=cache, device=device)
+    image = open_input(source, shape=getattr(made, "shape", None))
+    wanted = class_index_or_name(target, tuple(box.class_names))
+    with progress_bar() as watch:
+        found = FreeMCG(made, seed=seed).attribute(
+            box, image, wanted, budget=budget, method=None if method is None else method.value, watch=watch
+        )
+    clear = float(found.is_clear.mean())
+    say(f"{found.target_name}: {clear:.0%} of the pixels have a clear sign, {found.queries} queries", style="bold")
+    if found.status.advice:
+        notes.print(found.status.advice, soft_wrap=True, markup=False)
+    say_path("page", found.save(out_path))

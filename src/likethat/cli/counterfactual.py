@@ -1,0 +1,100 @@
+"""``likethat counterfactual``: what would have to be different for another class."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from likethat.cli._asking import BlackBoxOption, InputOption, open_box, open_input
+from likethat.cli.console import notes, say, say_path
+from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
+from likethat.cli.progress import progress_bar
+from likethat.errors import InputError
+
+__all__ = ["EXAMPLES", "counterfactual"]
+
+EXAMPLES = examples(
+    "likethat counterfactual -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --target 3",
+    "likethat counterfactual -m model.onnx -g customers/ -i customers.csv:12 --target good --keep sex --up age",
+    "likethat counterfactual -m https://host/v2/models/scan -g diffusers:my/ddpm -i scan.png",
+)
+
+
+def counterfactual(
+    *,
+    black_box: BlackBoxOption,
+    generator: Annotated[
+        str,
+        typer.Option(
+            "--generator", "-g", metavar="NAME|DIR", help="zoo:digits-flow, diffusers:NAME, or a trained folder."
+        ),
+    ],
+    source: InputOption,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", metavar="CLASS", help="Index or name; any other class by default.")
+    ] = None,
+    out_path: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page.")] = Path(
+        "counterfactual.html"
+    ),
+    n: Annotated[int, typer.Option("-n", help="How many different ones.")] = 1,
+    budget: Annotated[int, typer.Option(help="Queries, at most.")] = 200,
+    confidence: Annotated[float, typer.Option(help="Probability of the target that is enough.")] = 0.98,
+    keep: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that stays; may repeat.")] = None,
+    up: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only rise.")] = None,
+    down: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only fall.")] = None,
+    within: Annotated[
+        list[str] | None, typer.Option("--range", metavar="COLUMN=LOW:HIGH", help="What a column may be.")
+    ] = None,
+    class_names: ClassNamesOption = None,
+    cache: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep answers here for later runs.")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Change an image, a row or a text just so far that the model gives it to another class, by asking it alone."""
+    from likethat.explainers import FreeMCG
+    from likethat.generators import load_generator
+
+    made = load_generator(generator)
+    box = open_box(black_box, class_names=class_names, cache=cache, device=device)
+    one = open_input(source, shape=getattr(made, "shape", None))
+    method = FreeMCG(made, confidence=confidence, seed=seed)
+    with progress_bar() as watch:
+        found = method.counterfactual(
+            box,
+            one,
+            class_index_or_name(target, tuple(box.class_names)),
+            n=n,
+            budget=budget,
+            immutable=keep or (),
+            ranges=_ranges(within or []),
+            directions=dict.fromkeys(up or [], "up") | dict.fromkeys(down or [], "down"),
+            watch=watch,
+        )
+    chance = found.probability(found.best)
+    say(f"{found.target_name}: {found.status.reason}, probability {chance:.3f}, {found.queries} queries", style="bold")
+    for change in found.best.changes:
+        say(str(change))
+    if found.status.advice:
+        notes.print(found.status.advice, soft_wrap=True, markup=False)
+    say_path("page", found.save(out_path))
+
+
+def _ranges(words: list[str]) -> dict[str, tuple[float, float]]:
+    """Return the ranges that words such as ``age=18:65`` stand for.
+
+    Raises:
+        InputError: another form.
+
+    Example:
+        >>> _ranges(["age=18:65"])
+        {'age': (18.0, 65.0)}
+    """
+    found = {}
+    for word in words:
+        name, _, bounds = word.rpartition("=")
+        low, _, high = bounds.partition(":")
+        try:
+            found[name] = (float(low), float(high))
+        except ValueError:
+            raise InputError(f"`--range` must be such as age=18:65, got {word!r}.") from None
+    return found

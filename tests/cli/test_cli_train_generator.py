@@ -9,6 +9,7 @@ from test_cli_journey import stop_at
 
 import likethat as lt
 from likethat.cli import train_generator
+from likethat.generators import sample
 
 
 def test_a_folder_of_pictures_becomes_a_generator(folder: Path, tmp_path: Path) -> None:
@@ -51,6 +52,30 @@ def test_stopped_and_resumed_it_is_the_same(
     one, other = lt.load_generator(out), lt.load_generator(tmp_path / "whole")
     latents = one.prior.sample(2, rng=torch.Generator().manual_seed(0))
     assert torch.equal(one(latents), other(latents))
+
+
+def test_a_csv_file_becomes_a_generator_of_rows(tmp_path: Path) -> None:
+    lines = [f"{18 + index % 40},{'ab'[index % 2]},2024-01-{1 + index % 28:02}" for index in range(60)]
+    (tmp_path / "people.csv").write_text("\n".join(["age,kind,seen", *lines]) + "\n")
+    words = ["train-generator", "table", tmp_path / "people.csv", "--out", tmp_path / "g", "--date", "seen"]
+    result = likethat(*words)
+    assert result.exit_code == 0, result.stderr
+    made = sample(lt.load_generator(tmp_path / "g"), 20)
+    assert made["age"].between(18, 57).all()
+    assert made["age"].dtype == "int64"
+    assert set(made["kind"]) <= {"a", "b"}
+    assert made["seen"].dtype.kind == "M"
+    assert (tmp_path / "g" / "samples.csv").read_text().startswith("age,kind,seen\n")
+    absent = likethat("train-generator", "table", tmp_path / "none.csv", "--out", tmp_path / "h")
+    assert absent.exit_code == 2
+
+
+def test_a_text_file_becomes_a_generator_of_texts(tmp_path: Path) -> None:
+    lines = [f"{who} {does} the {what}" for who in ("Ann", "Béla", "李") for does in ("sees", "has") for what in "xyz"]
+    (tmp_path / "t.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = likethat("train-generator", "text", tmp_path / "t.txt", "--out", tmp_path / "g", "--latent-dim", 2)
+    assert result.exit_code == 0, result.stderr
+    assert all(isinstance(text, str) for text in sample(lt.load_generator(tmp_path / "g"), 5))
 
 
 def test_wrong_calls(folder: Path, tmp_path: Path) -> None:

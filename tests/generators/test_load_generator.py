@@ -80,6 +80,7 @@ def test_functions_that_make_no_inputs(function, message: str) -> None:
     [
         ("zoo:lions", {}, "must be one of zoo:creatures, zoo:digits, zoo:digits-flow"),
         ("nowhere/at/all", {}, "which does not exist"),
+        ("zoo:digits", {"n_steps": 3}, "a generator of the family image-vae takes no option 'n_steps'"),
         (smooth, {}, "`latent_dim` must be given for a function"),
         (3, {}, "must be a name such as"),
         (smooth, {"latent_dim": 4, "value_range": (1, 0)}, r"must be \(darkest, brightest\)"),

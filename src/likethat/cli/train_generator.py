@@ -57,6 +57,9 @@ def train_generator(
     size: Annotated[int | None, typer.Option(help="For images: pixels a side; at most 64 when left out.")] = None,
     steps: Annotated[int | None, typer.Option(help="For images: steps of training; by the data when left out.")] = None,
     mirror: Annotated[bool, typer.Option(help="For images: learn them left to right as well.")] = False,
+    dates: Annotated[
+        list[str] | None, typer.Option("--date", metavar="COLUMN", help="For a CSV file: a column of dates; repeat it.")
+    ] = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
@@ -73,7 +76,7 @@ def train_generator(
     options |= {} if latent_dim is None or method is Method.flow else {"latent_dim": latent_dim}
     if kind is Kind.image:
         options |= _image_options(size=size, steps=steps, mirror=mirror)
-    source = open_images(data) if kind is Kind.image else Path(data)
+    source = _source(kind, data, dates or [])
     try:
         with progress_bar() as watch:
             generator = train(source, kind=kind.value, method=method.value, watch=_with_estimate(watch), **options)
@@ -85,6 +88,16 @@ def train_generator(
     say_table({key: value for key, value in generator.card.items() if isinstance(value, str | int | float)})
     say_path("generator", out)
     say_path("samples", _write_samples(generator, out, seed=seed))
+
+
+def _source(kind: Kind, data: str, dates: list[str]) -> Any:
+    if kind is Kind.image:
+        return open_images(data)
+    if kind is Kind.text:
+        return Path(data)
+    from likethat.generators.table_files import read_table
+
+    return read_table(data, dates=dates)
 
 
 def _image_options(*, size: int | None, steps: int | None, mirror: bool) -> dict[str, Any]:

@@ -112,8 +112,10 @@ def train_run(
     place = left.take_back()
     look_every = max(20, options.steps // 40)
     clock = _Clock(place.number)
+    is_whole = True  # between two steps: in one, half of the weights are changed
     try:
         while place.number < options.steps:
+            is_whole = False
             rows = _rows(learned, place.number, options)
             mirrored = torch.rand(len(rows), generator=rng) < 0.5 if options.mirror else None
             loss = run.step(stack.batch(rows, mirrored=mirrored), place.number, rng)
@@ -123,13 +125,15 @@ def train_run(
                     "learning_rate."
                 )
             place.number += 1
+            is_whole = True
             if place.number % look_every == 0:
                 _look(place, run.held_out_loss(held_out), options)
             if watch:
                 watch(clock.progress(place.number, options.steps))
             left.write_when_due(place)
     except KeyboardInterrupt:
-        left.write(place)
+        if is_whole:
+            left.write(place)
         raise
     return run.held_out_loss(held_out)
 

@@ -38,7 +38,7 @@ def load_generator(
         source: ``"zoo:creatures"`` and ``"zoo:digits"`` (VAEs), ``"zoo:digits-flow"`` (a denoiser too); ``"diffusers:org/name"`` or ``"diffusers:folder"``; ``"hf:org/name"``, a causal language
             model; a folder that `save` wrote; a diffusers pipeline; any function or module from latents (n, latent)
             to images in [0, 1], a DataFrame or texts. A generator comes back as it is.
-        latent_dim: of a function: the length of its latents.
+        latent_dim: of a function, or of a language model's soft prompt: the length of its latents.
         device: where to put it; None leaves it on the CPU.
         **options: of the class behind it, such as ``n_steps`` of a flow or ``value_range`` of a function.
 
@@ -55,6 +55,8 @@ def load_generator(
         (1, 32, 32)
     """
     if isinstance(source, str | Path):
+        if latent_dim is not None:
+            options["latent_dim"] = latent_dim
         return _placed(_by_name(str(source), device, options), device)
     if isinstance(source, LatentGenerator) and latent_dim is None:
         return source
@@ -96,6 +98,9 @@ def _built(stored: Any, options: Mapping[str, Any]) -> Any:
         raise InputError(f"the generator's family must be one of {known}, got {stored.family!r}: of a newer likethat?")
     module, name = _FAMILIES[stored.family]
     build: Callable[[Mapping[str, Any], Mapping[str, Tensor]], Any] = getattr(import_module(module), name).from_state
+    unknown = set(options) - set(stored.config)
+    if unknown:
+        raise InputError(f"a generator of the family {stored.family} takes no option {sorted(unknown)[0]!r}.")
     generator = build({**stored.config, **options}, stored.tensors)
     generator.card = dict(stored.card)
     return generator

@@ -16,8 +16,10 @@ from likethat.sources.creatures import Creatures, CreatureSample, creatures
 from likethat.sources.datasets import DatasetSource, IterableSource
 from likethat.sources.digits import digits
 from likethat.sources.folder import ImageFolder
+from likethat.sources.incomes import incomes
 from likethat.sources.marks import Mark, MarkedImage, Marks
 from likethat.sources.reading import Batch, read
+from likethat.sources.sentences import sentences
 
 __all__ = [
     "Batch",
@@ -36,7 +38,9 @@ __all__ = [
     "as_source",
     "creatures",
     "digits",
+    "incomes",
     "read",
+    "sentences",
 ]
 
 

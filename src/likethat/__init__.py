@@ -42,8 +42,8 @@ _HOMES = {
 __all__ = [
     "EPIC",
     "Bank",
-    "Exemplars",
     "BlackBox",
+    "Exemplars",
     "Explanation",
     "FreeMCG",
     "ImageFolder",

@@ -10,11 +10,12 @@ from torch import Tensor
 from likethat._progress import Progress, Watcher
 from likethat.explainers._freemcg_asking import Asked
 from likethat.explanations.status import Status
+from likethat.functional.blur import gaussian_blur
 from likethat.functional.evidence import linear_fit
 from likethat.functional.tweedie import tweedie_particles
 from likethat.generators.base import Denoiser
 
-__all__ = ["Asker", "HeatMap", "Replace", "blurred", "heat_map", "hiding_masks", "mean_colour", "particles"]
+__all__ = ["Asker", "HeatMap", "Replace", "heat_map", "hiding_masks", "mean_colour", "particles"]
 
 _LEVELS = (0.6, 1.2, 2.4)
 _FIRST, _ROUND = 48, 16
@@ -91,7 +92,7 @@ def heat_map(
         answers = torch.cat([answers, found])
         if len(answers) < _ROUND:
             return HeatMap(values=torch.zeros(size), error=torch.full(size, torch.inf), spread_of_answers=0.0)
-        smoothed = blurred(moves.reshape(-1, *image.shape), min(size) / 16)
+        smoothed = gaussian_blur(moves.reshape(-1, *image.shape), min(size) / 16)
         fit = linear_fit(moves, answers, smoothed=smoothed.flatten(1), kernel_diagonal=_kernel_diagonal(image))
         values = (fit.mean.float() * beyond).reshape(image.shape).sum(dim=0)
         error = (fit.error.float() * beyond).reshape(image.shape).pow(2).sum(dim=0).sqrt()
@@ -138,16 +139,6 @@ def hiding_masks(
         for row, (top, left) in enumerate(zip(down, across, strict=True))
     ]
     return torch.stack(cut)
-
-
-def blurred(images: Float[Tensor, "n channel height width"], sigma: float) -> Float[Tensor, "n channel height width"]:
-    """Return a Gaussian blur; outside the picture there is nothing."""
-    reach = max(1, round(3 * sigma))
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(images)
-    flat = images.flatten(0, 1)[:, None]
-    across = torch.nn.functional.conv2d(flat, kernel[None, None, None, :], padding=(0, reach))
-    return torch.nn.functional.conv2d(across, kernel[None, None, :, None], padding=(reach, 0)).reshape(images.shape)
 
 
 def _kernel_diagonal(image: Tensor) -> Float[Tensor, " pixel"]:

@@ -1,6 +1,8 @@
 """How good an explanation is, with and without ground truth."""
 
+from likethat.metrics.attributions import Curves, insertion_deletion, sensitivity
 from likethat.metrics.channels import ChannelStability, channel_stability, held_out_purity, mean_coverage
+from likethat.metrics.counterfactuals import ChangedParts, Validity, changed_parts, validity
 from likethat.metrics.deletion import Deletion, delete_rows, rank_agreement
 from likethat.metrics.evaluate import Measures, evaluate
 from likethat.metrics.frechet import frechet_distance
@@ -18,12 +20,16 @@ from likethat.metrics.truth import SURROUNDINGS, PartTruth, part_at
 
 __all__ = [
     "SURROUNDINGS",
+    "ChangedParts",
     "ChannelStability",
+    "Curves",
     "Deletion",
     "Measures",
     "PartConsistency",
     "PartTruth",
+    "Validity",
     "box_match",
+    "changed_parts",
     "channel_stability",
     "delete_rows",
     "evaluate",
@@ -32,11 +38,14 @@ __all__ = [
     "huang_consistency",
     "huang_stability",
     "importance_of",
+    "insertion_deletion",
     "mean_coverage",
     "part_at",
     "part_consistency",
     "parts_in_windows",
     "pip_net_purity",
     "rank_agreement",
+    "sensitivity",
     "single_deletion",
+    "validity",
 ]

@@ -103,7 +103,9 @@ def sensitivity(
     n: int = 4,
     rng: torch.Generator,
 ) -> float:
-    """Return how far a heat map moves, at most, when the picture is disturbed a little: 0 not at all, 1 by its own size.
+    """Return how far a heat map moves, at most, when the picture is disturbed a little.
+
+    0: not at all; 1: by its own size.
 
     Source:
         Yeh et al. (2019), On the (in)fidelity and sensitivity of explanations: maximum sensitivity.

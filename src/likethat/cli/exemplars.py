@@ -86,7 +86,8 @@ def exemplars(
     with progress_bar() as watch:
         found = method.search_all(box, wanted, n=n, budget=budget, data=real, watch=_with_estimate(watch))
     for item in found:
-        out.print(repr(item), soft_wrap=True, markup=False)
+        reached = f"{int(item.reached.sum())} of {len(item)} reached"
+        out.print(f"{item.description}: {reached}, {item.queries} queries", soft_wrap=True, markup=False)
         if item.status.advice:
             notes.print(f"  {item.status.advice}", soft_wrap=True, markup=False)
     for note in getattr(box, "notes", ()):
@@ -155,7 +156,9 @@ def _open_data(name: str, generator: Any) -> Any:
     if not path.is_file():
         raise InputError(f"`--data` must be a file, got {name}, which is none.")
     if generator.kind == "text":
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        from likethat.generators.text_files import read_texts
+
+        return read_texts(path)
     from likethat.generators.table_files import read_table
 
     return read_table(path)

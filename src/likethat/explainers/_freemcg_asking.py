@@ -142,7 +142,8 @@ class Archive:
             good &= torch.tensor([point is not None for point in self.points])
         if not bool(good.any()):
             return None
-        return int(torch.where(good, self.costs, torch.inf).argmin())
+        cost = torch.where(good, self.costs, torch.inf)
+        return int((cost == cost.min()).nonzero()[-1])  # of equals the latest, which was sought nearest
 
     @property
     def is_spent(self) -> bool:

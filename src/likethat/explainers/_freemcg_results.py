@@ -99,6 +99,8 @@ def advice_for(archive: Archive, *, reason: str, n: int, confidence: float) -> S
     advices = {
         "collapsed": "The model gave the same answer to every particle. Raise n_particles, or check that it reads "
         "the input at all.",
+        "no progress": "The generator makes the same inputs again and again. Take one with more variety, or another "
+        "seed.",
         "budget": f"The highest probability of the target was {best:.2f}. Give more budget, another target, or a lower "
         "confidence.",
     }

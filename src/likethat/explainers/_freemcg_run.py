@@ -79,6 +79,7 @@ def _several(space: Space, archive: Archive, settings: Settings, rng: torch.Gene
             n_particles=settings.n_particles,
             wanted=_margin(settings.confidence),
             halfway=before + round(0.75 * (archive.until - before)),
+            n_generations=2 * math.ceil((archive.until - before) / settings.n_particles),
         )
         reason = reach(space, archive, plan, rng=rng)
         if mean_row is None and isinstance(space, ImageSpace):

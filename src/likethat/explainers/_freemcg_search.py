@@ -26,12 +26,14 @@ class Plan:
         wanted: margin that is enough.
         keep: share of the way from the source that particles keep after each move.
         halfway: queries after which a counterfactual is no longer moved, only cut smaller.
+        n_generations: at most: where inputs repeat, asking costs nothing, and the budget alone would never end it.
     """
 
     n_particles: int
     wanted: float
     keep: float = 0.9
     halfway: int = 150
+    n_generations: int = 100
 
 
 def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> str:
@@ -42,7 +44,7 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
     """
     level, constant = 0, 0
     points = space.around(space.origin.expand(plan.n_particles, *space.origin.shape), space.levels[0], rng=rng)
-    while True:
+    for _ in range(plan.n_generations):
         margins = archive.ask(space.made(points), points)
         if bool((margins >= plan.wanted).any()):
             return "reached"
@@ -61,6 +63,7 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
             level = 1
             centres = archive.best_point().expand_as(points)
         points = space.around(centres, space.levels[level], rng=rng)
+    return "no progress"
 
 
 def bring_nearer(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
@@ -89,7 +92,7 @@ def _fewest_columns(space: Space, archive: Archive, plan: Plan, *, rng: torch.Ge
     if len(margins) == plan.n_particles:
         moved = kalman_move(points, margins, plan.wanted + 4 * _SURPLUS, trust=2.0)
         archive.ask(space.made(moved), moved)
-    for tried, sure in enumerate(archive.surest(plan.wanted)):
+    for tried, sure in enumerate(archive.surest(plan.wanted)[: plan.n_generations]):
         if tried and archive.box.queries >= plan.halfway:
             break
         _take_back(space, archive, sure, plan)
@@ -109,9 +112,9 @@ def _take_back(space: Space, archive: Archive, row: int, plan: Plan, *, left: fl
 def _approach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
     """Begin again and again a quarter nearer to the source, with the gradient seen from there."""
     level = space.near
-    while archive.box.queries < plan.halfway:
+    for _ in range(plan.n_generations):
         row = archive.nearest(plan.wanted, with_point=True)
-        if row is None:
+        if row is None or archive.box.queries >= plan.halfway:
             return
         centre = space.origin + 0.75 * (archive.point(row) - space.origin)
         points = space.around(centre.expand(plan.n_particles, *centre.shape), level, rng=rng)

@@ -16,7 +16,7 @@ from likethat.report.pages import write_page
 from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
 from likethat.report.search_path import PathView, path_view
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
-from likethat.report.text import count, duration, percent, shorten, signed
+from likethat.report.text import duration, percent, shorten, signed
 
 __all__ = ["counterfactual_figure", "film_of", "save_counterfactual"]
 
@@ -135,7 +135,7 @@ def _lead(found: Counterfactual) -> str:
         share = float((np.abs(found.difference()).max(axis=0) > 0.02).mean())
         what = f"{percent(share)} of its pixels change, on average by {best.l1:.3f} of the way from black to white"
     elif found.kind == "table":
-        what = f"{count(len(best.changes), 'column')} of {len(found.source.columns)} change"  # type: ignore[union-attr]
+        what = f"{len(best.changes)} of {len(found.source.columns)} columns change"  # type: ignore[union-attr]
     else:
         what = f"{percent(min(best.l1, 1.0))} of its words change"
     return f"{what}; the model was asked {found.queries} times."

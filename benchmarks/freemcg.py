@@ -1,7 +1,7 @@
 """Measure counterfactuals and attributions of black boxes beside other methods.
 
     python benchmarks/freemcg.py                   # everything; minutes on one thread
-    python benchmarks/freemcg.py digits --quick    # one section: digits, tables, creatures, attribution, errors, speed
+    python benchmarks/freemcg.py digits --quick    # one section: digits, tables, attribution, single, errors, speed
 
 Rows that a stopped run has finished are kept in benchmarks/.cache and not made again; --fresh makes them anew.
 Writes benchmarks/results/freemcg.md.
@@ -328,9 +328,9 @@ def main() -> None:
     rows = Rows(fresh=given.fresh, quick=given.quick)
     for name in given.sections or SECTIONS:
         SECTIONS[name][0](rows)
-    if not given.quick:
-        text = [(title, markdown(rows.of(name))) for name, (_, title) in SECTIONS.items() if rows.of(name)]
-        write_results(RESULTS, title="FreeMCG, measured", command="python benchmarks/freemcg.py", sections=text)
+        if not given.quick:
+            text = [(title, markdown(rows.of(key))) for key, (_, title) in SECTIONS.items() if rows.of(key)]
+            write_results(RESULTS, title="FreeMCG, measured", command="python benchmarks/freemcg.py", sections=text)
 
 
 if __name__ == "__main__":

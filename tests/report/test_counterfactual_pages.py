@@ -29,7 +29,8 @@ def image_result() -> Counterfactual:
     return Counterfactual(
         source=source, source_probabilities=np.array([0.8, 0.2]), target=1, class_names=("cat", NASTY), edits=(edit,),
         best=edit, mean=edit, mask=None, path=PATH, queries=5, seconds=0.1,
-        status=Status(reached=True, reason="reached"), model=NASTY, generator="flow", rule="kalman", seed=0, notes=(NASTY,),
+        status=Status(reached=True, reason="reached"), model=NASTY, generator="flow", rule="kalman", seed=0,
+        notes=(NASTY,),
     )  # fmt: skip
 
 

@@ -309,7 +309,7 @@ def speed(rows: Rows) -> None:
 
 
 SECTIONS = {
-    "digits": (digits, "Counterfactuals of digits; the oracle is a support vector machine on other features"),
+    "digits": (digits, "Counterfactuals of digits; the oracle is a support vector machine on the pixels"),
     "tables": (tables, "Counterfactuals of tables; the model is a network, the oracle a random forest"),
     "attribution": (attribution, "Attributions of digits: insertion less deletion with three replacements"),
     "single": (single, "Attributions of creatures: single deletion against true parts, insertion less deletion"),

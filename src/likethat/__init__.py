@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from likethat import errors
     from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes
     from likethat.explanations import Bank, Explanation, Prototype, open_bank
-    from likethat.generators import load_generator, train_generator
+    from likethat.generators import Generated, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, Marks, creatures, digits
 
@@ -25,6 +25,7 @@ _HOMES = {
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
     "open_bank": "likethat.explanations",
+    "Generated": "likethat.generators",
     "load_generator": "likethat.generators",
     "train_generator": "likethat.generators",
     "BlackBox": "likethat.models",
@@ -46,6 +47,7 @@ __all__ = [
     "Exemplars",
     "Explanation",
     "FreeMCG",
+    "Generated",
     "ImageFolder",
     "Images",
     "Marks",

@@ -97,6 +97,8 @@ def _signature(source: ImageSource | IterableSource) -> str:
     """Say which images these are, as far as that is known without reading them."""
     if not isinstance(source, ImageSource):
         return "a stream"
+    if hasattr(source, "signature"):
+        return str(source.signature)
     if not isinstance(source, ImageFolder):
         return f"{len(source)} of {type(source).__name__}"
     names = "\n".join(file.relative_to(source.root).as_posix() for file in source.files)

@@ -1,6 +1,7 @@
 """Where made inputs come from: generators with a latent, and denoisers."""
 
 from likethat.generators.base import Denoiser, Encoder, LatentGenerator, Prior
+from likethat.generators.generated import Generated
 from likethat.generators.load import GENERATORS, load_generator
 from likethat.generators.samples import sample, write_samples
 from likethat.generators.train import train_generator
@@ -9,6 +10,7 @@ __all__ = [
     "GENERATORS",
     "Denoiser",
     "Encoder",
+    "Generated",
     "LatentGenerator",
     "Prior",
     "load_generator",

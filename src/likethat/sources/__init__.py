@@ -62,6 +62,8 @@ def as_source(images: Any) -> ImageSource | IterableSource:
     """
     if isinstance(images, Images | ImageFolder | DatasetSource | IterableSource | Creatures):
         return images
+    if hasattr(images, "signature") and isinstance(images, ImageSource):
+        return images  # numbered images that say themselves which they are, such as `likethat.Generated`
     if isinstance(images, str | os.PathLike):
         return ImageFolder(images)
     if isinstance(images, Tensor | np.ndarray | list | tuple):

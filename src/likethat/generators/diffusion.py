@@ -9,23 +9,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat._checks import check_count, require
+from likethat._checks import check_choice, check_count, require
 from likethat._inputs import Kind
 from likethat.errors import InputError, ModelError
+from likethat.generators._pipelines import freeze, refuse_offloading
 from likethat.generators.priors import StandardNormal
 
 __all__ = ["PipelineGenerator", "UnconditionalPipeline", "load_pipeline"]
 
 
 def load_pipeline(
-    name: str | Path, *, device: str | torch.device | None = None, **options: Any
-) -> "UnconditionalPipeline | PipelineGenerator":
+    name: str | Path, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None, **options: Any
+) -> Any:
     """Load a diffusers pipeline from a folder or the hub.
 
     Args:
         name: a folder that `save_pretrained` wrote, or ``"org/name"`` on the hub.
         device: where to put it; None leaves it on the CPU.
-        **options: of the class that suits it: ``n_steps``, and for text-to-image ``prompt``, ``size``, ``guidance``.
+        dtype: of its weights, such as ``torch.bfloat16``; None for float32.
+        **options: ``by`` (see `adapt`), and those of the class behind it.
 
     Raises:
         InputError: not a pipeline, or one that makes no images.
@@ -33,9 +35,10 @@ def load_pipeline(
         MissingExtraError: diffusers is not installed.
     """
     diffusers = require("diffusers", purpose="a diffusers pipeline")
+    how = {} if dtype is None else {"torch_dtype": dtype}
     try:
         pipe = diffusers.DiffusionPipeline.from_pretrained(
-            str(name), use_safetensors=True, trust_remote_code=False, local_files_only=Path(name).is_dir()
+            str(name), use_safetensors=True, trust_remote_code=False, local_files_only=Path(name).is_dir(), **how
         )
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -48,8 +51,29 @@ def load_pipeline(
     return adapt(pipe, **options)
 
 
-def adapt(pipe: Any, **options: Any) -> "UnconditionalPipeline | PipelineGenerator":
-    """Wrap a pipeline that is loaded: unconditional ones as denoisers, others by their own call."""
+def adapt(pipe: Any, *, by: str = "noise", **options: Any) -> Any:
+    """Wrap a pipeline that is loaded.
+
+    Args:
+        pipe: the pipeline.
+        by: what a latent is: ``"noise"``, the start noise; ``"prompt"``, a text-to-image pipeline's conditioning
+            (`PromptGenerator`); ``"label"``, a class-conditional pipeline's mixture of classes (`LabelGenerator`).
+        **options: of the class behind it.
+
+    Returns:
+        A `LatentGenerator`. By noise, unconditional pipelines are `Denoiser`s too.
+
+    Raises:
+        InputError: the pipeline takes no prompts or labels, or an option that it does not know.
+    """
+    if check_choice(by, name="by", choices=("noise", "prompt", "label")) == "prompt":
+        from likethat.generators.prompts import PromptGenerator
+
+        return PromptGenerator(pipe, **options)
+    if by == "label":
+        from likethat.generators.labels import LabelGenerator
+
+        return LabelGenerator(pipe, **options)
     network = getattr(pipe, "unet", None)
     is_plain = network is not None and type(network).__name__ == "UNet2DModel" and not hasattr(pipe, "vae")
     return UnconditionalPipeline(pipe, **options) if is_plain else PipelineGenerator(pipe, **options)
@@ -187,10 +211,7 @@ class PipelineGenerator:
         }
         self._call = {key: value for key, value in wanted.items() if value is not None and key in known}
         self._pipe = pipe
-        pipe.set_progress_bar_config(disable=True)
-        for part in pipe.components.values():
-            if isinstance(part, torch.nn.Module):
-                part.eval().requires_grad_(False)
+        freeze(pipe)
         self._noise_shape = self._probe()
         self.prior = StandardNormal(self._noise_shape.numel())
 
@@ -201,13 +222,7 @@ class PipelineGenerator:
                 f"{type(pipe).__name__} takes no start noise (`latents`), so it cannot be searched. Wrap it in a "
                 "function of latents instead."
             )
-        if getattr(pipe, "_all_hooks", None) or any(
-            hasattr(part, "_hf_hook") for part in pipe.components.values() if isinstance(part, torch.nn.Module)
-        ):
-            raise InputError(
-                f"{type(pipe).__name__} moves its weights between devices while it runs (CPU offload), which breaks "
-                "gradients. Load it without offloading."
-            )
+        refuse_offloading(pipe)
 
     def _probe(self) -> torch.Size:
         """Return the shape of one start noise, as the pipeline itself makes it."""

@@ -41,7 +41,10 @@ def load_generator(
             [0, 1], a DataFrame or texts. A generator comes back as it is.
         latent_dim: of a function, or of a language model's soft prompt: the length of its latents.
         device: where to put it; None leaves it on the CPU.
-        **options: of the class behind it, such as ``n_steps`` of a flow or ``value_range`` of a function.
+        **options: of the class behind it, such as ``n_steps`` of a flow or ``value_range`` of a function. A diffusers
+            pipeline also takes ``by``, what its latents are: ``"noise"`` (the start noise, by default), ``"prompt"``
+            (a learnable conditioning of a text-to-image pipeline: `PromptGenerator`) or ``"label"`` (a mixture of the
+            classes of a class-conditional one: `LabelGenerator`); and by name ``dtype``, such as ``torch.bfloat16``.
 
     Returns:
         A `LatentGenerator`; a flow or an unconditional pipeline is a `Denoiser` too.

@@ -1,0 +1,183 @@
+"""What generators on pipelines share: latents, seeds and images at the door, and changes that undo themselves."""
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from likethat.errors import InputError, NonFiniteError
+
+__all__ = [
+    "check_seeds",
+    "check_steerable_latents",
+    "clamp_through",
+    "finished",
+    "freeze",
+    "mixture_weights",
+    "refuse_offloading",
+    "saved_memory",
+    "start_rng",
+    "swapped",
+]
+
+
+def mixture_weights(logits: Float[Tensor, "*batch part"]) -> Float[Tensor, "*batch part"]:
+    """Return softmax(s * logits) with s = 2 sqrt(2 ln K) for K parts: no more than a few count for logits of N(0, 1).
+
+    The mean sum of the squared weights is then .79 for 2 parts, .58 for 1,000, and 1/2 in the limit, where s = 1 would
+    give a thousand parts nearly equal weights (.003). Zero logits still give equal weights.
+
+    Source:
+        Derrida, "Random-energy model", Physical Review B 24, 1981: the sum of squared weights is 1 - s_c / s above the
+        critical s_c = sqrt(2 ln K).
+
+    Example:
+        >>> mixture_weights(torch.zeros(2))
+        tensor([0.5000, 0.5000])
+        >>> many = mixture_weights(torch.randn(500, 1000, generator=torch.Generator().manual_seed(0)))
+        >>> round(many.square().sum(1).mean().item(), 1)
+        0.6
+    """
+    n_parts = logits.shape[-1]
+    return (2 * math.sqrt(2 * math.log(max(1, n_parts))) * logits).softmax(-1)
+
+
+class _ClampThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:  # noqa: ARG004
+        return images.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return gradient
+
+
+def clamp_through(images: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return images clamped to [0, 1] with the gradient of the identity, so that saturated pixels keep theirs.
+
+    Example:
+        >>> bright = torch.tensor([2.0], requires_grad=True)
+        >>> clamp_through(bright).backward()
+        >>> bright.grad
+        tensor([1.])
+    """
+    made: Tensor = _ClampThrough.apply(images)  # type: ignore[no-untyped-call]
+    return made
+
+
+def check_steerable_latents(latents: Any, dim: int) -> Tensor:
+    """Return latents as they are, with their gradients.
+
+    Raises:
+        InputError: another shape, or whole numbers.
+        NonFiniteError: NaN or infinity.
+    """
+    if not isinstance(latents, Tensor) or latents.ndim != 2 or latents.shape[1] != dim:
+        came = f"shape {tuple(latents.shape)}" if isinstance(latents, Tensor) else type(latents).__name__
+        raise InputError(
+            f"`latents` must be (n, latent) = (n, {dim}), got {came}. Draw some with prior.sample(n, rng=...)."
+        )
+    if not latents.is_floating_point():
+        raise InputError(f"`latents` must be floating point, got {latents.dtype}. Use latents.float().")
+    if not bool(torch.isfinite(latents.detach()).all()):
+        raise NonFiniteError("`latents` must be finite, got NaN or infinity. A smaller step size may help.")
+    return latents
+
+
+def check_seeds(seeds: Any, n: int) -> list[int]:
+    """Return one seed a latent; None is 0 for all.
+
+    Raises:
+        InputError: another number of seeds than latents, or a seed that is no whole number of at least 0.
+    """
+    if seeds is None:
+        return [0] * n
+    if isinstance(seeds, Tensor):
+        seeds = seeds.tolist()
+    if not isinstance(seeds, Sequence) or len(seeds) != n:
+        came = f"{len(seeds)} of them" if hasattr(seeds, "__len__") else repr(seeds)
+        raise InputError(f"`seeds` must be one whole number a latent, {n} in all, got {came}.")
+    try:
+        numbers = [operator.index(seed) for seed in seeds]
+    except TypeError as error:
+        raise InputError(f"`seeds` must be whole numbers, got {list(seeds)!r}.") from error
+    if any(number < 0 for number in numbers):
+        raise InputError(f"`seeds` must be at least 0, got {min(numbers)}.")
+    return numbers
+
+
+def start_rng(seed: int) -> torch.Generator:
+    """Return what start noise is drawn from: on the CPU, so that a seed means the same noise on every device."""
+    return torch.Generator().manual_seed(seed)
+
+
+def finished(image: Float[Tensor, "1 channel height width"], *, what: str) -> Float[Tensor, "1 channel height width"]:
+    """Return an image in float32, clamped to [0, 1] by `clamp_through`.
+
+    Raises:
+        NonFiniteError: NaN or infinity, which half precision gives where numbers grow beyond its range.
+    """
+    if not bool(torch.isfinite(image.detach()).all()):
+        raise NonFiniteError(
+            f"the image that {what} made must be finite, got NaN or infinity in {image.dtype}. Load it in bfloat16, "
+            "put its VAE in float32 (pipe.vae.to(torch.float32)), or draw latents nearer to the prior."
+        )
+    return clamp_through(image.float())
+
+
+def refuse_offloading(pipe: Any) -> None:
+    """Refuse pipelines that move weights between devices while they run.
+
+    Raises:
+        InputError: CPU offloading is on.
+    """
+    if getattr(pipe, "_all_hooks", None) or any(
+        hasattr(part, "_hf_hook") for part in pipe.components.values() if isinstance(part, nn.Module)
+    ):
+        raise InputError(
+            f"{type(pipe).__name__} moves its weights between devices while it runs (CPU offload), which breaks "
+            "gradients. Load it without offloading."
+        )
+
+
+def freeze(pipe: Any) -> None:
+    """Put every network of a pipeline in evaluation mode, without gradients of its own, and stop its progress bar."""
+    pipe.set_progress_bar_config(disable=True)
+    for part in pipe.components.values():
+        if isinstance(part, nn.Module):
+            part.eval().requires_grad_(False)
+
+
+def saved_memory(pipe: Any, networks: Sequence[nn.Module | None], *, checkpointing: bool, tiling: bool) -> None:
+    """Turn on gradient checkpointing of networks that know it, and tiling of the VAE.
+
+    Raises:
+        InputError: tiling of a pipeline whose VAE has none.
+    """
+    for network in networks:
+        if checkpointing and getattr(network, "_supports_gradient_checkpointing", False):
+            network.enable_gradient_checkpointing()  # type: ignore[union-attr, operator]
+    if tiling:
+        vae = getattr(pipe, "vae", None)
+        if not hasattr(vae, "enable_tiling"):
+            raise InputError(f"`tiling` must be False for {type(pipe).__name__}, whose decoder has no tiles.")
+        vae.enable_tiling()  # type: ignore[union-attr]
+
+
+@contextmanager
+def swapped(owner: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Put a function in the place of a method of one object, for as long as the context lasts."""
+    before = vars(owner).get(name)
+    object.__setattr__(owner, name, function)
+    try:
+        yield
+    finally:
+        if before is None:
+            object.__delattr__(owner, name)  # the class's own again
+        else:
+            object.__setattr__(owner, name, before)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from likethat import errors
-    from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes
+    from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG
     from likethat.explanations import Bank, Explanation, Prototype, open_bank
     from likethat.generators import Generated, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
@@ -21,6 +21,7 @@ _HOMES = {
     "Exemplars": "likethat.explainers",
     "FreeMCG": "likethat.explainers",
     "PartPrototypes": "likethat.explainers",
+    "ProDG": "likethat.explainers",
     "Bank": "likethat.explanations",
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
@@ -53,6 +54,7 @@ __all__ = [
     "Marks",
     "PartPrototypes",
     "Preprocess",
+    "ProDG",
     "Prototype",
     "SplitModel",
     "creatures",

@@ -4,5 +4,6 @@ from likethat.explainers.epic import EPIC
 from likethat.explainers.exemplars import Exemplars
 from likethat.explainers.freemcg import FreeMCG
 from likethat.explainers.parts import PartPrototypes
+from likethat.explainers.prodg import ProDG
 
-__all__ = ["EPIC", "Exemplars", "FreeMCG", "PartPrototypes"]
+__all__ = ["EPIC", "Exemplars", "FreeMCG", "PartPrototypes", "ProDG"]

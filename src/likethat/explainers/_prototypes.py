@@ -1,7 +1,7 @@
 """The prototypes of every unit of a coordinate system, chosen among all images."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ def gather_prototypes(
     n: int,
     among: Sequence[Candidates] | None = None,
     with_negative: bool = True,
+    prefix: str = "image",
     watch: Watcher | None = None,
 ) -> tuple[list[Prototype], ImageStore]:
     """Choose the images of highest and lowest activation of each unit, and find the peak on each.
@@ -55,6 +56,7 @@ def gather_prototypes(
         n: prototypes of each kind a unit.
         among: which images some units choose from (the parts of a class: its images); all units from all when None.
         with_negative: whether the images of lowest activation are wanted too.
+        prefix: of the pictures' keys, where a bank has pictures of several sources.
         watch: called as images go through the network again.
 
     Returns:
@@ -66,8 +68,9 @@ def gather_prototypes(
     prototypes: list[Prototype] = []
     pictures = ImageStore()
     for seen in look(model, source, features, sorted(choices), watch=watch):
-        pictures.add(seen.key, _picture(seen.view))
-        prototypes += work.describe(seen, choices[seen.row])
+        named = replace(seen, key=seen.key.replace("image", prefix, 1))
+        pictures.add(named.key, _picture(named.view))
+        prototypes += work.describe(named, choices[seen.row])
     prototypes.sort(key=lambda item: (item.unit, item.kind == "negative", item.rank))
     return prototypes, pictures
 

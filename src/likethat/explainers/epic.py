@@ -7,13 +7,10 @@ Source:
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from likethat._checks import check_choice, check_count
@@ -23,9 +20,9 @@ from likethat.errors import InputError
 from likethat.explainers._fitting import begin, provenance_of
 from likethat.explainers._prototypes import gather_prototypes
 from likethat.explainers._rotation import AdamSolver, Schedule, fit_procrustes
+from likethat.explainers._usage import usage_of
 from likethat.explanations import Bank, Prototype, Provenance
 from likethat.features import Checkpoint, Features
-from likethat.functional import coverage as coverage_of
 from likethat.models import SplitModel
 
 __all__ = ["EPIC"]
@@ -162,7 +159,7 @@ class EPIC:
             prototypes, pictures = gather_prototypes(
                 model, source, features, rotation, n=self.n_prototypes, watch=watch
             )
-            use = _use_of(features, rotation)
+            use = usage_of(features, rotation)
             return Bank(
                 coordinates=rotation,
                 prototypes=prototypes,
@@ -233,26 +230,6 @@ def _check_enough(features: Features, n_prototypes: int) -> None:
             f"`images` must differ, got {len(features)} images with the same features. Give images of what the model "
             "was trained to tell apart."
         )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Use:
-    """How the logits of the predicted classes use the channels."""
-
-    per_channel: Float[np.ndarray, " channel"]
-    coverage: float
-
-
-def _use_of(features: Features, rotation: Rotation, *, block: int = 8192) -> _Use:
-    head, matrix = rotation.mixed_head.float(), rotation.matrix()
-    total = torch.zeros(rotation.n_units, dtype=torch.float64)
-    covered = 0.0
-    for start in range(0, len(features), block):
-        rows = slice(start, start + block)
-        values = (features.pooled[rows] @ matrix.T) * head[features.predicted[rows]]
-        total += values.abs().sum(0)
-        covered += float(coverage_of(values, top=4).sum())
-    return _Use(per_channel=(total / len(features)).float().numpy(), coverage=covered / len(features))
 
 
 def _notes(features: Features, n_dead: int, n_prototypes: int) -> list[str]:

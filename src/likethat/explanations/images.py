@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,18 @@ class ImageStore(Mapping[str, Picture]):
             self._small[check_key(key)] = picture
         else:
             self._large[check_key(key)] = _encoded(picture, "JPEG", quality=92)
+
+    def take(self, other: "ImageStore", keys: Iterable[str]) -> None:
+        """Hold some of another store's pictures, as they are encoded there."""
+        for key in keys:
+            if key in other._small:
+                self._small[key] = other._small[key]
+            else:
+                ending, data = other.encode(key)
+                if ending == "jpg":
+                    self._large[key] = data
+                else:
+                    self._small[key] = other[key]
 
     def __getitem__(self, key: str) -> Picture:
         """Return the picture of `key`; `KeyError` where there is none."""

@@ -22,7 +22,8 @@ class Evolution:
         elites: how many survive; each has two children.
         momentum: share of the parent's velocity in the child's; the rest is noise.
         sigma: standard deviation of the noise.
-        start: "uniform" draws the first generation from U(-5, 5), as the paper; "prior" from the prior.
+        start: "uniform" draws the first generation from U(-5, 5), as the paper; "prior" from the prior; "known" begins
+            with children of the best that are known, where there are any.
         loss: "squared", as the paper, or "log".
 
     Source:
@@ -43,14 +44,14 @@ class Evolution:
     elites: int = 10
     momentum: float = 0.3
     sigma: float = 0.5
-    start: Literal["uniform", "prior"] = "uniform"
+    start: Literal["uniform", "prior", "known"] = "uniform"
     loss: str = "squared"
     n_screen: int = 0
 
     def __post_init__(self) -> None:
         check_count(self.elites, name="elites")
         check_count(self.population, name="population", minimum=self.elites)
-        check_choice(self.start, name="start", choices=("uniform", "prior"))
+        check_choice(self.start, name="start", choices=("uniform", "prior", "known"))
         if not 0 <= self.momentum < 1:
             raise InputError(f"`momentum` must be from 0 to below 1, got {self.momentum}.")
 
@@ -83,12 +84,16 @@ class EvolutionSearch(Search):
         self.latents = torch.zeros(0, self.dim).double()
         self.fitness = torch.zeros(0).double()
         self._velocity = torch.zeros(0, self.dim).double()
+        if options.start == "known" and len(problem.known):
+            self.latents = problem.known.latents
+            self.fitness = problem.goal.fitness(problem.known.responses, loss=options.loss)
+            self._velocity = torch.zeros_like(self.latents)
 
     def _propose(self) -> Tensor:
         options, rng = self._options, self._problem.rng
         if not len(self.latents):
             self._coming = torch.zeros(options.population, self.dim).double()
-            if options.start == "prior":
+            if options.start != "uniform":
                 return self._problem.prior.sample(options.population, rng=rng)
             return torch.rand(options.population, self.dim, generator=rng) * 10 - 5
         best = self.fitness.argsort(descending=True, stable=True)[: options.elites]

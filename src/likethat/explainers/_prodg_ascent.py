@@ -1,0 +1,254 @@
+"""ProDG's search: from the best samples of a few channels up to images that are purer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from likethat.errors import InputError
+from likethat.explainers._prodg_channels import respond
+from likethat.functional.diversity import distinct_rows
+from likethat.generators.generated import make_images
+from likethat.models import SplitModel
+from likethat.search import CMAES, Evolution, HighResponse, Known, Problem
+
+__all__ = ["Climb", "Group", "Summit", "climb"]
+
+_BETA_1, _BETA_2 = 0.9, 0.99
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Climb:
+    """What all channels share: model, generator, and how to climb.
+
+    Attributes:
+        model: what is explained.
+        generator: makes the images.
+        mixing: of the channels; a rotation unless `is_rotation` is False.
+        scale: (latent,) standard deviation of the prior.
+        search: "gradient", "evolution" or "cma-es".
+        steps: of the gradient; a search without one may ask for as many images.
+        step: length of one, in standard deviations of the prior.
+        closeness: weight of the mean squared distance from the start, in variances of the prior.
+        diversity: weight of the mean cosine between a channel's images.
+        is_rotation: whether the mixing keeps lengths.
+        mixed_precision: bfloat16 inside generator and model.
+        seed: of the searches without a gradient.
+    """
+
+    model: SplitModel
+    generator: Any
+    mixing: Float[Tensor, "channel channel"]
+    scale: Float[Tensor, " latent"]
+    search: str
+    steps: int
+    step: float
+    closeness: float
+    diversity: float
+    is_rotation: bool = True
+    mixed_precision: bool = False
+    seed: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where latents are made into images."""
+        return torch.device(getattr(self.generator, "device", self.model.device))
+
+    def make(self, latents: Float[Tensor, "image latent"], seeds: list[int] | None) -> Tensor:
+        """Return images of latents."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            return make_images(self.generator, latents, seeds=seeds)
+
+    def answer(self, images: Tensor, units: Int[Tensor, " image"]) -> Any:
+        """Return how images answer their channels."""
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            return respond(self.model, images, self.mixing[units], None if self.is_rotation else self.mixing)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """Channels that climb together.
+
+    Attributes:
+        units: their numbers.
+        latents: (unit, own, latent): one an image, or one for all images of the channel, which then differ by noise.
+        seeds: (unit, image) of the start noise.
+    """
+
+    units: Int[Tensor, " unit"]
+    latents: Float[Tensor, "unit own latent"]
+    seeds: Int[Tensor, "unit image"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Summit:
+    """What channels came to.
+
+    Attributes:
+        latents: (unit, own, latent) the purest on the way, the start among them.
+        purity: (unit, image) theirs.
+        calls: images made.
+    """
+
+    latents: Float[Tensor, "unit own latent"]
+    purity: Float[Tensor, "unit image"]
+    calls: int
+
+
+def climb(options: Climb, group: Group, told: Callable[[int], None]) -> Summit:
+    """Climb with a group of channels; `told` is called with the number of images made.
+
+    Raises:
+        InputError: a gradient was asked for and there is none.
+    """
+    if options.search == "gradient":
+        return _Ascent(options, group).run(told)
+    return _by_search(options, group, told)
+
+
+class _Ascent:
+    """Adam on the latents of a group; channels do not see one another.
+
+    Only this group's latents and moments exist: memory does not grow with the number of channels.
+    """
+
+    def __init__(self, options: Climb, group: Group) -> None:
+        self._options, self._group = options, group
+        self._n = group.seeds.shape[1]
+        self._scale = options.scale.to(options.device)
+        self._start = group.latents.to(options.device)
+        self._best = self._start.clone()
+        self._best_purity = torch.full(group.seeds.shape, -torch.inf, device=options.device)
+
+    def run(self, told: Callable[[int], None]) -> Summit:
+        """Take all steps and return the best of all."""
+        options = self._options
+        at, first, second = self._start.clone(), torch.zeros_like(self._start), torch.zeros_like(self._start)
+        for number in range(1, options.steps + 1):
+            gradient = self._gradient(at)
+            first = _BETA_1 * first + (1 - _BETA_1) * gradient
+            second = _BETA_2 * second + (1 - _BETA_2) * gradient**2
+            change = (first / (1 - _BETA_1**number)) / ((second / (1 - _BETA_2**number)).sqrt() + 1e-8)
+            at = at - options.step * self._scale * change
+            told(self._group.seeds.numel())
+        with torch.no_grad():
+            self._note(at, self._answer(at).purity)
+        calls = (options.steps + 1) * self._group.seeds.numel()
+        return Summit(latents=self._best.cpu(), purity=self._best_purity.cpu(), calls=calls)
+
+    def _answer(self, latents: Tensor) -> Any:
+        group, n_own = self._group, latents.shape[1]
+        each = latents if n_own == self._n else latents.expand(-1, self._n, -1)
+        images = self._options.make(each.flatten(0, 1), group.seeds.flatten().tolist())
+        return self._options.answer(images, group.units.repeat_interleave(self._n))
+
+    def _gradient(self, at: Tensor) -> Tensor:
+        """Return the gradient of the loss in whitened latents, NaN taken for no direction."""
+        options = self._options
+        asked = at.detach().clone().requires_grad_(True)
+        answer = self._answer(asked)
+        if not answer.purity.requires_grad:
+            raise InputError(
+                "`search` must be 'evolution' or 'cma-es' for this model and generator: no gradient flows from the "
+                "features back to the latents."
+            )
+        self._note(at, answer.purity.detach())
+        units = normalize(answer.pooled.reshape(len(at), self._n, -1), dim=2)
+        alike = (units @ units.mT).mean((1, 2))
+        away = ((asked - self._start) / self._scale).square().mean((1, 2))
+        own = self._n * (options.diversity * alike + options.closeness * away)
+        (gradient,) = torch.autograd.grad(-answer.purity.sum() + own.sum(), asked)
+        return torch.nan_to_num(gradient, posinf=0.0, neginf=0.0) * self._scale
+
+    def _note(self, at: Tensor, purity: Tensor) -> None:
+        """Keep what is purer than all before: each image by itself, or the channel's images together."""
+        purity = purity.float().reshape(self._best_purity.shape)
+        if at.shape[1] == self._n:
+            better = purity > self._best_purity
+            self._best = torch.where(better[..., None], at, self._best)
+            self._best_purity = torch.where(better, purity, self._best_purity)
+        else:
+            better = purity.mean(1, keepdim=True) > self._best_purity.mean(1, keepdim=True)
+            self._best = torch.where(better[..., None], at, self._best)
+            self._best_purity = torch.where(better, purity, self._best_purity)
+
+
+def _by_search(options: Climb, group: Group, told: Callable[[int], None]) -> Summit:
+    """Climb without gradients: a search of `likethat.search` for every channel, from its best samples."""
+    summits = [_one_channel(options, group, place, told) for place in range(len(group.units))]
+    return Summit(
+        latents=torch.stack([item.latents[0] for item in summits]),
+        purity=torch.stack([item.purity[0] for item in summits]),
+        calls=sum(item.calls for item in summits),
+    )
+
+
+def _one_channel(options: Climb, group: Group, place: int, told: Callable[[int], None]) -> Summit:
+    unit, n_images = int(group.units[place]), group.seeds.shape[1]
+    n_own = group.latents.shape[1]
+    seeds = group.seeds[place].tolist()
+    asker = _Asker(options, unit, seeds if n_own == 1 else seeds[:1])
+    latents = group.latents[place]
+    known = Known(latents=latents.double(), responses=asker.ask(latents))
+    rng = torch.Generator().manual_seed(options.seed * 1_000_003 + unit)
+    problem = Problem(prior=options.generator.prior, goal=HighResponse(response=_first), rng=rng, known=known)
+    search = _strategy(options, n_images).begin(problem)
+    while asker.calls < (options.steps + 1) * n_images:
+        wanted = search.ask()
+        responses = asker.ask(wanted.float())
+        search.tell(responses[:, 0], responses)
+        known = known.joined(wanted, responses)
+        told(len(wanted))
+    return _chosen(known, asker, n_own=n_own, n_images=n_images, calls=asker.calls)
+
+
+def _chosen(known: Known, asker: "_Asker", *, n_own: int, n_images: int, calls: int) -> Summit:
+    """Return the purest that lie apart from one another."""
+    order = [int(row) for row in known.responses[:, 0].argsort(descending=True, stable=True)]
+    apart = torch.cdist(known.latents[: max(2, n_own)], known.latents[: max(2, n_own)]).max()
+    rows = distinct_rows(known.latents, order, radius=0.1 * float(apart), n=n_own, kept=known.latents[:0])
+    rows += [row for row in order if row not in rows][: n_own - len(rows)]
+    found = known.latents[rows].float()
+    purity = known.responses[rows, 0].float() if n_own == n_images else asker.each(found[0])
+    return Summit(latents=found[None], purity=purity.reshape(1, -1), calls=calls)
+
+
+def _first(responses: Tensor) -> Tensor:
+    return responses[:, 0]
+
+
+def _strategy(options: Climb, n_images: int) -> Any:
+    if options.search == "cma-es":
+        return CMAES(sigma=options.step)
+    return Evolution(population=2 * n_images, elites=n_images, start="known", sigma=2 * options.step, loss="log")
+
+
+class _Asker:
+    """Asks for the purity of latents, in batches; several seeds of start noise are averaged."""
+
+    def __init__(self, options: Climb, unit: int, seeds: list[int]) -> None:
+        self._options, self._unit, self._seeds = options, unit, seeds
+        self.calls = 0
+
+    @torch.no_grad()
+    def ask(self, latents: Float[Tensor, "n latent"], *, block: int = 16) -> Float[Tensor, "n 1"]:
+        """Return the mean purity of each latent's images, float64."""
+        return torch.cat([self._purity(part).mean(1, keepdim=True) for part in latents.split(block)]).double()
+
+    def each(self, latent: Tensor) -> Tensor:
+        """Return the purity of each image of one latent."""
+        with torch.no_grad():
+            return self._purity(latent[None])[0]
+
+    def _purity(self, latents: Tensor) -> Tensor:
+        n = len(self._seeds)
+        self.calls += len(latents) * n
+        each = latents.to(self._options.device).repeat_interleave(n, 0)
+        images = self._options.make(each, self._seeds * len(latents))
+        units = torch.full((len(each),), self._unit)
+        purity: Tensor = self._options.answer(images, units).purity.float().cpu()
+        return purity.reshape(len(latents), n)

@@ -6,13 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_pipelines import flux, pixart, stable_diffusion, stable_diffusion_3, unconditional
+from tiny_pipelines import (
+    aura_flow,
+    flux,
+    pixart,
+    sana,
+    stable_diffusion,
+    stable_diffusion_3,
+    stable_diffusion_xl,
+    unconditional,
+)
 from torch import Tensor, nn
 
 from likethat.errors import InputError, NonFiniteError
 from likethat.generators import LatentGenerator, load_generator
 from likethat.generators._pipelines import check_seeds, clamp_through
-from likethat.generators.prompts import PromptGenerator, PromptLatents
+from likethat.generators.prompts import PromptGenerator, PromptLatents, _unclamped
 
 pytest.importorskip("diffusers")
 slow = pytest.mark.slow
@@ -26,23 +35,37 @@ PIPELINES: dict[str, tuple[Any, dict[str, Any]]] = {
     "flux": (flux, {"max_sequence_length": 8}),
     "stable_diffusion": (stable_diffusion, {"guidance_scale": 1.0}),
     "stable_diffusion_guided": (stable_diffusion, {"guidance_scale": 3.0, "negative_prompt": "q"}),
+    "stable_diffusion_xl": (stable_diffusion_xl, {"guidance_scale": 3.0}),
     "stable_diffusion_3": (stable_diffusion_3, {"max_sequence_length": 8}),
     "pixart": (pixart, {"use_resolution_binning": False, "max_sequence_length": 8}),
+    "aura_flow": (aura_flow, {"max_sequence_length": 8}),
+    "sana": (sana, {"use_resolution_binning": False, "max_sequence_length": 8, "complex_human_instruction": None}),
 }
 
 
 def made(name: str, **options: Any) -> PromptGenerator:
     build, call = PIPELINES[name]
     return PromptGenerator(
-        build(), **{"anchors": ("ab",), "rank": 2, "n_steps": 2, "size": (16, 16), **call, **options}
+        build(), **{"anchors": ("ab",), "rank": 2, "n_steps": 2, "size": size(name), **call, **options}
     )
+
+
+def size(name: str) -> tuple[int, int]:
+    return (32, 32) if name == "sana" else (16, 16)
 
 
 def official(name: str, prompt: str, seed: int) -> Tensor:
     """The picture that the pipeline's own call makes."""
     build, call = PIPELINES[name]
     rng = torch.Generator().manual_seed(seed)
-    options = {"num_inference_steps": 2, "height": 16, "width": 16, "generator": rng, "output_type": "pt", **call}
+    options = {
+        "num_inference_steps": 2,
+        "height": size(name)[0],
+        "width": size(name)[1],
+        "generator": rng,
+        "output_type": "pt",
+        **call,
+    }
     return build()(prompt, **options).images
 
 
@@ -58,7 +81,7 @@ def test_any_pipeline_draws_latents(name: str) -> None:
     assert generator.takes_seeds
     latents = drawn(generator, 2).requires_grad_()
     images = generator(latents)
-    assert images.shape == (2, 3, 16, 16)
+    assert images.shape == (2, 3, *size(name))
     assert images.dtype == torch.float32
     assert float(images.min()) >= 0
     assert float(images.max()) <= 1
@@ -150,6 +173,16 @@ def test_a_latent_is_the_low_rank_delta_it_stands_for() -> None:
 
 
 @slow
+def test_the_noise_levels_are_the_official_ones_unless_others_are_given() -> None:
+    generator = made("flux", n_steps=4)
+    generator(drawn(generator, 1))
+    assert flux().scheduler.sigmas.tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]
+    generator = made("flux", n_steps=None, sigmas=[1.0, 0.667, 0.334, 0.001])  # those of ProDG's release
+    generator(drawn(generator, 1))
+    assert flux().scheduler.sigmas.tolist() == pytest.approx([1.0, 0.667, 0.334, 0.001, 0.0])
+
+
+@slow
 def test_masked_tokens_have_no_numbers() -> None:
     generator = made("pixart", anchors=("ab", "c"))  # at most a word, b and the end of the text
     assert generator.layout.n_tokens < 8
@@ -238,6 +271,40 @@ def test_text_encoders_are_not_needed_again() -> None:
     assert torch.equal(generator(latents), before)
 
 
+@slow
+@pytest.mark.parametrize("name", ["flux", "stable_diffusion", "pixart"])
+def test_autocast(name: str) -> None:
+    generator = made(name, anchors=("ab", "cd"))
+    latents = drawn(generator, 1).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        images = generator(latents)
+    assert images.dtype == torch.float32
+    assert torch.allclose(images, generator(latents), atol=0.1)
+    images.sum().backward()
+    assert torch.isfinite(latents.grad).all()
+
+
+@slow
+def test_several_anchors_are_mixed_and_one_of_them_can_be_had_alone() -> None:
+    generator = made("stable_diffusion", anchors=("ab", "cd", "e"))
+    latent = torch.zeros(1, generator.prior.dim)
+    latent[0, 1] = 100  # all of the second
+    assert torch.allclose(generator(latent), official("stable_diffusion", "cd", 0), atol=1e-5)
+    tokens, _ = generator.conditioning(torch.zeros(generator.prior.dim))
+    embedded, _ = stable_diffusion().encode_prompt(["ab", "cd", "e"], "cpu", 1, False)
+    assert torch.allclose(tokens, embedded.mean(0), atol=1e-5)
+
+
+@slow
+def test_another_device() -> None:
+    generator = made("flux").to("cpu")
+    latents = drawn(generator, 1)
+    assert torch.equal(generator(latents), made("flux")(latents))
+    build, call = PIPELINES["flux"]
+    generator = PromptGenerator(build.__wrapped__(), rank=2, **call).to("meta")
+    assert generator.device.type == generator.conditioning(latents[0])[0].device.type == "meta"
+
+
 class _Checker(nn.Module):
     """A safety checker that refuses everything."""
 
@@ -288,6 +355,8 @@ def test_wrong_calls() -> None:
         made("stable_diffusion", rank=17)
     with pytest.raises(InputError, match="`rank` must be a whole number"):
         made("stable_diffusion", rank=0)
+    with pytest.raises(InputError, match=r"`size` must be \(height, width\) in pixels, got 16"):
+        made("stable_diffusion", size=16)
     with pytest.raises(InputError, match="`reach` must be above 0"):
         made("stable_diffusion", reach=0)
     with pytest.raises(InputError, match="must take `true_cfg_scale`, and does not"):
@@ -320,26 +389,56 @@ def test_an_offloaded_pipeline_is_refused() -> None:
         PromptGenerator(pipe, rank=2)
 
 
-class _Forgetful:
-    """A pipeline whose denoiser does not see what was put in for a prompt."""
+class _Stub:
+    """A pipeline of pixels, whose denoiser sees what was put in for a prompt, or something else."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, forgets: bool = False, shown: Any = None) -> None:
         self.transformer = nn.Linear(4, 4)
         self.components = {"transformer": self.transformer}
         self.device = torch.device("cpu")
+        self.forgets, self.shown = forgets, shown
 
     def set_progress_bar_config(self, **_: Any) -> None: ...
 
     def encode_prompt(self, prompt: str) -> tuple[Tensor, ...]:
         return (torch.full((1, 4, 4), float(len(prompt))),)
 
-    def __call__(self, prompt=None, prompt_embeds=None, generator=None, output_type=None) -> None:  # type: ignore[no-untyped-def]
-        self.transformer(self.encode_prompt(prompt)[0] if prompt_embeds is None else 0 * prompt_embeds)
+    def __call__(self, prompt=None, prompt_embeds=None, generator=None, output_type=None) -> Any:  # type: ignore[no-untyped-def]
+        given = None if prompt_embeds is None else prompt_embeds * (not self.forgets)
+        seen = self.transformer(self.encode_prompt(prompt)[0] if given is None else given)
+        shown = seen.sigmoid()[:, None] if self.shown is None else self.shown
+        return type("Output", (), {"images": shown})()
+
+
+def test_a_pipeline_of_pixels() -> None:
+    generator = PromptGenerator(_Stub(), anchors=("ab", "c"), rank=1)
+    latents = drawn(generator, 2).requires_grad_()
+    images = generator(latents)
+    assert images.shape == (2, 1, 4, 4)
+    images.sum().backward()
+    assert float(latents.grad.abs().sum()) > 0
 
 
 def test_a_prompt_that_goes_astray_is_noticed() -> None:
     with pytest.raises(InputError, match="must draw the same of a prompt and of its embeddings"):
-        PromptGenerator(_Forgetful(), anchors=("ab",))
+        PromptGenerator(_Stub(forgets=True), anchors=("ab",))
+
+
+@pytest.mark.parametrize("shown", [["a picture"], torch.zeros(1, 3, 8, 16, 16)])
+def test_pipelines_that_make_no_images(shown: Any) -> None:
+    generator = PromptGenerator(_Stub(shown=shown), rank=1)
+    with pytest.raises(InputError, match=r"_Stub must make images \(n, channel, height, width\), and does not"):
+        generator(torch.zeros(1, generator.prior.dim))
+
+
+@slow
+def test_what_a_pipeline_cuts_to_size_is_cut_to_size() -> None:
+    processor = pixart().image_processor
+    raw = torch.randn(1, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    shown = processor.postprocess(processor.resize_and_crop_tensor(raw, 16, 16), output_type="pt")
+    found = _unclamped(pixart(), [raw], type("Output", (), {"images": shown})())
+    assert torch.allclose(found.clamp(0, 1), shown)
+    assert float(found.max()) > 1
 
 
 def test_memory() -> None:

@@ -194,6 +194,102 @@ def pixart() -> Any:
 
 
 @cache
+def stable_diffusion_xl() -> Any:
+    """A Stable Diffusion XL of 16 x 16 pixels, with both of its text encoders."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+
+    clip, tokenizer = _clip()
+    clip_2, tokenizer_2 = _clip(projects=True)
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32,
+        attention_head_dim=4,
+        norm_num_groups=4,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=16 + 6 * 8,
+    )
+    return StableDiffusionXLPipeline(
+        vae=_vae(),
+        text_encoder=clip,
+        tokenizer=tokenizer,
+        text_encoder_2=clip_2,
+        tokenizer_2=tokenizer_2,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(),
+        add_watermarker=False,
+    )
+
+
+@cache
+def aura_flow() -> Any:
+    """An AuraFlow of 16 x 16 pixels, whose attention mask has an entry for every number of a token."""
+    from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel, FlowMatchEulerDiscreteScheduler
+
+    t5, tokenizer = _t5()
+    torch.manual_seed(0)
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=4,
+        num_mmdit_layers=1,
+        num_single_dit_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        caption_projection_dim=16,
+        pos_embed_max_size=64,
+    )
+    return AuraFlowPipeline(
+        tokenizer=tokenizer,
+        text_encoder=t5,
+        vae=_vae(),
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+    )
+
+
+@cache
+def sana() -> Any:
+    """A Sana of 32 x 32 pixels, whose decoder is no AutoencoderKL."""
+    from diffusers import AutoencoderDC, FlowMatchEulerDiscreteScheduler, SanaPipeline, SanaTransformer2DModel
+
+    t5, tokenizer = _t5()
+    torch.manual_seed(0)
+    transformer = SanaTransformer2DModel(
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        num_cross_attention_heads=2,
+        cross_attention_head_dim=8,
+        cross_attention_dim=16,
+        caption_channels=32,
+        sample_size=8,
+    )
+    decoder = AutoencoderDC(
+        latent_channels=4,
+        attention_head_dim=4,
+        encoder_block_types=("ResBlock", "ResBlock"),
+        decoder_block_types=("ResBlock", "ResBlock"),
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        encoder_layers_per_block=(1, 1),
+        decoder_layers_per_block=(1, 1),
+        encoder_qkv_multiscales=((), ()),
+        decoder_qkv_multiscales=((), ()),
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    return SanaPipeline(tokenizer=tokenizer, text_encoder=t5, vae=decoder, transformer=transformer, scheduler=scheduler)
+
+
+@cache
 def dit(n_classes: int = 1000) -> Any:
     """A DiT of 16 x 16 pixels; its null label is the last row."""
     from diffusers import DDIMScheduler, DiTPipeline, DiTTransformer2DModel

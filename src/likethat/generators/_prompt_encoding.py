@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -34,6 +34,15 @@ class Encoding:
     fixed: Mapping[str, Tensor | None]
     """Further arguments of the call: masks, negative embeddings, and None for the prompts they stand for."""
 
+    def to(self, device: str | torch.device) -> "Encoding":
+        """Return it on another device."""
+        return replace(
+            self,
+            tokens=self.tokens.to(device),
+            pooled=None if self.pooled is None else self.pooled.to(device),
+            fixed={name: None if value is None else value.to(device) for name, value in self.fixed.items()},
+        )
+
     def call(self, tokens: Float[Tensor, "1 token width"], pooled: Tensor | None) -> dict[str, Any]:
         """Return the arguments that stand for a prompt."""
         named = {self.pooled_name: pooled} if pooled is not None else {}
@@ -58,19 +67,23 @@ def denoiser_of(pipe: Any) -> nn.Module:
 
 
 def filled_in(pipe: Any, wanted: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a pipeline's call that are not None, refusing those it does not take.
+    """Return the arguments of a pipeline's call, refusing those it does not take.
+
+    Args:
+        pipe: the pipeline.
+        wanted: what the generator's own options say; None leaves the call's default.
+        extra: what the user gave by the call's own names, None included.
 
     Raises:
         InputError: an argument that the call does not take, or that the generator sets itself.
     """
     known = inspect.signature(inspect.unwrap(type(pipe).__call__)).parameters
-    given = {**wanted, **extra}
-    given = {name: value for name, value in given.items() if value is not None}
-    for name in given:
+    given = {**{name: value for name, value in wanted.items() if value is not None}, **extra}
+    for name, value in given.items():
         if name not in known:
             raise InputError(f"the call of {type(pipe).__name__} must take `{name}`, and does not. Leave it out.")
         if name in _OURS:
-            raise InputError(f"`{name}` must be left to the generator, got {given[name]!r}. Leave it out.")
+            raise InputError(f"`{name}` must be left to the generator, got {value!r}. Leave it out.")
     return given
 
 
@@ -168,11 +181,12 @@ def _sorted_out(rows: Sequence[Tensor], known: Mapping[str, Any], name: str) -> 
     tokens = next((row for row in rows if row.ndim == 3 and row.is_floating_point()), None)
     if tokens is None:
         raise InputError(f"{name} must encode a prompt to (prompt, token, width), and does not. Use by='noise'.")
+    n_tokens, width = tokens.shape[1:]
     pooled_name = next((item for item in _POOLED if item in known), "")
     mask_name = next((item for item in _MASKS if item in known), "")
     named: dict[str, Tensor] = {}
     for row in rows:
-        is_mask = row.ndim == 2 and mask_name and row.shape[1] == tokens.shape[1]
+        is_mask = mask_name and row.ndim == 2 and row.shape[1] in (n_tokens, n_tokens * width)  # AuraFlow: by number
         argument = "prompt_embeds" if row.ndim == 3 else mask_name if is_mask else pooled_name
         argument = argument if argument not in named else f"negative_{argument}"
         if argument in known:
@@ -180,10 +194,11 @@ def _sorted_out(rows: Sequence[Tensor], known: Mapping[str, Any], name: str) -> 
     pooled = named.pop(pooled_name, None)
     del named["prompt_embeds"]
     mask = named.get(mask_name)
-    attended = torch.ones(tokens.shape[1], dtype=torch.bool) if mask is None else (mask > 0).any(0).cpu()
+    seen = torch.ones(1, n_tokens) if mask is None else (mask > 0).any(0, keepdim=True)
     fixed: dict[str, Tensor | None] = {key: row[:1] for key, row in named.items()}
     if mask is not None:
-        fixed[mask_name] = attended[None].to(mask)
+        fixed[mask_name] = seen.to(mask)
+    attended = seen.reshape(n_tokens, -1).bool().any(1).cpu()
     silent = ["prompt"] + (["negative_prompt"] if "negative_prompt_embeds" in named else [])
     fixed |= {key: None for key in known if key.removesuffix("_2").removesuffix("_3") in silent}
     return Encoding(tokens=tokens, pooled=pooled, pooled_name=pooled_name, attended=attended, fixed=fixed)

@@ -103,6 +103,11 @@ class LabelGenerator:
         """Where the network lies."""
         return self._tables[0].weight.device
 
+    def to(self, device: str | torch.device) -> "LabelGenerator":
+        """Move the pipeline; returns self."""
+        self._pipe.to(device)
+        return self
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channel, height, width) of an image; makes one if none was made yet."""
@@ -169,7 +174,7 @@ class LabelGenerator:
     def _predict(self, x: Tensor, step: Tensor, mixture: Float[Tensor, "row table"]) -> Tensor:
         """Return the guided prediction of one step; a learned variance is left out."""
         n = len(mixture)
-        seen = self._pipe.scheduler.scale_model_input(x, step).expand(n, -1, -1, -1)
+        seen = self._pipe.scheduler.scale_model_input(x, step).to(mixture.dtype).expand(n, -1, -1, -1)
         labels = torch.zeros(n, dtype=torch.long, device=x.device)  # the hooks know better
         with _labelled(self._tables, mixture):
             made = self._network(seen, timestep=step.to(x.device).expand(n), class_labels=labels).sample

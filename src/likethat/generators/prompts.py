@@ -41,7 +41,7 @@ class PromptLatents:
         InputError: a rank larger than the tokens or their width.
 
     Example:
-        FLUX.1 with T5-XXL, 2,048 channels: 0.44 GiB, where dense deltas and anchors of each would take 34 GiB.
+        FLUX.1 and 2,048 channels: 0.44 GiB. Of rank 128, with gradients for all and an anchor for each, it were 34 GiB.
 
         >>> flux = PromptLatents(n_anchors=1, n_tokens=512, width=4096, n_pooled=768, rank=4)
         >>> flux.dim, round(flux.memory(2048) / 2**30, 2)
@@ -164,8 +164,7 @@ class PromptGenerator:
         refuse_offloading(pipe)
         wanted = {
             "num_inference_steps": None if n_steps is None else check_count(n_steps, name="n_steps"),
-            "height": size[0] if size else None,
-            "width": size[1] if size else None,
+            **_checked_size(size),
             "guidance_scale": guidance,
         }
         self._call = filled_in(pipe, wanted, call)
@@ -174,6 +173,8 @@ class PromptGenerator:
         _settle_precision(pipe)
         self._encoding = encode_anchors(pipe, self._run, self.anchors, self._call)
         self.layout = _layout(self._encoding, rank)
+        self._token_scale = _rms(self._encoding.tokens[:, self._encoding.attended])
+        self._pooled_scale = 0.0 if self._encoding.pooled is None else _rms(self._encoding.pooled)
         self.prior: Prior = StandardNormal(self.layout.dim)
         saved_memory(pipe, [denoiser_of(pipe), getattr(pipe, "vae", None)], checkpointing=checkpointing, tiling=tiling)
         self._shape: tuple[int, int, int] | None = None
@@ -192,6 +193,12 @@ class PromptGenerator:
         assert self._shape is not None
         return self._shape
 
+    def to(self, device: str | torch.device) -> "PromptGenerator":
+        """Move the pipeline and the encoded anchors; returns self."""
+        self._pipe.to(device)
+        self._encoding = self._encoding.to(device)
+        return self
+
     def memory(self, n_channels: int) -> int:
         """Return the bytes that the latents of `n_channels` and Adam's two moments take: ``4 * 3 * n_channels * dim``.
 
@@ -201,17 +208,16 @@ class PromptGenerator:
 
     def conditioning(self, latent: Float[Tensor, " latent"]) -> tuple[Float[Tensor, "token width"], Tensor | None]:
         """Return the embedded prompt that a latent stands for, and its pooled embedding, in at least float32."""
-        anchors = self._encoding.tokens
+        anchors, pooled = self._encoding.tokens, self._encoding.pooled
         latent = latent.to(anchors.device, torch.promote_types(latent.dtype, torch.float32))
         weights, left, right, shift = self.layout.parts(latent)
-        where = self._encoding.attended.nonzero()[:, 0].to(anchors.device)
-        mixed = torch.einsum("a,atw->tw", weights, anchors.to(latent.dtype))
-        delta = self.reach * _rms(anchors[:, where]) / math.sqrt(self.layout.rank) * (left @ right)
-        tokens = mixed.index_add(0, where, delta.to(mixed))
-        pooled = self._encoding.pooled
+        # in the anchors' own dtype: a copy of all of them in float32 for each image would be what sharing them saves
+        mixed = (weights.to(anchors) @ anchors.flatten(1)).view(anchors.shape[1:]).to(latent)
+        delta = self.reach * self._token_scale / math.sqrt(self.layout.rank) * (left @ right)
+        tokens = mixed.index_add(0, self._encoding.attended.nonzero()[:, 0].to(latent.device), delta.to(mixed))
         if pooled is None:
             return tokens, None
-        return tokens, weights @ pooled.to(latent.dtype) + self.reach * _rms(pooled) * shift
+        return tokens, (weights.to(pooled) @ pooled).to(latent) + self.reach * self._pooled_scale * shift
 
     def __call__(
         self, latents: Float[Tensor, "n latent"], *, seeds: Sequence[int] | None = None
@@ -259,6 +265,14 @@ def _checked_anchors(anchors: Any) -> tuple[str, ...]:
     return tuple(anchors)
 
 
+def _checked_size(size: Any) -> dict[str, int | None]:
+    if size is None:
+        return {"height": None, "width": None}
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise InputError(f"`size` must be (height, width) in pixels, got {size!r}.")
+    return {"height": check_count(size[0], name="size[0]"), "width": check_count(size[1], name="size[1]")}
+
+
 def _settle_precision(pipe: Any) -> None:
     """Bring a VAE to float32 for good where the pipeline would do so for each image and undo it before the gradient."""
     vae = getattr(pipe, "vae", None)
@@ -276,8 +290,8 @@ def _layout(encoding: Encoding, rank: int) -> PromptLatents:
     )
 
 
-def _rms(values: Tensor) -> Tensor:
-    return values.detach().float().square().mean().sqrt()
+def _rms(anchors: Float[Tensor, "anchor *shape"]) -> float:
+    return math.sqrt(sum(float(anchor.float().square().mean()) for anchor in anchors) / len(anchors))
 
 
 @contextmanager

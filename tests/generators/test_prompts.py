@@ -449,7 +449,7 @@ def test_memory() -> None:
     assert PromptLatents(n_anchors=10, n_tokens=512, width=4096, n_pooled=768, rank=4).dim == 19210
 
 
-@pytest.mark.parametrize("seeds", [3, ["a"], [-1], [0.5]])
+@pytest.mark.parametrize("seeds", [3, ["a"], [-1], [0.5], [2**63]])
 def test_seeds_are_whole_numbers(seeds: Any) -> None:
     with pytest.raises(InputError, match="`seeds` must be"):
         check_seeds(seeds, 1)

@@ -106,8 +106,8 @@ def check_seeds(seeds: Any, n: int) -> list[int]:
         numbers = [operator.index(seed) for seed in seeds]
     except TypeError as error:
         raise InputError(f"`seeds` must be whole numbers, got {list(seeds)!r}.") from error
-    if any(number < 0 for number in numbers):
-        raise InputError(f"`seeds` must be at least 0, got {min(numbers)}.")
+    if any(not 0 <= number < 2**63 for number in numbers):
+        raise InputError(f"`seeds` must be at least 0 and less than 2**63, got {list(seeds)!r}.")
     return numbers
 
 

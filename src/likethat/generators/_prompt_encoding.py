@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from likethat.errors import InputError
 from likethat.generators._pipelines import start_rng, swapped
 
-__all__ = ["Encoding", "denoiser_of", "encode_anchors", "filled_in"]
+__all__ = ["Encoding", "check_takes_embeddings", "denoiser_of", "encode_anchors", "filled_in"]
 
 _POOLED = ("pooled_prompt_embeds", "prompt_embeds_pooled")
 _MASKS = ("prompt_attention_mask", "prompt_embeds_mask", "attention_mask")
@@ -66,6 +66,20 @@ def denoiser_of(pipe: Any) -> nn.Module:
     raise InputError(f"{type(pipe).__name__} must have a `transformer` or a `unet`, and has neither.")
 
 
+def check_takes_embeddings(pipe: Any) -> None:
+    """Refuse pipelines that draw no embedded prompts.
+
+    Raises:
+        InputError: the call has no ``prompt_embeds``, or the pipeline no `encode_prompt`.
+    """
+    known = inspect.signature(inspect.unwrap(type(pipe).__call__)).parameters
+    if "prompt_embeds" not in known or not hasattr(pipe, "encode_prompt"):
+        raise InputError(
+            f"{type(pipe).__name__} takes no prompt embeddings (`prompt_embeds`), so its prompts cannot be learned. "
+            "Search its start noise instead: by='noise'."
+        )
+
+
 def filled_in(pipe: Any, wanted: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a pipeline's call, refusing those it does not take.
 
@@ -100,15 +114,10 @@ def encode_anchors(pipe: Any, run: Callable[..., Any], anchors: Sequence[str], c
         call: further arguments of the call.
 
     Raises:
-        InputError: the pipeline takes no prompt embeddings, does not run, or sees something else in the second run.
+        InputError: the pipeline does not run, or sees something else in the second run.
     """
     known = inspect.signature(run).parameters
     name = type(pipe).__name__
-    if "prompt_embeds" not in known or not hasattr(pipe, "encode_prompt"):
-        raise InputError(
-            f"{name} takes no prompt embeddings (`prompt_embeds`), so its prompts cannot be learned. Search its start "
-            "noise instead: by='noise'."
-        )
     used: list[dict[str, Any]] = []
     with swapped(pipe, "encode_prompt", _noting(pipe, used)):
         plain = _first_inputs(pipe, run, {**call, "prompt": anchors[0]})

@@ -26,7 +26,13 @@ from likethat.generators._pipelines import (
     start_rng,
     swapped,
 )
-from likethat.generators._prompt_encoding import Encoding, denoiser_of, encode_anchors, filled_in
+from likethat.generators._prompt_encoding import (
+    Encoding,
+    check_takes_embeddings,
+    denoiser_of,
+    encode_anchors,
+    filled_in,
+)
 from likethat.generators.base import Prior
 from likethat.generators.priors import StandardNormal
 
@@ -161,6 +167,7 @@ class PromptGenerator:
         if not reach > 0:
             raise InputError(f"`reach` must be above 0, got {reach!r}.")
         self.anchors, self.reach = _checked_anchors(anchors), float(reach)
+        check_takes_embeddings(pipe)
         refuse_offloading(pipe)
         wanted = {
             "num_inference_steps": None if n_steps is None else check_count(n_steps, name="n_steps"),

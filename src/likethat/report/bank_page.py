@@ -9,11 +9,21 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from likethat.explanations.records import Prototype, Provenance
+from likethat.report.made import ControlsView, MadeUnits, controls_view, made_figures, made_reading, made_units
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import percent, shorten
-from likethat.report.views import ProvenanceView, Tile, class_name, noun_of, provenance_view, tally, tile
+from likethat.report.views import (
+    ProvenanceView,
+    Tile,
+    class_name,
+    is_made_without_data,
+    noun_of,
+    provenance_view,
+    tally,
+    tile,
+)
 
-__all__ = ["BankLike", "BankView", "UnitView", "bank_view", "units_by_usage"]
+__all__ = ["BankLike", "BankView", "UnitGroup", "UnitView", "bank_view", "units_by_usage"]
 
 _MOST_POSITIVE = 10
 _MOST_NEGATIVE = 5
@@ -76,6 +86,7 @@ class UnitView:
         purity: mean over its prototypes.
         classes: of its prototypes.
         parts: true parts of its prototypes, or "".
+        mark: that its prototypes were made for it, or "".
         positive: prototypes.
         negative: prototypes of the lowest activation.
     """
@@ -88,8 +99,22 @@ class UnitView:
     purity: str
     classes: str
     parts: str
+    mark: str
     positive: tuple[Tile, ...]
     negative: tuple[Tile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitGroup:
+    """Units under one heading.
+
+    Attributes:
+        heading: above them.
+        units: as shown.
+    """
+
+    heading: str
+    units: tuple[UnitView, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +128,9 @@ class BankView:
         method: that made it.
         noun: what a unit is called.
         figures: (number, what it counts).
-        units: as shown.
+        controls: purities of a bank made without data beside its controls'; None for others.
+        groups: units as shown.
+        reading: how to read them.
         provenance: how it was made.
     """
 
@@ -113,15 +140,22 @@ class BankView:
     method: str
     noun: str
     figures: tuple[tuple[str, str], ...]
-    units: tuple[UnitView, ...]
+    controls: ControlsView | None
+    groups: tuple[UnitGroup, ...]
+    reading: tuple[str, ...]
     provenance: ProvenanceView
 
 
 def units_by_usage(bank: BankLike) -> list[int]:
-    """Return the units that have prototypes, the most used first; by purity where usage is not known."""
+    """Return the units that have prototypes, the most used first; by purity where usage is not known.
+
+    Those that prototypes were made for come before all others.
+    """
     units = sorted({prototype.unit for prototype in bank.prototypes})
     values = bank.usage if len(bank.usage) else bank.unit_purity
-    return sorted(units, key=lambda unit: (-float(np.nan_to_num(values[unit], nan=-np.inf)), unit))
+    made = _made(bank)
+    first = made.units if made else frozenset()
+    return sorted(units, key=lambda unit: (unit not in first, -float(np.nan_to_num(values[unit], nan=-np.inf)), unit))
 
 
 def bank_view(bank: BankLike, sheet: PictureSheet, *, limit: int) -> BankView:
@@ -132,54 +166,94 @@ def bank_view(bank: BankLike, sheet: PictureSheet, *, limit: int) -> BankView:
         sheet: takes its pictures.
         limit: units shown at most.
     """
-    noun = noun_of(bank.provenance)
+    noun, made = noun_of(bank.provenance), _made(bank)
     units = units_by_usage(bank)
-    shown = units[:limit]
-    groups: dict[int, list[Prototype]] = {unit: [] for unit in shown}
-    for prototype in bank.prototypes:
-        if prototype.unit in groups:
-            groups[prototype.unit].append(prototype)
     model = shorten(bank.provenance.model, 80)
     return BankView(
         headline=f"What {model} looks for",
-        lead=_lead(bank, units, len(shown), noun),
+        lead=_lead(bank, units, min(limit, len(units)), noun, made),
         model=model,
         method=shorten(bank.provenance.method, 40),
         noun=noun,
-        figures=_figures(bank, units, noun),
-        units=tuple(_unit_view(bank, unit, place + 1, groups[unit], sheet) for place, unit in enumerate(shown)),
+        figures=_figures(bank, units, noun, is_made=made is not None),
+        controls=None if made is None else controls_view(bank.provenance),
+        groups=_groups(bank, units[:limit], noun, sheet, made),
+        reading=_reading(noun) if made is None else made_reading(noun),
         provenance=provenance_view(bank.provenance),
     )
 
 
-def _lead(bank: BankLike, units: list[int], n_shown: int, noun: str) -> str:
+def _made(bank: BankLike) -> MadeUnits | None:
+    if not is_made_without_data(bank.provenance):
+        return None
+    return made_units(bank.provenance, bank.prototypes, bank.class_names)
+
+
+def _groups(
+    bank: BankLike, shown: list[int], noun: str, sheet: PictureSheet, made: MadeUnits | None
+) -> tuple[UnitGroup, ...]:
+    """Return the units shown; those that prototypes were made for stand apart."""
+    own: dict[int, list[Prototype]] = {unit: [] for unit in shown}
+    for prototype in bank.prototypes:
+        if prototype.unit in own:
+            own[prototype.unit].append(prototype)
+    first = made.units if made else frozenset()
+    views = {
+        unit: _unit_view(
+            bank, unit, place, own[unit], sheet, mark=shorten(made.mark, 80) if made and unit in first else ""
+        )
+        for place, unit in enumerate(shown, start=1)
+    }
+    if made is None:
+        return (UnitGroup(heading=f"What each {noun} responds to", units=tuple(views.values())),)
+    parts = (
+        (made.heading, [views[unit] for unit in shown if unit in first]),
+        (made.rest, [views[unit] for unit in shown if unit not in first]),
+    )
+    return tuple(UnitGroup(heading=heading, units=tuple(part)) for heading, part in parts if part)
+
+
+def _lead(bank: BankLike, units: list[int], n_shown: int, noun: str, made: MadeUnits | None) -> str:
     if not units:
         return f"None of its {bank.n_units:,} {noun}s has a prototype."
-    order = "most used first" if len(bank.usage) else "purest first"
+    best = "most used" if len(bank.usage) else "purest"
+    order = f"those that climbed first, then the {best}" if made else f"{best} first"
     if n_shown < len(units):
-        start = f"The {n_shown} {'most used' if len(bank.usage) else 'purest'} of {len(units):,} {noun}s"
+        start = f"{n_shown}" if made else f"The {n_shown} {best}"
         total = float(np.abs(bank.usage).sum()) if len(bank.usage) else 0.0
         share = float(np.abs(bank.usage[units[:n_shown]]).sum()) / total if total else 0.0
         carry = f"; they carry {percent(min(share, 1.0))} of all contributions" if share else ""
-        return f"{start}, {order}{carry}. The others are in the bank."
+        return f"{start} of {len(units):,} {noun}s, {order}{carry}. The others are in the bank."
     idle = bank.n_units - len(units)
-    rest = f" {idle:,} more never vary on this data and have none." if idle else ""
+    never = "are silent on all that the generator makes" if made else "never vary on this data"
+    rest = f" {idle:,} more {never} and have none." if idle else ""
     return f"All {len(units):,} {noun}s that have prototypes, {order}.{rest}"
 
 
-def _figures(bank: BankLike, units: list[int], noun: str) -> tuple[tuple[str, str], ...]:
+def _figures(bank: BankLike, units: list[int], noun: str, *, is_made: bool) -> tuple[tuple[str, str], ...]:
+    figures = [(f"{len(units):,}", f"{noun}s with prototypes"), (f"{len(bank.class_names):,}", "classes")]
+    if is_made:
+        return (*figures, *made_figures(bank.provenance.measures))
+    figures.append((f"{bank.provenance.n_images:,}", "images seen"))
     purities = bank.unit_purity[~np.isnan(bank.unit_purity)]
-    figures = [
-        (f"{len(units):,}", f"{noun}s with prototypes"),
-        (f"{len(bank.class_names):,}", "classes"),
-        (f"{bank.provenance.n_images:,}", "images seen"),
-    ]
     if len(purities):
         figures.append((f"{float(purities.mean()):.2f}".replace("-", "−"), "mean purity"))
     return tuple(figures)
 
 
-def _unit_view(bank: BankLike, unit: int, place: int, prototypes: list[Prototype], sheet: PictureSheet) -> UnitView:
+def _reading(noun: str) -> tuple[str, ...]:
+    return (
+        f"Each card is one {noun} of the network's last feature map. Its pictures are those among all seen that "
+        "activate it most; the frame marks where.",
+        f"Usage is how much the {noun} contributes to the predicted class, for or against, on average over the data.",
+        f"Purity says how much of what the network sees in the frame is this {noun} alone: 1 is nothing else.",
+        "Hold the pointer on a picture for its source and classes.",
+    )
+
+
+def _unit_view(
+    bank: BankLike, unit: int, place: int, prototypes: list[Prototype], sheet: PictureSheet, *, mark: str
+) -> UnitView:
     ordered = sorted(prototypes, key=lambda item: item.rank)
     name = shorten(bank.unit_names[unit], 60)
     tiles = {
@@ -204,6 +278,7 @@ def _unit_view(bank: BankLike, unit: int, place: int, prototypes: list[Prototype
         purity="" if np.isnan(purity) else f"{purity:.2f}".replace("-", "−"),
         classes=tally([class_name(bank.class_names, index) for index in classes if index is not None]),
         parts=tally([item.true_part for item in positive if item.true_part]),
+        mark=mark,
         positive=tiles["positive"],
         negative=tiles["negative"],
     )

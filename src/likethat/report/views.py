@@ -13,7 +13,17 @@ from likethat.report.pixels import close_up
 from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import duration, shorten
 
-__all__ = ["BoxView", "ProvenanceView", "Tile", "class_name", "noun_of", "provenance_view", "tally", "tile"]
+__all__ = [
+    "BoxView",
+    "ProvenanceView",
+    "Tile",
+    "class_name",
+    "is_made_without_data",
+    "noun_of",
+    "provenance_view",
+    "tally",
+    "tile",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +89,14 @@ class ProvenanceView:
         measures: (name, value).
         skipped: (name, reason).
         notes: sentences.
+        is_made: whether no image was opened for it.
     """
 
     facts: tuple[tuple[str, str, str], ...]
     measures: tuple[tuple[str, str], ...]
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    is_made: bool
 
 
 def tile(
@@ -170,6 +182,11 @@ def noun_of(provenance: Provenance) -> str:
     return "part" if provenance.method == "PartPrototypes" else "channel"
 
 
+def is_made_without_data(provenance: Provenance) -> bool:
+    """Return whether a bank's pictures were all made by a generator."""
+    return provenance.method == "ProDG"
+
+
 def provenance_view(provenance: Provenance) -> ProvenanceView:
     """Return how a bank was made, as a table."""
     options = ", ".join(f"{name} = {value}" for name, value in provenance.options.items())
@@ -181,7 +198,7 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
         ("Model fingerprint", short, provenance.fingerprint),
         ("Options", options, ""),
         ("Seed", str(provenance.seed), ""),
-        ("Images", f"{provenance.n_images:,}", ""),
+        ("Samples made" if is_made_without_data(provenance) else "Images", f"{provenance.n_images:,}", ""),
         ("Made", _date(provenance.created), provenance.created),
         ("Took", duration(provenance.seconds) if provenance.seconds else "", ""),
         ("Versions", versions, ""),
@@ -194,6 +211,7 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
         ),
         skipped=tuple((shorten(name, 200), shorten(reason, 300)) for name, reason in provenance.skipped),
         notes=tuple(shorten(note, 1000) for note in provenance.notes),
+        is_made=is_made_without_data(provenance),
     )
 
 

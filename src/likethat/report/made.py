@@ -90,8 +90,8 @@ def made_figures(measures: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
 def made_reading(noun: str) -> tuple[str, ...]:
     """Return how to read the cards of a bank that was made without data."""
     return (
-        f"Each card is one {noun} of the network's last feature map. Where it climbed, a generator made its pictures to "
-        "be as pure as it can; the others are the best of its samples. The frame marks where.",
+        f"Each card is one {noun} of the network's last feature map. Where it climbed, a generator made its pictures "
+        "to be as pure as it can; the others are the best of its samples. The frame marks where.",
         f"Usage is how much the {noun} contributes to the predicted class, for or against, on average over samples.",
         f"Purity says how much of what the network sees in the frame is this {noun} alone: 1 is nothing else.",
         "A generator can only show what it can draw. Hold the pointer on a picture for how it came about.",

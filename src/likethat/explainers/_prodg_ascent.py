@@ -137,6 +137,7 @@ class _Ascent:
             told(self._group.seeds.numel())
         with torch.no_grad():
             self._note(at, self._answer(at).purity)
+        told(self._group.seeds.numel())
         calls = (options.steps + 1) * self._group.seeds.numel()
         return Summit(latents=self._best.cpu(), purity=self._best_purity.cpu(), calls=calls)
 

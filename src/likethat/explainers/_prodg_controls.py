@@ -25,6 +25,7 @@ __all__ = ["best_of_prior", "made_for_random_weights", "starting_group", "with_r
 
 _CANDIDATES = 20
 _SHARE = 0.02
+_OTHER = 86028121
 
 
 @torch.no_grad()
@@ -165,7 +166,7 @@ def with_random_weights(model: SplitModel, views: Float[Tensor, "image channel h
     network = copy.deepcopy(model.network)
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.no_grad():
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + _OTHER)  # a network that was never trained may have the seed itself
         _randomise(network)
         sample = views[:64].float().div(255).to(model.device)
         with _measuring(network):

@@ -1,7 +1,8 @@
 """One run of ProDG after its samples were looked through: rotation, climbing, controls, bank."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -31,6 +32,8 @@ _SCHEDULE = Schedule(first=100, last=14, rounds=8)
 _PAPER = Schedule(first=100, last=5, rounds=10)
 _RESTARTS = 2
 _CONTROL_UNITS = 16
+_SILENT = 1e-3  # purity up to which a channel counts as not active
+_EVERY = 30.0  # seconds between two states of the climbing
 
 
 class _Options(Protocol):
@@ -96,6 +99,8 @@ class Run:
     target: int | None
     watch: Watcher | None
     notes: list[str] = field(default_factory=list)
+    _done: _Climbed | None = None
+    _left_at: float = 0.0
 
     @property
     def source(self) -> Generated:
@@ -111,7 +116,7 @@ class Run:
         rotation = Rotation(mixing, self.model.head.weight)
         units = self._units(rotation, n_channels, channels)
         climbed = self._climb(mixing, units)
-        live = climbed.purity.amax(1) > 0
+        live = climbed.purity.amax(1) > _SILENT
         prototypes, pictures = self._prototypes(rotation, climbed, units[~live])
         measures = self._measures(mixing, climbed, live, prototypes)
         usage = usage_of(features, rotation)
@@ -194,25 +199,30 @@ class Run:
         options, method = self._climber(mixing), self.method
         if options.search != "gradient" and method.steps:
             self.notes.append(f"Prototypes were found without gradients ({options.search}).")
-        groups = units.split(max(1, method.batch // method.n_prototypes))
-        done = self._take_back()
-        n_done = 0 if done is None else len(done.units)
+        self._done = self._take_back()
+        before = set() if self._done is None else set(self._done.units.tolist())
         each = (method.steps + 1) * method.n_prototypes
-        clock = _Clock(total=len(units) * each, done=n_done * each)
-        left = self.begun.left
-        unwritten = left.unwritten if left else None
-        for group in groups:
-            if n_done and int(group[0]) in set(done.units.tolist() if done else ()):
-                continue
-            found = self._climb_group(options, mixing, group, clock)
-            done = found if done is None else done.joined(found)
-            if left:
-                whole = done
-                left.unwritten = lambda: (unwritten and unwritten(), self._leave(whole))  # type: ignore[assignment, func-returns-value]
-                if left.is_due():
-                    self._leave(done)
-        assert done is not None
-        return done
+        clock = _Clock(total=len(units) * each, done=len(before) * each)
+        with self._leaving():
+            for group in units.split(max(1, method.batch // method.n_prototypes)):
+                if int(group[0]) in before:
+                    continue
+                found = self._climb_group(options, mixing, group, clock)
+                self._done = found if self._done is None else self._done.joined(found)
+                if time.monotonic() - self._left_at > _EVERY:
+                    self._leave()
+        assert self._done is not None
+        return self._done
+
+    @contextmanager
+    def _leaving(self) -> Iterator[None]:
+        """Leave the channels that are done when the climbing is stopped, also by NaN from the generator."""
+        self._left_at = time.monotonic()
+        try:
+            yield
+        except BaseException:
+            self._leave()
+            raise
 
     def _climb_group(self, options: Climb, mixing: Tensor, units: Tensor, clock: "_Clock") -> _Climbed:
         method, n = self.method, self.method.n_prototypes
@@ -237,7 +247,7 @@ class Run:
         """Begin anew, from fresh samples, with channels that no image activates."""
         n = self.method.n_prototypes
         for attempt in range(1, _RESTARTS + 1):
-            silent = (kept.purity.amax(1) <= 0).nonzero()[:, 0]
+            silent = (kept.purity.amax(1) <= _SILENT).nonzero()[:, 0]
             if not len(silent):
                 break
             n_fresh = len(silent) * n
@@ -248,10 +258,11 @@ class Run:
             kept = _with_better(kept, silent, summit, group.seeds)
         return kept
 
-    def _leave(self, done: _Climbed) -> None:
-        if self.begun.left:
-            about = {"calls": done.calls, "restarted": done.restarted}
-            self.begun.left.write_state("climbed", done.tensors(), about)
+    def _leave(self) -> None:
+        left, done = self.begun.left, self._done
+        if left and done is not None:
+            left.write_state("climbed", done.tensors(), {"calls": done.calls, "restarted": done.restarted})
+        self._left_at = time.monotonic()
 
     def _take_back(self) -> _Climbed | None:
         state = self.begun.left.read_state("climbed") if self.begun.left else None

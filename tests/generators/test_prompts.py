@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from likethat.errors import InputError, NonFiniteError
 from likethat.generators import LatentGenerator, load_generator
-from likethat.generators._pipelines import check_seeds, clamp_through
-from likethat.generators.prompts import PromptGenerator, PromptLatents, _unclamped
+from likethat.generators._pipelines import check_seeds, clamp_through, unclamped
+from likethat.generators.prompts import PromptGenerator, PromptLatents
 
 pytest.importorskip("diffusers")
 slow = pytest.mark.slow
@@ -324,7 +324,10 @@ def test_what_the_safety_checker_refuses_is_black() -> None:
     pipe.feature_extractor = lambda images, return_tensors: type(
         "Seen", (), {"to": lambda self, device: self, "pixel_values": torch.zeros(1)}
     )()
-    assert float(generator(latents.requires_grad_()).sum()) == 0
+    black = generator(latents.requires_grad_())
+    assert float(black.sum()) == 0
+    black.sum().backward()
+    assert float(latents.grad.abs().sum()) == 0
 
 
 @slow
@@ -436,7 +439,7 @@ def test_what_a_pipeline_cuts_to_size_is_cut_to_size() -> None:
     processor = pixart().image_processor
     raw = torch.randn(1, 3, 20, 24, generator=torch.Generator().manual_seed(0))
     shown = processor.postprocess(processor.resize_and_crop_tensor(raw, 16, 16), output_type="pt")
-    found = _unclamped(pixart(), [raw], type("Output", (), {"images": shown})())
+    found = unclamped(pixart(), [raw], type("Output", (), {"images": shown})())
     assert torch.allclose(found.clamp(0, 1), shown)
     assert float(found.max()) > 1
 

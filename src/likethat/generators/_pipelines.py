@@ -1,5 +1,6 @@
 """What generators on pipelines share: latents, seeds and images at the door, and changes that undo themselves."""
 
+import dataclasses
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +17,16 @@ __all__ = [
     "check_seeds",
     "check_steerable_latents",
     "clamp_through",
+    "decoded",
     "finished",
     "freeze",
     "mixture_weights",
     "refuse_offloading",
     "saved_memory",
+    "settle_precision",
     "start_rng",
     "swapped",
+    "unclamped",
 ]
 
 
@@ -181,3 +185,47 @@ def swapped(owner: Any, name: str, function: Callable[..., Any]) -> Iterator[Non
             object.__delattr__(owner, name)  # the class's own again
         else:
             object.__setattr__(owner, name, before)
+
+
+def settle_precision(pipe: Any) -> None:
+    """Bring a VAE to float32 for good where the pipeline would do so for each image and undo it before the gradient."""
+    vae = getattr(pipe, "vae", None)
+    if vae is not None and vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
+        vae.to(torch.float32)
+
+
+@contextmanager
+def decoded(pipe: Any) -> Iterator[list[Tensor]]:
+    """Note what the VAE decodes, with its gradient; the pipeline goes on with a copy that has none."""
+    seen: list[Tensor] = []
+    vae = getattr(pipe, "vae", None)
+    if vae is None:
+        yield seen
+        return
+    decode: Callable[..., Any] = vae.decode
+
+    def note(latents: Tensor, *args: Any, **kwargs: Any) -> Any:
+        made = decode(latents.to(vae.dtype), *args, **kwargs)
+        is_tuple = isinstance(made, tuple)
+        seen.append(made[0] if is_tuple else made.sample)
+        return (seen[-1].detach(),) if is_tuple else dataclasses.replace(made, sample=seen[-1].detach())
+
+    with swapped(vae, "decode", note):
+        yield seen
+
+
+def unclamped(pipe: Any, seen: Sequence[Tensor], made: Any) -> Float[Tensor, "1 channel height width"]:
+    """Return the decoded image on the scale of [0, 1], or the pipeline's own where it decodes none or shows none."""
+    shown = getattr(made, "images", None)
+    if not isinstance(shown, Tensor) or shown.ndim != 4:
+        raise InputError(f"{type(pipe).__name__} must make images (n, channel, height, width), and does not.")
+    if not seen:
+        return shown
+    if any(getattr(made, "nsfw_content_detected", None) or []):
+        return shown + 0 * seen[-1].sum()  # black, with a gradient of 0
+    raw = seen[-1][:, :, 0] if seen[-1].ndim == 5 else seen[-1]  # image models with the decoder of a video model
+    processor = getattr(pipe, "image_processor", None)
+    if raw.shape != shown.shape and processor is not None:  # it draws in a size it knows and cuts that to size
+        raw = processor.resize_and_crop_tensor(raw, shown.shape[3], shown.shape[2])
+    is_centred = getattr(getattr(processor, "config", None), "do_normalize", True)
+    return raw / 2 + 0.5 if is_centred else raw

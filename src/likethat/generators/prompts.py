@@ -1,10 +1,8 @@
 """Text-to-image pipelines as generators whose latents are prompts: one low-rank conditioning a latent."""
 
-import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +16,15 @@ from likethat.errors import InputError
 from likethat.generators._pipelines import (
     check_seeds,
     check_steerable_latents,
+    decoded,
     finished,
     freeze,
     mixture_weights,
     refuse_offloading,
     saved_memory,
+    settle_precision,
     start_rng,
-    swapped,
+    unclamped,
 )
 from likethat.generators._prompt_encoding import (
     Encoding,
@@ -177,7 +177,7 @@ class PromptGenerator:
         self._call = filled_in(pipe, wanted, call)
         self._pipe, self._run = pipe, inspect.unwrap(type(pipe).__call__)
         freeze(pipe)
-        _settle_precision(pipe)
+        settle_precision(pipe)
         self._encoding = encode_anchors(pipe, self._run, self.anchors, self._call)
         self.layout = _layout(self._encoding, rank)
         self._token_scale = _rms(self._encoding.tokens[:, self._encoding.attended])
@@ -256,9 +256,9 @@ class PromptGenerator:
         """Return what the VAE decodes, on the scale of [0, 1] and in its own precision."""
         dtype = self._encoding.tokens.dtype
         prompt = self._encoding.call(tokens[None].to(dtype), None if pooled is None else pooled[None].to(dtype))
-        with _decoded(self._pipe) as seen:
+        with decoded(self._pipe) as seen:
             made = self._run(self._pipe, **{**self._call, **prompt}, generator=start_rng(seed), output_type="pt")
-        return _unclamped(self._pipe, seen, made)
+        return unclamped(self._pipe, seen, made)
 
 
 def _checked_anchors(anchors: Any) -> tuple[str, ...]:
@@ -280,13 +280,6 @@ def _checked_size(size: Any) -> dict[str, int | None]:
     return {"height": check_count(size[0], name="size[0]"), "width": check_count(size[1], name="size[1]")}
 
 
-def _settle_precision(pipe: Any) -> None:
-    """Bring a VAE to float32 for good where the pipeline would do so for each image and undo it before the gradient."""
-    vae = getattr(pipe, "vae", None)
-    if vae is not None and vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
-        vae.to(torch.float32)
-
-
 def _layout(encoding: Encoding, rank: int) -> PromptLatents:
     return PromptLatents(
         n_anchors=len(encoding.tokens),
@@ -299,38 +292,3 @@ def _layout(encoding: Encoding, rank: int) -> PromptLatents:
 
 def _rms(anchors: Float[Tensor, "anchor *shape"]) -> float:
     return math.sqrt(sum(float(anchor.float().square().mean()) for anchor in anchors) / len(anchors))
-
-
-@contextmanager
-def _decoded(pipe: Any) -> Iterator[list[Tensor]]:
-    """Note what the VAE decodes, with its gradient; the pipeline goes on with a copy that has none."""
-    seen: list[Tensor] = []
-    vae = getattr(pipe, "vae", None)
-    if vae is None:
-        yield seen
-        return
-    decode: Callable[..., Any] = vae.decode
-
-    def note(latents: Tensor, *args: Any, **kwargs: Any) -> Any:
-        made = decode(latents.to(vae.dtype), *args, **kwargs)
-        is_tuple = isinstance(made, tuple)
-        seen.append(made[0] if is_tuple else made.sample)
-        return (seen[-1].detach(),) if is_tuple else dataclasses.replace(made, sample=seen[-1].detach())
-
-    with swapped(vae, "decode", note):
-        yield seen
-
-
-def _unclamped(pipe: Any, seen: Sequence[Tensor], made: Any) -> Float[Tensor, "1 channel height width"]:
-    """Return the decoded image on the scale of [0, 1], or the pipeline's own where it decodes none or shows none."""
-    shown = getattr(made, "images", None)
-    if not isinstance(shown, Tensor) or shown.ndim != 4:
-        raise InputError(f"{type(pipe).__name__} must make images (n, channel, height, width), and does not.")
-    if not seen or any(getattr(made, "nsfw_content_detected", None) or []):
-        return shown
-    raw = seen[-1][:, :, 0] if seen[-1].ndim == 5 else seen[-1]  # image models with the decoder of a video model
-    processor = getattr(pipe, "image_processor", None)
-    if raw.shape != shown.shape and processor is not None:  # it draws in a size it knows and cuts that to size
-        raw = processor.resize_and_crop_tensor(raw, shown.shape[3], shown.shape[2])
-    is_centred = getattr(getattr(processor, "config", None), "do_normalize", True)
-    return raw / 2 + 0.5 if is_centred else raw

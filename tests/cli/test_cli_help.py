@@ -8,7 +8,18 @@ import likethat as lt
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["demo"], ["split"], ["fit"], ["fit", "epic"], ["fit", "parts"], ["explain"], ["show"], ["evaluate"]],
+    [
+        [],
+        ["demo"],
+        ["split"],
+        ["fit"],
+        ["fit", "epic"],
+        ["fit", "parts"],
+        ["fit", "prodg"],
+        ["explain"],
+        ["show"],
+        ["evaluate"],
+    ],
     ids=str,
 )
 def test_help_of_every_command_has_examples(command: list[str]) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from likethat._progress import Progress
 from likethat.cli import progress
-from likethat.cli.progress import Estimate, progress_bar
+from likethat.cli.progress import Estimate, progress_bar, with_estimate
 
 
 def report(done: int, total: int | None = 100, stage: str = "reading images") -> Progress:
@@ -63,6 +63,28 @@ def test_lines_in_a_log_file(monkeypatch: pytest.MonkeyPatch) -> None:
         "reading images: 4,100 of 10,000, 59 s left",
         "reading the prototypes again: 7",
     ]
+
+
+def test_a_line_takes_the_works_own_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    clock = iter([0.0, 40.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress_bar(console=console) as watch:
+        watch(Progress(stage="climbing", done=10, total=100, seconds_left=90.0))
+        watch(Progress(stage="climbing", done=20, total=100, seconds_left=75.0))
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "climbing: 10 of 100",
+        "climbing: 20 of 100, 1 min 15 s left",
+    ]
+
+
+def test_an_estimate_is_said_once_and_all_is_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[Progress] = []
+    watch = with_estimate(seen.append, Estimate(after=0.0), lambda left, at: f"{at.done} done, {left > 0}")
+    for done in (10, 20, 30):
+        watch(report(done))
+    assert [item.done for item in seen] == [10, 20, 30]
+    assert capsys.readouterr().err == "20 done, True\n"
 
 
 def test_a_notebook_without_widgets_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:

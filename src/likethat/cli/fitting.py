@@ -1,7 +1,7 @@
 """What every ``likethat fit`` does around its method: checkpoint, progress, estimate, summary, next command."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,14 +11,25 @@ from likethat.cli.console import duration, notes, say, say_path, say_table
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.options import byte_count
-from likethat.cli.progress import Estimate, progress_bar
+from likethat.cli.progress import Estimate, progress_bar, with_estimate
 from likethat.errors import InputError
 
 if TYPE_CHECKING:
     from likethat.explanations import Bank
     from likethat.models import SplitModel
 
-__all__ = ["FitJob", "Method", "checkpoint_of", "fit_and_save"]
+__all__ = [
+    "FitJob",
+    "Job",
+    "Method",
+    "check_place",
+    "checkpoint_of",
+    "fit_and_save",
+    "open_job_model",
+    "save_what_fits",
+    "say_measures",
+    "say_outcome",
+]
 
 
 class Method(Protocol):
@@ -41,36 +52,45 @@ class Method(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitJob:
-    """What a fit works on, and how; the options every method shares.
+class Job:
+    """What a fit works on, and where the bank goes; the options every method shares.
 
     Attributes:
         model: name of the model.
-        images: folder or name of the images.
         out: where the bank goes.
         weights: the model's weights, where they are not its usual ones.
         layer: module to read the feature map from.
         class_names: file with one name a line.
         device: where the model runs.
-        batch_size: images decoded at a time.
-        workers: threads that decode.
         memory_budget: a size such as "2GB".
         resume: go on from the checkpoint.
         overwrite: replace an earlier bank.
     """
 
     model: str
-    images: str
     out: Path
     weights: str | None = None
     layer: str | None = None
     class_names: Path | None = None
     device: str = "auto"
-    batch_size: int = 32
-    workers: int = 0
     memory_budget: str = "2GB"
     resume: bool = False
     overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitJob(Job):
+    """A fit on images.
+
+    Attributes:
+        images: folder or name of the images.
+        batch_size: images decoded at a time.
+        workers: threads that decode.
+    """
+
+    images: str
+    batch_size: int = 32
+    workers: int = 0
 
 
 def checkpoint_of(out: Path) -> Path:
@@ -79,43 +99,72 @@ def checkpoint_of(out: Path) -> Path:
 
 
 def fit_and_save(method: Method, job: FitJob) -> "Bank":
-    """Fit, save, and say what was found and what to type next.
+    """Fit on images, save, and say what was found and what to type next.
 
     Raises:
         InputError: the place for the bank is taken, or the options do not fit.
         Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
     """
     budget = byte_count(job.memory_budget)
-    _check_place(job)
+    check_place(job)
     source = open_images(job.images)
+    model = open_job_model(job)
+    notes.print(f"{len(source):,} images in {job.images}", markup=False, soft_wrap=True)
+
+    def fit(watch: Watcher) -> "Bank":
+        return method.fit(
+            model,
+            source,
+            memory_budget=budget,
+            batch_size=job.batch_size,
+            workers=job.workers,
+            checkpoint=checkpoint_of(job.out),
+            resume=job.resume,
+            watch=with_estimate(watch, Estimate(), _reading_left),
+        )
+
+    bank = save_what_fits(fit, job)
+    about = bank.provenance
+    say_measures(bank, _measures(about.measures) | {"images": f"{about.n_images:,}"})
+    say_outcome(bank, job, next_words=_explain_words(job))
+    return bank
+
+
+def _reading_left(seconds: float, _report: Progress) -> str:
+    return f"about {duration(seconds)} to read the rest of the images; turning the channels comes after"
+
+
+def open_job_model(job: Job) -> "SplitModel":
+    """Load a job's model and say what it is."""
     model = open_model(job.model, weights=job.weights, layer=job.layer, device=job.device, class_names=job.class_names)
     notes.print(
         f"{model.name}: {model.n_classes} classes, {model.n_channels} channels, on {model.device}", markup=False
     )
-    notes.print(f"{len(source):,} images in {job.images}", markup=False, soft_wrap=True)
-    checkpoint = checkpoint_of(job.out)
+    return model
+
+
+def save_what_fits(fit: Callable[[Watcher], "Bank"], job: Job) -> "Bank":
+    """Fit under progress bars and save the bank.
+
+    Args:
+        fit: given a watcher, makes the bank; it leaves its checkpoint at `checkpoint_of(job.out)`.
+        job: what is fitted.
+
+    Raises:
+        Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
+    """
     try:
         with progress_bar() as watch:
-            bank = method.fit(
-                model,
-                source,
-                memory_budget=budget,
-                batch_size=job.batch_size,
-                workers=job.workers,
-                checkpoint=checkpoint,
-                resume=job.resume,
-                watch=_with_estimate(watch),
-            )
+            bank = fit(watch)
     except KeyboardInterrupt as stop:
-        if checkpoint.exists():
+        if checkpoint_of(job.out).exists():
             raise Stopped from stop
         raise
     bank.save(job.out)
-    say_summary(bank, job)
     return bank
 
 
-def _check_place(job: FitJob) -> None:
+def check_place(job: Job) -> None:
     """Refuse before the work what `Bank.save` would refuse after it."""
     if job.out.suffix.lower() in {".html", ".htm"}:
         raise InputError(f"`--out` must be a folder for the bank, got {job.out}. Make its page with likethat show.")
@@ -130,23 +179,16 @@ def _check_place(job: FitJob) -> None:
         )
 
 
-def _with_estimate(watch: Watcher) -> Watcher:
-    estimate = Estimate()
-
-    def both(report: Progress) -> None:
-        left = estimate.seconds_left(report)
-        if left is not None:
-            notes.print(f"about {duration(left)} to read the rest of the images; turning the channels comes after")
-        watch(report)
-
-    return both
-
-
-def say_summary(bank: "Bank", job: FitJob) -> None:
-    """Print what was measured while fitting, where the bank lies and what to type next."""
+def say_measures(bank: "Bank", rows: Mapping[str, object]) -> None:
+    """Print whose bank it is, and a table of what was measured while fitting."""
     about = bank.provenance
     say(f"{about.method} for {about.model}", style="bold")
-    say_table(_measures(about.measures) | {"images": f"{about.n_images:,}", "time": duration(about.seconds)})
+    say_table({**rows, "time": duration(about.seconds)})
+
+
+def say_outcome(bank: "Bank", job: Job, *, next_words: list[str]) -> None:
+    """Print notes, what was left out, where the bank lies and what to type next."""
+    about = bank.provenance
     for note in about.notes:
         say(f"note: {note}", style="yellow")
     for name, reason in about.skipped[:3]:
@@ -154,7 +196,7 @@ def say_summary(bank: "Bank", job: FitJob) -> None:
     if len(about.skipped) > 3:
         say(f"… and {len(about.skipped) - 3:,} more; likethat show lists them", style="yellow")
     say_path("bank", job.out)
-    say(f"next: {_next_command(job)}", style="green")
+    say(f"next: {shlex.join(next_words)}", style="green")
 
 
 def _measures(measures: Mapping[str, float]) -> dict[str, object]:
@@ -165,8 +207,7 @@ def _measures(measures: Mapping[str, float]) -> dict[str, object]:
     }
 
 
-def _next_command(job: FitJob) -> str:
+def _explain_words(job: FitJob) -> list[str]:
     words = ["likethat", "explain", str(job.out), "PHOTO.jpg", "--out", "why.html"]
     words += ["--weights", job.weights] if job.weights else []
-    words += ["--layer", job.layer] if job.layer else []
-    return shlex.join(words)
+    return words + (["--layer", job.layer] if job.layer else [])

@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 import likethat
-from likethat.cli import attribute, bank, counterfactual, demo, evaluate, exemplars, parts, split, train_generator
+from likethat.cli import (
+    attribute,
+    bank,
+    counterfactual,
+    demo,
+    evaluate,
+    exemplars,
+    fit,
+    parts,
+    prodg,
+    split,
+    train_generator,
+)
 from likethat.cli.console import out
 from likethat.cli.group import RootGroup
 from likethat.cli.options import examples
@@ -26,7 +38,8 @@ app = typer.Typer(
 )
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("split", epilog=split.EXAMPLES)(split.split)
-app.add_typer(parts.app, name="fit")  # ``fit``'s own, with the commands of the methods' files
+app.add_typer(fit.app, name="fit")
+_METHODS = (parts.parts, prodg.prodg)  # their files have added them to ``fit``
 app.command("explain", epilog=bank.EXPLAIN_EXAMPLES)(bank.explain)
 app.command("show", epilog=bank.SHOW_EXAMPLES)(bank.show)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from likethat.explanations import Bank
     from likethat.models import SplitModel
 
-__all__ = ["open_bank_with_model", "open_images", "open_model", "read_names"]
+__all__ = ["device_of", "open_bank_with_model", "open_images", "open_model", "read_names"]
 
 N_CREATURES, N_HELD_OUT = 2000, 300
 
@@ -24,14 +24,19 @@ def open_model(
     class_names: Path | None = None,
 ) -> "SplitModel":
     """Load a model by name, with its trained weights unless others are named, and put it where it shall run."""
-    import torch
-
     from likethat.models import load
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     names = None if class_names is None else read_names(class_names)
-    return load(name, weights=_weights(name, weights), layer=layer, device=device, class_names=names)
+    return load(name, weights=_weights(name, weights), layer=layer, device=device_of(device), class_names=names)
+
+
+def device_of(name: str) -> str:
+    """Return the device that a word of a command stands for: auto is a GPU where there is one."""
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _weights(name: str, weights: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from likethat._progress import Progress as Report
 from likethat._progress import Watcher
 from likethat.cli.console import duration, notes
 
-__all__ = ["Estimate", "progress_bar"]
+__all__ = ["Estimate", "progress_bar", "with_estimate"]
 
 _EVERY = 30.0  # seconds between two lines in a log
 
@@ -87,6 +87,24 @@ class Estimate:
         return (report.total - report.done) * (now - self._since) / done
 
 
+def with_estimate(watch: Watcher, estimate: Estimate, sentence: Callable[[float, Report], str]) -> Watcher:
+    """Return a watcher that also says, once, how long it will take.
+
+    Args:
+        watch: told of everything as well.
+        estimate: of one stage.
+        sentence: what to say of the seconds that this stage has left, and of how far it is.
+    """
+
+    def both(report: Report) -> None:
+        left = estimate.seconds_left(report)
+        if left is not None:
+            notes.print(sentence(left, report), soft_wrap=True, markup=False)
+        watch(report)
+
+    return both
+
+
 class _Bars:
     """A watcher with one bar a stage."""
 
@@ -125,4 +143,7 @@ class _Lines:
         done = report.done - self._from
         if done <= 0 or report.done >= report.total:
             return line
-        return f"{line}, {duration((report.total - report.done) * (now - self._started) / done)} left"
+        left = report.seconds_left
+        if left is None:
+            left = (report.total - report.done) * (now - self._started) / done
+        return f"{line}, {duration(left)} left"

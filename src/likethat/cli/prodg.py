@@ -1,0 +1,323 @@
+"""``likethat fit prodg``: prototypes with no data at all, made by a generator."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from likethat._progress import Progress, Watcher
+from likethat.cli._generating import (
+    GENERATOR_PANEL,
+    AnchorOption,
+    ByOption,
+    CheckpointingOption,
+    ClassAnchorsOption,
+    DtypeOption,
+    GeneratorOption,
+    PipelineStepsOption,
+    SizeOption,
+    TilingOption,
+    anchor_options,
+    open_generator,
+    pipeline_options,
+)
+from likethat.cli.console import duration, notes, say
+from likethat.cli.fit import OutOption, app
+from likethat.cli.fitting import (
+    Job,
+    check_place,
+    checkpoint_of,
+    open_job_model,
+    save_what_fits,
+    say_measures,
+    say_outcome,
+)
+from likethat.cli.options import (
+    BudgetOption,
+    ClassNamesOption,
+    DeviceOption,
+    LayerOption,
+    ModelOption,
+    OverwriteOption,
+    ResumeOption,
+    SeedOption,
+    WeightsOption,
+    byte_count,
+    class_index_or_name,
+    examples,
+)
+from likethat.cli.progress import Estimate, with_estimate
+from likethat.errors import InputError
+
+if TYPE_CHECKING:
+    from likethat.explainers import ProDG
+    from likethat.explanations import Bank
+    from likethat.explanations.records import Provenance
+    from likethat.models import SplitModel
+
+__all__ = ["app", "prodg"]
+
+_CHANNELS_PANEL = "Which channels"
+_BACKWARD = 3  # an image with its gradient, in images without
+_COMPARED = 16  # channels of the random network that climb at most
+_SAMPLES, _PROTOTYPES = "making samples", "making the prototypes again"
+_PURITIES = {
+    "purity": "purity",
+    "purity_of_samples": "  of the samples it began with",
+    "control_prior_purity": "  of the best plain samples (control)",
+    "control_random_purity": "  made for random weights (control)",
+}
+
+
+class Search(StrEnum):
+    """How prototypes climb."""
+
+    auto = "auto"
+    gradient = "gradient"
+    evolution = "evolution"
+    cma_es = "cma-es"
+
+
+SamplesOption = Annotated[
+    int, typer.Option(help="Samples that are looked through first.", rich_help_panel=GENERATOR_PANEL)
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="CLASS",
+        help="Climb only with the channels that supply most to this class: index or name.",
+        rich_help_panel=_CHANNELS_PANEL,
+    ),
+]
+NChannelsOption = Annotated[
+    int, typer.Option(help="With --target: how many those are.", rich_help_panel=_CHANNELS_PANEL)
+]
+ChannelsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N,...", help="Climb only with these; all without --target.", rich_help_panel=_CHANNELS_PANEL
+    ),
+]
+
+NoControlsOption = Annotated[
+    bool, typer.Option("--no-controls", help="Leave out what the prototypes are measured against.")
+]
+MixedPrecisionOption = Annotated[bool, typer.Option("--mixed-precision", help="bfloat16 while climbing; for a GPU.")]
+
+
+@app.command(
+    epilog=examples(
+        'likethat fit prodg --model zoo:creatures --generator zoo:creatures --target "sleepy trunk calf" --out bank',
+        "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --resume",
+        'likethat fit prodg -m timm:resnet18 -g diffusers:ORG/NAME --by prompt --anchor "a wolf" -t 269 -o bank',
+    )
+)
+def prodg(
+    *,
+    model: ModelOption,
+    generator: GeneratorOption,
+    out: OutOption,
+    weights: WeightsOption = None,
+    layer: LayerOption = None,
+    class_names: ClassNamesOption = None,
+    device: DeviceOption = "auto",
+    target: TargetOption = None,
+    n_channels: NChannelsOption = 12,
+    channels: ChannelsOption = None,
+    n_samples: SamplesOption = 1000,
+    by: ByOption = None,
+    anchor: AnchorOption = None,
+    class_anchors: ClassAnchorsOption = False,
+    generator_steps: PipelineStepsOption = None,
+    size: SizeOption = None,
+    dtype: DtypeOption = None,
+    checkpointing: CheckpointingOption = False,
+    tiling: TilingOption = False,
+    n_prototypes: Annotated[int, typer.Option(help="Images a channel.")] = 5,
+    steps: Annotated[int, typer.Option(help="Of the climb; 0 stays with the best samples.")] = 12,
+    search: Annotated[Search, typer.Option(help="auto: by gradient where there is one.")] = Search.auto,
+    no_controls: NoControlsOption = False,
+    mixed_precision: MixedPrecisionOption = False,
+    seed: SeedOption = 0,
+    memory_budget: BudgetOption = "2GB",
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Find what each channel of a network looks for without a single image: a generator makes them.
+
+    Beside the prototypes stand two controls: the best of as many plain samples, and prototypes made for random weights.
+    Ctrl-C leaves a checkpoint beside OUT.
+    The same command with [bold]--resume[/bold] goes on from it, to the same bank.
+    """
+    from likethat.explainers import ProDG
+
+    job = Job(
+        model=model, out=out, weights=weights, layer=layer, class_names=class_names, device=device,
+        memory_budget=memory_budget, resume=resume, overwrite=overwrite,
+    )  # fmt: skip
+    wanted = _Wanted(target=target, n_channels=n_channels, channels=_numbers(channels))
+    byte_count(memory_budget)
+    check_place(job)
+    pipeline = pipeline_options(
+        by=by, n_steps=generator_steps, size=size, dtype=dtype, checkpointing=checkpointing, tiling=tiling
+    )
+    split = open_job_model(job)
+    anchors = anchor_options(anchor, split.class_names if class_anchors else (), by=by)
+    method = ProDG(
+        open_generator(generator, device=device, **pipeline, **anchors), n_prototypes, n_samples=n_samples,
+        steps=steps, search=search.value, controls=not no_controls, mixed_precision=mixed_precision, seed=seed,
+    )  # fmt: skip
+    _fit_and_save(method, split, job, wanted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """Which channels climb, in the words of the command."""
+
+    target: str | None
+    n_channels: int
+    channels: list[int] | None
+
+    def count(self, model: "SplitModel") -> int:
+        """Return how many those are."""
+        if self.channels is not None:
+            return len(self.channels)
+        return model.n_channels if self.target is None else min(self.n_channels, model.n_channels)
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    """Return the channels that a word lists.
+
+    Raises:
+        InputError: something else than whole numbers.
+
+    Example:
+        >>> _numbers("3,17")
+        [3, 17]
+    """
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise InputError(f"`--channels` must be whole numbers with commas between, such as 3,17, got {text!r}.")
+    return [int(word) for word in words]
+
+
+def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: _Wanted) -> "Bank":
+    work = _Work.of(method, n_channels=wanted.count(model))
+    notes.print(
+        f"no images are needed: {method.n_samples:,} samples are looked through, then {wanted.count(model):,} channels "
+        f"climb, {work.climbing:,} images",
+        soft_wrap=True,
+    )
+
+    def fit(watch: Watcher) -> "Bank":
+        estimate = Estimate(stage=_SAMPLES, after=2.0)
+        return method.fit(
+            model,
+            target=class_index_or_name(wanted.target, model.class_names),
+            n_channels=wanted.n_channels,
+            channels=wanted.channels,
+            memory_budget=byte_count(job.memory_budget),
+            checkpoint=checkpoint_of(job.out),
+            resume=job.resume,
+            watch=_Renamed(with_estimate(watch, estimate, work.outlook)),
+        )
+
+    bank = save_what_fits(fit, job)
+    say_measures(bank, _summary(bank.provenance))
+    _say_controls(bank.provenance)
+    say_outcome(bank, job, next_words=["likethat", "show", str(job.out), "--out", f"{job.out.name}.html"])
+    return bank
+
+
+class _Renamed:
+    """A watcher that calls the passes over the generator's images by what they are."""
+
+    def __init__(self, watch: Watcher) -> None:
+        self._watch, self._has_samples = watch, False
+
+    def __call__(self, report: Progress) -> None:
+        if report.stage == "reading images":
+            report = replace(report, stage=_PROTOTYPES if self._has_samples else _SAMPLES)
+        else:
+            self._has_samples = True
+        self._watch(report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """How many images a run makes, for an estimate of its time.
+
+    Attributes:
+        samples: that are looked through first.
+        climbing: made on the way up.
+        compared: made on the way up for random weights.
+        plain: made for the control of plain samples.
+        price: of an image on the way up, in samples.
+    """
+
+    samples: int
+    climbing: int
+    compared: int
+    plain: int
+    price: float
+
+    @classmethod
+    def of(cls, method: "ProDG", *, n_channels: int) -> "_Work":
+        """Return the work of a method on some channels."""
+        each = method.n_prototypes * (method.steps + 1) if method.steps else 0
+        has_gradient = method.search == "gradient" or (method.search == "auto" and method.generator.differentiable)
+        return cls(
+            samples=method.n_samples,
+            climbing=n_channels * each,
+            compared=min(_COMPARED, n_channels) * each if method.controls else 0,
+            plain=n_channels * each if method.controls else 0,
+            price=_BACKWARD if has_gradient else 1.0,
+        )
+
+    def seconds(self, left: float, *, n_left: int) -> float:
+        """Return what the whole still takes when the last `n_left` samples take `left` seconds.
+
+        Example:
+            100 samples at 0.1 s, 10 images on the way up at three times that, and 10 plain samples.
+
+            >>> work = _Work(samples=200, climbing=10, compared=0, plain=10, price=3.0)
+            >>> round(work.seconds(10.0, n_left=100), 6)
+            14.0
+        """
+        each = left / max(1, n_left)
+        return left + each * (self.price * (self.climbing + self.compared) + self.plain)
+
+    def outlook(self, left: float, report: Progress) -> str:
+        """Return the sentence for the beginning."""
+        n_left = (report.total or report.done) - report.done
+        parts = [f"{n_left:,} samples", f"{self.climbing:,} images on the way up"]
+        if self.plain or self.compared:
+            parts.append(f"{self.compared + self.plain:,} for the controls")
+        return f"about {duration(self.seconds(left, n_left=n_left))} in all: {', '.join(parts)}"
+
+
+def _summary(about: "Provenance") -> dict[str, object]:
+    """Return the rows to print of what was measured."""
+    measures = about.measures
+    rows: dict[str, object] = {label: f"{measures[name]:.3f}" for name, label in _PURITIES.items() if name in measures}
+    dead = round(measures.get("dead_channels", 0))
+    rows["channels that climbed"] = f"{measures.get('climbing_channels', 0):.0f}"
+    if dead:
+        rows["dead channels"] = f"{dead:,}"
+    rows["evidence in 4 channels"] = f"{measures.get('coverage_of_4', 0):.3f}"
+    rows["images made"] = f"{measures.get('generator_calls', 0):,.0f}, none opened"
+    return rows
+
+
+def _say_controls(about: "Provenance") -> None:
+    """Say in words where a control comes too near."""
+    from likethat.report.made import controls_view
+
+    view = controls_view(about)
+    for warning in view.warnings if view else ():
+        say(f"warning: {warning}", style="yellow")

@@ -3,6 +3,7 @@
     python training/train_generators.py digits
     python training/train_generators.py digits-flow
     python training/train_generators.py creatures
+    python training/train_generators.py creatures-flow
 
 The digits take minutes on a CPU core, the creatures an hour; a GPU is used where there is one.
 Interrupted, it goes on with --resume.
@@ -56,6 +57,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     "digits-flow": {
         "config": {"channels": 1, "size": [32, 32], "widths": [32, 48, 64], "patch": 2, "blocks": 1, "code": 64},
         "recipe": FlowRecipe(steps=5000, batch=32),
+    },
+    "creatures-flow": {
+        "mirror": True,
+        "config": {"channels": 3, "size": [96, 96], "widths": [64, 96, 112], "patch": 4, "blocks": 1, "code": 96},
+        "recipe": FlowRecipe(steps=9000, batch=16),
     },
 }
 

@@ -78,7 +78,7 @@ def test_functions_that_make_no_inputs(function, message: str) -> None:
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("zoo:lions", {}, "must be one of zoo:creatures, zoo:digits, zoo:digits-flow"),
+        ("zoo:lions", {}, "must be one of zoo:creatures, zoo:creatures-flow, zoo:digits, zoo:digits-flow"),
         ("nowhere/at/all", {}, "which does not exist"),
         ("zoo:digits", {"n_steps": 3}, "a generator of the family image-vae takes no option 'n_steps'"),
         (smooth, {}, "`latent_dim` must be given for a function"),

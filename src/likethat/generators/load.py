@@ -17,7 +17,7 @@ from likethat.generators.storage import read_generator
 
 __all__ = ["GENERATORS", "load_generator"]
 
-GENERATORS = ("creatures", "digits", "digits-flow")
+GENERATORS = ("creatures", "creatures-flow", "digits", "digits-flow")
 """The generators that come with the library."""
 
 _FAMILIES = {
@@ -35,10 +35,10 @@ def load_generator(
     """Return a generator.
 
     Args:
-        source: ``"zoo:creatures"`` and ``"zoo:digits"`` (VAEs), ``"zoo:digits-flow"`` (a denoiser too);
-            ``"diffusers:org/name"`` or ``"diffusers:folder"``; ``"hf:org/name"``, a causal language model; a folder
-            that `save` wrote; a diffusers pipeline; any function or module from latents (n, latent) to images in
-            [0, 1], a DataFrame or texts. A generator comes back as it is.
+        source: ``"zoo:creatures"`` and ``"zoo:digits"`` (VAEs), ``"zoo:creatures-flow"`` and ``"zoo:digits-flow"``
+            (denoisers too); ``"diffusers:org/name"`` or ``"diffusers:folder"``; ``"hf:org/name"``, a causal language
+            model; a folder that `save` wrote; a diffusers pipeline; any function or module from latents (n, latent) to
+            images in [0, 1], a DataFrame or texts. A generator comes back as it is.
         latent_dim: of a function, or of a language model's soft prompt: the length of its latents.
         device: where to put it; None leaves it on the CPU.
         **options: of the class behind it, such as ``n_steps`` of a flow or ``value_range`` of a function. A diffusers

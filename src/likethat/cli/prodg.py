@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "prodg"]
 
 _CHANNELS_PANEL = "Which channels"
-_BACKWARD = 3  # an image with its gradient, in images without
+_BACKWARD = 2  # what an image with its gradient costs, in samples; measured on the zoo
 _COMPARED = 16  # channels of the random network that climb at most
 _SAMPLES, _PROTOTYPES = "making samples", "making the prototypes again"
 _PURITIES = {

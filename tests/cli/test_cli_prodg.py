@@ -125,6 +125,7 @@ def test_a_generator_of_rows_is_refused(tmp_path: Path) -> None:
         (["--channels", "5"], "give either `target` or `channels`"),
         (["--channels", "five"], "whole numbers with commas between"),
         (["--n-prototypes", 0], "must be a whole number of at least 1"),
+        (["--batch", 0], "must be a whole number of at least 1"),
         (["--steps", -1], "must be a whole number of at least 0"),
         (["--memory-budget", "lots"], "must be a size such as"),
         (["--resume"], "no readable checkpoint"),

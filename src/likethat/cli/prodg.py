@@ -102,6 +102,7 @@ ChannelsOption = Annotated[
     ),
 ]
 
+BatchOption = Annotated[int, typer.Option("--batch", help="Images that climb together: fewer take less memory.")]
 NoControlsOption = Annotated[
     bool, typer.Option("--no-controls", help="Leave out what the prototypes are measured against.")
 ]
@@ -139,6 +140,7 @@ def prodg(
     n_prototypes: Annotated[int, typer.Option(help="Images a channel.")] = 5,
     steps: Annotated[int, typer.Option(help="Of the climb; 0 stays with the best samples.")] = 12,
     search: Annotated[Search, typer.Option(help="auto: by gradient where there is one.")] = Search.auto,
+    batch: BatchOption = 16,
     no_controls: NoControlsOption = False,
     mixed_precision: MixedPrecisionOption = False,
     seed: SeedOption = 0,
@@ -168,7 +170,8 @@ def prodg(
     anchors = anchor_options(anchor, split.class_names if class_anchors else (), by=by)
     method = ProDG(
         open_generator(generator, device=device, **pipeline, **anchors), n_prototypes, n_samples=n_samples,
-        steps=steps, search=search.value, controls=not no_controls, mixed_precision=mixed_precision, seed=seed,
+        steps=steps, search=search.value, batch=batch, controls=not no_controls, mixed_precision=mixed_precision,
+        seed=seed,
     )  # fmt: skip
     _fit_and_save(method, split, job, wanted)
 

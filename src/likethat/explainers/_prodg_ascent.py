@@ -159,15 +159,15 @@ class _Ascent:
             )
         self._note(at, answer.purity.detach())
         units = normalize(answer.pooled.reshape(len(at), self._n, -1), dim=2)
-        alike = (units @ units.mT).mean((1, 2))
+        alike = (units @ units.mT).mean((1, 2)).to(at.device)
         away = ((asked - self._start) / self._scale).square().mean((1, 2))
         own = self._n * (options.diversity * alike + options.closeness * away)
-        (gradient,) = torch.autograd.grad(-answer.purity.sum() + own.sum(), asked)
+        (gradient,) = torch.autograd.grad(own.sum() - answer.purity.sum().to(at.device), asked)
         return torch.nan_to_num(gradient, posinf=0.0, neginf=0.0) * self._scale
 
     def _note(self, at: Tensor, purity: Tensor) -> None:
         """Keep what is purer than all before: each image by itself, or the channel's images together."""
-        purity = purity.float().reshape(self._best_purity.shape)
+        purity = purity.to(self._best_purity).reshape(self._best_purity.shape)
         if at.shape[1] == self._n:
             better = purity > self._best_purity
             self._best = torch.where(better[..., None], at, self._best)

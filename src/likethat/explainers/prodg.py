@@ -59,6 +59,10 @@ class ProDG:
         dead. Channels climb in groups whose state is dropped when they are done. The purest image of the way is kept,
         not the last. Works in any latent, and without gradients.
 
+        Memory for what is learned: 4 bytes x channels x own x latent for what was found, and four times that for the
+        `batch` images under way; own is `n_prototypes`, or 1 where a channel's images share one conditioning and
+        differ by start noise. 2,048 channels with rank-4 prompts of FLUX.1 (19,200 numbers) take 0.15 GiB.
+
     Example:
         >>> import torch, likethat as lt
         >>> network = torch.nn.Sequential(

@@ -173,6 +173,20 @@ def test_words_reach_the_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     }
 
 
+@pytest.mark.slow
+def test_a_pipeline_in_a_folder(weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("diffusers")
+    from tiny_pipelines import flux
+
+    flux().save_pretrained(tmp_path / "flux")
+    pipeline: list[object] = ["--generator", f"diffusers:{tmp_path / 'flux'}", "--by", "prompt", "--anchor", "a wolf"]
+    pipeline += ["--size", 16, "--generator-steps", 2, "--checkpointing", "--channels", "1,2", "--batch", 2]
+    known: list[object] = ["fit", "prodg", "--model", "toy:cnn", "--weights", weights, "--out", tmp_path / "bank"]
+    result = likethat(*known, *pipeline, "--n-samples", 20, "--steps", 2, "--n-prototypes", 2)
+    assert result.exit_code == 0, result.stderr
+    assert lt.open_bank(tmp_path / "bank").provenance.options["generator"] == "PromptGenerator"
+
+
 def test_the_outlook_by_hand() -> None:
     work = prodg._Work(samples=1000, climbing=780, compared=780, plain=780, price=2.0)
     # 900 samples are left in 9 s, .01 s each: 9 + .01 * (2 * 1560 + 780) = 48 s

@@ -89,6 +89,7 @@ def test_nothing_speaks_of_data(tmp_path: Path) -> None:
         ({"control_random_purity": 0.6}, {"steps": 12}, "say nothing about the classifier"),
         ({"control_random_purity": math.nan}, {"steps": 12}, "say nothing about the classifier"),
         ({"control_prior_purity": 0.48}, {"steps": 12}, "climbing has added little"),
+        ({"control_prior_purity": 0.52}, {"steps": 12}, "climbing has added nothing"),
         ({"control_prior_purity": 0.5}, {"steps": 0}, "No prototype climbed"),
     ],
     ids=str,

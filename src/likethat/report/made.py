@@ -114,11 +114,9 @@ def controls_view(provenance: Provenance) -> ControlsView | None:
 
 
 def _own_reading(measures: Mapping[str, float]) -> str:
-    n = measures.get("climbing_channels", 0.0) - measures.get("dead_channels", 0.0)
-    of = "one channel" if n == 1 else f"{round(n):,} channels" if n > 0 else "channels"
     start = measures.get("purity_of_samples")
     began = "" if start is None else f" The samples that they began with have {_number(start)}."
-    return f"Made for {of} of the network explained; 1 would be nothing but the channel.{began}"
+    return f"Made for the network explained, channel by channel; 1 would be nothing but the channel.{began}"
 
 
 def _prior_reading(measures: Mapping[str, float]) -> str:
@@ -158,9 +156,10 @@ def _little_climbed(steps: object, ours: float, prior: float) -> str:
     numbers = f"{_number(prior)} beside {_number(ours)}"
     if steps == 0:
         return f"No prototype climbed: they are samples that the classifier chose, like the control ({numbers})."
+    how, added = ("nearly as pure", "little") if prior < ours else ("as pure", "nothing")
     return (
-        f"The best of as many plain samples are nearly as pure ({numbers}): climbing has added little. These pictures "
-        "show what the classifier picks out of what the generator makes anyway, and nothing beyond it."
+        f"The best of as many plain samples are {how} ({numbers}): climbing has added {added}. These pictures show "
+        "what the classifier picks out of what the generator makes anyway, and nothing beyond it."
     )
 
 

@@ -40,6 +40,7 @@ CACHE = FOLDER / "prodg.json"
 RESULTS = Path(__file__).parent / "results" / "prodg.md"
 SECTIONS = {
     "creatures": "Creatures: 64 of 256 channels climb; measured on 600 drawings that no row has seen",
+    "used": "Creatures: every channel that is among the four shown in any of 300 explanations",
     "controls": "Is it the classifier? Creatures, 16 channels",
     "class": "One class of creatures: the 12 channels that matter to it",
     "calls": "Images made until the purity is reached",
@@ -138,11 +139,15 @@ class Judge:
 
     def same_part(self, bank: Bank, climbed: list[int]) -> float:
         """Return the share of used channels with a prototype of the part that they show on drawings."""
+        used = sorted(set(self.used(bank)) & set(climbed))
+        agree = [self.parts_drawn(bank, unit) in self.parts_made(bank, unit) for unit in used]
+        return sum(agree) / max(1, len(agree))
+
+    def used(self, bank: Bank) -> list[int]:
+        """Return the channels among the four of highest contribution for any of 300 drawings."""
         head = bank.head.weight.cpu() @ bank.mixing.T
         values = (self.features.pooled[:300] @ bank.mixing.T) * head[self.features.predicted[:300]]
-        used = set(values.topk(4, dim=1).indices.flatten().tolist()) & set(climbed)
-        agree = [self.parts_drawn(bank, unit) in self.parts_made(bank, unit) for unit in sorted(used)]
-        return sum(agree) / max(1, len(agree))
+        return sorted(set(values.topk(4, dim=1).indices.flatten().tolist()))
 
 
 def creatures(rows: Rows) -> None:
@@ -157,7 +162,7 @@ def creatures(rows: Rows) -> None:
         bank = lt.EPIC().fit(model, lt.Images(drawn(4000, seed=1).images()))
         return {"images made": 0, **judge.row(bank, channels)}
 
-    def made(method: lt.ProDG) -> Row:
+    def made(method: lt.ProDG, channels: list[int] = channels) -> Row:
         started = time.perf_counter()
         bank = method.fit(model, channels=channels)
         seconds = time.perf_counter() - started
@@ -180,6 +185,16 @@ def creatures(rows: Rows) -> None:
         lambda: made(lt.ProDG(generator, n_samples=n_samples, steps=0, controls=False)),
     )
     rows.add("creatures", "EPIC on as many samples", of_prior)
+
+    def all_used(method: lt.ProDG) -> Row:
+        first = lt.ProDG(generator, n_samples=n_samples, steps=0, controls=False).fit(model)
+        used = judge.used(first)
+        return {**made(method, used), "channels": len(used)}
+
+    if not rows.quick:
+        rows.add("used", "ProDG", lambda: all_used(ours))
+        samples = lt.ProDG(generator, n_samples=n_samples, steps=0, controls=False)
+        rows.add("used", "ProDG, samples alone", lambda: all_used(samples))
     if not rows.quick:
         rows.add(
             "creatures", "ProDG, no gradient (evolution)",

@@ -11,7 +11,6 @@ from torch.nn.functional import normalize
 
 from likethat.errors import InputError
 from likethat.explainers._prodg_channels import respond
-from likethat.functional.diversity import distinct_rows
 from likethat.generators.generated import make_images
 from likethat.models import SplitModel
 from likethat.search import CMAES, Evolution, HighResponse, Known, Problem
@@ -179,8 +178,8 @@ class _Ascent:
 
 
 def _by_search(options: Climb, group: Group, told: Callable[[int], None]) -> Summit:
-    """Climb without gradients: a search of `likethat.search` for every channel, from its best samples."""
-    summits = [_one_channel(options, group, place, told) for place in range(len(group.units))]
+    """Climb without gradients, channel by channel."""
+    summits = [_Lineages(options, group, place).run(told) for place in range(len(group.units))]
     return Summit(
         latents=torch.stack([item.latents[0] for item in summits]),
         purity=torch.stack([item.purity[0] for item in summits]),
@@ -188,68 +187,67 @@ def _by_search(options: Climb, group: Group, told: Callable[[int], None]) -> Sum
     )
 
 
-def _one_channel(options: Climb, group: Group, place: int, told: Callable[[int], None]) -> Summit:
-    unit, n_images = int(group.units[place]), group.seeds.shape[1]
-    n_own = group.latents.shape[1]
-    seeds = group.seeds[place].tolist()
-    asker = _Asker(options, unit, seeds if n_own == 1 else seeds[:1])
-    latents = group.latents[place]
-    known = Known(latents=latents.double(), responses=asker.ask(latents))
-    rng = torch.Generator().manual_seed(options.seed * 1_000_003 + unit)
-    problem = Problem(prior=options.generator.prior, goal=HighResponse(response=_first), rng=rng, known=known)
-    search = _strategy(options, n_images).begin(problem)
-    while asker.calls < (options.steps + 1) * n_images:
-        wanted = search.ask()
-        responses = asker.ask(wanted.float())
-        search.tell(responses[:, 0], responses)
-        known = known.joined(wanted, responses)
-        told(len(wanted))
-    return _chosen(known, asker, n_own=n_own, n_images=n_images, calls=asker.calls)
+class _Lineages:
+    """A search of `likethat.search` for each prototype of a channel, from its own sample; asked side by side.
 
+    The fitness is the purity less the closeness term of the loss. Images stay as different as their samples were,
+    because each has a search of its own: that stands in for the diversity term.
+    """
 
-def _chosen(known: Known, asker: "_Asker", *, n_own: int, n_images: int, calls: int) -> Summit:
-    """Return the purest that lie apart from one another."""
-    order = [int(row) for row in known.responses[:, 0].argsort(descending=True, stable=True)]
-    apart = torch.cdist(known.latents[: max(2, n_own)], known.latents[: max(2, n_own)]).max()
-    rows = distinct_rows(known.latents, order, radius=0.1 * float(apart), n=n_own, kept=known.latents[:0])
-    rows += [row for row in order if row not in rows][: n_own - len(rows)]
-    found = known.latents[rows].float()
-    purity = known.responses[rows, 0].float() if n_own == n_images else asker.each(found[0])
-    return Summit(latents=found[None], purity=purity.reshape(1, -1), calls=calls)
+    def __init__(self, options: Climb, group: Group, place: int) -> None:
+        self._options, self._unit = options, int(group.units[place])
+        self._start = group.latents[place]
+        self._seeds = group.seeds[place].tolist()
+        self._n = len(self._seeds) // len(self._start)  # images a latent: one, or all of the channel
+        self._calls = 0
 
+    def run(self, told: Callable[[int], None]) -> Summit:
+        """Search until as many images were made as the gradient would make."""
+        owners = torch.arange(len(self._start))
+        best, purity = self._start.clone(), self._purity(self._start, owners)
+        fitness = purity.mean(1)
+        searches = [self._begin(owner, float(fitness[owner])) for owner in owners.tolist()]
+        while self._calls < (self._options.steps + 1) * len(self._seeds):
+            asked = [search.ask() for search in searches]
+            owners = torch.cat([torch.full((len(part),), owner) for owner, part in enumerate(asked)])
+            latents = torch.cat(asked).float()
+            found = self._purity(latents, owners)
+            values = found.mean(1) - self._options.closeness * self._away(latents, owners)
+            for owner, search in enumerate(searches):
+                own = (owners == owner).nonzero()[:, 0]
+                search.tell(values[own], values[own][:, None])
+                top = own[values[own].argmax()]
+                if values[top] > fitness[owner]:
+                    best[owner], purity[owner], fitness[owner] = latents[top], found[top], values[top]
+            told(found.numel())
+        return Summit(latents=best[None], purity=purity.reshape(1, -1), calls=self._calls)
 
-def _first(responses: Tensor) -> Tensor:
-    return responses[:, 0]
+    def _begin(self, owner: int, fitness: float) -> Any:
+        """Begin the search of one prototype, which knows the sample it begins with."""
+        options = self._options
+        known = Known(latents=self._start[owner : owner + 1].double(), responses=torch.tensor([[fitness]]).double())
+        rng = torch.Generator().manual_seed((options.seed * 1_000_003 + self._unit) * 101 + owner)
+        goal = HighResponse(response=lambda responses: responses[:, 0])
+        problem = Problem(prior=options.generator.prior, goal=goal, rng=rng, known=known)
+        if options.search == "cma-es":
+            return CMAES(sigma=options.step, population=4).begin(problem)
+        width = 2 * options.step * float(options.scale.mean())
+        return Evolution(population=2, elites=1, start="known", sigma=width).begin(problem)
 
-
-def _strategy(options: Climb, n_images: int) -> Any:
-    if options.search == "cma-es":
-        return CMAES(sigma=options.step)
-    return Evolution(population=2 * n_images, elites=n_images, start="known", sigma=2 * options.step, loss="log")
-
-
-class _Asker:
-    """Asks for the purity of latents, in batches; several seeds of start noise are averaged."""
-
-    def __init__(self, options: Climb, unit: int, seeds: list[int]) -> None:
-        self._options, self._unit, self._seeds = options, unit, seeds
-        self.calls = 0
+    def _away(self, latents: Tensor, owners: Tensor) -> Tensor:
+        moved = (latents - self._start[owners]) / self._options.scale.to(latents.device)
+        return moved.square().mean(1)
 
     @torch.no_grad()
-    def ask(self, latents: Float[Tensor, "n latent"], *, block: int = 16) -> Float[Tensor, "n 1"]:
-        """Return the mean purity of each latent's images, float64."""
-        return torch.cat([self._purity(part).mean(1, keepdim=True) for part in latents.split(block)]).double()
-
-    def each(self, latent: Tensor) -> Tensor:
-        """Return the purity of each image of one latent."""
-        with torch.no_grad():
-            return self._purity(latent[None])[0]
-
-    def _purity(self, latents: Tensor) -> Tensor:
-        n = len(self._seeds)
-        self.calls += len(latents) * n
-        each = latents.to(self._options.device).repeat_interleave(n, 0)
-        images = self._options.make(each, self._seeds * len(latents))
-        units = torch.full((len(each),), self._unit)
-        purity: Tensor = self._options.answer(images, units).purity.float().cpu()
-        return purity.reshape(len(latents), n)
+    def _purity(self, latents: Tensor, owners: Tensor, *, block: int = 16) -> Float[Tensor, "n image"]:
+        """Return the purity of the images of some latents, each with the start noise of its prototype."""
+        seeds = [self._seeds[owner * self._n : (owner + 1) * self._n] for owner in owners.tolist()]
+        found = []
+        for start in range(0, len(latents), max(1, block // self._n)):
+            part = slice(start, start + max(1, block // self._n))
+            each = latents[part].to(self._options.device).repeat_interleave(self._n, 0)
+            images = self._options.make(each, [seed for own in seeds[part] for seed in own])
+            answer = self._options.answer(images, torch.full((len(each),), self._unit))
+            found.append(answer.purity.float().cpu().reshape(-1, self._n))
+        self._calls += len(latents) * self._n
+        return torch.cat(found)

@@ -1,5 +1,6 @@
 """The command line in its own process, on a toy network and slow pictures: for signals."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -30,6 +31,7 @@ def load(name: str, **_: Any) -> lt.SplitModel:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in its background
     likethat.models.load = load
     fitting.open_images = lambda _: SlowImages(pictures(96))
     sys.argv[0] = str(Path(sys.argv[0]).with_name("likethat"))

@@ -9,11 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._inputs import Inputs
+from likethat.functional.blur import gaussian_blur
 
 if TYPE_CHECKING:
     from likethat.explainers._freemcg_asking import Archive
 
-__all__ = ["Pieces", "image_pieces", "patches", "take_back"]
+__all__ = ["Pieces", "image_pieces", "patches", "strongest", "take_back"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,6 +58,38 @@ def image_pieces(
         return torch.where(weight == 0, source, source + weight * difference).clamp(0, 1)
 
     return Pieces(sizes=(parts[:, None] * difference.abs()).mean(dim=(1, 2, 3)), compose=compose)
+
+
+def strongest(
+    source: Float[Tensor, "channel height width"],
+    changed: Float[Tensor, "channel height width"],
+    share: float,
+    *,
+    rebuilt: Float[Tensor, "channel height width"] | None = None,
+) -> Float[Tensor, "channel height width"]:
+    """Return a changed image whose least changed pixels are the source's again, bit for bit.
+
+    Args:
+        source: the image that was changed.
+        changed: what it became.
+        share: of the pixels, those that go back; the edge between both is soft.
+        rebuilt: what the generator makes of the source when nothing is changed: what lies between the two is the
+            generator's fault and no change. The source itself when None.
+
+    Example:
+        >>> source, changed = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
+        >>> changed[0, 2:6, 2:6], changed[0, 0, 0] = 1.0, 0.01
+        >>> left = strongest(source, changed, 0.5)
+        >>> float(left[0, 0, 0]), float(left[0, 3, 3])
+        (0.0, 1.0)
+    """
+    gap = (changed - (source if rebuilt is None else rebuilt)).abs().mean(dim=0)
+    scale = max(0.5, min(gap.shape) / 64)
+    size = gaussian_blur(gap[None, None], scale)[0]
+    least = torch.quantile(size, share)
+    stays = (1 + (size - least) / (0.3 * least).clamp_min(1e-6)).clamp(0, 1)
+    stays = gaussian_blur(stays[None], 2 * scale / 3)[0]
+    return torch.where(stays < 0.02, source, source + stays * (changed - source)).clamp(0, 1)
 
 
 def take_back(

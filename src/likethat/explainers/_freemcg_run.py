@@ -1,9 +1,10 @@
 """One search from the first particle to the last query, whatever ends it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from likethat.errors import LikethatError, TargetError
@@ -13,6 +14,9 @@ from likethat.explainers._freemcg_search import Plan, bring_nearer, reach
 from likethat.explainers._freemcg_spaces import ImageSpace, Space
 
 __all__ = ["Found", "Settings", "seek"]
+
+_LATE, _SOON, _HALFWAY = 0.4, 0.5, 0.75  # shares of the budget, see `Plan`
+_MOST = 0.85
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +57,10 @@ class Found:
 
 def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Generator) -> Found:
     """Fill the archive; an error of the generator or the model ends the search, and what came before is kept."""
-    mean_row, reason = None, "budget"
+    mean_row, reason, wanted = None, "budget", _margin(settings.confidence)
     try:
         if settings.rule == "kalman":
-            mean_row, reason = _several(space, archive, settings, rng)
+            mean_row, reason, wanted = _several(space, archive, settings, rng)
         else:
             mean_row = _as_published(space, archive, settings, rng)
     except LikethatError as error:
@@ -64,41 +68,50 @@ def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Gener
             raise
         reason = str(error).rstrip(".")
     archive.until = None
-    return Found(mean_row=mean_row, wanted=_wanted(archive, settings), reason=reason)
+    return Found(mean_row=mean_row, wanted=_within_reach(archive.margins, wanted), reason=reason)
 
 
-def _several(space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> tuple[int | None, str]:
+def _several(space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> tuple[int | None, str, float]:
     """Find one counterfactual after the other, each with its share of the budget."""
-    mean_row, reason = None, "budget"
+    mean_row, reason, wanted = None, "budget", _margin(settings.confidence)
     assert settings.budget is not None
     for left in range(settings.n, 0, -1):
-        before = archive.box.queries
-        archive.until = before + (settings.budget - before) // left
         first = len(archive.distances)
-        plan = Plan(
-            n_particles=settings.n_particles,
-            wanted=_margin(settings.confidence),
-            halfway=before + round(0.75 * (archive.until - before)),
-            n_generations=2 * math.ceil((archive.until - before) / settings.n_particles),
-        )
+        plan = _planned(archive, settings, share=(settings.budget - archive.box.queries) // left)
         reason = reach(space, archive, plan, rng=rng)
         if mean_row is None and isinstance(space, ImageSpace):
             mean_row = _mean_of_arrived(archive, first, plan.wanted)
+        plan = replace(plan, wanted=_within_reach(archive.margins[first:], plan.wanted))
         if archive.nearest(plan.wanted) is not None:
+            wanted = min(wanted, plan.wanted)
             bring_nearer(space, archive, plan, rng=rng)
             row = archive.nearest(plan.wanted)
             archive.found += [] if row is None else [row]
-    return mean_row, reason
+    return mean_row, reason, wanted
+
+
+def _planned(archive: Archive, settings: Settings, *, share: int) -> Plan:
+    """Return what the next search aims at, and keep the archive within its share of the budget."""
+    before = archive.box.queries
+    archive.until = before + share
+    return Plan(
+        n_particles=settings.n_particles,
+        wanted=_margin(settings.confidence),
+        late=before + round(_LATE * share),
+        soon=before + round(_SOON * share),
+        halfway=before + round(_HALFWAY * share),
+        n_generations=2 * math.ceil(share / settings.n_particles),
+    )
 
 
 def _margin(confidence: float) -> float:
     return math.log(confidence / (1 - confidence))
 
 
-def _wanted(archive: Archive, settings: Settings) -> float:
-    """Return the margin of the confidence asked for; half the largest one reached, where that was not."""
-    wanted, reached = _margin(settings.confidence), float(archive.margins.max())
-    return wanted if reached >= wanted or reached <= 0 else 0.5 * reached
+def _within_reach(margins: Float[Tensor, " n"], wanted: float) -> float:
+    """Return the margin wanted; most of the largest one, where none is so large but one is on the right side."""
+    largest = float(margins.max()) if len(margins) else 0.0
+    return wanted if largest >= wanted or largest <= 0 else _MOST * largest
 
 
 def _mean_of_arrived(archive: Archive, first: int, wanted: float) -> int | None:

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from likethat._inputs import Inputs, take
 from likethat.explainers._freemcg_asking import Archive
@@ -15,6 +17,8 @@ __all__ = ["Plan", "bring_nearer", "reach"]
 
 _SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
 _SIDES = 3  # generations with constant answers before the search gives up
+_HALVINGS = 5
+_FURTHER = (1.25, 1.6)  # of the way from the source: denoised changes are muted, and more of the same is surer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,8 @@ class Plan:
         n_particles: of a generation.
         wanted: margin that is enough.
         keep: share of the way from the source that particles keep after each move.
+        late: queries after which more of the best change is asked for too: a surer input, though a farther one.
+        soon: queries after which any counterfactual will do, though it has not the margin wanted.
         halfway: queries after which a counterfactual is no longer moved, only cut smaller.
         n_generations: at most: where inputs repeat, asking costs nothing, and the budget alone would never end it.
     """
@@ -32,23 +38,29 @@ class Plan:
     n_particles: int
     wanted: float
     keep: float = 0.9
+    late: int = 60
+    soon: int = 100
     halfway: int = 150
     n_generations: int = 100
 
 
 def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> str:
-    """Move an ensemble until a particle has the margin wanted; return why it stopped.
+    """Move an ensemble until an input has the margin wanted; return why it stopped.
 
-    Scatter, ask, move all by what each lacks (`kalman_move`), draw them a little towards the source, scatter less. When
-    the levels are through it begins anew round the best particle so far.
+    Scatter, ask, move all by what each lacks (`kalman_move`), let those that lag follow those that lead, draw them a
+    little towards the source, scatter less. When the levels are through it begins anew round the best particle so far.
     """
-    level, constant = 0, 0
+    level, constant, first = 0, 0, len(archive.distances)
     points = space.around(space.origin.expand(plan.n_particles, *space.origin.shape), space.levels[0], rng=rng)
     for _ in range(plan.n_generations):
         margins = archive.ask(space.made(points), points)
-        if bool((margins >= plan.wanted).any()):
+        is_late = archive.box.queries >= plan.late
+        if is_late and len(margins) == plan.n_particles and 0 < float(margins.max()) < plan.wanted:
+            _go_further(space, archive, points[int(margins.argmax())])
+        best = float(archive.margins[first:].max()) if len(archive.distances) > first else -math.inf
+        if best >= plan.wanted:
             return "reached"
-        if len(margins) < plan.n_particles:
+        if len(margins) < plan.n_particles or (best > 0 and archive.box.queries >= plan.soon):
             return "budget"
         level += 1
         if float(margins.std()) < 1e-9:
@@ -57,13 +69,28 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
                 return "collapsed"
             centres = space.origin.expand_as(points)
         else:
-            moved = kalman_move(points, margins, plan.wanted + _SURPLUS)
-            centres = space.origin + plan.keep * (moved - space.origin)
+            moved = kalman_move(points, margins, plan.wanted + _SURPLUS, trust=2.0)
+            centres = space.origin + plan.keep * (_followed(moved, margins, rng) - space.origin)
         if level == len(space.levels):
             level = 1
             centres = archive.best_point().expand_as(points)
         points = space.around(centres, space.levels[level], rng=rng)
     return "no progress"
+
+
+def _go_further(space: Space, archive: Archive, point: Tensor) -> None:
+    """Ask for more of the change that one particle made."""
+    shares = torch.tensor(_FURTHER).reshape(-1, *[1] * point.ndim).to(point)
+    points = space.origin + shares * (point - space.origin)
+    archive.ask(space.made(points), points)
+
+
+def _followed(
+    moved: Float[Tensor, "particle *shape"], margins: Float[Tensor, " particle"], rng: torch.Generator
+) -> Float[Tensor, "particle *shape"]:
+    """Draw particles anew, those with a larger margin more often: e times for each standard deviation."""
+    weight = ((margins - margins.max()) / margins.std()).exp().float()
+    return moved[torch.multinomial(weight, len(moved), replacement=True, generator=rng).to(moved.device)]
 
 
 def bring_nearer(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
@@ -73,12 +100,28 @@ def bring_nearer(space: Space, archive: Archive, plan: Plan, *, rng: torch.Gener
         return
     _approach(space, archive, plan, rng=rng)
     _along_the_line(space, archive, plan, rng=rng)
+    _peel(space, archive, plan)
     for round_number in range(3):
         row = archive.nearest(plan.wanted)
         pieces = None if row is None else space.pieces(archive.input(row), round_number)
         if row is None or pieces is None or archive.is_spent:
             return
         take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted)
+
+
+def _peel(space: Space, archive: Archive, plan: Plan) -> None:
+    """Find by halving how many pixels, the least changed first, can be the source's again."""
+    row = archive.nearest(plan.wanted)
+    if row is None:
+        return
+    changed, enough, too_many = archive.input(row), 0.0, 1.0
+    for _ in range(_HALVINGS):
+        share = (enough + too_many) / 2
+        peeled = space.strongest(changed, share)
+        margin = torch.zeros(0) if peeled is None else archive.ask(peeled)
+        if not len(margin):
+            return
+        enough, too_many = (share, too_many) if float(margin[0]) >= plan.wanted else (enough, share)
 
 
 def _fewest_columns(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:

@@ -10,13 +10,14 @@ from torch import Tensor
 from likethat._inputs import Inputs, Kind
 from likethat.errors import NonFiniteError
 from likethat.explainers._freemcg_columns import Columns, Limits
-from likethat.explainers._freemcg_pieces import Pieces, image_pieces
+from likethat.explainers._freemcg_pieces import Pieces, image_pieces, strongest
 from likethat.functional.tweedie import denoised
 from likethat.generators.base import Denoiser, Encoder, LatentGenerator
 
 __all__ = ["ImageSpace", "LatentSpace", "Space"]
 
 _N_TYPICAL, _N_STARTS = 256, 1024
+_WIDEST = 8.0  # noise on pictures of 32 pixels a side; less on larger ones, whose classes differ in smaller parts
 
 
 class Space(Protocol):
@@ -60,6 +61,10 @@ class Space(Protocol):
         """Cut the change of one input into pieces, finer in later rounds; None where it cannot be cut (further)."""
         ...
 
+    def strongest(self, changed: Inputs, share: float) -> Tensor | None:
+        """Give back a share of the pixels, the least changed; None where there are no pixels."""
+        ...
+
 
 class ImageSpace:
     """Particles are images: noised, then denoised in one step. Pixels outside `mask` never change."""
@@ -73,10 +78,11 @@ class ImageSpace:
         source: Float[Tensor, "channel height width"],
         *,
         mask: Bool[Tensor, "height width"] | None = None,
+        noise: float | None = None,
     ) -> None:
         self.origin = source
         self.denoiser, self._mask = denoiser, mask
-        top = min(8.0, denoiser.sigma_max)
+        top = min(_WIDEST * min(1.0, 32 / min(source.shape[1:])) if noise is None else noise, denoiser.sigma_max)
         self.levels = tuple(_geometric(top, min(0.5, top), 6))
         self.near = min(0.6, top)
 
@@ -106,6 +112,11 @@ class ImageSpace:
         """Cut into soft patches, 4 by 4 at first."""
         return _patches_of(changed, self.origin, round_number)
 
+    def strongest(self, changed: Inputs, share: float) -> Tensor:
+        """Give back the least changed pixels."""
+        assert isinstance(changed, Tensor)
+        return strongest(self.origin, changed[0].to(self.origin), share)[None]
+
 
 class LatentSpace:
     """Particles are latents; what the generator makes of them is held to the limits."""
@@ -121,6 +132,7 @@ class LatentSpace:
     ) -> None:
         self.kind: Kind = generator.kind
         self._generator, self._source, self._mask = generator, source, mask
+        self._rebuilt: Inputs | None = None
         latents = generator.prior.sample(_N_TYPICAL, rng=rng)
         self._spread = latents.std(dim=0).clamp_min(1e-3)
         with torch.no_grad():
@@ -179,6 +191,16 @@ class LatentSpace:
         if self._columns is not None:
             return self._columns.pieces(changed)
         return _patches_of(changed, self._image(), round_number) if self.kind == "image" else None
+
+    def strongest(self, changed: Inputs, share: float) -> Tensor | None:
+        """Give back the pixels that differ least from what the generator makes of the source itself."""
+        if not isinstance(changed, Tensor):
+            return None
+        source = self._image()
+        if self._rebuilt is None:
+            self._rebuilt = self.made(self.origin[None])
+        assert isinstance(self._rebuilt, Tensor)
+        return strongest(source, changed[0].to(source), share, rebuilt=self._rebuilt[0])[None]
 
     def by_column(self, inputs: Inputs) -> Float[Tensor, "n column"]:
         """Return the distance of each column from the source's, of tables."""

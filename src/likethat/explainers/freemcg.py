@@ -38,6 +38,8 @@ class FreeMCG:
         n_particles: of a generation.
         confidence: probability of the target, against the next class, that is enough. Below 0.95 changes often fool
             this model alone.
+        noise: strongest noise of our particles, on images in [0, 1]; more finds classes that look quite different, less
+            stays nearer. None takes 8 for pictures of 32 pixels a side, and less for larger ones.
         n_steps: of the paper's sampler; ours has none.
         seed: the same seed gives the same result.
 
@@ -63,7 +65,8 @@ class FreeMCG:
         *,
         rule: str = "kalman",
         n_particles: int = 10,
-        confidence: float = 0.98,
+        confidence: float = 0.985,
+        noise: float | None = None,
         n_steps: int = 25,
         seed: int = 0,
     ) -> None:
@@ -74,12 +77,14 @@ class FreeMCG:
             raise InputError(f"`confidence` must be a probability from 0.5 to below 1, got {confidence!r}.")
         if rule != "kalman" and not isinstance(generator, Denoiser):
             raise InputError(f"`generator` must be a denoiser for rule={rule!r}, got {name_of(generator)}.")
-        self.confidence = confidence
+        if noise is not None and not 0 < noise < float("inf"):
+            raise InputError(f"`noise` must be above 0, got {noise!r}. None takes one by the picture's size.")
+        self.confidence, self.noise = confidence, noise
         self.generator, self.seed = generator, seed
 
     def options(self) -> dict[str, Any]:
         """Return the arguments, as plain values."""
-        names = ("rule", "n_particles", "confidence", "n_steps", "seed")
+        names = ("rule", "n_particles", "confidence", "noise", "n_steps", "seed")
         return {name: getattr(self, name) for name in names}
 
     def counterfactual(
@@ -226,7 +231,7 @@ class FreeMCG:
         if size is not None and limits:
             raise InputError("`immutable`, `ranges` and `directions` are for tables. Use mask=... for an image.")
         if isinstance(self.generator, Denoiser) and isinstance(source, Tensor):
-            return ImageSpace(self.generator, source[0], mask=may_change)
+            return ImageSpace(self.generator, source[0], mask=may_change, noise=self.noise)
         assert isinstance(self.generator, LatentGenerator)
         return LatentSpace(self.generator, source, limits=limits, mask=may_change, rng=rng)
 

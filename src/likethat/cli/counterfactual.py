@@ -38,7 +38,7 @@ def counterfactual(
     ),
     n: Annotated[int, typer.Option("-n", help="How many different ones.")] = 1,
     budget: Annotated[int, typer.Option(help="Queries, at most.")] = 200,
-    confidence: Annotated[float, typer.Option(help="Probability of the target that is enough.")] = 0.985,
+    confidence: Annotated[float, typer.Option(help="Probability of the target that is enough.")] = 0.98,
     keep: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that stays; may repeat.")] = None,
     up: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only rise.")] = None,
     down: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only fall.")] = None,

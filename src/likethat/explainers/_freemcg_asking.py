@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from likethat._inputs import Inputs, join_inputs, take
@@ -61,6 +61,7 @@ class Archive:
         cost: what is to be small, (n,): the distance; of tables the number of columns changed before that.
         apart: how different the changes of inputs are from that of one input, (n,) in [0, 1].
         found: rows of counterfactuals found before, from which further ones shall differ.
+        passed_over: whether each of the leading rows is no answer, though its margin is enough.
         until: stop at this many queries, though the budget may allow more.
         watch: told of the queries.
         budget: queries in all, for `watch`.
@@ -73,6 +74,7 @@ class Archive:
     cost: Callable[[Inputs], Float[Tensor, " n"]]
     apart: Callable[[Inputs, Inputs], Float[Tensor, " n"]]
     found: list[int] = field(default_factory=list)
+    passed_over: Bool[Tensor, " row"] | None = None
     until: int | None = None
     watch: Watcher | None = None
     budget: int | None = None
@@ -137,13 +139,17 @@ class Archive:
 
     def nearest(self, wanted: float, *, with_point: bool = False) -> int | None:
         """Return the row of least cost among those whose margin is enough; None where there is none."""
-        good = (self.margins >= wanted) & self._different()
+        good = (self.margins >= wanted) & self._different() & self._stands()
         if with_point:
             good &= torch.tensor([point is not None for point in self.points])
         if not bool(good.any()):
             return None
         cost = torch.where(good, self.costs, torch.inf)
         return int((cost == cost.min()).nonzero()[-1])  # of equals the latest, which was sought nearest
+
+    def pass_over(self, *, up_to: float) -> None:
+        """Take no row for an answer that was asked so far and costs no more; what was found before stays."""
+        self.passed_over = ~self._stands() | (self._different() & (self.costs <= up_to))
 
     @property
     def is_spent(self) -> bool:
@@ -159,6 +165,12 @@ class Archive:
     def are_hard(self) -> bool:
         """Whether all answers so far are labels: one class has all the probability."""
         return bool(((self.probabilities < 1e-9) | (self.probabilities > 1 - 1e-9)).all())
+
+    def _stands(self) -> Tensor:
+        stands = torch.ones(len(self.distances), dtype=torch.bool)
+        if self.passed_over is not None:
+            stands[: len(self.passed_over)] = ~self.passed_over
+        return stands
 
     def _different(self) -> Tensor:
         """Whether each input differs from the counterfactuals that were found before."""

@@ -15,7 +15,7 @@ from likethat.explainers._freemcg_spaces import ImageSpace, Space
 
 __all__ = ["Found", "Settings", "seek"]
 
-_LATE, _SOON, _HALFWAY = 0.4, 0.5, 0.75  # shares of the budget, see `Plan`
+_LATE, _SOON, _HALFWAY, _CHECK = 0.4, 0.5, 0.6, 0.9  # shares of the budget, see `Plan`
 _MOST = 0.85
 
 
@@ -100,6 +100,7 @@ def _planned(archive: Archive, settings: Settings, *, share: int) -> Plan:
         late=before + round(_LATE * share),
         soon=before + round(_SOON * share),
         halfway=before + round(_HALFWAY * share),
+        check=before + round(_CHECK * share),
         n_generations=2 * math.ceil(share / settings.n_particles),
     )
 

@@ -18,6 +18,7 @@ __all__ = ["Plan", "bring_nearer", "reach"]
 _SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
 _SIDES = 3  # generations with constant answers before the search gives up
 _HALVINGS = 5
+_TRIES, _SURVIVES, _BEYOND = 4, 0.85, 1.03  # see `_confirm`
 _FURTHER = (1.25, 1.6)  # of the way from the source: denoised changes are muted, and more of the same is surer
 
 
@@ -32,6 +33,7 @@ class Plan:
         late: queries after which more of the best change is asked for too: a surer input, though a farther one.
         soon: queries after which any counterfactual will do, though it has not the margin wanted.
         halfway: queries after which a counterfactual is no longer moved, only cut smaller.
+        check: queries after which what was found is only checked.
         n_generations: at most: where inputs repeat, asking costs nothing, and the budget alone would never end it.
     """
 
@@ -41,6 +43,7 @@ class Plan:
     late: int = 60
     soon: int = 100
     halfway: int = 150
+    check: int = 180
     n_generations: int = 100
 
 
@@ -98,15 +101,30 @@ def bring_nearer(space: Space, archive: Archive, plan: Plan, *, rng: torch.Gener
     if space.is_table:
         _fewest_columns(space, archive, plan, rng=rng)
         return
+    until, archive.until = archive.until, plan.check
     _approach(space, archive, plan, rng=rng)
     _along_the_line(space, archive, plan, rng=rng)
     _peel(space, archive, plan)
     for round_number in range(3):
         row = archive.nearest(plan.wanted)
         pieces = None if row is None else space.pieces(archive.input(row), round_number)
-        if row is None or pieces is None or archive.is_spent:
-            return
+        if row is None or pieces is None or archive.box.queries >= plan.check:
+            break
         take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted)
+    archive.until = until
+    _confirm(space, archive, plan, rng=rng)
+
+
+def _confirm(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Pass over counterfactuals that do not survive a little noise and denoising: they fool this model alone."""
+    before = archive.passed_over
+    while (row := archive.nearest(plan.wanted)) is not None:
+        again = space.settled(archive.input(row), _TRIES, rng=rng)
+        margins = torch.zeros(0) if again is None else archive.ask(again)
+        if len(margins) < _TRIES or float(margins.mean()) >= _SURVIVES * plan.wanted:
+            return
+        archive.pass_over(up_to=_BEYOND * float(archive.costs[row]))
+    archive.passed_over = before  # none survives: better the nearest than nothing
 
 
 def _peel(space: Space, archive: Archive, plan: Plan) -> None:

@@ -65,6 +65,10 @@ class Space(Protocol):
         """Give back a share of the pixels, the least changed; None where there are no pixels."""
         ...
 
+    def settled(self, changed: Inputs, n: int, *, rng: torch.Generator) -> Tensor | None:
+        """Return one input n times, each brought back to where inputs are typical; None where nothing can do that."""
+        ...
+
 
 class ImageSpace:
     """Particles are images: noised, then denoised in one step. Pixels outside `mask` never change."""
@@ -84,7 +88,7 @@ class ImageSpace:
         self.denoiser, self._mask = denoiser, mask
         top = min(_WIDEST * min(1.0, 32 / min(source.shape[1:])) if noise is None else noise, denoiser.sigma_max)
         self.levels = tuple(_geometric(top, min(0.5, top), 6))
-        self.near = min(0.6, top)
+        self.near, self._settling = min(0.6, top), min(0.5, top)
 
     def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
         """Noise at one level and one denoising step (Tweedie's formula)."""
@@ -111,6 +115,11 @@ class ImageSpace:
     def pieces(self, changed: Inputs, round_number: int) -> Pieces | None:
         """Cut into soft patches, 4 by 4 at first."""
         return _patches_of(changed, self.origin, round_number)
+
+    def settled(self, changed: Inputs, n: int, *, rng: torch.Generator) -> Tensor:
+        """Noise a little, denoise: what is no typical picture of its class leaves it."""
+        assert isinstance(changed, Tensor)
+        return self.around(changed.to(self.origin).expand(n, *self.origin.shape), self._settling, rng=rng)
 
     def strongest(self, changed: Inputs, share: float) -> Tensor:
         """Give back the least changed pixels."""
@@ -191,6 +200,9 @@ class LatentSpace:
         if self._columns is not None:
             return self._columns.pieces(changed)
         return _patches_of(changed, self._image(), round_number) if self.kind == "image" else None
+
+    def settled(self, changed: Inputs, n: int, *, rng: torch.Generator) -> None:
+        """Return None: there is no denoiser."""
 
     def strongest(self, changed: Inputs, share: float) -> Tensor | None:
         """Give back the pixels that differ least from what the generator makes of the source itself."""

@@ -65,7 +65,7 @@ class FreeMCG:
         *,
         rule: str = "kalman",
         n_particles: int = 10,
-        confidence: float = 0.985,
+        confidence: float = 0.98,
         noise: float | None = None,
         n_steps: int = 25,
         seed: int = 0,

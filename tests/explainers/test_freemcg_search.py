@@ -1,0 +1,109 @@
+"""The parts of FreeMCG's search, each on a case whose answer is plain."""
+
+import pytest
+import torch
+from torch import Tensor
+
+import likethat as lt
+from likethat.explainers._freemcg_asking import Archive
+from likethat.explainers._freemcg_pieces import strongest
+from likethat.explainers._freemcg_search import Plan, _confirm
+from likethat.explainers._freemcg_spaces import ImageSpace
+
+SIZE = 8
+
+
+class Flat:
+    """The denoiser of pictures of one grey each."""
+
+    shape = (1, SIZE, SIZE)
+    sigma_max = 4.0
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return x.mean(dim=(1, 2, 3), keepdim=True).expand_as(x)
+
+
+def bright_or_fooled(x: Tensor) -> Tensor:
+    """The second class: bright pictures, and any whose first pixel is white."""
+    logit = 40 * (x.mean(dim=(1, 2, 3)) - 0.5) + 30 * (x[:, 0, 0, 0] - x.mean(dim=(1, 2, 3)) > 0.5)
+    return torch.stack([torch.zeros(len(x)), logit], dim=1)
+
+
+@pytest.fixture
+def space() -> ImageSpace:
+    return ImageSpace(Flat(), torch.full((1, SIZE, SIZE), 0.2))
+
+
+def asked(space: ImageSpace, inputs: Tensor, *, budget: int = 50) -> Archive:
+    archive = Archive(
+        box=lt.BlackBox(bright_or_fooled, budget=budget),
+        target=1,
+        source_class=0,
+        distance=space.distance,
+        cost=space.cost,
+        apart=space.apart,
+        budget=budget,
+    )
+    archive.ask(inputs)
+    return archive
+
+
+def fooling() -> Tensor:
+    image = torch.full((1, 1, SIZE, SIZE), 0.2)
+    image[0, 0, 0, 0] = 1.0
+    return image
+
+
+def bright() -> Tensor:
+    return torch.full((1, 1, SIZE, SIZE), 0.8)
+
+
+def test_what_does_not_survive_denoising_is_passed_over(space: ImageSpace) -> None:
+    archive = asked(space, torch.cat([fooling(), bright()]))
+    assert archive.nearest(4.0) == 0
+    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), rng=torch.Generator().manual_seed(0))
+    row = archive.nearest(4.0)
+    assert row is not None
+    assert float(archive.input(row).mean()) > 0.6
+
+
+def test_the_nearest_stays_when_none_survives(space: ImageSpace) -> None:
+    archive = asked(space, fooling())
+    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), rng=torch.Generator().manual_seed(0))
+    assert archive.nearest(4.0) == 0
+
+
+def test_a_check_beyond_the_budget_changes_nothing(space: ImageSpace) -> None:
+    archive = asked(space, torch.cat([fooling(), bright()]), budget=4)
+    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), rng=torch.Generator().manual_seed(0))
+    assert archive.nearest(4.0) == 0
+    assert archive.box.queries <= 4
+
+
+def test_passing_over_spares_what_was_found_before(space: ImageSpace) -> None:
+    archive = asked(space, torch.cat([fooling(), bright()]))
+    archive.found = [0]
+    archive.pass_over(up_to=10.0)
+    assert archive.nearest(4.0) is None
+    archive.found = []
+    assert archive.nearest(4.0) == 0
+
+
+def test_the_least_changed_pixels_go_back_bit_for_bit() -> None:
+    rng = torch.Generator().manual_seed(0)
+    source = torch.rand(3, 16, 16, generator=rng)
+    changed = (source + 0.004 * torch.randn(source.shape, generator=rng)).clamp(0, 1)
+    changed[:, 4:10, 4:10] = 1 - source[:, 4:10, 4:10].round()
+    left = strongest(source, changed, 0.8)
+    assert bool((left == source).all(dim=0).float().mean() > 0.5)
+    assert torch.equal(left[:, 6:8, 6:8], changed[:, 6:8, 6:8])
+
+
+def test_what_the_generator_cannot_rebuild_is_no_change() -> None:
+    source = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(1))
+    rebuilt = torch.full_like(source, 0.5)
+    changed = rebuilt.clone()
+    changed[0, 8:12, 8:12] = 1.0
+    left = strongest(source, changed, 0.85, rebuilt=rebuilt)
+    assert torch.equal(left[0, :5, :5], source[0, :5, :5])
+    assert float((left - changed)[0, 9:11, 9:11].abs().max()) < 1e-6

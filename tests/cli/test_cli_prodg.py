@@ -1,6 +1,7 @@
 """``likethat fit prodg``: from a name to a bank without an image; stopped, resumed, and wrong words."""
 
 import filecmp
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 import likethat as lt
 from likethat._progress import Progress
 from likethat.cli import fitting, prodg
+from likethat.errors import StorageError
 from likethat.generators.priors import StandardNormal
 
 
@@ -89,6 +91,34 @@ def test_a_place_that_is_taken(bank: Path) -> None:
     assert "already holds a bank" in taken.stderr
 
 
+def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = lt.Bank.save
+
+    def full(bank: lt.Bank, path: Path) -> Path:
+        if Path(path).parent == tmp_path:
+            raise StorageError("bank could not be written (No space left on device). Free space, nothing is lost.")
+        return save(bank, path)
+
+    monkeypatch.setattr(lt.Bank, "save", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
+    result = likethat(*words(tmp_path / "bank", "--no-controls"))
+    assert result.exit_code == 2
+    said = result.stderr.splitlines()[-1]
+    assert said.startswith("bank could not be written (No space left on device). The bank lies in ")
+    place = said.partition("lies in ")[2].partition(" instead")[0]
+    assert lt.open_bank(place).provenance.method == "ProDG"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(lt.Bank, "save", lambda *_: full(None, tmp_path / "bank"))  # type: ignore[arg-type]
+    lost = likethat(*words(tmp_path / "bank", "--no-controls"))
+    assert "so the bank is lost" in lost.stderr.splitlines()[-1]
+
+
+def test_a_generator_of_other_images(tmp_path: Path) -> None:
+    result = likethat(*words(tmp_path / "bank", "--generator", "zoo:creatures", "--no-controls"))
+    assert result.exit_code == 0
+    assert "images are resized and turned from 3 channels into 1 for the model" in result.stderr
+
+
 def test_channels_by_number_without_controls(tmp_path: Path) -> None:
     known = [word for word in words(tmp_path / "bank") if word not in ("--target", 3, "--n-channels")]
     result = likethat(*known, "--channels", "5, 9", "--no-controls", "--search", "evolution")
@@ -97,6 +127,15 @@ def test_channels_by_number_without_controls(tmp_path: Path) -> None:
     assert "The controls were not run (controls=False)" in result.stdout
     made = lt.open_bank(tmp_path / "bank")
     assert {item.unit for item in made.prototypes if item.image.startswith("made-")} == {5, 9}
+
+
+def test_how_it_climbs(tmp_path: Path) -> None:
+    climb: list[object] = ["--search", "cma-es", "--solver", "adam", "--step", 0.1, "--closeness", 0.02]
+    result = likethat(*words(tmp_path / "bank", *climb, "--diversity", 0, "--no-controls"))
+    assert result.exit_code == 0, result.stderr
+    options = lt.open_bank(tmp_path / "bank").provenance.options
+    said = {"search": "cma-es", "solver": "adam", "step": 0.1, "closeness": 0.02, "diversity": 0.0, "controls": False}
+    assert {name: options[name] for name in said} == said
 
 
 def test_a_generator_of_rows_is_refused(tmp_path: Path) -> None:
@@ -119,6 +158,8 @@ def test_a_generator_of_rows_is_refused(tmp_path: Path) -> None:
         (["--anchor", "a wolf"], "are for --by prompt"),
         (["--class-anchors"], "are for --by prompt"),
         (["--size", 256], "is for --by prompt"),
+        (["--rank", 4], "`--rank` is for --by prompt"),
+        (["--reach", 0.5, "--by", "noise"], "`--reach` is for --by prompt"),
         (["--tiling", "--by", "noise"], "are for --by prompt and --by label"),
         (["--dtype", "int8"], "must be one of float32, float16, bfloat16"),
         (["--target", "wolf"], "must be a class of the model"),
@@ -126,6 +167,9 @@ def test_a_generator_of_rows_is_refused(tmp_path: Path) -> None:
         (["--channels", "five"], "whole numbers with commas between"),
         (["--n-prototypes", 0], "must be a whole number of at least 1"),
         (["--batch", 0], "must be a whole number of at least 1"),
+        (["--step", 0], "must be a number above 0"),
+        (["--closeness", -1], "must be a number of at least 0"),
+        (["--diversity", "nan"], "must be a number of at least 0"),
         (["--steps", -1], "must be a whole number of at least 0"),
         (["--memory-budget", "lots"], "must be a size such as"),
         (["--resume"], "no readable checkpoint"),
@@ -158,6 +202,7 @@ def test_words_reach_the_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("likethat.generators.load_generator", load)
     pipeline: list[object] = ["--generator", "diffusers:org/name", "--by", "prompt", "--anchor", "a four", "--tiling"]
     pipeline += ["--class-anchors", "--generator-steps", 4, "--size", 256, "--dtype", "bfloat16", "--checkpointing"]
+    pipeline += ["--rank", 8, "--reach", 0.5]
     result = likethat(*words(tmp_path / "bank", *pipeline, "--steps", 0, "--device", "cpu"))
     assert result.exit_code == 0, result.stderr
     assert told == {
@@ -167,6 +212,8 @@ def test_words_reach_the_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "anchors": ("a four", *(str(digit) for digit in range(10))),
         "n_steps": 4,
         "size": (256, 256),
+        "rank": 8,
+        "reach": 0.5,
         "dtype": torch.bfloat16,
         "checkpointing": True,
         "tiling": True,

@@ -19,6 +19,8 @@ __all__ = [
     "DtypeOption",
     "GeneratorOption",
     "PipelineStepsOption",
+    "RankOption",
+    "ReachOption",
     "SizeOption",
     "TilingOption",
     "anchor_options",
@@ -68,6 +70,16 @@ PipelineStepsOption = Annotated[
 SizeOption = Annotated[
     int | None, typer.Option("--size", help="Pixels a side (by prompt).", rich_help_panel=_PIPELINE_PANEL)
 ]
+RankOption = Annotated[
+    int | None,
+    typer.Option("--rank", help="Of what is learned (by prompt); 4 unless given.", rich_help_panel=_PIPELINE_PANEL),
+]
+ReachOption = Annotated[
+    float | None,
+    typer.Option(
+        "--reach", help="How far from its anchors (by prompt); 0.25 unless given.", rich_help_panel=_PIPELINE_PANEL
+    ),
+]
 DtypeOption = Annotated[
     str | None,
     typer.Option("--dtype", metavar="|".join(_DTYPES), help="Of its weights.", rich_help_panel=_PIPELINE_PANEL),
@@ -82,20 +94,30 @@ TilingOption = Annotated[
 
 
 def pipeline_options(
-    *, by: By | None, n_steps: int | None, size: int | None, dtype: str | None, checkpointing: bool, tiling: bool
+    *,
+    by: By | None,
+    n_steps: int | None,
+    size: int | None,
+    rank: int | None,
+    reach: float | None,
+    dtype: str | None,
+    checkpointing: bool,
+    tiling: bool,
 ) -> dict[str, Any]:
     """Return what `load_generator` is told of a pipeline: only what was said."""
     if dtype is not None and dtype not in _DTYPES:
         raise InputError(f"`--dtype` must be one of {', '.join(_DTYPES)}, got {dtype!r}.")
-    if size is not None and by is not By.prompt:
-        raise InputError("`--size` is for --by prompt.")
+    of_prompt = {"size": None if size is None else (size, size), "rank": rank, "reach": reach}
+    of_prompt = {name: value for name, value in of_prompt.items() if value is not None}
+    if of_prompt and by is not By.prompt:
+        raise InputError(f"`--{next(iter(of_prompt))}` is for --by prompt.")
     if (checkpointing or tiling) and by not in (By.prompt, By.label):
         raise InputError("`--checkpointing` and `--tiling` are for --by prompt and --by label.")
     options: dict[str, Any] = {} if by is None else {"by": by.value}
     options |= {} if n_steps is None else {"n_steps": n_steps}
-    options |= {} if size is None else {"size": (size, size)}
     options |= {"checkpointing": True} if checkpointing else {}
     options |= {"tiling": True} if tiling else {}
+    options |= of_prompt
     return options | ({} if dtype is None else {"dtype": dtype})
 
 
@@ -118,4 +140,7 @@ def open_generator(name: str, *, device: str, **options: Any) -> Any:
     if options and not name.startswith("diffusers:"):
         said = ", ".join(sorted(options))
         raise InputError(f"{said}: for diffusers pipelines alone, got the generator {name!r}.")
-    return load_generator(name, device=device_of(device), **options)
+    try:
+        return load_generator(name, device=device_of(device), **options)
+    except InputError as error:
+        raise InputError(str(error).replace("`source`", "`--generator`")) from error

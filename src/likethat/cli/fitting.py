@@ -1,6 +1,8 @@
 """What every ``likethat fit`` does around its method: checkpoint, progress, estimate, summary, next command."""
 
 import shlex
+import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.options import byte_count
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
-from likethat.errors import InputError
+from likethat.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from likethat.explanations import Bank
@@ -152,6 +154,7 @@ def save_what_fits(fit: Callable[[Watcher], "Bank"], job: Job) -> "Bank":
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
+        StorageError: the bank could not be written to its place; the sentence says where it lies instead.
     """
     try:
         with progress_bar() as watch:
@@ -160,8 +163,24 @@ def save_what_fits(fit: Callable[[Watcher], "Bank"], job: Job) -> "Bank":
         if checkpoint_of(job.out).exists():
             raise Stopped from stop
         raise
-    bank.save(job.out)
+    try:
+        bank.save(job.out)
+    except StorageError as error:
+        raise _saved_elsewhere(bank, job, error) from error
     return bank
+
+
+def _saved_elsewhere(bank: "Bank", job: Job, error: StorageError) -> StorageError:
+    """Save a bank that its place did not take among the temporary files, and return the sentence that says so."""
+    said = str(error).partition(" Free space")[0]
+    place = Path(tempfile.gettempdir()) / f"likethat-{uuid.uuid4().hex[:8]}" / job.out.name
+    try:
+        bank.save(place)
+    except StorageError:
+        return StorageError(
+            f"{said} The temporary folder took it neither, so the bank is lost. Free space, and fit again."
+        )
+    return StorageError(f"{said} The bank lies in {place} instead: free space and move it.")
 
 
 def check_place(job: Job) -> None:

@@ -16,6 +16,8 @@ from likethat.cli._generating import (
     DtypeOption,
     GeneratorOption,
     PipelineStepsOption,
+    RankOption,
+    ReachOption,
     SizeOption,
     TilingOption,
     anchor_options,
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "prodg"]
 
-_CHANNELS_PANEL = "Which channels"
+_CHANNELS_PANEL, _CLIMB_PANEL = "Which channels", "The climb"
 _BACKWARD = 2  # what an image with its gradient costs, in samples; measured on the zoo
 _COMPARED = 16  # channels of the random network that climb at most
 _SAMPLES, _PROTOTYPES = "making samples", "making the prototypes again"
@@ -68,6 +70,13 @@ _PURITIES = {
     "control_prior_purity": "  of the best plain samples (control)",
     "control_random_purity": "  made for random weights (control)",
 }
+
+
+class Solver(StrEnum):
+    """How the rotation is found."""
+
+    procrustes = "procrustes"
+    adam = "adam"
 
 
 class Search(StrEnum):
@@ -102,17 +111,41 @@ ChannelsOption = Annotated[
     ),
 ]
 
-BatchOption = Annotated[int, typer.Option("--batch", help="Images that climb together: fewer take less memory.")]
+SolverOption = Annotated[
+    Solver, typer.Option(help="Of the rotation: in closed form, or the paper's Adam.", rich_help_panel=_CHANNELS_PANEL)
+]
+StepsOption = Annotated[int, typer.Option(help="0 stays with the best samples.", rich_help_panel=_CLIMB_PANEL)]
+SearchOption = Annotated[
+    Search, typer.Option(help="auto: by gradient where there is one.", rich_help_panel=_CLIMB_PANEL)
+]
+StepOption = Annotated[
+    float,
+    typer.Option("--step", help="Length of one, in deviations of the prior.", rich_help_panel=_CLIMB_PANEL),
+]
+ClosenessOption = Annotated[
+    float, typer.Option(help="Weight of staying near the samples.", rich_help_panel=_CLIMB_PANEL)
+]
+DiversityOption = Annotated[
+    float, typer.Option(help="Weight of a channel's images being unlike.", rich_help_panel=_CLIMB_PANEL)
+]
+BatchOption = Annotated[
+    int,
+    typer.Option("--batch", help="Images that climb together: fewer take less memory.", rich_help_panel=_CLIMB_PANEL),
+]
 NoControlsOption = Annotated[
     bool, typer.Option("--no-controls", help="Leave out what the prototypes are measured against.")
 ]
-MixedPrecisionOption = Annotated[bool, typer.Option("--mixed-precision", help="bfloat16 while climbing; for a GPU.")]
+MixedPrecisionOption = Annotated[
+    bool,
+    typer.Option("--mixed-precision", help="bfloat16 while climbing; for a GPU.", rich_help_panel=_CLIMB_PANEL),
+]
 
 
 @app.command(
     epilog=examples(
         'likethat fit prodg --model zoo:creatures --generator zoo:creatures --target "sleepy trunk calf" --out bank',
         "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --resume",
+        "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --search cma-es --steps 24 --step 0.1",
         'likethat fit prodg -m timm:resnet18 -g diffusers:ORG/NAME --by prompt --anchor "a wolf" -t 269 -o bank',
     )
 )
@@ -134,15 +167,21 @@ def prodg(
     class_anchors: ClassAnchorsOption = False,
     generator_steps: PipelineStepsOption = None,
     size: SizeOption = None,
+    rank: RankOption = None,
+    reach: ReachOption = None,
     dtype: DtypeOption = None,
     checkpointing: CheckpointingOption = False,
     tiling: TilingOption = False,
     n_prototypes: Annotated[int, typer.Option(help="Images a channel.")] = 5,
-    steps: Annotated[int, typer.Option(help="Of the climb; 0 stays with the best samples.")] = 12,
-    search: Annotated[Search, typer.Option(help="auto: by gradient where there is one.")] = Search.auto,
+    solver: SolverOption = Solver.procrustes,
+    steps: StepsOption = 12,
+    search: SearchOption = Search.auto,
+    step: StepOption = 0.05,
+    closeness: ClosenessOption = 0.1,
+    diversity: DiversityOption = 0.1,
     batch: BatchOption = 16,
-    no_controls: NoControlsOption = False,
     mixed_precision: MixedPrecisionOption = False,
+    no_controls: NoControlsOption = False,
     seed: SeedOption = 0,
     memory_budget: BudgetOption = "2GB",
     resume: ResumeOption = False,
@@ -164,14 +203,15 @@ def prodg(
     byte_count(memory_budget)
     check_place(job)
     pipeline = pipeline_options(
-        by=by, n_steps=generator_steps, size=size, dtype=dtype, checkpointing=checkpointing, tiling=tiling
-    )
+        by=by, n_steps=generator_steps, size=size, rank=rank, reach=reach, dtype=dtype,
+        checkpointing=checkpointing, tiling=tiling,
+    )  # fmt: skip
     split = open_job_model(job)
     anchors = anchor_options(anchor, split.class_names if class_anchors else (), by=by)
     method = ProDG(
         open_generator(generator, device=device, **pipeline, **anchors), n_prototypes, n_samples=n_samples,
-        steps=steps, search=search.value, batch=batch, controls=not no_controls, mixed_precision=mixed_precision,
-        seed=seed,
+        solver=solver.value, steps=steps, search=search.value, step=step, closeness=closeness, diversity=diversity,
+        batch=batch, controls=not no_controls, mixed_precision=mixed_precision, seed=seed,
     )  # fmt: skip
     _fit_and_save(method, split, job, wanted)
 
@@ -217,6 +257,10 @@ def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: _Wante
         soft_wrap=True,
     )
 
+    other = _other_shape(method, model)
+    if other:
+        notes.print(other, style="yellow", soft_wrap=True)
+
     def fit(watch: Watcher) -> "Bank":
         estimate = Estimate(stage=_SAMPLES, after=2.0)
         return method.fit(
@@ -235,6 +279,20 @@ def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: _Wante
     _say_controls(bank.provenance)
     say_outcome(bank, job, next_words=["likethat", "show", str(job.out), "--out", f"{job.out.name}.html"])
     return bank
+
+
+def _other_shape(method: "ProDG", model: "SplitModel") -> str:
+    """Say where the generator's images are not what the model was built for."""
+    made = getattr(method.generator, "shape", None)
+    if made is None:
+        return ""
+    ways = []
+    if model.preprocess.input_size not in (None, tuple(made[1:])):
+        ways.append("resized")
+    if made[0] != model.in_channels:
+        ways.append(f"turned from {made[0]} channels into {model.in_channels}")
+    said = " and ".join(ways)
+    return f"the generator's images are {said} for the model: was it trained on such images?" if ways else ""
 
 
 class _Renamed:

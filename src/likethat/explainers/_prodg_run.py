@@ -216,20 +216,19 @@ class Run:
 
     @contextmanager
     def _leaving(self) -> Iterator[None]:
-        """Leave the channels that are done when the climbing is stopped, also by NaN from the generator."""
+        """Leave the channels that are done when the climbing ends, also by Ctrl-C or NaN from the generator."""
         self._left_at = time.monotonic()
         try:
             yield
-        except BaseException:
+        finally:
             self._leave()
-            raise
 
     def _climb_group(self, options: Climb, mixing: Tensor, units: Tensor, clock: "_Clock") -> _Climbed:
         method, n = self.method, self.method.n_prototypes
         starts = best_samples(self.begun.features, mixing, units, n)
         group = starting_group(self.source, starts.rows, units, n)
         kept = _Climbed(
-            units=units, latents=group.latents, seeds=group.seeds, purity=starts.purity, start=starts.purity
+            units=units, latents=group.latents, seeds=group.seeds, purity=starts.purity, start=starts.purity.clone()
         )
         if not method.steps:
             return kept

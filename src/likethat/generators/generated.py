@@ -41,10 +41,12 @@ def make_images(
         )
     low, high = float(images.detach().amin()), float(images.detach().amax())
     if not bool(torch.isfinite(images.detach()).all()):
-        raise NonFiniteError(
-            f"{name} made an image with NaN or infinity ({images.dtype}). In half precision that is an overflow: use "
-            "bfloat16, or float32 for its decoder."
+        advice = (
+            "Its weights are not finite or its latents too far off: look at samples of it."
+            if images.dtype == torch.float32
+            else "In half precision that is an overflow: use bfloat16, or float32 for its decoder."
         )
+        raise NonFiniteError(f"{name} made an image with NaN or infinity ({images.dtype}). {advice}")
     if low < -1e-3 or high > 1 + 1e-3:
         raise InputError(
             f"`generator` must make images in [0, 1], got values from {low:.3g} to {high:.3g} from {name}. Give "

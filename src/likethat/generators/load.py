@@ -37,8 +37,8 @@ def load_generator(
     Args:
         source: ``"zoo:creatures"`` and ``"zoo:digits"`` (VAEs), ``"zoo:creatures-flow"`` and ``"zoo:digits-flow"``
             (denoisers too); ``"diffusers:org/name"`` or ``"diffusers:folder"``; ``"hf:org/name"``, a causal language
-            model; a folder that `save` wrote; a diffusers pipeline; any function or module from latents (n, latent) to
-            images in [0, 1], a DataFrame or texts. A generator comes back as it is.
+            model; a folder that `save`, or a pipeline's `save_pretrained`, wrote; a diffusers pipeline; any function or
+            module from latents (n, latent) to images in [0, 1], a DataFrame or texts. A generator comes back as it is.
         latent_dim: of a function, or of a language model's soft prompt: the length of its latents.
         device: where to put it; None leaves it on the CPU.
         **options: of the class behind it, such as ``n_steps`` of a flow or ``value_range`` of a function. A diffusers
@@ -85,6 +85,8 @@ def _by_name(name: str, device: Any, options: Mapping[str, Any]) -> Any:
         return load_language_model(rest, **options)
     if not Path(name).exists():
         raise InputError(f"`source` must be {_EXAMPLES}, got {name!r}, which does not exist.")
+    if (Path(name) / "model_index.json").is_file():
+        return load_pipeline(name, device=device, **options)
     return _built(read_generator(Path(name)), options)
 
 

@@ -70,7 +70,7 @@ def check_images(images: Tensor, *, name: str = "images", channels: int | None =
         )
     low, high = (float(bound) for bound in images.detach().aminmax()) if images.numel() else (0.0, 1.0)
     if not (math.isfinite(low) and math.isfinite(high)):
-        check_finite(images, name=name)
+        check_finite(images, name=name, advice="Leave such images out, or fill in what is missing.")
     if low < -1e-3 or high > 1 + 1e-3:
         raise InputError(
             f"`{name}` must lie in [0, 1], got values from {low:.3g} to {high:.3g}. "
@@ -79,13 +79,15 @@ def check_images(images: Tensor, *, name: str = "images", channels: int | None =
     return images
 
 
-def check_finite(values: Tensor, *, name: str) -> Tensor:
+def check_finite(
+    values: Tensor, *, name: str, advice: str = "Check the weights, or the precision they run in."
+) -> Tensor:
     """Raise `NonFiniteError` naming the tensor and how many of its values are NaN or infinite."""
     bad = int((~torch.isfinite(values)).sum())
     if bad:
         raise NonFiniteError(
             f"`{name}` must be finite, got {bad} NaN or infinite of {values.numel()} values (shape "
-            f"{tuple(values.shape)}). Check the weights, or the precision they run in."
+            f"{tuple(values.shape)}). {advice}"
         )
     return values
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -137,7 +138,8 @@ def open_generator(name: str, *, device: str, **options: Any) -> Any:
 
     if "dtype" in options:
         options["dtype"] = getattr(torch, options["dtype"])
-    if options and not name.startswith("diffusers:"):
+    is_pipeline = name.startswith("diffusers:") or (Path(name) / "model_index.json").is_file()
+    if options and not is_pipeline:
         said = ", ".join(sorted(options))
         raise InputError(f"{said}: for diffusers pipelines alone, got the generator {name!r}.")
     try:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat.errors import NonFiniteError
+from likethat.errors import LikethatError, ModelError, NonFiniteError
 
 __all__ = ["Denoises", "denoised", "predicted_noise", "tweedie_particles"]
 
@@ -27,10 +27,20 @@ def denoised(
     """Return x0_hat of every noisy image at one noise level, in [0, 1] and without gradients.
 
     Raises:
-        NonFiniteError: the denoiser returned NaN or infinity.
+        ModelError: the denoiser raised, or returned no image for each.
+        NonFiniteError: it returned NaN or infinity.
     """
-    with torch.no_grad():
-        x0_hat = denoiser.denoise(x, torch.full((len(x),), sigma, dtype=x.dtype, device=x.device))
+    try:
+        with torch.no_grad():
+            x0_hat = denoiser.denoise(x, torch.full((len(x),), sigma, dtype=x.dtype, device=x.device))
+    except LikethatError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(f"the denoiser raised {type(error).__name__} at sigma = {sigma:.3g} ({reason}).") from error
+    if not isinstance(x0_hat, Tensor) or x0_hat.shape != x.shape:
+        got = tuple(x0_hat.shape) if isinstance(x0_hat, Tensor) else type(x0_hat).__name__
+        raise ModelError(f"the denoiser must return (n, channel, height, width) = {tuple(x.shape)}, got {got}.")
     if not bool(torch.isfinite(x0_hat).all()):
         raise NonFiniteError(
             f"the denoiser must return finite images, got NaN or infinity at sigma = {sigma:.3g}. Check its weights "

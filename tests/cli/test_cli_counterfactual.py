@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import pytest
 from command_line import likethat
+from PIL import Image
 
 
 def test_a_digit_becomes_another(tmp_path: Path) -> None:
@@ -31,3 +33,46 @@ def test_bad_calls_are_one_sentence(tmp_path: Path) -> None:
         result = likethat(*words)
         assert result.exit_code == 2, words
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-i", "none.png"], "which does not exist"),
+        (["-i", "."], "must be a file, got the folder"),
+        (["-i", "text.png"], "is in no image format that Pillow can open"),
+        (["-i", "empty.png"], "is empty (0 bytes)"),
+        (["-i", "zoo:digits:7", "-t", "wolf"], "must be a class of the model, got 'wolf'"),
+        (["-i", "zoo:digits:x"], "must name a row from 0 to 449"),
+        (["-i", "zoo:creatures:7"], "= (1, 32, 32) as the generator makes images, got (3, 96, 96)"),
+        (["-i", "zoo:digits:7", "-g", "zoo:nothing"], "`--generator` must be one of zoo:creatures"),
+        (["-i", "zoo:digits:7", "--budget", 5], "must be "),
+        (["-i", "zoo:digits:7", "-o", "."], "must be a file, got the folder"),
+        (["-i", "zoo:digits:7", "-o", "page.json"], "must be an .html file"),
+        (["-i", "zoo:digits:7", "-o", "text.png/page.html"], "in a folder that can be written"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("command", ["counterfactual", "attribute"])
+def test_wrong_words(
+    command: str, words: list[object], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.png").write_text("no picture")
+    Path("empty.png").touch()
+    result = likethat(command, "-m", "zoo:digits", "-g", "zoo:digits-flow", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.png", "text.png"]
+
+
+def test_pictures_of_another_size_and_colour(tmp_path: Path) -> None:
+    Image.new("L", (40, 20), 90).save(tmp_path / "grey.png")
+    Image.new("RGB", (40, 20), (90, 0, 200)).save(tmp_path / "colour.png")
+    page = ["-o", tmp_path / "page.html"]
+    grey = likethat("attribute", "-m", "zoo:creatures", "-i", tmp_path / "grey.png", "--budget", 32, *page)
+    assert grey.exit_code == 0, grey.stderr
+    digits = ["-m", "zoo:digits", "-g", "zoo:digits-flow", "-i", tmp_path / "colour.png", "--budget", 40]
+    colour = likethat("attribute", *digits, *page)
+    assert colour.exit_code == 0, colour.stderr
+    assert "is resized from 20 x 40 to 32 x 32 pixels" in colour.stderr

@@ -1,14 +1,16 @@
 """What the commands share that ask a black box about one input: the box, the input, where the page goes."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from likethat.cli.console import notes
 from likethat.cli.opening import open_images, open_model, read_names
 from likethat.errors import InputError
 
-__all__ = ["BlackBoxOption", "GeneratorOption", "InputOption", "open_box", "open_input"]
+__all__ = ["BlackBoxOption", "GeneratorOption", "InputOption", "check_page", "open_box", "open_input"]
 
 _MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")
 _TABLES = {".csv", ".tsv", ".parquet"}
@@ -33,22 +35,35 @@ InputOption = Annotated[
 ]
 
 
-def open_box(name: str, *, class_names: Path | None, cache: Path | None, device: str) -> Any:
-    """Return the black box that a word of a command stands for."""
+def check_page(path: Path) -> None:
+    """Refuse before the model is asked what could not be written after it."""
+    if path.is_dir():
+        raise InputError(f"`--out` must be a file, got the folder {path}.")
+    if path.suffix.lower() not in {".html", ".htm"}:
+        raise InputError(f"`--out` must be an .html file, got {path}.")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"`--out` must be in a folder that can be written, got {path}.")
+
+
+def open_box(name: str, *, class_names: Path | None, cache: Path | None, device: str) -> tuple[Any, int | None]:
+    """Return the black box that a word of a command stands for, and how many channels its images have, if known."""
     from likethat.models import BlackBox
 
     options: dict[str, Any] = {} if cache is None else {"cache": cache}
     if name.startswith(_MODEL_PREFIXES):
-        return BlackBox(open_model(name, class_names=class_names, device=device), **options)
-    return BlackBox(name, class_names=None if class_names is None else read_names(class_names), **options)
+        model = open_model(name, class_names=class_names, device=device)
+        return BlackBox(model, **options), model.in_channels
+    return BlackBox(name, class_names=None if class_names is None else read_names(class_names), **options), None
 
 
-def open_input(name: str, *, shape: tuple[int, ...] | None = None) -> Any:
+def open_input(name: str, *, shape: tuple[int, ...] | None = None, channels: int | None = None) -> Any:
     """Return one image, one row of a table or one text.
 
     Args:
         name: a file; ``:ROW`` behind a table, or behind one of the image sets that come with the library.
         shape: (channel, height, width) to bring an image file to; its own when None.
+        channels: without a shape: 1 makes a colour image grey, 3 a grey one colour.
 
     Raises:
         InputError: no such file or row, or a file that is none of the three.
@@ -60,6 +75,8 @@ def open_input(name: str, *, shape: tuple[int, ...] | None = None) -> Any:
         return images[_row(row or "0", len(images))].image
     stem, _, row = name.rpartition(":")
     path = Path(stem) if stem and Path(stem).suffix.lower() in _TABLES else Path(name)
+    if path.is_dir():
+        raise InputError(f"`--input` must be a file, got the folder {path}.")
     if not path.is_file():
         raise InputError(f"`--input` must be a file, got {path}, which does not exist.")
     if path.suffix.lower() in _TABLES:
@@ -70,7 +87,7 @@ def open_input(name: str, *, shape: tuple[int, ...] | None = None) -> Any:
         return frame.iloc[[place]].reset_index(drop=True)
     if path.suffix.lower() == ".txt":
         return path.read_text(encoding="utf-8").strip()
-    return _image(path, shape)
+    return _image(path, shape, channels)
 
 
 def _row(text: str, n: int) -> int:
@@ -79,17 +96,27 @@ def _row(text: str, n: int) -> int:
     return int(text)
 
 
-def _image(path: Path, shape: tuple[int, ...] | None) -> Any:
+def _image(path: Path, shape: tuple[int, ...] | None, channels: int | None) -> Any:
     import torch
 
     from likethat.sources._decode import decode
 
     image = decode(path)
-    if shape is None:
-        return image
-    if shape[0] == 1 and len(image) == 3:
+    channels = channels if shape is None else shape[0]
+    if channels == 1 and len(image) == 3:
         image = image.mean(dim=0, keepdim=True)
+    elif channels == 3 and len(image) == 1:
+        image = image.expand(3, -1, -1)
+    if shape is None or tuple(image.shape[1:]) == tuple(shape[1:]):
+        return image
+    height, width = shape[1:]
+    notes.print(
+        f"{path} is resized from {image.shape[1]} x {image.shape[2]} to {height} x {width} pixels, as the generator "
+        "makes images",
+        soft_wrap=True,
+        markup=False,
+    )
     resized = torch.nn.functional.interpolate(
-        image[None], size=tuple(shape[1:]), mode="bilinear", antialias=True, align_corners=False
+        image[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False
     )
     return resized[0].clamp(0, 1)

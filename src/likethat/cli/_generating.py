@@ -130,8 +130,8 @@ def anchor_options(given: Sequence[str] | None, class_names: Sequence[str], *, b
     return {"anchors": found} if found else {}
 
 
-def open_generator(name: str, *, device: str, **options: Any) -> Any:
-    """Return the generator that a word stands for, where the model is."""
+def open_generator(name: str, *, device: str | None = None, **options: Any) -> Any:
+    """Return the generator that a word stands for, where the model is; on the CPU without a device."""
     import torch
 
     from likethat.generators import load_generator
@@ -143,6 +143,6 @@ def open_generator(name: str, *, device: str, **options: Any) -> Any:
         said = ", ".join(sorted(options))
         raise InputError(f"{said}: for diffusers pipelines alone, got the generator {name!r}.")
     try:
-        return load_generator(name, device=device_of(device), **options)
+        return load_generator(name, device=None if device is None else device_of(device), **options)
     except InputError as error:
         raise InputError(str(error).replace("`source`", "`--generator`")) from error

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from likethat.cli._asking import BlackBoxOption, GeneratorOption, InputOption, open_box, open_input
+from likethat.cli._asking import BlackBoxOption, GeneratorOption, InputOption, check_page, open_box, open_input
+from likethat.cli._generating import open_generator
 from likethat.cli.console import notes, say, say_path
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
 from likethat.cli.progress import progress_bar
@@ -47,11 +48,11 @@ def attribute(
 ) -> None:
     """Draw which pixels speak for a class and which against it, with how sure that is."""
     from likethat.explainers import FreeMCG
-    from likethat.generators import load_generator
 
-    made = None if generator is None else load_generator(generator)
-    box = open_box(black_box, class_names=class_names, cache=cache, device=device)
-    image = open_input(source, shape=getattr(made, "shape", None))
+    check_page(out_path)
+    made = None if generator is None else open_generator(generator)
+    box, channels = open_box(black_box, class_names=class_names, cache=cache, device=device)
+    image = open_input(source, shape=getattr(made, "shape", None), channels=channels)
     wanted = class_index_or_name(target, tuple(box.class_names))
     with progress_bar() as watch:
         found = FreeMCG(made, seed=seed).attribute(

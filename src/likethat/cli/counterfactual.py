@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from likethat.cli._asking import BlackBoxOption, InputOption, open_box, open_input
+from likethat.cli._asking import BlackBoxOption, InputOption, check_page, open_box, open_input
+from likethat.cli._generating import open_generator
 from likethat.cli.console import notes, say, say_path
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
 from likethat.cli.progress import progress_bar
@@ -52,11 +53,11 @@ def counterfactual(
 ) -> None:
     """Change an image, a row or a text just so far that the model gives it to another class, by asking it alone."""
     from likethat.explainers import FreeMCG
-    from likethat.generators import load_generator
 
-    made = load_generator(generator)
-    box = open_box(black_box, class_names=class_names, cache=cache, device=device)
-    one = open_input(source, shape=getattr(made, "shape", None))
+    check_page(out_path)
+    made = open_generator(generator)
+    box, channels = open_box(black_box, class_names=class_names, cache=cache, device=device)
+    one = open_input(source, shape=getattr(made, "shape", None), channels=channels)
     method = FreeMCG(made, confidence=confidence, seed=seed)
     with progress_bar() as watch:
         found = method.counterfactual(

@@ -6,9 +6,9 @@ from torch import Tensor
 
 import likethat as lt
 from likethat.explainers._freemcg_asking import Archive
-from likethat.explainers._freemcg_pieces import strongest
+from likethat.explainers._freemcg_pieces import strongest, with_details
 from likethat.explainers._freemcg_search import Plan, _confirm
-from likethat.explainers._freemcg_spaces import ImageSpace
+from likethat.explainers._freemcg_spaces import ImageSpace, LatentSpace
 
 SIZE = 8
 
@@ -99,11 +99,21 @@ def test_the_least_changed_pixels_go_back_bit_for_bit() -> None:
     assert torch.equal(left[:, 6:8, 6:8], changed[:, 6:8, 6:8])
 
 
-def test_what_the_generator_cannot_rebuild_is_no_change() -> None:
+def test_a_generators_faults_are_no_change() -> None:
     source = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(1))
     rebuilt = torch.full_like(source, 0.5)
     changed = rebuilt.clone()
     changed[0, 8:12, 8:12] = 1.0
-    left = strongest(source, changed, 0.85, rebuilt=rebuilt)
-    assert torch.equal(left[0, :5, :5], source[0, :5, :5])
-    assert float((left - changed)[0, 9:11, 9:11].abs().max()) < 1e-6
+    detailed = with_details(source, changed[None], rebuilt=rebuilt)[0]
+    assert torch.allclose(detailed[0, :5, :5], source[0, :5, :5])
+    assert torch.equal(detailed[0, 9:11, 9:11], changed[0, 9:11, 9:11])
+
+
+def test_the_origin_makes_the_source(space: ImageSpace) -> None:
+    source = torch.rand(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
+    assert torch.allclose(space.made(space.origin[None]), space.origin[None])
+    vae = lt.load_generator("zoo:digits")
+    image = torch.nn.functional.interpolate(source, size=32)
+    latents = LatentSpace(vae, image, rng=torch.Generator().manual_seed(0))
+    assert torch.allclose(latents.made(latents.origin[None]), image, atol=1e-6)
+    assert not torch.allclose(vae(latents.origin[None]), image, atol=0.1)

@@ -14,7 +14,9 @@ from likethat.functional.blur import gaussian_blur
 if TYPE_CHECKING:
     from likethat.explainers._freemcg_asking import Archive
 
-__all__ = ["Pieces", "image_pieces", "patches", "strongest", "take_back"]
+__all__ = ["Pieces", "image_pieces", "patches", "strongest", "take_back", "with_details"]
+
+_ALIKE = 0.07  # a difference, of 1, that is hardly seen: beyond it a place counts as changed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,8 +66,6 @@ def strongest(
     source: Float[Tensor, "channel height width"],
     changed: Float[Tensor, "channel height width"],
     share: float,
-    *,
-    rebuilt: Float[Tensor, "channel height width"] | None = None,
 ) -> Float[Tensor, "channel height width"]:
     """Return a changed image whose least changed pixels are the source's again, bit for bit.
 
@@ -73,8 +73,6 @@ def strongest(
         source: the image that was changed.
         changed: what it became.
         share: of the pixels, those that go back; the edge between both is soft.
-        rebuilt: what the generator makes of the source when nothing is changed: what lies between the two is the
-            generator's fault and no change. The source itself when None.
 
     Example:
         >>> source, changed = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
@@ -83,13 +81,48 @@ def strongest(
         >>> float(left[0, 0, 0]), float(left[0, 3, 3])
         (0.0, 1.0)
     """
-    gap = (changed - (source if rebuilt is None else rebuilt)).abs().mean(dim=0)
-    scale = max(0.5, min(gap.shape) / 64)
+    gap = (changed - source).abs().mean(dim=0)
+    scale = _softness(source)
     size = gaussian_blur(gap[None, None], scale)[0]
     least = torch.quantile(size, share)
     stays = (1 + (size - least) / (0.3 * least).clamp_min(1e-6)).clamp(0, 1)
     stays = gaussian_blur(stays[None], 2 * scale / 3)[0]
     return torch.where(stays < 0.02, source, source + stays * (changed - source)).clamp(0, 1)
+
+
+def with_details(
+    source: Float[Tensor, "channel height width"],
+    changed: Float[Tensor, "n channel height width"],
+    *,
+    rebuilt: Float[Tensor, "channel height width"] | None = None,
+) -> Float[Tensor, "n channel height width"]:
+    """Return changed images with the source's own details wherever they show what it shows.
+
+    A generator rebuilds any image only about, and a denoised one is a little off everywhere: neither is a change. The
+    less a place has changed, the more of the source is there again.
+
+    Args:
+        source: the image that was changed.
+        changed: what it became.
+        rebuilt: what the generator makes of the source when nothing is changed; what lies between the two is added to
+            the images. Without it the images themselves go back to the source.
+
+    Example:
+        >>> source, rebuilt = torch.full((1, 8, 8), 0.7), torch.full((1, 8, 8), 0.5)
+        >>> changed = rebuilt.clone()[None]
+        >>> changed[0, 0, 3:5, 3:5] = 0.0
+        >>> detailed = with_details(source, changed, rebuilt=rebuilt)[0, 0]
+        >>> round(float(detailed[0, 0]), 3), round(float(detailed[3, 3]), 3)
+        (0.7, 0.0)
+    """
+    gap = (changed - (source if rebuilt is None else rebuilt)).abs().mean(dim=1, keepdim=True)
+    keep = torch.exp(-((gaussian_blur(gap, _softness(source)) / _ALIKE) ** 2))
+    return (changed + keep * (source - (changed if rebuilt is None else rebuilt))).clamp(0, 1)
+
+
+def _softness(source: Float[Tensor, "channel height width"]) -> float:
+    """Return the width of a soft edge in pixels: an eye of a small picture is one of its pixels."""
+    return max(0.7, min(source.shape[1:]) / 64)
 
 
 def take_back(

@@ -18,7 +18,7 @@ __all__ = ["Plan", "bring_nearer", "reach"]
 _SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
 _SIDES = 3  # generations with constant answers before the search gives up
 _HALVINGS = 5
-_TRIES, _SURVIVES, _BEYOND = 4, 0.85, 1.03  # see `_confirm`
+_TRIES, _SURVIVES, _BEYOND = 4, 0.92, 1.02  # see `_confirm`
 _FURTHER = (1.25, 1.6)  # of the way from the source: denoised changes are muted, and more of the same is surer
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from likethat._inputs import Inputs, Kind
 from likethat.errors import NonFiniteError
 from likethat.explainers._freemcg_columns import Columns, Limits
-from likethat.explainers._freemcg_pieces import Pieces, image_pieces, strongest
+from likethat.explainers._freemcg_pieces import Pieces, image_pieces, strongest, with_details
 from likethat.functional.tweedie import denoised
 from likethat.generators.base import Denoiser, Encoder, LatentGenerator
 
@@ -83,12 +83,13 @@ class ImageSpace:
         *,
         mask: Bool[Tensor, "height width"] | None = None,
         noise: float | None = None,
+        as_published: bool = False,
     ) -> None:
         self.origin = source
-        self.denoiser, self._mask = denoiser, mask
+        self.denoiser, self._mask, self._as_published = denoiser, mask, as_published
         top = min(_WIDEST * min(1.0, 32 / min(source.shape[1:])) if noise is None else noise, denoiser.sigma_max)
         self.levels = tuple(_geometric(top, min(0.5, top), 6))
-        self.near, self._settling = min(0.6, top), min(0.5, top)
+        self.near, self._settling = min(0.6, top), min(0.5 * max(1.0, min(source.shape[1:]) / 32), top)
 
     def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
         """Noise at one level and one denoising step (Tweedie's formula)."""
@@ -96,8 +97,10 @@ class ImageSpace:
         return self.made(denoised(self.denoiser, points + level * noise, level))
 
     def made(self, points: Tensor) -> Tensor:
-        """Return the points themselves, with the source's pixels outside the mask."""
+        """Return the points with the source's pixels where they hardly differ, and outside the mask."""
         points = points.clamp(0, 1)
+        if not self._as_published:
+            points = with_details(self.origin, points)
         return points if self._mask is None else torch.where(self._mask.to(points.device), points, self.origin)
 
     def distance(self, inputs: Inputs) -> Float[Tensor, " n"]:
@@ -141,15 +144,19 @@ class LatentSpace:
     ) -> None:
         self.kind: Kind = generator.kind
         self._generator, self._source, self._mask = generator, source, mask
-        self._rebuilt: Inputs | None = None
+        self._rebuilt: Tensor | None = None
         latents = generator.prior.sample(_N_TYPICAL, rng=rng)
         self._spread = latents.std(dim=0).clamp_min(1e-3)
         with torch.no_grad():
             self._columns = Columns(source, generator(latents), limits or Limits()) if self.kind == "table" else None
             self.origin = self._start(rng)
+        if self.kind == "image":
+            rebuilt = self._made_free(self.origin[None])
+            assert isinstance(rebuilt, Tensor)
+            self._rebuilt = rebuilt[0]
         self.levels = tuple(_geometric(1.0, 0.3, 6))
         self.near = 0.3
-        self.exact = False
+        self.exact = self.kind == "image"
         self.is_table = self.kind == "table"
 
     def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
@@ -166,9 +173,7 @@ class LatentSpace:
             return made
         if not bool(torch.isfinite(made).all()):
             raise NonFiniteError("the generator must make finite images, got NaN or infinity. Check its weights.")
-        source = self._image()
-        made = made.detach().to(source).clamp(0, 1)
-        return made if self._mask is None else torch.where(self._mask, made, source)
+        return self._with_details(made.detach())
 
     def distance(self, inputs: Inputs) -> Float[Tensor, " n"]:
         """Return the mean difference of pixels or columns, or the share of words that differ."""
@@ -205,19 +210,23 @@ class LatentSpace:
         """Return None: there is no denoiser."""
 
     def strongest(self, changed: Inputs, share: float) -> Tensor | None:
-        """Give back the pixels that differ least from what the generator makes of the source itself."""
+        """Give back the least changed pixels."""
         if not isinstance(changed, Tensor):
             return None
-        source = self._image()
-        if self._rebuilt is None:
-            self._rebuilt = self.made(self.origin[None])
-        assert isinstance(self._rebuilt, Tensor)
-        return strongest(source, changed[0].to(source), share, rebuilt=self._rebuilt[0])[None]
+        return strongest(self._image(), changed[0].to(self._image()), share)[None]
 
     def by_column(self, inputs: Inputs) -> Float[Tensor, "n column"]:
         """Return the distance of each column from the source's, of tables."""
         assert self._columns is not None
         return self._columns.distances(inputs)
+
+    def _with_details(self, made: Tensor) -> Tensor:
+        """Put back, where nothing changes, what the generator leaves out when it rebuilds the source."""
+        source = self._image()
+        made = made.to(source).clamp(0, 1)
+        if self._rebuilt is not None:
+            made = with_details(source, made, rebuilt=self._rebuilt)
+        return made if self._mask is None else torch.where(self._mask, made, source)
 
     def _image(self) -> Tensor:
         assert isinstance(self._source, Tensor)

@@ -35,7 +35,7 @@ class FreeMCG:
         generator: a denoiser of images, or a latent generator of images, tables or texts; None where only
             ``attribute(method="patches")`` is wanted.
         rule: how particles are moved: "kalman" (ours), or of images with a denoiser "paper" and "release".
-        n_particles: of a generation.
+        n_particles: of a generation. None takes 16 for pictures of 64 pixels a side or more, else 10.
         confidence: probability of the target, against the next class, that is enough. Below 0.95 changes often fool
             this model alone.
         noise: strongest noise of our particles, on images in [0, 1]; more finds classes that look quite different, less
@@ -64,14 +64,14 @@ class FreeMCG:
         generator: Denoiser | LatentGenerator | None = None,
         *,
         rule: str = "kalman",
-        n_particles: int = 10,
+        n_particles: int | None = None,
         confidence: float = 0.98,
         noise: float | None = None,
         n_steps: int = 25,
         seed: int = 0,
     ) -> None:
         self.rule = check_choice(rule, name="rule", choices=_RULES)
-        self.n_particles = check_count(n_particles, name="n_particles", minimum=2)
+        self.n_particles = None if n_particles is None else check_count(n_particles, name="n_particles", minimum=2)
         self.n_steps = check_count(n_steps, name="n_steps")
         if not 0.5 <= confidence < 1:
             raise InputError(f"`confidence` must be a probability from 0.5 to below 1, got {confidence!r}.")
@@ -123,7 +123,8 @@ class FreeMCG:
         started = time.perf_counter()
         one, rng = one_input(source), torch.Generator().manual_seed(self.seed)
         check_fits(self.generator, one)
-        self._check_budget(budget, check_count(n, name="n"))
+        n_particles = self.n_particles or (16 if isinstance(one, Tensor) and min(one.shape[2:]) >= 64 else 10)
+        self._check_budget(budget, n_particles, check_count(n, name="n"))
         limits = Limits(immutable=tuple(immutable), ranges=ranges, directions=directions)
         space = self._space(one, mask, limits, rng)
         box = as_asked(model, budget)
@@ -145,7 +146,7 @@ class FreeMCG:
             budget=budget,
         )
         archive.ask(one)
-        found = seek(space, archive, self._settings(n=n, budget=budget), rng=rng)
+        found = seek(space, archive, self._settings(n=n, budget=budget, n_particles=n_particles), rng=rng)
         return self._result(space, archive, found, one, mask=mask, started=started, n=n)
 
     def attribute(
@@ -213,14 +214,14 @@ class FreeMCG:
             notes=tuple(getattr(box, "notes", ())),
         )
 
-    def _check_budget(self, budget: int | None, n: int) -> None:
-        least = n * self.n_particles + 2
+    def _check_budget(self, budget: int | None, n_particles: int, n: int) -> None:
+        least = n * n_particles + 2
         if budget is None and self.rule == "kalman":
             raise InputError("`budget` must be a number of queries, got None. Try 200.")
         if budget is not None and check_count(budget, name="budget") < least:
             raise InputError(
                 f"`budget` must be at least {least} (the source, a check, and {n} generation{'s' if n > 1 else ''} of "
-                f"{self.n_particles} particles), got {budget}."
+                f"{n_particles} particles), got {budget}."
             )
 
     def _space(self, source: Inputs, mask: Any, limits: Limits, rng: torch.Generator) -> Space:
@@ -231,16 +232,17 @@ class FreeMCG:
         if size is not None and limits:
             raise InputError("`immutable`, `ranges` and `directions` are for tables. Use mask=... for an image.")
         if isinstance(self.generator, Denoiser) and isinstance(source, Tensor):
-            return ImageSpace(self.generator, source[0], mask=may_change, noise=self.noise)
+            as_published = self.rule != "kalman"
+            return ImageSpace(self.generator, source[0], mask=may_change, noise=self.noise, as_published=as_published)
         assert isinstance(self.generator, LatentGenerator)
         return LatentSpace(self.generator, source, limits=limits, mask=may_change, rng=rng)
 
-    def _settings(self, *, n: int, budget: int | None) -> Settings:
+    def _settings(self, *, n: int, budget: int | None, n_particles: int) -> Settings:
         return Settings(
             rule=self.rule,
             n=n,
             budget=budget,
-            n_particles=self.n_particles,
+            n_particles=n_particles,
             n_steps=self.n_steps,
             confidence=self.confidence,
         )

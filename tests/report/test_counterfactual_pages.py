@@ -15,6 +15,7 @@ from report_samples import NASTY
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Change, Counterfactual, Edit, SearchPath
 from likethat.explanations.status import Status
+from likethat.report.attribution import _on_paper, _panels
 from likethat.report.counterfactual import film_of
 
 PATH = SearchPath(
@@ -87,3 +88,16 @@ def test_figures() -> None:
     assert len(image_result().figure().axes) == 3
     assert len(table_result().figure().axes) == 1
     assert len(heat().figure().axes) == 4
+
+
+def test_a_heat_map_is_told_from_the_colours_of_its_picture() -> None:
+    # a blue picture: without heat it is printed in pale grey; blue of the map stands for "for", orange for "against"
+    picture = np.zeros((1, 3, 3), np.uint8)
+    picture[..., 2] = 255
+    shown = _on_paper(picture, np.array([[0.0, 1.0, -1.0]], np.float32), 1.0).astype(int)[0]
+    assert shown[0].tolist() == [176, 176, 176]  # .35 (.114 * 255) + .65 * 255 = 175.9
+    assert shown[1, 2] > shown[1, 0] + 80
+    assert shown[2, 0] > shown[2, 2] + 80
+    found = heat()
+    pale = replace(found, heat_map=np.zeros((8, 8), np.float32))
+    assert len(_panels(pale)) == 4

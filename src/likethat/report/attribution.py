@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from likethat._checks import require
 from likethat.explanations.attribution import Attribution
 from likethat.report.pages import write_page
-from likethat.report.pixels import data_uri, encode, overlay, shrink, to_picture
+from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
 from likethat.report.text import duration, percent, shorten
 
@@ -63,19 +63,43 @@ def _panels(found: Attribution) -> tuple[tuple[str, NDArray[np.uint8], str], ...
     picture = to_picture(found.image)
     error = np.where(np.isfinite(found.error), found.error, 0).astype(np.float32)
     clear = np.where(found.is_clear, found.heat_map, 0).astype(np.float32)
-    top = float(np.abs(found.heat_map).max(initial=0.0))
+    top = float(np.quantile(np.abs(found.heat_map), 0.99))
     return (
         ("the picture", picture, "as the model was given it"),
-        ("what each place adds", overlay(picture, found.heat_map), "blue speaks for the class, orange against it"),
-        ("of that, what is clear", overlay(picture, clear, scale=top), "further than two standard errors from nothing"),
-        ("how unsure it is", overlay(picture, error, scale=top), "the standard error, on the same scale"),
+        (
+            "what each place adds",
+            _on_paper(picture, found.heat_map, top),
+            "blue speaks for the class, orange against it",
+        ),
+        ("of that, what is clear", _on_paper(picture, clear, top), "further than two standard errors from nothing"),
+        ("how unsure it is", _on_paper(picture, error, top, ink=(70, 60, 90)), "the standard error, on the same scale"),
     )
+
+
+def _on_paper(
+    picture: NDArray[np.uint8], heat: NDArray[np.float32], top: float, *, ink: tuple[int, int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Return a heat map over a pale grey print of the picture, whose own colours would be taken for the map's.
+
+    Args:
+        picture: (height, width, 3).
+        heat: of its pixels.
+        top: magnitude that is fully opaque.
+        ink: one colour for all values; blue and orange by sign when None.
+    """
+    grey = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    paper = (255 - 0.35 * (255 - grey))[..., None]
+    coloured = colour_heat(heat.astype(np.float64), top)
+    alpha = 0.9 * coloured[..., 3:]
+    colours = 255 * coloured[..., :3] if ink is None else np.array(ink, dtype=np.float64)
+    shown: NDArray[np.uint8] = np.round((1 - alpha) * paper + alpha * colours).astype(np.uint8)
+    return shown
 
 
 def _lead(found: Attribution) -> str:
     share = float(found.is_clear.mean())
     return (
-        f"The model gives it {percent(float(found.probabilities[found.target]))}. Of {found.queries} questions, "
+        f"The model gives it {percent(float(found.probabilities[found.target]))}. After {found.queries} questions "
         f"{percent(share)} of the pixels have a clear sign."
     )
 

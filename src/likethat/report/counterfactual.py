@@ -33,7 +33,7 @@ class EditView:
         title: what the model says of it.
         facts: distance and probability.
         picture: data URI, or "".
-        difference: data URI of what was added and taken, or "".
+        difference: data URI of what became brighter and darker, or "".
         changes: (column, before, after) of a table, as printed.
         text: of a text, or "".
     """
@@ -108,7 +108,7 @@ def counterfactual_figure(found: Counterfactual) -> Any:
     titles = (
         _says(found, found.source_probabilities),
         _says(found, found.best.probabilities),
-        "blue added, orange taken",
+        "blue is brighter, orange darker",
     )
     for axes, picture, title in zip(figure.subplots(1, 3), pictures, titles, strict=True):
         axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) <= PIXELATED_UP_TO else "antialiased")
@@ -173,7 +173,7 @@ def _value(value: Any) -> str:
 
 
 def _difference(found: Counterfactual, edit: Edit) -> NDArray[np.uint8]:
-    """Return what was added in blue and what was taken in orange, on white, at the largest channel."""
+    """Return what became brighter in blue and what became darker in orange, on white, at the largest channel."""
     change = found.difference(edit)
     largest = np.take_along_axis(change, np.abs(change).argmax(axis=0)[None], axis=0)[0]
     coloured = colour_heat(largest.astype(np.float64))

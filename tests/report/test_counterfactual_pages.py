@@ -84,6 +84,13 @@ def test_what_was_not_reached_is_said_first(tmp_path: Path) -> None:
     assert "budget: Give more." in page
 
 
+def test_what_is_less_than_asked_for_is_said_in_a_sentence(tmp_path: Path) -> None:
+    weak = replace(image_result(), status=Status(reached=True, reason="less confident", advice="With 0.78 only."))
+    page = weak.save(tmp_path / "page.html").read_text("utf-8")
+    assert "<p>With 0.78 only.</p>" in page
+    assert 'class="warnings"' not in image_result().save(tmp_path / "page.html").read_text("utf-8")
+
+
 def test_figures() -> None:
     assert len(image_result().figure().axes) == 3
     assert len(table_result().figure().axes) == 1

@@ -142,8 +142,8 @@ def _lead(found: Counterfactual) -> str:
 
 
 def _warnings(found: Counterfactual) -> tuple[str, ...]:
-    told = (str(found.status),) if not found.status or found.status.advice else ()
-    return tuple(shorten(text, 1000) for text in told)
+    said = found.status.advice if found.status else str(found.status)
+    return (shorten(said, 1000),) if said else ()
 
 
 def _says(found: Counterfactual, probabilities: NDArray[np.float64]) -> str:

@@ -45,7 +45,7 @@ def work_of(model: Any, oracle: CreatureOracle, n: int, *, same_family: bool, se
 def judged(found: Tensor, work: Work, model: Any, oracle: CreatureOracle) -> dict[str, float]:
     """Return validity, distance, and which parts changed.
 
-    *Recall*: of the parts in which the two classes differ, the share that no longer look as they did. *As the target's*:
+    *Recall*: of the parts in which the two classes differ, the share that look another way now. *As the target's*:
     the share that look as the target's. *Precision*: of the parts that changed, the share in which the classes differ.
     """
     with torch.no_grad():

@@ -8,12 +8,9 @@ Rows that were finished are kept in benchmarks/.cache/prodg.json; --fresh measur
 Nothing here is seen by `ProDG` itself: held-out drawings and true parts are only measured with.
 """
 
-import argparse
-import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +20,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 from _data import CACHE as FOLDER
 from _data import drawn
-from _measure import markdown, write_results
 from _part_reader import part_in, part_reader
 from _reference_prodg import ReferenceProdg
+from _rows import Row, Rows, run
 
 import likethat as lt
 from likethat.coordinates import Rotation
@@ -36,12 +33,11 @@ from likethat.features import collect
 from likethat.generators import Generated, load_generator
 from likethat.metrics import channel_stability, evaluate, held_out_purity, mean_coverage
 
-CACHE = FOLDER / "prodg.json"
-RESULTS = Path(__file__).parent / "results" / "prodg.md"
 SECTIONS = {
     "creatures": "Creatures: 64 of 256 channels climb; measured on 600 drawings that no row has seen",
     "used": "Creatures: every channel that is among the four shown in any of 300 explanations",
     "controls": "Is it the classifier? Creatures, 16 channels",
+    "own eyes": "Why purity as the random network itself sees it is no control",
     "class": "One class of creatures: the 12 channels that matter to it",
     "calls": "Images made until the purity is reached",
     "digits": "Digits: all channels; measured on the test digits",
@@ -55,32 +51,6 @@ four shown in any of 300 explanations, the share that have a prototype of the pa
 its five top drawings. What stands in a box of a made picture is read by a network trained on other drawings
 (`_part_reader.py`; right in 93 % of the boxes of drawings).
 """
-
-Row = dict[str, Any]
-
-
-class Rows:
-    """Rows of all sections, kept between runs."""
-
-    def __init__(self, *, fresh: bool, quick: bool) -> None:
-        self.quick = quick
-        self.kept: dict[str, Row] = {} if fresh or not CACHE.exists() else json.loads(CACHE.read_text("utf-8"))
-
-    def add(self, section: str, name: str, make: Callable[[], Row]) -> None:
-        """Make a row unless it was kept."""
-        key = f"{section}/{name}/{'quick' if self.quick else 'full'}"
-        if key not in self.kept:
-            started = time.perf_counter()
-            made = make()
-            self.kept[key] = {"": name, **made, **({} if "s" in made else {"s": time.perf_counter() - started})}
-            CACHE.parent.mkdir(exist_ok=True)
-            CACHE.write_text(json.dumps(self.kept), "utf-8")
-        print(section, self.kept[key], flush=True)
-
-    def of(self, section: str) -> list[Row]:
-        """Return the rows of a section."""
-        mode = "quick" if self.quick else "full"
-        return [row for key, row in self.kept.items() if key.split("/")[0] == section and key.endswith(mode)]
 
 
 class Judge:
@@ -414,34 +384,10 @@ WORK = {"creatures": creatures, "controls": controls, "class": one_class, "calls
 
 def main() -> None:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", choices=[*WORK, []])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--fresh", action="store_true")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    rows = Rows(fresh=given.fresh, quick=given.quick)
-    for name in given.sections or WORK:
-        WORK[name](rows)
-        if not given.quick:
-            write(rows)
-
-
-def write(rows: Rows) -> None:
-    """Write the page."""
-    sections: list[tuple[str, Any]] = []
-    for key, title in SECTIONS.items():
-        if rows.of(key):
-            sections.append((title, _table(rows.of(key)) + (NOTE if key == "creatures" else "")))
-        if key == "controls" and rows.of("own eyes"):
-            why = "Why purity as the random network itself sees it is no control"
-            sections.append((why, _table(rows.of("own eyes"))))
-    write_results(RESULTS, title="ProDG, measured", command="python benchmarks/prodg.py", sections=sections)
-
-
-def _table(found: list[Row]) -> str:
-    names = list(dict.fromkeys(name for row in found for name in row))
-    return markdown([{name: row.get(name) for name in names} for row in found])
+    run(
+        WORK, store=FOLDER / "prodg.json", results=Path(__file__).parent / "results" / "prodg.md",
+        title="ProDG, measured", headings=SECTIONS, notes={"creatures": NOTE}, description=__doc__,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""Rows of measurements, each made once: a benchmark that was stopped goes on where it was."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from _measure import markdown, write_results
+
+Row = dict[str, Any]
+
+
+class Rows:
+    """Rows of all sections, kept in a JSON file between runs."""
+
+    def __init__(self, store: Path, *, fresh: bool, quick: bool) -> None:
+        self.store, self.quick = store, quick
+        self.kept: dict[str, Row] = {} if fresh or not store.exists() else json.loads(store.read_text("utf-8"))
+
+    def add(self, section: str, name: str, make: Callable[[], Row]) -> None:
+        """Make a row unless it was kept; its seconds are those of making it, if it does not say."""
+        key = f"{section}/{name}/{'quick' if self.quick else 'full'}"
+        if key not in self.kept:
+            started = time.perf_counter()
+            made = make()
+            row = {"": name, **made, **({} if "s" in made else {"s": time.perf_counter() - started})}
+            others = json.loads(self.store.read_text("utf-8")) if self.store.exists() else {}  # of a run beside this one
+            self.kept = self.kept | others | {key: row}
+            self.store.parent.mkdir(exist_ok=True)
+            self.store.write_text(json.dumps(self.kept), "utf-8")
+        print(section, self.kept[key], flush=True)
+
+    def of(self, section: str) -> list[Row]:
+        """Return the rows of a section."""
+        mode = "quick" if self.quick else "full"
+        return [row for key, row in self.kept.items() if key.split("/")[0] == section and key.endswith(mode)]
+
+    def table(self, section: str) -> str:
+        """Return the rows of a section as Markdown, with the columns of all of them."""
+        found = self.of(section)
+        names = list(dict.fromkeys(name for row in found for name in row))
+        return markdown([{name: row.get(name) for name in names} for row in found])
+
+
+def run(
+    work: Mapping[str, Callable[[Rows], None]],
+    *,
+    store: Path,
+    results: Path,
+    title: str,
+    headings: Mapping[str, str],
+    notes: Mapping[str, str],
+    description: str | None,
+) -> None:
+    """Parse the command line, measure, and write the page after each section.
+
+    Args:
+        work: sections that can be asked for.
+        store: JSON file of rows.
+        results: the page.
+        title: its title.
+        headings: of the sections that rows are in, in the page's order.
+        notes: what is said below a section.
+        description: of the command.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", choices=[*work, []])
+    parser.add_argument("--quick", action="store_true", help="a few of everything; nothing is written")
+    parser.add_argument("--fresh", action="store_true", help="measure finished rows again")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = Rows(store, fresh=given.fresh, quick=given.quick)
+    for name in given.sections or work:
+        work[name](rows)
+        if not given.quick:
+            page = [
+                (heading, rows.table(key) + notes.get(key, "")) for key, heading in headings.items() if rows.of(key)
+            ]
+            _write(results, title=title, sections=page)
+
+
+def _write(results: Path, *, title: str, sections: Sequence[tuple[str, str]]) -> None:
+    write_results(results, title=title, command=f"python benchmarks/{results.stem}.py", sections=list(sections))

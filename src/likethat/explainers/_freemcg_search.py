@@ -18,6 +18,7 @@ __all__ = ["Plan", "bring_nearer", "reach"]
 _SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
 _SIDES = 3  # generations with constant answers before the search gives up
 _HALVINGS = 5
+_PROVE, _PROGRESS = (2, 3), 0.04  # generations that must bring the best particle this share nearer to what is wanted
 _TRIES, _SURVIVES, _BEYOND = 4, 0.92, 1.02  # see `_confirm`
 _FURTHER = (1.25, 1.6)  # of the way from the source: denoised changes are muted, and more of the same is surer
 
@@ -53,32 +54,73 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
     Scatter, ask, move all by what each lacks (`kalman_move`), let those that lag follow those that lead, draw them a
     little towards the source, scatter less. When the levels are through it begins anew round the best particle so far.
     """
-    level, constant, first = 0, 0, len(archive.distances)
-    points = space.around(space.origin.expand(plan.n_particles, *space.origin.shape), space.levels[0], rng=rng)
+    noise, first, constant = _Noise(space, plan.wanted), len(archive.distances), 0
+    start = space.origin.expand(plan.n_particles, *space.origin.shape)
+    points = space.around(start, noise.level, rng=rng)
     for _ in range(plan.n_generations):
         margins = archive.ask(space.made(points), points)
-        is_late = archive.box.queries >= plan.late
-        if is_late and len(margins) == plan.n_particles and 0 < float(margins.max()) < plan.wanted:
-            _go_further(space, archive, points[int(margins.argmax())])
-        best = float(archive.margins[first:].max()) if len(archive.distances) > first else -math.inf
-        if best >= plan.wanted:
-            return "reached"
-        if len(margins) < plan.n_particles or (best > 0 and archive.box.queries >= plan.soon):
-            return "budget"
-        level += 1
+        ended = _ended(space, archive, plan, points, margins, first)
+        if ended is not None:
+            return ended
+        after = noise.after(margins)
         if float(margins.std()) < 1e-9:
             constant += 1
             if constant == _SIDES and archive.is_constant:
                 return "collapsed"
-            centres = space.origin.expand_as(points)
+            centres = start
+        elif after == "from the source":
+            centres = start
         else:
             moved = kalman_move(points, margins, plan.wanted + _SURPLUS, trust=2.0)
             centres = space.origin + plan.keep * (_followed(moved, margins, rng) - space.origin)
-        if level == len(space.levels):
-            level = 1
+        if after == "from the best":
             centres = archive.best_point().expand_as(points)
-        points = space.around(centres, space.levels[level], rng=rng)
+        points = space.around(centres, noise.level, rng=rng)
     return "no progress"
+
+
+class _Noise:
+    """How far particles are scattered: less with every generation, and once from far off if the first lead nowhere.
+
+    Classes that differ in a small part are reached through little noise, and the rest stays as it is; others only
+    through much.
+    """
+
+    def __init__(self, space: Space, wanted: float) -> None:
+        self._wider, self._wanted = space.wider, wanted
+        self._levels, self._at, self._before = space.levels, 0, -math.inf
+
+    @property
+    def level(self) -> float:
+        return self._levels[self._at]
+
+    def after(self, margins: Float[Tensor, " particle"]) -> str:
+        """Take in what a generation's margins are, choose the next level; say where to go on from."""
+        self._at += 1
+        largest, before = float(margins.max()), self._before
+        self._before = largest
+        lags = largest < 0 and largest - before < _PROGRESS * (self._wanted - before)
+        if lags and self._at in _PROVE and self._levels is not self._wider:
+            self._levels, self._at = self._wider, 0
+            return "from the source"
+        if self._at == len(self._levels):
+            self._at = 1
+            return "from the best"
+        return "from here"
+
+
+def _ended(
+    space: Space, archive: Archive, plan: Plan, points: Tensor, margins: Float[Tensor, " particle"], first: int
+) -> str | None:
+    """Return why the search is over, None if it is not; ask for more of the best change first where it is late."""
+    is_late = archive.box.queries >= plan.late
+    if is_late and len(margins) == plan.n_particles and 0 < float(margins.max()) < plan.wanted:
+        _go_further(space, archive, points[int(margins.argmax())])
+    best = float(archive.margins[first:].max()) if len(archive.distances) > first else -math.inf
+    if best >= plan.wanted:
+        return "reached"
+    is_enough = best > 0 and archive.box.queries >= plan.soon
+    return "budget" if is_enough or len(margins) < plan.n_particles else None
 
 
 def _go_further(space: Space, archive: Archive, point: Tensor) -> None:

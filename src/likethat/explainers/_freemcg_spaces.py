@@ -17,7 +17,7 @@ from likethat.generators.base import Denoiser, Encoder, LatentGenerator
 __all__ = ["ImageSpace", "LatentSpace", "Space"]
 
 _N_TYPICAL, _N_STARTS = 256, 1024
-_WIDEST = 8.0  # noise on pictures of 32 pixels a side; less on larger ones, whose classes differ in smaller parts
+_WIDEST = 8.0  # noise on pictures of 32 pixels a side; less at first on larger ones: smaller parts
 
 
 class Space(Protocol):
@@ -26,6 +26,7 @@ class Space(Protocol):
     Attributes:
         origin: the point of the source.
         levels: how far particles are scattered, generation by generation.
+        wider: the same where those lead nowhere; `levels` itself where nothing goes further.
         near: how far when a counterfactual that was found is brought nearer.
         exact: whether the origin makes the source itself.
         is_table: whether few changed columns matter more than short ways.
@@ -33,6 +34,7 @@ class Space(Protocol):
 
     origin: Tensor
     levels: tuple[float, ...]
+    wider: tuple[float, ...]
     near: float
     exact: bool
     is_table: bool
@@ -87,8 +89,11 @@ class ImageSpace:
     ) -> None:
         self.origin = source
         self.denoiser, self._mask, self._as_published = denoiser, mask, as_published
-        top = min(_WIDEST * min(1.0, 32 / min(source.shape[1:])) if noise is None else noise, denoiser.sigma_max)
-        self.levels = tuple(_geometric(top, min(0.5, top), 6))
+        widest = min(_WIDEST if noise is None else noise, denoiser.sigma_max)
+        top = min(widest, _WIDEST * min(1.0, 32 / min(source.shape[1:]))) if noise is None else widest
+        self.levels = self.wider = _down_from(top)
+        if top < widest:
+            self.wider = _down_from(widest)
         self.near, self._settling = min(0.6, top), min(0.5 * max(1.0, min(source.shape[1:]) / 32), top)
 
     def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
@@ -154,7 +159,7 @@ class LatentSpace:
             rebuilt = self._made_free(self.origin[None])
             assert isinstance(rebuilt, Tensor)
             self._rebuilt = rebuilt[0]
-        self.levels = tuple(_geometric(1.0, 0.3, 6))
+        self.levels = self.wider = tuple(_geometric(1.0, 0.3, 6))
         self.near = 0.3
         self.exact = self.kind == "image"
         self.is_table = self.kind == "table"
@@ -249,6 +254,10 @@ class LatentSpace:
             return self.made(latents)
         finally:
             self._mask = mask
+
+
+def _down_from(top: float) -> tuple[float, ...]:
+    return tuple(_geometric(top, min(0.5, top), 6))
 
 
 def _geometric(first: float, last: float, n: int) -> list[float]:

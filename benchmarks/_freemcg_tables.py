@@ -1,11 +1,13 @@
 """Counterfactuals of table rows: beside the nearest unlike neighbour, and DiCE where it is installed."""
 
+import importlib.util
 import time
-from functools import partial
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from _rows import Row, Rows
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.ensemble import RandomForestClassifier
@@ -14,48 +16,134 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import likethat as lt
-from likethat import metrics
 from likethat.generators.table_training import train_table
 
 
+class Counting:
+    """A fitted estimator that counts the rows it answers, as DiCE asks it."""
+
+    def __init__(self, fitted: Any) -> None:
+        self.fitted, self.queries = fitted, 0
+        self.classes_ = fitted.classes_
+
+    def predict(self, X: Any) -> Any:
+        self.queries += len(X)
+        return self.fitted.predict(X)
+
+    def predict_proba(self, X: Any) -> Any:
+        self.queries += len(X)
+        return self.fitted.predict_proba(X)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One table with a model, an oracle, and rows with a class to become.
+
+    Attributes:
+        spread: standard deviation of each column: distances are in these.
+    """
+
+    X: Any
+    y: Any
+    model: Any
+    judge: Any
+    sources: list[Any]
+    targets: list[int]
+    spread: Any
+
+    def row(self, make: Callable[[Any, int], tuple[Any, float]]) -> Row:
+        """Measure one method: a source and a target to a row and the queries it took; None where it found none."""
+        started = time.perf_counter()
+        made = [make(source, target) for source, target in zip(self.sources, self.targets, strict=True)]
+        seconds = (time.perf_counter() - started) / len(made)
+        found = [source if row is None else row for (row, _), source in zip(made, self.sources, strict=True)]
+        valid = [self.model.predict(row)[0] == target for row, target in zip(found, self.targets, strict=True)]
+        agrees = [
+            ok and self.judge.predict(row)[0] == target
+            for ok, row, target in zip(valid, found, self.targets, strict=True)
+        ]
+        gaps = [
+            np.abs(row.to_numpy(float) - source.to_numpy(float))[0]
+            for ok, row, source in zip(valid, found, self.sources, strict=True)
+            if ok
+        ]
+        return {
+            "valid": float(np.mean(valid)), "and oracle": float(np.mean(agrees)),
+            "L1": float(np.mean([(gap / self.spread).mean() for gap in gaps])),
+            "columns": float(np.mean([(gap > 1e-9).sum() for gap in gaps])),
+            "queries": float(np.mean([queries for _, queries in made])), "s": seconds,
+        }  # fmt: skip
+
+
+def case(load: Any, n: int) -> Case:
+    """Split a table, fit model and oracle."""
+    data = load(as_frame=True)
+    order = np.random.default_rng(0).permutation(len(data.data))
+    cut = int(0.7 * len(order))
+    X, y, held = data.data.iloc[order[:cut]], data.target.iloc[order[:cut]], data.data.iloc[order[cut:]]
+    model = make_pipeline(StandardScaler(), MLPClassifier((32,), max_iter=800, random_state=0)).fit(X, y)
+    sources = [held.iloc[[index]] for index in range(min(n, len(held)))]
+    targets = [int((model.predict(row)[0] + 1) % y.nunique()) for row in sources]
+    judge = RandomForestClassifier(200, random_state=1).fit(X, y)
+    return Case(X, y, model, judge, sources, targets, X.std().to_numpy())
+
+
 def tables(rows: Rows) -> None:
+    """Two tables."""
     for name, load in {"breast-cancer": load_breast_cancer, "wine": load_wine}.items():
-        data = load(as_frame=True)
-        order = np.random.default_rng(0).permutation(len(data.data))
-        cut = int(0.7 * len(order))
-        X, y, held = data.data.iloc[order[:cut]], data.target.iloc[order[:cut]], data.data.iloc[order[cut:]]
-        model = make_pipeline(StandardScaler(), MLPClassifier((32,), max_iter=800, random_state=0)).fit(X, y)
-        judge = RandomForestClassifier(200, random_state=1).fit(X, y)
-        sources = [held.iloc[[index]] for index in range(10 if rows.quick else 40)]
-        targets = [int((model.predict(row)[0] + 1) % y.nunique()) for row in sources]
-        rows.add("tables", f"{name}: ours, 200", partial(_table_row, X, model, judge, sources, targets))
-        near = partial(_table_neighbours, X, y, model, judge, sources, targets)
-        rows.add("tables", f"{name}: nearest unlike neighbour", near)
+        task = case(load, 10 if rows.quick else 50)
+        rows.add("tables", f"{name}: ours, 200 queries", lambda task=task: task.row(ours(task, 200)))
+        rows.add("tables", f"{name}: ours, 100 queries", lambda task=task: task.row(ours(task, 100)))
+        rows.add("tables", f"{name}: nearest unlike neighbour", lambda task=task: task.row(neighbour(task)))
+        if importlib.util.find_spec("dice_ml"):
+            for method in ("random", "genetic"):
+                rows.add("tables", f"{name}: DiCE, {method}", lambda t=task, m=method: t.row(dice(t, m)))
 
 
-def _table_row(X: Any, model: Any, judge: Any, sources: list[Any], targets: list[int]) -> Row:
-    generator = train_table(X, seed=0)
-    method = lt.FreeMCG(generator)
-    started = time.perf_counter()
-    found = [method.counterfactual(lt.BlackBox(model), row, t) for row, t in zip(sources, targets, strict=True)]
-    seconds = (time.perf_counter() - started) / len(found)
-    row = metrics.validity(found, oracle=[int(judge.predict(item.best.input)[0]) for item in found])
-    spread = generator(generator.prior.sample(256, rng=torch.Generator().manual_seed(0))).std()
-    l1 = [float(((item.best.input - source.values).abs() / spread).mean(axis=1).iloc[0])
-          for item, source in zip(found, sources, strict=True)]  # fmt: skip
-    changed = float(np.mean([len(item.best.changes) for item in found]))
-    return {"valid": row.model, "and oracle": row.oracle, "L1": float(np.mean(l1)), "columns": changed,
-            "queries": row.queries, "s": seconds}  # fmt: skip
+def ours(task: Case, budget: int) -> Callable[[Any, int], tuple[Any, float]]:
+    """Return FreeMCG in the latents of a table's generator."""
+    method = lt.FreeMCG(train_table(task.X, seed=0))
+
+    def make(source: Any, target: int) -> tuple[Any, float]:
+        found = method.counterfactual(lt.BlackBox(task.model), source, target, budget=budget)
+        return found.best.input, found.queries
+
+    return make
 
 
-def _table_neighbours(X: Any, y: Any, model: Any, judge: Any, sources: list[Any], targets: list[int]) -> Row:
-    valid, agrees, l1, columns = [], [], [], []
-    for source, target in zip(sources, targets, strict=True):
-        gaps = (X[y == target] - source.iloc[0]).abs() / X.std()
-        found = X.loc[[gaps.mean(axis=1).idxmin()]]
-        valid.append(model.predict(found)[0] == target)
-        agrees.append(valid[-1] and judge.predict(found)[0] == target)
-        l1.append(float(gaps.mean(axis=1).min()))
-        columns.append(int((found.iloc[0] != source.iloc[0]).sum()))
-    return {"valid": float(np.mean(valid)), "and oracle": float(np.mean(agrees)), "L1": float(np.mean(l1)),
-            "columns": float(np.mean(columns)), "queries": 0.0, "s": 0.0}  # fmt: skip
+def neighbour(task: Case) -> Callable[[Any, int], tuple[Any, float]]:
+    """Return the nearest training row of the target: no query, but the data."""
+
+    def make(source: Any, target: int) -> tuple[Any, float]:
+        gaps = (task.X[task.y == target] - source.iloc[0]).abs() / task.spread
+        return task.X.loc[[gaps.mean(axis=1).idxmin()]], 0
+
+    return make
+
+
+def dice(task: Case, method: str) -> Callable[[Any, int], tuple[Any, float]]:
+    """Return DiCE (Mothilal, Sharma and Tan 2020), as its package has it."""
+    import dice_ml
+
+    counting = Counting(task.model)
+    frame = task.X.assign(label=task.y)
+    data = dice_ml.Data(dataframe=frame, continuous_features=list(task.X.columns), outcome_name="label")
+    search = dice_ml.Dice(data, dice_ml.Model(model=counting, backend="sklearn"), method=method)
+
+    def make(source: Any, target: int) -> tuple[Any, float]:
+        before = counting.queries
+        options = {"random_seed": 0} if method == "random" else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                found = search.generate_counterfactuals(
+                    source, total_CFs=1, desired_class=target, verbose=False, **options
+                )
+            except dice_ml.utils.exception.UserConfigValidationException:  # "No counterfactuals found"
+                return None, counting.queries - before
+        made = found.cf_examples_list[0].final_cfs_df
+        if made is None or not len(made):
+            return None, counting.queries - before
+        return made[task.X.columns].iloc[[0]].astype(float), counting.queries - before
+
+    return make

@@ -17,21 +17,25 @@ class Rows:
     """Rows of all sections, kept in a JSON file between runs."""
 
     def __init__(self, store: Path, *, fresh: bool, quick: bool) -> None:
-        self.store, self.quick = store, quick
-        self.kept: dict[str, Row] = {} if fresh or not store.exists() else json.loads(store.read_text("utf-8"))
+        self.store, self.quick, self.fresh = store, quick, fresh
+        self.kept: dict[str, Row] = self._stored()
+        self.made: set[str] = set()
 
     def add(self, section: str, name: str, make: Callable[[], Row]) -> None:
         """Make a row unless it was kept; its seconds are those of making it, if it does not say."""
         key = f"{section}/{name}/{'quick' if self.quick else 'full'}"
-        if key not in self.kept:
+        if key not in self.kept or (self.fresh and key not in self.made):
             started = time.perf_counter()
-            made = make()
-            row = {"": name, **made, **({} if "s" in made else {"s": time.perf_counter() - started})}
-            others = json.loads(self.store.read_text("utf-8")) if self.store.exists() else {}  # of a run beside this one
-            self.kept = self.kept | others | {key: row}
+            found = make()
+            row = {"": name, **found, **({} if "s" in found else {"s": time.perf_counter() - started})}
+            self.made.add(key)
+            self.kept = self.kept | self._stored() | {key: row}  # another run may have stored some meanwhile
             self.store.parent.mkdir(exist_ok=True)
             self.store.write_text(json.dumps(self.kept), "utf-8")
         print(section, self.kept[key], flush=True)
+
+    def _stored(self) -> dict[str, Row]:
+        return json.loads(self.store.read_text("utf-8")) if self.store.exists() else {}  # type: ignore[no-any-return]
 
     def of(self, section: str) -> list[Row]:
         """Return the rows of a section."""

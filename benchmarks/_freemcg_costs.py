@@ -98,7 +98,7 @@ def _times(wrapped: Any, images: Tensor, bare: Callable[[Tensor], Any], one: Cal
         box(images)
         seconds["batched"].append((time.perf_counter() - started) / len(images))
         started = time.perf_counter()
-        for batch in images.split(64):
+        for batch in images.split(32):
             bare(batch)
         seconds["bare model"].append((time.perf_counter() - started) / len(images))
         started = time.perf_counter()

@@ -33,7 +33,7 @@ def asker(model: Any) -> Callable[[Tensor], Tensor]:
 
     def ask(x: Tensor) -> Tensor:
         with torch.no_grad():
-            return model.logits(x.float()).softmax(1)  # type: ignore[no-any-return]
+            return torch.cat([model.logits(part).softmax(1) for part in x.float().split(32)])
 
     return ask
 

@@ -53,8 +53,8 @@ classes differ, the share that look another way than before; *as the target's*: 
 *Sensitivity*: how far a map moves, relative to its size, when the picture is disturbed by 0.02.
 """,
     "speed": """
-*Bound*: one by one over the bare model in batches of 64: no way of asking can be faster than the model itself on this
-machine. On two cores a convolutional network is busy from the first image on; an estimator is not.
+*Bound*: one by one over the bare model in batches of 32: no way of asking can be faster than the model itself on this
+machine. A convolutional network keeps a core busy from the first image on; an estimator does not.
 """,
 }
 

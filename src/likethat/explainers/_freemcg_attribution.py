@@ -20,6 +20,8 @@ __all__ = ["Asker", "HeatMap", "Replace", "heat_map", "hiding_masks", "mean_colo
 _LEVELS = (0.6, 1.2, 2.4)
 _FIRST, _ROUND = 48, 16
 _CELLS, _HIDDEN = 8, 0.3
+_SMOOTH, _FINEST = 22.6, 16  # blurs are the picture's side over these: of the prior (applied twice), of the map
+_DRAWS = 64
 Replace = Callable[[int], Float[Tensor, "n channel height width"]]
 
 
@@ -79,10 +81,9 @@ def heat_map(
         The covariance is divided by the changes' own (ridge regression); changes stay within patches; the gradient is
         multiplied by the image. The paper says neither; each of them raises insertion less deletion.
     """
-    size = (image.shape[1], image.shape[2])
     moves, answers = torch.zeros(0, image.numel()), torch.zeros(0, dtype=torch.float64)
-    beyond = (image - image.mean(dim=(1, 2), keepdim=True)).cpu().flatten()
-    weight = torch.ones(size)
+    prior = torch.Generator().manual_seed(0)
+    weight = torch.ones(image.shape[1:])
     while True:
         n = max(_ROUND, len(answers) // 3) if len(answers) else _FIRST
         masks = hiding_masks(n, weight, rng=rng)[:, None].to(image)
@@ -91,14 +92,38 @@ def heat_map(
         moves = torch.cat([moves, (changed - image)[: len(found)].flatten(1).cpu()])
         answers = torch.cat([answers, found])
         if len(answers) < _ROUND:
-            return HeatMap(values=torch.zeros(size), error=torch.full(size, torch.inf), spread_of_answers=0.0)
-        smoothed = gaussian_blur(moves.reshape(-1, *image.shape), min(size) / 16)
-        fit = linear_fit(moves, answers, smoothed=smoothed.flatten(1), kernel_diagonal=_kernel_diagonal(image))
-        values = (fit.mean.float() * beyond).reshape(image.shape).sum(dim=0)
-        error = (fit.error.float() * beyond).reshape(image.shape).pow(2).sum(dim=0).sqrt()
+            return HeatMap(
+                values=torch.zeros_like(weight), error=torch.full_like(weight, torch.inf), spread_of_answers=0
+            )
+        values, error = _read(image.detach().cpu(), moves, answers, rng=prior)
         if len(found) < n:
             return HeatMap(values=values, error=error, spread_of_answers=float(answers.std()))
         weight = error
+
+
+def _read(
+    image: Float[Tensor, "channel height width"],
+    moves: Float[Tensor, "row feature"],
+    answers: Float[Tensor, " row"],
+    *,
+    rng: torch.Generator,
+) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
+    """Fit the gradient under a smooth prior; return the map that it makes, and the map's standard error."""
+    side = min(image.shape[1:])
+
+    def smooth(rows: Tensor) -> Tensor:  # applied twice it is the prior's covariance
+        return gaussian_blur(rows.reshape(-1, *image.shape), side / _SMOOTH).flatten(1)
+
+    def shown(gradients: Tensor) -> Tensor:
+        beyond = image - image.mean(dim=(1, 2), keepdim=True)
+        maps = (gradients.reshape(-1, *image.shape) * beyond).sum(dim=1, keepdim=True)
+        return gaussian_blur(maps, side / _FINEST)[:, 0]
+
+    fit = linear_fit(moves, answers, smoothed=smooth(smooth(moves)))
+    draws = fit.draws(smooth(torch.randn(_DRAWS, image.numel(), generator=rng)), rng=rng).float()
+    values = shown(fit.mean.float())[0]
+    variance = (shown(draws) - values).square().mean(dim=0)
+    return values, gaussian_blur(variance[None, None], side / _FINEST, repeat_edges=True)[0, 0].sqrt()
 
 
 def mean_colour(image: Float[Tensor, "channel height width"]) -> Replace:
@@ -139,12 +164,3 @@ def hiding_masks(
         for row, (top, left) in enumerate(zip(down, across, strict=True))
     ]
     return torch.stack(cut)
-
-
-def _kernel_diagonal(image: Tensor) -> Float[Tensor, " pixel"]:
-    """Return the prior variance of one pixel's gradient: the blur's own value at its centre."""
-    sigma = min(image.shape[1:]) / 16
-    reach = max(1, round(3 * sigma))
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    centre = float(1 / kernel.sum())
-    return torch.full((image.numel(),), centre**2, dtype=torch.float64)

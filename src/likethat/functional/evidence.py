@@ -1,12 +1,12 @@
 """A linear function read from few noisy values, with how sure each weight is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["LinearFit", "linear_fit"]
+__all__ = ["LinearFit", "Seen", "linear_fit"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -18,12 +18,56 @@ class LinearFit:
         error: (feature,) posterior standard deviation.
         noise: variance of what is not linear.
         spread: prior variance of a weight, before its kernel.
+        seen: what the fit was made from; see `draws`.
     """
 
     mean: Float[Tensor, " feature"]
     error: Float[Tensor, " feature"]
     noise: float
     spread: float
+    seen: "Seen" = field(repr=False)
+
+    def draws(self, prior: Float[Tensor, "draw feature"], *, rng: torch.Generator) -> Float[Tensor, "draw feature"]:
+        """Turn draws from the prior N(0, K) into draws from the posterior, for errors of anything made of the weights.
+
+        Unlike `error`, they are not of the likeliest variances alone, but of all, as likely as each is.
+
+        Source:
+            Matheron's rule (Wilson et al. 2020, Efficiently sampling functions from Gaussian process posteriors).
+        """
+        seen, free, n = self.seen, prior.double(), len(prior)
+        which = torch.multinomial(seen.chance, n, replacement=True, generator=rng)
+        ratio = seen.ratios[which][:, None]
+        noise, others = torch.randn(2, n, len(seen.X), generator=rng, dtype=torch.float64)
+        spread = seen.spreads[which][:, None] / others.square().mean(dim=1, keepdim=True)
+        answers = (free @ seen.X.T + ratio.sqrt() * noise) @ seen.basis
+        filtered = (seen.rotated - spread.sqrt() * answers) / (seen.size + ratio)
+        return (spread.sqrt() * free + filtered @ (seen.basis.T @ seen.KX)).to(self.mean)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """What was fitted, and how likely each amount of noise is.
+
+    Attributes:
+        X: centred rows.
+        KX: X @ K.
+        basis: eigenvectors of X @ K @ X.T.
+        size: its eigenvalues.
+        rotated: basis.T @ centred values.
+        ratios: noise over spread, as many as were tried.
+        spreads: the likeliest spread under each.
+        chance: of each ratio, given the values.
+    """
+
+    X: Float[Tensor, "row feature"]
+    KX: Float[Tensor, "row feature"]
+    basis: Float[Tensor, "row row"]
+    size: Float[Tensor, " row"]
+    rotated: Float[Tensor, " row"]
+    ratios: Float[Tensor, " ratio"]
+    spreads: Float[Tensor, " ratio"]
+    chance: Float[Tensor, " ratio"]
 
 
 def linear_fit(
@@ -70,4 +114,19 @@ def linear_fit(
     mean = projected.T @ (seen / (size + ratio))
     known = (projected**2 / (size + ratio)[:, None]).sum(dim=0)
     error = (spread * (diagonal - known).clamp_min(0)).sqrt()
-    return LinearFit(mean=mean.to(values), error=error.to(values), noise=spread * ratio, spread=spread)
+    return LinearFit(
+        mean=mean.to(values),
+        error=error.to(values),
+        noise=spread * ratio,
+        spread=spread,
+        seen=Seen(
+            X=X,
+            KX=KX,
+            basis=basis,
+            size=size,
+            rotated=seen,
+            ratios=ratios,
+            spreads=spreads,
+            chance=(-0.5 * len(y) * logs).softmax(dim=0),
+        ),
+    )

@@ -30,13 +30,13 @@ class NetworkDoor:
                 name=network.name,
                 class_names=network.class_names,
                 output="logits",
-                batch_size=64,
+                batch_size=_batch_size(network.network),
                 identity=f"{network.name} {network.fingerprint}",
             )
         else:
             self._module = network
             name = type(network).__name__
-            self.facts = Facts(name=name, identity=f"{name} {fingerprint(network)}", batch_size=64)
+            self.facts = Facts(name=name, identity=f"{name} {fingerprint(network)}", batch_size=_batch_size(network))
 
     def __call__(self, batch: Inputs) -> Any:
         """Return the network's output."""
@@ -58,6 +58,11 @@ class NetworkDoor:
             batch = torch.from_numpy(as_numbers(batch, taker=self.facts.name, dtype=np.float32))
         dtype = floating_type(self._module) if batch.is_floating_point() else batch.dtype
         return batch.to(device_of(self._module), dtype)
+
+
+def _batch_size(network: nn.Module) -> int:
+    """Few on a CPU: large maps are asked of the system anew for each layer, which can take longer than the layer."""
+    return 32 if device_of(network).type == "cpu" else 64
 
 
 @contextmanager

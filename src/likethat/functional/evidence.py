@@ -38,11 +38,11 @@ class LinearFit:
         seen, free, n = self.seen, prior.double(), len(prior)
         which = torch.multinomial(seen.chance, n, replacement=True, generator=rng)
         ratio = seen.ratios[which][:, None]
-        noise, others = torch.randn(2, n, len(seen.X), generator=rng, dtype=torch.float64)
+        noise, others = torch.randn(2, n, len(seen.size), generator=rng, dtype=torch.float64)
         spread = seen.spreads[which][:, None] / others.square().mean(dim=1, keepdim=True)
-        answers = (free @ seen.X.T + ratio.sqrt() * noise) @ seen.basis
+        answers = free @ seen.X.T @ seen.basis + ratio.sqrt() * noise
         filtered = (seen.rotated - spread.sqrt() * answers) / (seen.size + ratio)
-        return (spread.sqrt() * free + filtered @ (seen.basis.T @ seen.KX)).to(self.mean)
+        return (spread.sqrt() * free + filtered @ seen.projected).to(self.mean)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,9 +51,9 @@ class Seen:
 
     Attributes:
         X: centred rows.
-        KX: X @ K.
-        basis: eigenvectors of X @ K @ X.T.
+        basis: eigenvectors of X @ K @ X.T, but for the one of what all rows have in common.
         size: its eigenvalues.
+        projected: basis.T @ X @ K.
         rotated: basis.T @ centred values.
         ratios: noise over spread, as many as were tried.
         spreads: the likeliest spread under each.
@@ -61,10 +61,10 @@ class Seen:
     """
 
     X: Float[Tensor, "row feature"]
-    KX: Float[Tensor, "row feature"]
-    basis: Float[Tensor, "row row"]
-    size: Float[Tensor, " row"]
-    rotated: Float[Tensor, " row"]
+    basis: Float[Tensor, "row eigen"]
+    size: Float[Tensor, " eigen"]
+    projected: Float[Tensor, "eigen feature"]
+    rotated: Float[Tensor, " eigen"]
     ratios: Float[Tensor, " ratio"]
     spreads: Float[Tensor, " ratio"]
     chance: Float[Tensor, " ratio"]
@@ -101,8 +101,9 @@ def linear_fit(
     KX = X if smoothed is None else (smoothed - smoothed.mean(dim=0)).double()
     y = (values - values.mean()).double()
     diagonal = torch.ones(X.shape[1], dtype=torch.float64) if kernel_diagonal is None else kernel_diagonal.double()
-    size, basis = torch.linalg.eigh(X @ KX.T)
-    size = size.clamp_min(0)
+    gram = X @ KX.T
+    size, basis = torch.linalg.eigh(gram + 2 * (gram.trace() + 1) / len(X))  # rows are centred: what is common to all
+    size, basis = size[:-1].clamp_min(0), basis[:, :-1]  # of them comes last, and tells nothing
     scale = float(size.max().clamp_min(1e-30))
     seen = basis.T @ y
     ratios = scale * torch.logspace(-6, 3, 46, dtype=torch.float64)
@@ -121,12 +122,12 @@ def linear_fit(
         spread=spread,
         seen=Seen(
             X=X,
-            KX=KX,
             basis=basis,
             size=size,
+            projected=projected,
             rotated=seen,
             ratios=ratios,
             spreads=spreads,
-            chance=(-0.5 * len(y) * logs).softmax(dim=0),
+            chance=(-0.5 * len(size) * logs).softmax(dim=0),
         ),
     )

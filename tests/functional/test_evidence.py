@@ -10,12 +10,21 @@ def draws(*size: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_draws_have_the_mean_and_the_error_of_the_fit_where_there_is_much_data() -> None:
+def test_a_linear_function_is_found() -> None:
+    x, weight = draws(200, 6), draws(6, seed=4)
+    fit = linear_fit(x, x @ weight + 3 + 0.5 * draws(200, seed=5))
+    assert fit.noise == pytest.approx(0.25, rel=0.3)
+    torch.testing.assert_close(fit.mean, weight, atol=0.15, rtol=0)
+
+
+def test_draws_have_the_mean_of_the_fit_and_the_error_of_least_squares_where_there_is_much_data() -> None:
     x = draws(300, 5)
     fit = linear_fit(x, x @ draws(5, seed=1) + 0.5 * draws(300, seed=2))
     drawn = fit.draws(draws(4000, 5, seed=3), rng=torch.Generator().manual_seed(4))
     torch.testing.assert_close(drawn.mean(dim=0), fit.mean, atol=0.005, rtol=0)
-    torch.testing.assert_close(drawn.std(dim=0), fit.error, atol=0, rtol=0.06)
+    centred = x - x.mean(dim=0)
+    least_squares = (fit.noise * torch.linalg.inv(centred.T @ centred).diagonal()).sqrt()
+    torch.testing.assert_close(drawn.std(dim=0), least_squares, atol=0, rtol=0.06)
 
 
 @pytest.mark.parametrize("n", [12, 40])

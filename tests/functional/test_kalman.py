@@ -8,7 +8,6 @@ from reference import freemcg as slow
 from likethat.errors import NonFiniteError
 from likethat.explainers._freemcg_samplers import release_direction
 from likethat.functional.blur import gaussian_blur
-from likethat.functional.evidence import linear_fit
 from likethat.functional.kalman import anomalies, cross_covariance, ensemble_gradient, kalman_gain, kalman_move
 from likethat.functional.tweedie import denoised, tweedie_particles
 
@@ -88,15 +87,6 @@ def test_a_denoiser_that_breaks_is_named() -> None:
 
     with pytest.raises(NonFiniteError, match=r"sigma = 0\.5"):
         denoised(Broken(), torch.zeros(1, 1, 2, 2), 0.5)
-
-
-def test_a_linear_function_is_found_with_its_errors() -> None:
-    x, weight = draws(200, 6), draws(6, seed=4)
-    y = x @ weight + 3 + 0.5 * draws(200, seed=5)
-    fit = linear_fit(x, y)
-    assert bool(((fit.mean - weight).abs() < 3 * fit.error).all())
-    assert fit.noise == pytest.approx(0.25, rel=0.3)
-    assert float(linear_fit(x[:20], y[:20]).error.mean()) > float(fit.error.mean())
 
 
 def test_the_blur_is_symmetric() -> None:

@@ -124,6 +124,7 @@ def neighbour(task: Case) -> Callable[[Any, int], tuple[Any, float]]:
 def dice(task: Case, method: str) -> Callable[[Any, int], tuple[Any, float]]:
     """Return DiCE (Mothilal, Sharma and Tan 2020), as its package has it."""
     import dice_ml
+    from raiutils.exceptions import UserConfigValidationException
 
     counting = Counting(task.model)
     frame = task.X.assign(label=task.y)
@@ -139,7 +140,7 @@ def dice(task: Case, method: str) -> Callable[[Any, int], tuple[Any, float]]:
                 found = search.generate_counterfactuals(
                     source, total_CFs=1, desired_class=target, verbose=False, **options
                 )
-            except dice_ml.utils.exception.UserConfigValidationException:  # "No counterfactuals found"
+            except UserConfigValidationException:  # it found none
                 return None, counting.queries - before
         made = found.cf_examples_list[0].final_cfs_df
         if made is None or not len(made):

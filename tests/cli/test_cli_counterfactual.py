@@ -1,10 +1,13 @@
 """``likethat counterfactual`` and ``likethat attribute``."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import likethat
 from PIL import Image
+
+from likethat.explanations.counterfactual import Counterfactual
 
 
 def test_a_digit_becomes_another(tmp_path: Path) -> None:
@@ -76,3 +79,22 @@ def test_pictures_of_another_size_and_colour(tmp_path: Path) -> None:
     colour = likethat("attribute", *digits, *page)
     assert colour.exit_code == 0, colour.stderr
     assert "is resized from 20 x 40 to 32 x 32 pixels" in colour.stderr
+
+
+def test_a_digit_changes_only_where_the_mask_is_white(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (64, 64)).save(tmp_path / "black.png")
+    half = Image.new("L", (64, 64))
+    half.paste(255, (0, 0, 32, 64))  # twice the digit's size
+    half.save(tmp_path / "half.png")
+    pages: list[Any] = []
+    monkeypatch.setattr(Counterfactual, "save", lambda self, path: pages.append(self) or path)
+    words = ["counterfactual", "-m", "zoo:digits", "-g", "zoo:digits-flow", "-i", "zoo:digits:7", "--budget", 24]
+    result = likethat(*words, "--noise", 4, "--mask", tmp_path / "half.png", "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.stderr
+    moved = abs(pages[0].best.input[0] - pages[0].source[0])
+    assert float(moved[..., 16:].max()) == 0 < float(moved[..., :16].max())
+    assert pages[0].options["noise"] == 4
+    for mask, said in (("black.png", "white nowhere"), ("none.png", "does not exist")):
+        result = likethat(*words, "--mask", tmp_path / mask, "-o", tmp_path / "page.html")
+        assert result.exit_code == 2
+        assert said in " ".join(result.stderr.split())

@@ -10,7 +10,7 @@ from likethat.cli.console import notes
 from likethat.cli.opening import open_images, open_model, read_names
 from likethat.errors import InputError
 
-__all__ = ["BlackBoxOption", "GeneratorOption", "InputOption", "check_page", "open_box", "open_input"]
+__all__ = ["BlackBoxOption", "GeneratorOption", "InputOption", "check_page", "open_box", "open_input", "open_mask"]
 
 _MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")
 _TABLES = {".csv", ".tsv", ".parquet"}
@@ -88,6 +88,31 @@ def open_input(name: str, *, shape: tuple[int, ...] | None = None, channels: int
     if path.suffix.lower() == ".txt":
         return path.read_text(encoding="utf-8").strip()
     return _image(path, shape, channels)
+
+
+def open_mask(path: Path, image: Any) -> Any:
+    """Return (height, width), true where a picture is white; of the image's size.
+
+    Raises:
+        InputError: no such file, white nowhere, or no image to lay it on.
+    """
+    import torch
+    from torch import Tensor
+
+    if not isinstance(image, Tensor):
+        raise InputError("`--mask` must be left out for tables and texts. Name columns with --keep.")
+    if not path.is_file():
+        raise InputError(f"`--mask` must be a file, got {path}, which does not exist.")
+    from likethat.sources._decode import decode
+
+    grey = decode(path).mean(dim=0)
+    size = (image.shape[-2], image.shape[-1])
+    if tuple(grey.shape) != size:
+        grey = torch.nn.functional.interpolate(grey[None, None], size=size, mode="area")[0, 0]
+    white = grey > 0.5
+    if not bool(white.any()):
+        raise InputError(f"`--mask` must be white where the image may change, and {path} is white nowhere.")
+    return white
 
 
 def _row(text: str, n: int) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from likethat.cli._asking import BlackBoxOption, InputOption, check_page, open_box, open_input
+from likethat.cli._asking import BlackBoxOption, InputOption, check_page, open_box, open_input, open_mask
 from likethat.cli._generating import open_generator
 from likethat.cli.console import notes, say, say_path
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
@@ -17,6 +17,7 @@ __all__ = ["EXAMPLES", "counterfactual"]
 EXAMPLES = examples(
     "likethat counterfactual -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --target 3",
     "likethat counterfactual -m model.onnx -g customers/ -i customers.csv:12 --target good --keep sex --up age",
+    "likethat counterfactual -m zoo:creatures -g zoo:creatures-flow -i zoo:creatures:3 --target 1 --mask head.png",
     "likethat counterfactual -m https://host/v2/models/scan -g diffusers:my/ddpm -i scan.png",
 )
 
@@ -46,6 +47,14 @@ def counterfactual(
     within: Annotated[
         list[str] | None, typer.Option("--range", metavar="COLUMN=LOW:HIGH", help="What a column may be.")
     ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A picture of the image's size: only where it is white, may it change."),
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="More finds classes that look quite different; by the picture's size by default."),
+    ] = None,
     class_names: ClassNamesOption = None,
     cache: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep answers here for later runs.")] = None,
     seed: SeedOption = 0,
@@ -58,7 +67,7 @@ def counterfactual(
     made = open_generator(generator)
     box, channels = open_box(black_box, class_names=class_names, cache=cache, device=device)
     one = open_input(source, shape=getattr(made, "shape", None), channels=channels)
-    method = FreeMCG(made, confidence=confidence, seed=seed)
+    method = FreeMCG(made, confidence=confidence, noise=noise, seed=seed)
     with progress_bar() as watch:
         found = method.counterfactual(
             box,
@@ -66,6 +75,7 @@ def counterfactual(
             class_index_or_name(target, tuple(box.class_names)),
             n=n,
             budget=budget,
+            mask=None if mask is None else open_mask(mask, one),
             immutable=keep or (),
             ranges=_ranges(within or []),
             directions=dict.fromkeys(up or [], "up") | dict.fromkeys(down or [], "down"),

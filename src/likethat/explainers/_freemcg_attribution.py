@@ -81,49 +81,56 @@ def heat_map(
         The covariance is divided by the changes' own (ridge regression); changes stay within patches; the gradient is
         multiplied by the image. The paper says neither; each of them raises insertion less deletion.
     """
-    moves, answers = torch.zeros(0, image.numel()), torch.zeros(0, dtype=torch.float64)
-    prior = torch.Generator().manual_seed(0)
+    reading = _Reading(image.detach().cpu())
     weight = torch.ones(image.shape[1:])
     while True:
-        n = max(_ROUND, len(answers) // 3) if len(answers) else _FIRST
+        n = max(_ROUND, len(reading.answers) // 3) if len(reading.answers) else _FIRST
         masks = hiding_masks(n, weight, rng=rng)[:, None].to(image)
         changed = image + masks * (replace(n) - image)
         found = ask(changed)
-        moves = torch.cat([moves, (changed - image)[: len(found)].flatten(1).cpu()])
-        answers = torch.cat([answers, found])
-        if len(answers) < _ROUND:
+        reading.add((changed - image)[: len(found)].cpu(), found)
+        if len(reading.answers) < _ROUND:
             return HeatMap(
                 values=torch.zeros_like(weight), error=torch.full_like(weight, torch.inf), spread_of_answers=0
             )
-        values, error = _read(image.detach().cpu(), moves, answers, rng=prior)
+        values, error = reading.fit()
         if len(found) < n:
-            return HeatMap(values=values, error=error, spread_of_answers=float(answers.std()))
+            return HeatMap(values=values, error=error, spread_of_answers=float(reading.answers.std()))
         weight = error
 
 
-def _read(
-    image: Float[Tensor, "channel height width"],
-    moves: Float[Tensor, "row feature"],
-    answers: Float[Tensor, " row"],
-    *,
-    rng: torch.Generator,
-) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
-    """Fit the gradient under a smooth prior; return the map that it makes, and the map's standard error."""
-    side = min(image.shape[1:])
+class _Reading:
+    """Changes and answers so far, and the map that they make under a smooth prior."""
 
-    def smooth(rows: Tensor) -> Tensor:  # applied twice it is the prior's covariance
-        return gaussian_blur(rows.reshape(-1, *image.shape), side / _SMOOTH).flatten(1)
+    def __init__(self, image: Float[Tensor, "channel height width"]) -> None:
+        self._image, self._side = image, min(image.shape[1:])
+        self._moves = self._smoothed = torch.zeros(0, image.numel())
+        self.answers = torch.zeros(0, dtype=torch.float64)
+        self._rng = torch.Generator().manual_seed(0)
 
-    def shown(gradients: Tensor) -> Tensor:
-        beyond = image - image.mean(dim=(1, 2), keepdim=True)
-        maps = (gradients.reshape(-1, *image.shape) * beyond).sum(dim=1, keepdim=True)
-        return gaussian_blur(maps, side / _FINEST)[:, 0]
+    def add(self, moves: Float[Tensor, "n channel height width"], answers: Float[Tensor, " n"]) -> None:
+        """Take in what was asked."""
+        flat = moves.flatten(1)
+        self._moves = torch.cat([self._moves, flat])
+        self._smoothed = torch.cat([self._smoothed, self._smooth(self._smooth(flat))])
+        self.answers = torch.cat([self.answers, answers])
 
-    fit = linear_fit(moves, answers, smoothed=smooth(smooth(moves)))
-    draws = fit.draws(smooth(torch.randn(_DRAWS, image.numel(), generator=rng)), rng=rng).float()
-    values = shown(fit.mean.float())[0]
-    variance = (shown(draws) - values).square().mean(dim=0)
-    return values, gaussian_blur(variance[None, None], side / _FINEST, repeat_edges=True)[0, 0].sqrt()
+    def fit(self) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
+        """Return the map and its standard error."""
+        fit = linear_fit(self._moves, self.answers, smoothed=self._smoothed)
+        prior = self._smooth(torch.randn(_DRAWS, self._image.numel(), generator=self._rng))
+        values = self._map(fit.mean.float())[0]
+        variance = (self._map(fit.draws(prior, rng=self._rng).float()) - values).square().mean(dim=0)
+        return values, gaussian_blur(variance[None, None], self._side / _FINEST, repeat_edges=True)[0, 0].sqrt()
+
+    def _smooth(self, rows: Float[Tensor, "n feature"]) -> Float[Tensor, "n feature"]:
+        """Blur; applied twice it is the prior's covariance."""
+        return gaussian_blur(rows.reshape(-1, *self._image.shape), self._side / _SMOOTH).flatten(1)
+
+    def _map(self, gradients: Float[Tensor, "*n feature"]) -> Float[Tensor, "n height width"]:
+        beyond = self._image - self._image.mean(dim=(1, 2), keepdim=True)
+        maps = (gradients.reshape(-1, *self._image.shape) * beyond).sum(dim=1, keepdim=True)
+        return gaussian_blur(maps, self._side / _FINEST)[:, 0]
 
 
 def mean_colour(image: Float[Tensor, "channel height width"]) -> Replace:

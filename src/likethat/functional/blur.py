@@ -21,10 +21,18 @@ def gaussian_blur(
         >>> gaussian_blur(torch.ones(1, 1, 4, 4), 1.0, repeat_edges=True).allclose(torch.ones(1, 1, 4, 4))
         True
     """
+    down, across = (
+        _matrix(side, sigma, repeat_edges=repeat_edges).to(images) for side in (images.shape[-2], images.shape[-1])
+    )
+    return down @ images @ across.T
+
+
+def _matrix(side: int, sigma: float, *, repeat_edges: bool) -> Float[Tensor, "side side"]:
+    """Return the blur of one axis: a few large products are many times faster than convolutions of one channel."""
     reach = max(1, round(3 * sigma))
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(images)
-    flat = images.flatten(0, 1)[:, None]
-    flat = torch.nn.functional.pad(flat, [reach] * 4, mode="replicate" if repeat_edges else "constant")
-    across = torch.nn.functional.conv2d(flat, kernel[None, None, None, :])
-    return torch.nn.functional.conv2d(across, kernel[None, None, :, None]).reshape(images.shape)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    seen = torch.arange(side)[:, None] + torch.arange(-reach, reach + 1)
+    is_inside = (seen >= 0) & (seen < side)
+    weights = kernel.expand(side, -1) if repeat_edges else kernel * is_inside
+    return torch.zeros(side, side, dtype=torch.float64).scatter_add_(1, seen.clamp(0, side - 1), weights.contiguous())

@@ -44,7 +44,7 @@ class LinearFit:
         spread = seen.spreads[which][:, None] / others.square().mean(dim=1, keepdim=True)
         answers = free @ seen.X.T @ seen.basis + ratio.sqrt() * noise
         filtered = (seen.rotated - spread.sqrt() * answers) / (seen.size + ratio)
-        return (spread.sqrt() * free + filtered @ seen.projected).to(self.mean)
+        return (spread.sqrt() * free + filtered @ seen.basis.T @ seen.KX).to(self.mean)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,9 +53,9 @@ class Seen:
 
     Attributes:
         X: centred rows.
+        KX: X @ K.
         basis: eigenvectors of X @ K @ X.T, but for the one of what all rows have in common.
         size: its eigenvalues.
-        projected: basis.T @ X @ K.
         rotated: basis.T @ centred values.
         ratios: noise over spread, as many as were tried.
         spreads: the likeliest spread under each.
@@ -63,9 +63,9 @@ class Seen:
     """
 
     X: Float[Tensor, "row feature"]
+    KX: Float[Tensor, "row feature"]
     basis: Float[Tensor, "row eigen"]
     size: Float[Tensor, " eigen"]
-    projected: Float[Tensor, "eigen feature"]
     rotated: Float[Tensor, " eigen"]
     ratios: Float[Tensor, " ratio"]
     spreads: Float[Tensor, " ratio"]
@@ -113,17 +113,16 @@ def linear_fit(
     logs = torch.stack([torch.log(size + ratio).mean() for ratio in ratios]) + spreads.log()
     best = int(logs.argmin())  # -2/n times the log evidence
     ratio, spread = float(ratios[best]), float(spreads[best])
-    projected = basis.T @ KX
-    mean = projected.T @ (seen / (size + ratio))
+    mean = (basis @ (seen / (size + ratio))) @ KX
     return LinearFit(
         mean=mean.to(values),
         noise=spread * ratio,
         spread=spread,
         seen=Seen(
             X=X,
+            KX=KX,
             basis=basis,
             size=size,
-            projected=projected,
             rotated=seen,
             ratios=ratios,
             spreads=spreads,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import likethat as lt
+from likethat._progress import Progress
 from likethat.errors import (
     BlackBoxError,
     BudgetError,
@@ -248,3 +249,40 @@ def test_a_denoiser_without_variety_is_said_to_be(how: Callable[[Tensor], Tensor
     assert not result.status
     assert "the same inputs again and again" in result.status.advice
     assert result.queries < 60
+
+
+@pytest.mark.parametrize("generations", [1, 4])
+def test_what_was_found_survives_an_interruption(generations: int) -> None:
+    model, told = box(), []
+
+    def stop(report: Progress) -> None:
+        told.append(report.done)
+        if len(told) > generations:
+            raise KeyboardInterrupt
+
+    result = lt.FreeMCG(Changed(lambda y: y), n_particles=10).counterfactual(model, picture(), 3, watch=stop)
+    assert result.status.reason == "interrupted"
+    assert f"Stopped after {result.queries} queries" in result.status.advice
+    assert result.queries == model.queries == told[-1]
+    assert result.status.reached == result.best.is_valid
+    assert len(result.path.queries) >= 10 * generations
+
+
+def test_before_anything_was_asked_an_interruption_is_one() -> None:
+    def stop(report: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lt.FreeMCG(Changed(lambda y: y)).counterfactual(box(), picture(), 3, watch=stop)
+
+
+def test_a_heat_map_of_the_answers_so_far_survives_an_interruption() -> None:
+    def stop(report: Progress) -> None:
+        if report.done >= 60:
+            raise KeyboardInterrupt
+
+    stopped = lt.FreeMCG().attribute(box(), picture(), 3, budget=128, watch=stop)
+    assert stopped.status.reason == "interrupted"
+    assert 60 <= stopped.queries < 128
+    whole = lt.FreeMCG().attribute(box(), picture(), 3, budget=stopped.queries)
+    np.testing.assert_allclose(stopped.heat_map, whole.heat_map, atol=1e-5)

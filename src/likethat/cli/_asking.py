@@ -10,7 +10,17 @@ from likethat.cli.console import notes
 from likethat.cli.opening import open_images, open_model, read_names
 from likethat.errors import InputError
 
-__all__ = ["BlackBoxOption", "GeneratorOption", "InputOption", "check_page", "open_box", "open_input", "open_mask"]
+__all__ = [
+    "BlackBoxOption",
+    "CacheOption",
+    "GeneratorOption",
+    "InputOption",
+    "TokenOption",
+    "check_page",
+    "open_box",
+    "open_input",
+    "open_mask",
+]
 
 _MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")
 _TABLES = {".csv", ".tsv", ".parquet"}
@@ -35,6 +45,13 @@ InputOption = Annotated[
 ]
 
 
+TokenOption = Annotated[
+    str | None,
+    typer.Option("--token-env", metavar="VARIABLE", help="Environment variable with a service's credential."),
+]
+CacheOption = Annotated[Path | None, typer.Option("--cache", metavar="FILE", help="Keep answers here for later runs.")]
+
+
 def check_page(path: Path) -> None:
     """Refuse before the model is asked what could not be written after it."""
     if path.is_dir():
@@ -46,11 +63,15 @@ def check_page(path: Path) -> None:
         raise InputError(f"`--out` must be in a folder that can be written, got {path}.")
 
 
-def open_box(name: str, *, class_names: Path | None, cache: Path | None, device: str) -> tuple[Any, int | None]:
+def open_box(
+    name: str, *, class_names: Path | None, token_env: str | None, cache: Path | None, device: str
+) -> tuple[Any, int | None]:
     """Return the black box that a word of a command stands for, and how many channels its images have, if known."""
     from likethat.models import BlackBox
 
     options: dict[str, Any] = {} if cache is None else {"cache": cache}
+    if token_env is not None:
+        options["token_env"] = token_env
     if name.startswith(_MODEL_PREFIXES):
         model = open_model(name, class_names=class_names, device=device)
         return BlackBox(model, **options), model.in_channels

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from likethat.cli._asking import BlackBoxOption, GeneratorOption, InputOption, check_page, open_box, open_input
+from likethat.cli._asking import (
+    BlackBoxOption,
+    CacheOption,
+    GeneratorOption,
+    InputOption,
+    TokenOption,
+    check_page,
+    open_box,
+    open_input,
+)
 from likethat.cli._generating import open_generator
 from likethat.cli.console import notes, say, say_path
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
@@ -42,7 +51,8 @@ def attribute(
     out_path: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page.")] = Path("attribution.html"),
     budget: Annotated[int, typer.Option(help="Queries, at most.")] = 128,
     class_names: ClassNamesOption = None,
-    cache: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep answers here for later runs.")] = None,
+    token_env: TokenOption = None,
+    cache: CacheOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
 ) -> None:
@@ -51,7 +61,7 @@ def attribute(
 
     check_page(out_path)
     made = None if generator is None else open_generator(generator)
-    box, channels = open_box(black_box, class_names=class_names, cache=cache, device=device)
+    box, channels = open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
     image = open_input(source, shape=getattr(made, "shape", None), channels=channels)
     wanted = class_index_or_name(target, tuple(box.class_names))
     with progress_bar() as watch:
@@ -63,3 +73,5 @@ def attribute(
     if found.status.advice:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
     say_path("page", found.save(out_path))
+    if found.status.reason == "interrupted":
+        raise KeyboardInterrupt

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from likethat.cli._asking import BlackBoxOption, InputOption, check_page, open_box, open_input, open_mask
+from likethat.cli._asking import (
+    BlackBoxOption,
+    CacheOption,
+    InputOption,
+    TokenOption,
+    check_page,
+    open_box,
+    open_input,
+    open_mask,
+)
 from likethat.cli._generating import open_generator
 from likethat.cli.console import notes, say, say_path
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
@@ -56,7 +65,8 @@ def counterfactual(
         typer.Option(help="More finds classes that look quite different; by the picture's size by default."),
     ] = None,
     class_names: ClassNamesOption = None,
-    cache: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep answers here for later runs.")] = None,
+    token_env: TokenOption = None,
+    cache: CacheOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
 ) -> None:
@@ -65,7 +75,7 @@ def counterfactual(
 
     check_page(out_path)
     made = open_generator(generator)
-    box, channels = open_box(black_box, class_names=class_names, cache=cache, device=device)
+    box, channels = open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
     one = open_input(source, shape=getattr(made, "shape", None), channels=channels)
     method = FreeMCG(made, confidence=confidence, noise=noise, seed=seed)
     with progress_bar() as watch:
@@ -88,6 +98,8 @@ def counterfactual(
     if found.status.advice:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
     say_path("page", found.save(out_path))
+    if found.status.reason == "interrupted":
+        raise KeyboardInterrupt
 
 
 def _ranges(words: list[str]) -> dict[str, tuple[float, float]]:

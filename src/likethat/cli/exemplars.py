@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from likethat._progress import Progress, Watcher
+from likethat.cli._asking import BlackBoxOption, CacheOption, TokenOption, open_box
 from likethat.cli.console import duration, notes, out, say_path
-from likethat.cli.opening import open_images, open_model, read_names
+from likethat.cli.opening import open_images
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.errors import InputError
@@ -21,7 +22,6 @@ EXAMPLES = examples(
     "likethat exemplars -m model.onnx -g customers/ --target 'good=.5,bad=.5' --out e.html",
     "likethat exemplars -m https://host/v2/models/reviews -g reviews/ -t positive --budget 100 --out e.html",
 )
-_MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")
 _MOST_REAL = 2000
 
 
@@ -36,12 +36,7 @@ class Way(StrEnum):
 
 def exemplars(
     *,
-    black_box: Annotated[
-        str,
-        typer.Option(
-            "--black-box", "-m", metavar="NAME|FILE|URL", help="zoo:NAME, timm:NAME, ..., an .onnx file, or a service."
-        ),
-    ],
+    black_box: BlackBoxOption,
     generator: Annotated[
         str, typer.Option("--generator", "-g", metavar="NAME|DIR", help="zoo:NAME, or a folder of train-generator.")
     ],
@@ -61,10 +56,8 @@ def exemplars(
         str | None, typer.Option(metavar="PATH", help="Real inputs, to tell how near the exemplars are to them.")
     ] = None,
     class_names: ClassNamesOption = None,
-    token_env: Annotated[
-        str | None, typer.Option(metavar="VARIABLE", help="Environment variable with a service's credential.")
-    ] = None,
-    cache: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep answers here for later runs.")] = None,
+    token_env: TokenOption = None,
+    cache: CacheOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
 ) -> None:
@@ -77,7 +70,7 @@ def exemplars(
 
     _check_place(out_path)
     made = load_generator(generator)
-    box = _open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
+    box, _ = open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
     method = Exemplars(made, strategy=_strategy(strategy), tolerance=tolerance, batch=batch, seed=seed)
     real = None if data is None else _open_data(data, made)
     wanted = _targets(target or ["all"], tuple(box.class_names))
@@ -104,18 +97,6 @@ def _check_place(path: Path) -> None:
         raise InputError(f"`--out` must be a file, got the folder {path}.")
     if not is_page and path.exists() and (path.is_file() or any(path.iterdir())):
         raise InputError(f"`--out` must be an .html file or a new or empty folder, got {path}, which is in use.")
-
-
-def _open_box(name: str, *, class_names: Path | None, token_env: str | None, cache: Path | None, device: str) -> Any:
-    from likethat.models.black_box import BlackBox
-
-    names = None if class_names is None else read_names(class_names)
-    options: dict[str, Any] = {} if token_env is None else {"token_env": token_env}
-    if cache is not None:
-        options["cache"] = cache
-    if name.startswith(_MODEL_PREFIXES):
-        return BlackBox(open_model(name, class_names=class_names, device=device), **options)
-    return BlackBox(name, class_names=names, **options)
 
 
 def _strategy(way: Way) -> Any:

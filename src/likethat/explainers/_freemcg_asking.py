@@ -95,12 +95,16 @@ class Archive:
         inputs = take(inputs, range(n))
         before = self.box.queries
         found = self.box(inputs)
-        self.inputs.append(inputs)
-        self.points += [None] * n if points is None else list(points[:n])
-        self.probabilities = torch.cat([self.probabilities.reshape(-1, found.shape[1]), found])
-        self.distances = torch.cat([self.distances, self.distance(inputs).double().cpu()])
-        self.costs = torch.cat([self.costs, self.cost(inputs).double().cpu()])
-        self.at_query += [min(before + place + 1, self.box.queries) for place in range(n)]
+        given = [None] * n if points is None else list(points[:n])
+        everything = (
+            [*self.inputs, inputs],
+            [*self.points, *given],
+            torch.cat([self.probabilities.reshape(-1, found.shape[1]), found]),
+            torch.cat([self.distances, self.distance(inputs).double().cpu()]),
+            torch.cat([self.costs, self.cost(inputs).double().cpu()]),
+            [*self.at_query, *(min(before + place + 1, self.box.queries) for place in range(n))],
+        )  # kept all at once: an interruption must not leave rows without their costs
+        self.inputs, self.points, self.probabilities, self.distances, self.costs, self.at_query = everything
         if self.watch is not None:
             self.watch(Progress(stage="asking the model", done=self.box.queries, total=self.budget))
         return self.margins[-n:]

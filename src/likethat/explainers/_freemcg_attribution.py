@@ -32,9 +32,13 @@ class HeatMap:
     values: Float[Tensor, "height width"]
     error: Float[Tensor, "height width"]
     spread_of_answers: float
+    is_stopped: bool = False
 
     def status(self) -> Status:
         """Return whether there was anything to see."""
+        if self.is_stopped:
+            advice = "Stopped before the budget was spent: the standard error is that of the answers so far."
+            return Status(reached=False, reason="interrupted", advice=advice)
         if self.spread_of_answers > 1e-9:
             return Status(reached=True, reason="reached")
         advice = "The model gave the same answer to every changed image, so no pixel can be told from another."
@@ -55,10 +59,12 @@ class Asker:
         n = self.box.affordable(images)
         if n == 0:
             return torch.zeros(0, dtype=torch.float64)
-        p = self.box(images[:n])[:, self.target].clamp(1e-4, 1 - 1e-4)
+        return torch.logit(self.box(images[:n])[:, self.target].clamp(1e-4, 1 - 1e-4))
+
+    def tell(self) -> None:
+        """Tell how far it is."""
         if self.watch is not None:
             self.watch(Progress(stage="asking the model", done=self.box.queries, total=self.budget))
-        return torch.logit(p)
 
 
 def heat_map(
@@ -81,7 +87,23 @@ def heat_map(
         The covariance is divided by the changes' own (ridge regression); changes stay within patches; the gradient is
         multiplied by the image. The paper says neither; each of them raises insertion less deletion.
     """
-    reading = _Reading(image.detach().cpu())
+    reading, is_stopped = _Reading(image.detach().cpu()), False
+    try:
+        _fill(reading, image, ask, replace, rng)
+    except KeyboardInterrupt:
+        if len(reading.answers) < _ROUND:
+            raise
+        is_stopped = True
+    if len(reading.answers) < _ROUND:
+        nothing = torch.zeros(image.shape[1:])
+        return HeatMap(values=nothing, error=nothing + torch.inf, spread_of_answers=0)
+    values, error = reading.fit()
+    spread = float(reading.answers.std())
+    return HeatMap(values=values, error=error, spread_of_answers=spread, is_stopped=is_stopped)
+
+
+def _fill(reading: "_Reading", image: Tensor, ask: Asker, replace: Replace, rng: torch.Generator) -> None:
+    """Ask until the budget ends, more often where the error is large."""
     weight = torch.ones(image.shape[1:])
     while True:
         n = max(_ROUND, len(reading.answers) // 3) if len(reading.answers) else _FIRST
@@ -89,14 +111,10 @@ def heat_map(
         changed = image + masks * (replace(n) - image)
         found = ask(changed)
         reading.add((changed - image)[: len(found)].cpu(), found)
-        if len(reading.answers) < _ROUND:
-            return HeatMap(
-                values=torch.zeros_like(weight), error=torch.full_like(weight, torch.inf), spread_of_answers=0
-            )
-        values, error = reading.fit()
+        ask.tell()
         if len(found) < n:
-            return HeatMap(values=values, error=error, spread_of_answers=float(reading.answers.std()))
-        weight = error
+            return
+        weight = reading.fit()[1]
 
 
 class _Reading:

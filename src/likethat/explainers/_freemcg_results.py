@@ -79,6 +79,10 @@ def path_of(archive: Archive) -> SearchPath:
 def advice_for(archive: Archive, *, reason: str, n: int, confidence: float) -> Status:
     """Return how the search ended, in a sentence that helps."""
     found, best = len(archive.found), float(path_of(archive).probability.max())
+    if reason == "interrupted":
+        kept = "the nearest counterfactual so far is" if found else "no counterfactual was found yet; the likeliest is"
+        advice = f"Stopped after {archive.box.queries} queries: {kept} shown."
+        return Status(reached=found >= n, reason=reason, advice=advice)
     if found >= n and float(archive.margins[archive.found].min()) >= math.log(confidence / (1 - confidence)):
         return Status(reached=True, reason="reached")
     if found >= n:

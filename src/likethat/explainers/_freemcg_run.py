@@ -47,7 +47,7 @@ class Found:
     Attributes:
         mean_row: row of the mean of the particles that arrived; None where none did.
         wanted: margin that counts as arrived: that of the confidence, or less where the model never went so far.
-        reason: "reached", "budget", "collapsed", or the sentence of what broke.
+        reason: "reached", "budget", "collapsed", "interrupted", or the sentence of what broke.
     """
 
     mean_row: int | None
@@ -56,7 +56,7 @@ class Found:
 
 
 def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Generator) -> Found:
-    """Fill the archive; an error of the generator or the model ends the search, and what came before is kept."""
+    """Fill the archive; an error or an interruption ends the search, and what came before is kept."""
     mean_row, reason, wanted = None, "budget", _margin(settings.confidence)
     try:
         if settings.rule == "kalman":
@@ -67,6 +67,10 @@ def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Gener
         if len(archive.distances) < 2:
             raise
         reason = str(error).rstrip(".")
+    except KeyboardInterrupt:
+        if len(archive.distances) < 2:
+            raise
+        reason = "interrupted"
     archive.until = None
     return Found(mean_row=mean_row, wanted=_within_reach(archive.margins, wanted), reason=reason)
 

@@ -113,6 +113,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert "so the bank is lost" in lost.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_generator_of_other_images(tmp_path: Path) -> None:
     result = likethat(*words(tmp_path / "bank", "--generator", "zoo:creatures", "--no-controls"))
     assert result.exit_code == 0
@@ -138,6 +139,7 @@ def test_how_it_climbs(tmp_path: Path) -> None:
     assert {name: options[name] for name in said} == said
 
 
+@pytest.mark.slow
 def test_a_generator_of_rows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text(
         "age,kind\n" + "".join(f"{18 + row % 40},{'ab'[row % 2]}\n" for row in range(60))

@@ -30,6 +30,7 @@ def test_a_folder_of_pictures_becomes_a_generator(folder: Path, tmp_path: Path) 
     assert "already holds a generator" in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["vae", "flow"])
 def test_stopped_and_resumed_it_is_the_same(
     method: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -54,6 +55,7 @@ def test_stopped_and_resumed_it_is_the_same(
     assert torch.equal(one(latents), other(latents))
 
 
+@pytest.mark.slow
 def test_a_csv_file_becomes_a_generator_of_rows(tmp_path: Path) -> None:
     lines = [f"{18 + index % 40},{'ab'[index % 2]},2024-01-{1 + index % 28:02}" for index in range(60)]
     (tmp_path / "people.csv").write_text("\n".join(["age,kind,seen", *lines]) + "\n")
@@ -70,6 +72,7 @@ def test_a_csv_file_becomes_a_generator_of_rows(tmp_path: Path) -> None:
     assert absent.exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_text_file_becomes_a_generator_of_texts(tmp_path: Path) -> None:
     lines = [f"{who} {does} the {what}" for who in ("Ann", "Béla", "李") for does in ("sees", "has") for what in "xyz"]
     (tmp_path / "t.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -151,6 +151,7 @@ def test_what_was_found_survives_an_interruption() -> None:
     assert [len(item) for item in sets] == [3, 3, 3]  # the nearest misses where none was found
 
 
+@pytest.mark.slow
 def test_rows_that_are_the_same_count_once() -> None:
     model = BlackBox(heavy, class_names=["no", "yes"], check_determinism=False)
     found = Exemplars(Tabled(), strategy=QUICK, spacing=0).search(model, "yes", n=30, budget=60)

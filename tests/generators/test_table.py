@@ -100,6 +100,7 @@ def test_the_frequencies_of_the_prior_are_the_datas() -> None:
     assert abs(made["whole"].median() - frame["whole"].median()) < 8
 
 
+@pytest.mark.slow
 def test_ten_thousand_categories() -> None:
     names = [f"code {number:05d}" for number in range(10_000)]
     frame = pd.DataFrame({"code": names, "size": np.arange(10_000) % 97})

@@ -82,6 +82,7 @@ def test_same_seed_same_generator_and_another_seed_another() -> None:
     assert not is_same(generator(), train_text(TEXTS, epochs=4, latent_dim=6, seed=1))
 
 
+@pytest.mark.slow
 def test_the_latent_says_which_text() -> None:
     texts = [f"{colour} {thing} {number}" for colour in ("red", "blue") for thing in ("car", "bus") for number in "12"]
     learned = train_text(texts * 8, epochs=90, latent_dim=4)

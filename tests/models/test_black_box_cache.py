@@ -146,6 +146,7 @@ box(torch.arange(10).double()[:, None] / 10)
 """
 
 
+@pytest.mark.slow
 def test_answers_survive_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     done = subprocess.run([sys.executable, "-c", CRASH, str(path)], check=False, env=os.environ)
@@ -156,6 +157,7 @@ def test_answers_survive_a_kill(tmp_path: Path) -> None:
     assert found[:, 1].tolist() == [row / 10 for row in range(10)]
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     code = CRASH.replace("len(seen) == 3", "False").replace("arange(10)", "arange(60)").replace("/ 10)", "/ 100)")

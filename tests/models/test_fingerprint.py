@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 from model_networks import randomise, small_cnn
 from torch import nn
@@ -20,6 +21,7 @@ print(fingerprint(network))
 """
 
 
+@pytest.mark.slow
 def test_the_same_in_every_process() -> None:
     command = [sys.executable, "-c", CODE]
     run = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -51,6 +51,7 @@ def test_torchvision_without_weights() -> None:
     assert not model.network.training
 
 
+@pytest.mark.slow
 def test_torchvision_weights_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.models import ResNet18_Weights
 
@@ -223,6 +224,7 @@ def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
         load("timm:resnet18")
 
 
+@pytest.mark.slow
 def test_importing_models_imports_no_library() -> None:
     import subprocess
     import sys

@@ -36,6 +36,7 @@ def test_split_is_exact_and_additive(name: str) -> None:
     torch.testing.assert_close(rebuilt, own, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_creatures_are_told_apart() -> None:
     source, model = lt.creatures(312, seed=77), lt.load("zoo:creatures")
     images = torch.stack([source[index].image for index in range(len(source))])

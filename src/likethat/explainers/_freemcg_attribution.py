@@ -17,7 +17,7 @@ from likethat.generators.base import Denoiser
 
 __all__ = ["Asker", "HeatMap", "Replace", "heat_map", "hiding_masks", "mean_colour", "particles"]
 
-_LEVELS = (0.6, 1.2, 2.4)
+_LEVELS = (1.8, 3.6, 7.2)  # of noise on a picture of 32 pixels a side, in proportion more on larger ones
 _FIRST, _ROUND = 48, 16
 _CELLS, _HIDDEN = 8, 0.3
 _SMOOTH, _FINEST = 22.6, 16  # blurs are the picture's side over these: of the prior (applied twice), of the map
@@ -158,7 +158,8 @@ def mean_colour(image: Float[Tensor, "channel height width"]) -> Replace:
 
 def particles(image: Float[Tensor, "channel height width"], denoiser: Denoiser, *, rng: torch.Generator) -> Replace:
     """Replace patches by those of denoised particles, of several noise levels in turn."""
-    levels = [level for level in _LEVELS if level <= denoiser.sigma_max] or [denoiser.sigma_max]
+    scaled = [level * min(image.shape[1:]) / 32 for level in _LEVELS]
+    levels = [level for level in scaled if level <= denoiser.sigma_max] or [denoiser.sigma_max]
 
     def replace(n: int) -> Tensor:
         made = torch.empty(n, *image.shape, dtype=image.dtype, device=image.device)

@@ -11,7 +11,7 @@ import typer
 from likethat.cli.main import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/methods.md")
+PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))))
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -19,9 +19,11 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def commands(page: str) -> list[str]:
-    lines = [line.split("#")[0].strip() for block in blocks(page, "console") for line in block.splitlines()]
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+def commands() -> list[str]:
+    """The commands on every page, lines that end in a backslash joined."""
+    shown = [block.replace("\\\n", " ") for page in PAGES for block in blocks(page, "console")]
+    lines = [line.split("#")[0].strip() for block in shown for line in block.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ likethat ")]
 
 
 def examples() -> list[str]:
@@ -68,7 +70,7 @@ def test_all_python_runs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     run("\n".join(codes), tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("line", [line for line in commands("README.md") if line.startswith("likethat ")] + examples())
+@pytest.mark.parametrize("line", commands() + examples())
 def test_commands_parse(line: str) -> None:
     parse(shlex.split(line)[1:])
 

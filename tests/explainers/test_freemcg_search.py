@@ -1,5 +1,7 @@
 """The parts of FreeMCG's search, each on a case whose answer is plain."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 import likethat as lt
 from likethat.explainers._freemcg_asking import Archive
 from likethat.explainers._freemcg_pieces import strongest, with_details
-from likethat.explainers._freemcg_search import Plan, _confirm
+from likethat.explainers._freemcg_search import Plan, _confirm, _Noise
 from likethat.explainers._freemcg_spaces import ImageSpace, LatentSpace
 
 SIZE = 8
@@ -117,3 +119,43 @@ def test_the_origin_makes_the_source(space: ImageSpace) -> None:
     latents = LatentSpace(vae, image, rng=torch.Generator().manual_seed(0))
     assert torch.allclose(latents.made(latents.origin[None]), image, atol=1e-6)
     assert not torch.allclose(vae(latents.origin[None]), image, atol=0.1)
+
+
+def noise_of(size: int, **options: float) -> _Noise:
+    class Far:
+        shape, sigma_max = (1, size, size), 80.0
+
+        def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+            return x
+
+    return _Noise(ImageSpace(Far(), torch.zeros(1, size, size), **options), wanted=4.0)
+
+
+def test_where_the_first_generations_lead_nowhere_more_noise_is_tried_once() -> None:
+    noise = noise_of(128)
+    first = noise.level
+    assert first == pytest.approx(2.0)  # 8 on 32 pixels a side
+    assert noise.after(torch.tensor([-9.0, -8.0])) == "from here"
+    assert noise.level < first
+    assert noise.after(torch.tensor([-9.0, -7.9])) == "from the source"
+    assert noise.level == pytest.approx(8.0)
+    went = [noise.after(torch.tensor([-9.0, -7.9])) for _ in range(6)]
+    assert went == ["from here"] * 5 + ["from the best"]
+
+
+def test_where_they_lead_somewhere_noise_falls_and_begins_anew_round_the_best() -> None:
+    noise = noise_of(128)
+    levels, went = [noise.level], []
+    for generation in range(6):
+        went.append(noise.after(torch.tensor([-9.0 + generation])))
+        levels.append(noise.level)
+    assert went == ["from here"] * 5 + ["from the best"]
+    assert levels[:6] == sorted(levels[:6], reverse=True)
+    assert levels[6] == levels[1]
+
+
+@pytest.mark.parametrize(("size", "options"), [(32, {}), (128, {"noise": 2.0})])
+def test_there_is_no_more_noise_than_was_asked_for_or_than_small_pictures_need(size: int, options: Any) -> None:
+    noise = noise_of(size, **options)
+    went = [noise.after(torch.tensor([-9.0, -8.0])) for _ in range(4)]
+    assert went == ["from here"] * 4

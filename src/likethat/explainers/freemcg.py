@@ -39,7 +39,8 @@ class FreeMCG:
         confidence: probability of the target, against the next class, that is enough. Below 0.95 changes often fool
             this model alone.
         noise: strongest noise of our particles, on images in [0, 1]; more finds classes that look quite different, less
-            stays nearer. None takes 8 for pictures of 32 pixels a side, and less for larger ones.
+            stays nearer. None takes 8 for pictures of 32 pixels a side, in proportion less for larger ones, and up to
+            8 for those too where the first generations lead nowhere.
         n_steps: of the paper's sampler; ours has none.
         seed: the same seed gives the same result.
 

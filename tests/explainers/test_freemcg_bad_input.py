@@ -286,3 +286,10 @@ def test_a_heat_map_of_the_answers_so_far_survives_an_interruption() -> None:
     assert 60 <= stopped.queries < 128
     whole = lt.FreeMCG().attribute(box(), picture(), 3, budget=stopped.queries)
     np.testing.assert_allclose(stopped.heat_map, whole.heat_map, atol=1e-5)
+
+
+def test_heat_maps_through_particles_need_a_denoiser() -> None:
+    with pytest.raises(InputError, match="must be a denoiser for method='freemcg', got none"):
+        lt.FreeMCG().attribute(box(), picture(), method="freemcg")
+    with pytest.raises(InputError, match="method='patches' needs none"):
+        lt.FreeMCG(lt.load_generator("zoo:digits")).attribute(box(), picture(), method="freemcg")

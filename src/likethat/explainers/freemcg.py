@@ -13,7 +13,7 @@ from likethat._inputs import Inputs
 from likethat._progress import Watcher
 from likethat.errors import InputError, TargetError
 from likethat.explainers._freemcg_asking import Archive
-from likethat.explainers._freemcg_attribution import Asker, heat_map, mean_colour, particles
+from likethat.explainers._freemcg_attribution import Asker, Replace, heat_map, mean_colour, particles
 from likethat.explainers._freemcg_columns import Limits
 from likethat.explainers._freemcg_door import as_asked, check_fits, check_mask, name_of, one_input
 from likethat.explainers._freemcg_results import advice_for, edit_of, edits_of, path_of
@@ -178,25 +178,13 @@ class FreeMCG:
         one = one_input(image, name="image")
         if not isinstance(one, Tensor):
             raise InputError(f"`image` must be an image (channel, height, width), got {type(image).__name__}.")
-        can = isinstance(self.generator, Denoiser)
-        method = check_choice(
-            method or ("freemcg" if can else "patches"), name="method", choices=("freemcg", "patches")
-        )
         check_count(budget, name="budget", minimum=32)
-        if method == "freemcg":
-            check_fits(self.generator, one)
+        rng = torch.Generator().manual_seed(self.seed)
+        method, replace = self._hiding(method, one, rng)
         box = as_asked(model, budget)
         p = box(one)[0]
         explained = int(p.argmax()) if target is None else resolve_target(target, box.class_names)
-        ask, rng = (
-            Asker(box=box, target=explained, budget=budget, watch=watch),
-            torch.Generator().manual_seed(self.seed),
-        )
-        replace = mean_colour(one[0])
-        if method == "freemcg":
-            assert isinstance(self.generator, Denoiser)
-            replace = particles(one[0], self.generator, rng=rng)
-        found = heat_map(one[0], ask, replace, rng=rng)
+        found = heat_map(one[0], Asker(box=box, target=explained, budget=budget, watch=watch), replace, rng=rng)
         return Attribution(
             image=one[0].cpu().numpy(),
             probabilities=p.numpy(),
@@ -214,6 +202,22 @@ class FreeMCG:
             options={"budget": budget, "method": method},
             notes=tuple(getattr(box, "notes", ())),
         )
+
+    def _hiding(self, method: str | None, one: Tensor, rng: torch.Generator) -> tuple[str, Replace]:
+        """Return the method's name, and what takes the place of patches."""
+        can = isinstance(self.generator, Denoiser)
+        method = check_choice(
+            method or ("freemcg" if can else "patches"), name="method", choices=("freemcg", "patches")
+        )
+        if method == "patches":
+            return method, mean_colour(one[0])
+        if not isinstance(self.generator, Denoiser):
+            raise InputError(
+                f"`generator` must be a denoiser for method='freemcg', got {name_of(self.generator)}. "
+                "method='patches' needs none."
+            )
+        check_fits(self.generator, one)
+        return method, particles(one[0], self.generator, rng=rng)
 
     def _check_budget(self, budget: int | None, n_particles: int, n: int) -> None:
         least = n * n_particles + 2

@@ -16,7 +16,7 @@ import likethat as lt
 N_CLASSES, FAMILY = 24, 4  # the four classes of a family differ in two parts of eight
 
 FAR = (
-    "ours, 200 queries", "ours in the VAE's latents, 200", "paper's rule, 10 particles, 18 steps",
+    "ours, 200 queries", "ours, 400 queries", "ours in the VAE's latents, 200", "paper's rule, 10 particles, 18 steps",
     "release's rule, 20 particles, 25 steps", "nearest unlike neighbour",
 )  # fmt: skip
 Method = Callable[[Tensor, int, int], tuple[Tensor, int]]
@@ -87,6 +87,7 @@ def methods_of(model: Any) -> dict[str, Method]:
 
     return {
         "ours, 200 queries": ours(flow, 200),
+        "ours, 400 queries": ours(flow, 400),
         "ours in the VAE's latents, 200": ours(vae, 200),
         "paper's rule, 10 particles, 18 steps": ours(flow, 200, rule="paper", n_particles=10, n_steps=18),
         "release's rule, 20 particles, 25 steps": ours(flow, 520, rule="release", n_particles=20),

@@ -113,7 +113,7 @@ class ResNet20(nn.Module):
 
 
 def resnet20() -> ResNet20:
-    """Return the published CIFAR-10 ResNet-20, in evaluation mode; it takes pictures less `CIFAR_MEAN` by `CIFAR_STD`."""
+    """Return the published CIFAR-10 ResNet-20, in evaluation mode; it takes (picture - CIFAR_MEAN) / CIFAR_STD."""
     network = ResNet20()
     network.load_state_dict(load_file(real_folder() / "resnet20_cifar10.safetensors"))
     return network.eval()

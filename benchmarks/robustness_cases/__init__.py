@@ -27,7 +27,20 @@ from _real import NoRealMaterial
 
 from likethat.errors import LikethatError
 
-__all__ = ["CASES", "EITHER", "REFUSED", "RIGHT", "Case", "Outcome", "Skip", "Wrong", "all_cases", "case", "expect", "run"]
+__all__ = [
+    "CASES",
+    "EITHER",
+    "REFUSED",
+    "RIGHT",
+    "Case",
+    "Outcome",
+    "Skip",
+    "Wrong",
+    "all_cases",
+    "case",
+    "expect",
+    "run",
+]
 
 Outcome = Literal["right", "refused", "wrong", "skipped"]
 RIGHT, REFUSED, EITHER = ("right",), ("refused",), ("right", "refused")
@@ -35,7 +48,7 @@ LONGEST_SENTENCE = 700  # characters; more than a screen's five lines is no sent
 SECONDS = 60.0  # a case that is not done by then counts as wrong, "in bounded time" being part of right
 
 
-class Wrong(AssertionError):
+class Wrong(AssertionError):  # noqa: N818 - an outcome, as the others
     """The answer is not the right one."""
 
 

@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from robustness_cases import EITHER, case, expect
 
 import likethat as lt
+from robustness_cases import EITHER, case, expect
 
 
 def _folder_with(*names: str) -> Path:

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from likethat.errors import BankFormatError, InputError
+from likethat._documents import Damaged, read_bytes
+from likethat._pictures import open_picture
+from likethat.errors import BankFormatError, InputError, UnreadableImageError
 
 __all__ = ["ImageStore"]
 
 Picture = NDArray[np.uint8]  # (height, width, 3) or (height, width)
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,100}\Z")
+_FORMATS = ("PNG", "JPEG")  # that we write; no other decoder is started on a bank from elsewhere
 _LOSSLESS_UP_TO = 160  # pixels a side: small pictures stay exact, photographs become JPEG
 
 
@@ -63,12 +66,12 @@ class ImageStore(Mapping[str, Picture]):
             return self._small[key]
         ending, data = self.encode(key)
         try:
-            with Image.open(io.BytesIO(data)) as image:
-                return np.asarray(image)
-        except OSError as error:
+            with open_picture(io.BytesIO(data), name=f"{key}.{ending}", only=_FORMATS) as image:
+                return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+        except UnreadableImageError as error:
             raise BankFormatError(
-                f"the picture {key}.{ending} of this bank does not decode ({error}). Fit the bank again, or "
-                "restore the file."
+                f"the picture {key}.{ending} of this bank does not decode: {error} Fit the bank again, or restore the "
+                "file."
             ) from error
 
     def __iter__(self) -> Iterator[str]:
@@ -86,7 +89,10 @@ class ImageStore(Mapping[str, Picture]):
         if key in self._large:
             return "jpg", self._large[key]
         path = self._files[key]
-        return path.suffix[1:], path.read_bytes()
+        try:
+            return path.suffix[1:], read_bytes(path, follow=False)
+        except Damaged as error:
+            raise BankFormatError(f"the picture {path.name} of this bank {error}. Restore the file.") from error
 
     def write(self, folder: Path) -> None:
         """Write every picture into `folder`."""
@@ -110,7 +116,7 @@ def _encoded(picture: Picture, kind: str, **options: Any) -> bytes:
 
 
 def _listed(folder: Path) -> dict[str, Path]:
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
     return {
         path.stem: path
         for path in files

@@ -12,19 +12,18 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from likethat._documents import Damaged, read_bytes, tensors_of
 from likethat._files import new_folder
 from likethat.coordinates import Coordinates, HeadParts, Rotation
-from likethat.errors import BankFormatError, LikethatError
+from likethat.errors import BankFormatError, InputError
 from likethat.explanations.images import ImageStore
-from likethat.explanations.records import Prototype, Provenance
+from likethat.explanations.rows import Manifest, TooNew, check_fit, read_manifest, read_prototypes
 from likethat.models import Head, SplitModel
 
 if TYPE_CHECKING:
@@ -87,32 +86,37 @@ def open_bank(path: str | Path, model: SplitModel | None = None) -> "Bank":
     from likethat.explanations.bank import Bank
 
     path = Path(path)
-    manifest = _manifest(path)
     try:
-        tensors = load_tensors(_checked(path, _TENSORS, manifest))
-        rows = _checked(path, _PROTOTYPES, manifest).decode()
+        manifest = _manifest(path)
+        tensors = tensors_of(_checked(path, _TENSORS, manifest), may_be_nan=("parts.measures.", "parts.curves."))
+        rows = _checked(path, _PROTOTYPES, manifest)
         head = Head(weight=tensors.pop("head.weight"), bias=tensors.pop("head.bias"))
         usage = tensors.pop("usage").numpy()
         images = ImageStore(folder=path / _IMAGES)
-        if len(images) != manifest["n_images"]:
-            raise _damaged(path, f"{manifest['n_images']} pictures were saved, {len(images)} are there")
-        return Bank(
-            coordinates=_load_coordinates(manifest["coordinates"], tensors, head, manifest.get("unit_names")),
-            prototypes=[_prototype(json.loads(line)) for line in rows.splitlines()],
+        if len(images) != manifest.n_images:
+            raise Damaged(f"{manifest.n_images} pictures were saved, {len(images)} are there")
+        coordinates = _load_coordinates(manifest.coordinates, tensors, head, manifest.unit_names)
+        check_fit(coordinates, head, usage, manifest.class_names)
+        bank = Bank(
+            coordinates=coordinates,
+            prototypes=read_prototypes(rows, coordinates.n_units, len(manifest.class_names), images),
             images=images,
             head=head,
-            class_names=manifest["class_names"],
-            provenance=_provenance(manifest["provenance"]),
+            class_names=manifest.class_names,
+            provenance=manifest.provenance,
             usage=usage,
-            model=model,
         )
-    except LikethatError:
+    except BankFormatError:
         raise
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise _damaged(path, str(error)) from error
+    except (Damaged, InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise BankFormatError(
+            f"the bank {path} is damaged: {why}. Restore the folder, or fit the bank again."
+        ) from error
+    return bank if model is None else bank.attach(model)
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def _manifest(path: Path) -> Manifest:
     file = path / _MANIFEST
     if not file.is_file():
         raise BankFormatError(
@@ -120,31 +124,24 @@ def _manifest(path: Path) -> dict[str, Any]:
             "bank.save(path)."
         )
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        version = int(manifest["schema_version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, f"{_MANIFEST} does not read: {error}") from error
-    if version > SCHEMA_VERSION:
+        return read_manifest(read_bytes(file, follow=False), newest=SCHEMA_VERSION)
+    except TooNew as error:
         raise BankFormatError(
-            f"the bank {path} has schema version {version}, this likethat reads up to {SCHEMA_VERSION}. Upgrade "
+            f"the bank {path} has schema version {error}, this likethat reads up to {SCHEMA_VERSION}. Upgrade "
             "likethat: pip install -U likethat."
-        )
-    result: dict[str, Any] = manifest
-    return result
+        ) from error
+    except Damaged as error:
+        raise Damaged(f"{_MANIFEST} {error}") from error
 
 
-def _checked(path: Path, name: str, manifest: dict[str, Any]) -> bytes:
+def _checked(path: Path, name: str, manifest: Manifest) -> bytes:
     try:
-        data = (path / name).read_bytes()
-    except OSError as error:
-        raise _damaged(path, f"{name} is missing") from error
-    if hashlib.sha256(data).hexdigest() != manifest["sha256"][name]:
-        raise _damaged(path, f"{name} was cut short or changed")
+        data = read_bytes(path / name, follow=False)
+    except Damaged as error:
+        raise Damaged(f"{name} {error}") from error
+    if hashlib.sha256(data).hexdigest() != manifest.sha256.get(name):
+        raise Damaged(f"{name} was cut short or changed")
     return data
-
-
-def _damaged(path: Path, why: str) -> BankFormatError:
-    return BankFormatError(f"the bank {path} is damaged: {why}. Restore the folder, or fit the bank again.")
 
 
 def _dump_coordinates(coordinates: Coordinates) -> tuple[str, dict[str, Tensor]]:
@@ -182,15 +179,3 @@ def _load_coordinates(kind: str, tensors: dict[str, Tensor], head: Head, names: 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
-
-
-def _prototype(row: dict[str, Any]) -> Prototype:
-    row["cell"] = tuple(row["cell"])
-    row["box"] = tuple(row["box"])
-    return Prototype(**row)
-
-
-def _provenance(fields: dict[str, Any]) -> Provenance:
-    fields["skipped"] = tuple((name, reason) for name, reason in fields["skipped"])
-    fields["notes"] = tuple(fields["notes"])
-    return Provenance(**fields)

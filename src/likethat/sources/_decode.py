@@ -2,18 +2,16 @@
 
 import io
 import os
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
+from likethat._pictures import open_picture, what_went_wrong
 from likethat.errors import InputError, NonFiniteError, UnreadableImageError
 
 __all__ = [
@@ -21,7 +19,6 @@ __all__ = [
     "array_image",
     "check_range",
     "decode",
-    "formats",
     "printable",
     "shaded",
     "tensor_image",
@@ -33,15 +30,6 @@ FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "bool": 1.0}
 
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WITH_ALPHA = ("LA", "RGBA", "RGBa", "PA")
-# What Pillow lists but does not decode by itself: headers only (BUFR, GRIB, HDF5, MPEG, WMF), or by starting
-# Ghostscript on a program that the file holds (EPS).
-_NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-
-
-def formats() -> tuple[str, ...]:
-    """Return the formats that Pillow decodes, plugins that the user registered included."""
-    Image.init()
-    return tuple(name for name in Image.OPEN if name not in _NO_PICTURES)
 
 
 def shaded(values: np.ndarray[Any, Any], white: float) -> Tensor:
@@ -76,56 +64,10 @@ def decode(
     """
     if isinstance(file, Image.Image):
         name = name or "the PIL image"
-        with _what_went_wrong(name):
+        with what_went_wrong(name):
             return _from_pil(file, name)
-    if not isinstance(file, str | os.PathLike):
-        name = name or "the file"
-        with _what_went_wrong(name):
-            return _from_stream(file, name)
-    name = name or printable(file)
-    with _what_went_wrong(name):
-        path = Path(file)
-        _check_regular(path.stat(), name)
-        # Not by its path: Pillow would map the file into memory, and get rotated TIFFs wrong.
-        with path.open("rb") as stream:
-            return _from_stream(stream, name)
-
-
-@contextmanager
-def _what_went_wrong(name: str) -> Iterator[None]:
-    """Say in one sentence, with its name, why a picture does not decode."""
-    try:
-        yield
-    except InputError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"{name} is in no image format that Pillow can open.") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImageError(f"{name} has more pixels than Pillow opens safely ({error}).") from error
-    except FileNotFoundError as error:
-        raise UnreadableImageError(f"{name} does not exist.") from error
-    except Exception as error:
-        # Decoders meet damage in their own ways: struct.error, KeyError, zlib.error, SyntaxError and more.
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UnreadableImageError(f"{name} does not decode ({reason}).") from error
-
-
-def _check_regular(status: os.stat_result, name: str) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise UnreadableImageError(f"{name} is no file.")  # a folder; or a pipe, that would be waited on for ever
-    if status.st_size == 0:
-        raise UnreadableImageError(f"{name} is empty (0 bytes).")
-
-
-def _from_stream(stream: IO[bytes], name: str) -> Tensor:
-    # Pillow warns of sizes between its limit and twice that, and refuses beyond. Its warning is not turned into an
-    # error by a filter: filters belong to the whole process, and this runs in threads.
-    with Image.open(stream, formats=formats()) as image:
-        n_pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
-        if limit is not None and n_pixels > limit:
-            raise UnreadableImageError(
-                f"{name} has more pixels than Pillow opens safely ({n_pixels:,}; the limit is {limit:,})."
-            )
+    name = name or (printable(file) if isinstance(file, str | os.PathLike) else "the file")
+    with open_picture(file, name=name) as image:
         try:
             return _from_pil(image, name)
         except UnreadableImageError:

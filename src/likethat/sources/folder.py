@@ -8,8 +8,9 @@ from typing import Literal
 
 from PIL import Image
 
-from likethat.errors import InputError
-from likethat.sources._decode import decode, formats, printable
+from likethat._pictures import TooManyPixels, formats, open_picture
+from likethat.errors import InputError, UnreadableImageError
+from likethat.sources._decode import decode, printable
 from likethat.sources.base import Sample, Skipped
 
 __all__ = ["ImageFolder"]
@@ -193,11 +194,11 @@ def _begins_as_picture(file: Path) -> bool:
             if not stream.read(8).startswith(_STARTS):
                 return False
             stream.seek(0)
-            with Image.open(stream, formats=_SNIFFED):
+            with open_picture(stream, name=file.name, only=_SNIFFED):
                 return True
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except TooManyPixels:
         return True  # said when it is read
-    except Exception:
+    except (OSError, UnreadableImageError):
         return False
 
 

@@ -1,0 +1,128 @@
+"""What a bank's manifest and rows must be, whoever wrote them."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from likethat._documents import Damaged, parse_json, typed
+from likethat.coordinates import Coordinates, Rotation
+from likethat.explanations.records import Prototype, Provenance
+from likethat.models import Head
+
+__all__ = ["Manifest", "TooNew", "check_fit", "read_manifest", "read_prototypes"]
+
+_MOST_PIXELS = 2**24  # of a box's edge; beyond, numbers of a picture are no longer exact in float32
+_ORTHOGONAL = 1e-2
+"""How far a rotation may change the length of a vector, relative; fits end below 1e-5."""
+
+
+class TooNew(Exception):  # noqa: N818 - tells one refusal from another
+    """The schema version, which is newer than this library."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The first file of a bank.
+
+    Attributes:
+        schema_version: of the folder.
+        coordinates: ``"rotation"``, ``"mixing"`` or ``"parts"``.
+        class_names: of the model.
+        provenance: how the bank was made.
+        n_images: how many pictures were saved.
+        sha256: of the other files, by name.
+        unit_names: of parts.
+    """
+
+    schema_version: int
+    coordinates: str
+    class_names: list[str]
+    provenance: Provenance
+    n_images: int
+    sha256: dict[str, str]
+    unit_names: list[str] | None = None
+
+
+def read_manifest(data: bytes, *, newest: int) -> Manifest:
+    """Return a manifest.
+
+    Raises:
+        Damaged: no JSON, or a value is missing or of another type.
+        TooNew: of a schema beyond `newest`.
+    """
+    document = parse_json(data, nan=True)  # what was measured may be NaN: "not measured"
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > newest:
+        raise TooNew(str(version))
+    return typed(document, Manifest)
+
+
+def read_prototypes(rows: bytes, n_units: int, n_classes: int, images: Collection[str]) -> list[Prototype]:
+    """Return the prototypes, one a line of JSON.
+
+    Raises:
+        Damaged: a row that does not fit its bank; its number is named.
+    """
+    found = []
+    for number, line in enumerate(rows.split(b"\n")):
+        if not line.strip():
+            continue
+        try:
+            found.append(_fitting(typed(parse_json(line), Prototype), n_units, n_classes, images))
+        except Damaged as error:
+            raise Damaged(f"row {number + 1} of its prototypes {error}") from error
+    return found
+
+
+def _fitting(row: Prototype, n_units: int, n_classes: int, images: Collection[str]) -> Prototype:
+    left, top, right, bottom = row.box
+    for holds, what in (
+        (0 <= row.unit < n_units, f"has the unit {row.unit}, of {n_units}"),
+        (row.rank >= 0, f"has the rank {row.rank}"),
+        (row.index >= -1, f"has the index {row.index}"),
+        (row.image in images, f"names the picture {row.image[:60]!r}, which is not there"),
+        (min(row.cell) >= 0, f"has the cell {row.cell}"),
+        (0 <= left < right <= _MOST_PIXELS and 0 <= top < bottom <= _MOST_PIXELS, f"has the box {row.box}"),
+        (all(map(math.isfinite, (row.activation, row.peak, row.purity))), "holds a number that is not finite"),
+        (abs(row.purity) <= 1 + 1e-3, f"has the purity {row.purity}, which lies in [-1, 1]"),
+        (row.label is None or row.label >= 0, f"has the label {row.label}"),
+        (row.predicted is None or 0 <= row.predicted < n_classes, f"has the class {row.predicted}, of {n_classes}"),
+    ):
+        if not holds:
+            raise Damaged(what)
+    return row
+
+
+def check_fit(coordinates: Coordinates, head: Head, usage: NDArray[Any], class_names: Sequence[str]) -> None:
+    """Check that the tensors of a bank are of one model.
+
+    Raises:
+        Damaged: shapes or types that do not fit each other, or a rotation that is none.
+    """
+    n_classes, n_channels = head.weight.shape
+    for holds, what in (
+        (n_classes > 0 and n_channels > 0, "its head is empty"),
+        (head.weight.is_floating_point() and head.bias.is_floating_point(), "its head holds whole numbers"),
+        (head.bias.shape == (n_classes,), f"its bias is {tuple(head.bias.shape)}, not ({n_classes},)"),
+        (len(class_names) == n_classes, f"it has {len(class_names)} class names for {n_classes} classes"),
+        (usage.shape == (coordinates.n_units,), f"its usage is {usage.shape}, not ({coordinates.n_units},)"),
+        (usage.dtype == np.float32, f"its usage holds {usage.dtype}"),
+    ):
+        if not holds:
+            raise Damaged(what)
+    if isinstance(coordinates, Rotation):
+        _check_mixing(coordinates)
+
+
+def _check_mixing(coordinates: Rotation) -> None:
+    """Check one direction: a rotation keeps its length, another mixing can be undone."""
+    matrix = coordinates.matrix().double()
+    direction = torch.linspace(-1, 1, len(matrix), dtype=torch.float64) + 0.5
+    back = matrix.T @ (matrix @ direction) if coordinates.orthogonal else coordinates.inverse() @ (matrix @ direction)
+    if not float((back - direction).norm()) <= _ORTHOGONAL * float(direction.norm()):
+        raise Damaged("its mixing cannot be undone" if not coordinates.orthogonal else "its mixing is no rotation")

@@ -1,28 +1,30 @@
 # make demo    see an explanation in a few minutes        make lint    formatting, ruff, mypy
 # make test    every test                                 make bench   the benchmarks behind README.md
 # make check   the quick tests, under two minutes         make clean   remove what these made
+# make lock    renew requirements.lock                    make test-newest, make test-oldest
+#                                                                      every test on other versions than the lock's
 #
 # Each target sets up all it needs in .venv. Another Python: make test PYTHON=python3.12
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
+LOCK   := requirements.lock
 CORE   := $(VENV)/.installed-core
 DEV    := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench clean
+.PHONY: help demo test check lint bench lock test-newest test-oldest clean
 
 help:
-	@sed -n '1,5s/^# \{0,1\}//p' Makefile
+	@sed -n '1,7s/^# \{0,1\}//p' Makefile
 
 demo: $(CORE)
 	@echo "demo: fitting and explaining, under three minutes"
 	@$(BIN)/likethat demo --out out/demo
 
 test: $(DEV)
-	@echo "test: every test, warnings are errors"
+	@echo "test: every test; a warning that a line of ours causes is an error"
 	@$(BIN)/python -m pytest -q
 
 check: $(DEV)
@@ -43,27 +45,66 @@ bench: $(DEV)
 	@echo "bench: part prototypes; results go to benchmarks/results/parts.md"
 	@$(BIN)/python benchmarks/parts.py
 
+# What a torch for GPUs brings along is left out, and so is the name of its build: torch itself pins both.
+lock:
+	@$(call environment,.venv-lock)
+	@$(call basis,.venv-lock,-c constraints.txt)
+	@$(call likethat,.venv-lock,-c constraints.txt,[dev])
+	@{ sed -n '1,2p' $(LOCK) && .venv-lock/bin/python -m pip freeze --all --exclude-editable | \
+	  sed 's/+.*//' | grep -vE '^(nvidia|cuda|triton)'; } > .venv-lock/$(LOCK)
+	@mv .venv-lock/$(LOCK) $(LOCK) && rm -rf .venv-lock
+	@echo "lock: $$(grep -c == $(LOCK)) packages in $(LOCK)"
+
+test-newest:
+	@$(call environment,.venv-newest)
+	@$(call basis,.venv-newest)
+	@$(call likethat,.venv-newest,,[test])
+	@.venv-newest/bin/python -m pytest -q
+
+test-oldest:
+	@$(call environment,.venv-oldest)
+	@$(PYTHON) .ci/lower_bounds.py > .venv-oldest/constraints.txt
+	@$(call basis,.venv-oldest,-c .venv-oldest/constraints.txt)
+	@$(call likethat,.venv-oldest,-c .venv-oldest/constraints.txt,[test])
+	@.venv-oldest/bin/python -m pytest -q
+
 clean:
-	@echo "clean: removing $(VENV), caches and out/"
-	@rm -rf $(VENV) out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@echo "clean: removing $(VENV) and its like, caches and out/"
+	@rm -rf $(VENV) $(VENV)-* out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "likethat needs Python 3.11 or newer, and there is no '$(PYTHON)' here."; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "likethat needs Python 3.11 or newer, and $(PYTHON) is older; try make PYTHON=python3.11."; exit 1; }
-	@echo "setup: new environment in $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(call environment,$(VENV))
 
-# torch goes first and alone: with the rest in one call pip may choose another build of it.
-$(CORE): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "setup: torch (the longest step)"
-	@$(PIP) torch
-	@echo "setup: likethat"
-	@$(PIP) -e .
+$(CORE): pyproject.toml $(LOCK) | $(BIN)/python
+	@$(call basis,$(VENV),-c $(LOCK))
+	@$(call likethat,$(VENV),-c $(LOCK))
 	@touch $@
 
 $(DEV): $(CORE)
-	@echo "setup: everything the tests need"
-	@$(PIP) -e ".[dev]"
+	@$(call likethat,$(VENV),-c $(LOCK),[dev])
 	@touch $@
+
+# $(call environment,FOLDER): a new and empty one.
+define environment
+command -v $(PYTHON) >/dev/null 2>&1 || { echo "likethat needs Python 3.11 or newer, and there is no '$(PYTHON)' here."; exit 1; }; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "likethat needs Python 3.11 or newer, and $(PYTHON) is older; try make PYTHON=python3.11."; exit 1; }; \
+	echo "setup: new environment in $(1)"; \
+	rm -rf $(1) && $(PYTHON) -m venv $(1)
+endef
+
+# $(call basis,FOLDER,CONSTRAINTS): what must be there first. Constraints do not reach pip's isolated builds, so what
+# builds likethat is installed; torch goes alone: with the rest in one call pip may choose another build of it.
+define basis
+$(call pip,$(1),$(2)) --upgrade pip && $(call pip,$(1),$(2)) --upgrade hatchling editables && \
+	echo "setup: torch (the longest step)" && $(call pip,$(1),$(2)) torch
+endef
+
+# $(call likethat,FOLDER,CONSTRAINTS,EXTRAS)
+define likethat
+echo "setup: likethat$(3)" && $(call pip,$(1),$(2)) --no-build-isolation -e ".$(3)"
+endef
+
+# Errors alone are printed: that one of several indexes lacks a package is worth no line.
+pip = $(1)/bin/python -m pip --disable-pip-version-check -qq install $(2)

@@ -10,6 +10,12 @@ import torch
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a warning that a line of the tests causes an error, as pyproject.toml does for likethat's."""
+    helpers = {path.stem for folder in config.getini("pythonpath") for path in folder.iterdir()}
+    config.addinivalue_line("filterwarnings", rf"error:::({'|'.join(sorted(helpers | {'tests'}))})(\.|$)")
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> Iterator[None]:
     """Give networks with random weights the same ones in every run; what a test draws stays in the test."""

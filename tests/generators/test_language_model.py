@@ -55,6 +55,48 @@ def points(n: int) -> torch.Tensor:
     return torch.randn(n, 5, generator=torch.Generator().manual_seed(1))
 
 
+class Output(dict[str, Any]):
+    __getattr__ = dict.__getitem__
+
+
+class Renamed(torch.nn.Module):
+    """A network that remembers all vectors so far, so that only its forward says what it calls that."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network, self.config, self.generation_config = network, network.config, network.generation_config
+        self.get_input_embeddings = network.get_input_embeddings
+        self.heard: list[int] = []
+
+    def answer(self, name: str, vectors: torch.Tensor, memory: torch.Tensor | None) -> Output:
+        self.heard.append(vectors.shape[1])
+        seen = vectors if memory is None else torch.cat([memory, vectors], dim=1)
+        return Output({"logits": self.network(inputs_embeds=seen, use_cache=False).logits, name: seen})
+
+
+class Before(Renamed):
+    """As in transformers before 5.24."""
+
+    def forward(self, inputs_embeds: Any, past_key_values: Any = None, use_cache: bool = False) -> Output:
+        return self.answer("past_key_values", inputs_embeds, past_key_values)
+
+
+class After(Renamed):
+    """As in transformers from 5.40."""
+
+    def forward(self, inputs_embeds: Any, cache: Any = None, use_cache: bool = False) -> Output:
+        return self.answer("cache", inputs_embeds, cache)
+
+
+@pytest.mark.parametrize("release", [Before, After])
+def test_what_a_network_remembers_may_have_the_old_or_the_new_name(release: type[Renamed]) -> None:
+    network, tokenizer = parts("gpt2")
+    watched = release(network)
+    made = LanguageModel(watched, tokenizer, latent_dim=5, max_new_tokens=7)
+    assert made(points(3)) == generator()(points(3))
+    assert watched.heard[:3] == [4, 1, 1]  # the soft prompt, then one token at a time
+
+
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_a_text_does_not_depend_on_the_others(family: str, temperature: float) -> None:

@@ -1,6 +1,7 @@
 """Any causal language model as a generator of texts: a short latent becomes a soft prompt."""
 
 import hashlib
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -126,10 +127,10 @@ class LanguageModel:
         end = self._ends[0] if self._ends else -1
         made = torch.full((len(latents), self.max_new_tokens), end)
         has_ended = torch.zeros(len(latents), dtype=torch.bool)
-        memory = None
+        name, memory = _memory_name(self.network), None
         for place in range(self.max_new_tokens):
-            output = self.network(inputs_embeds=vectors, past_key_values=memory, use_cache=True)
-            memory = output.past_key_values
+            output = self.network(inputs_embeds=vectors, use_cache=True, **{name: memory})
+            memory = output[name]
             chosen = self._choose(output.logits[:, -1].float().cpu(), rngs)
             made[:, place] = torch.where(has_ended, end, chosen)
             has_ended |= torch.isin(chosen, torch.tensor(self._ends, dtype=torch.long))
@@ -199,6 +200,11 @@ def _prefix_map(
     rng = torch.Generator().manual_seed(seed)
     mixtures = nn.functional.normalize(torch.randn(n_prefix, kept, latent_dim, generator=rng), dim=2)
     return mean, scale * torch.einsum("pkl,k,ek->ple", mixtures, spread, directions)
+
+
+def _memory_name(network: nn.Module) -> str:
+    """Return what the network calls the keys and values it keeps: transformers renames them from 5.24 to 5.40."""
+    return "cache" if "cache" in inspect.signature(network.forward).parameters else "past_key_values"
 
 
 def _end_tokens(network: Any, tokenizer: Any) -> list[int]:

@@ -1,15 +1,20 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and removing only what was written here."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from likethat.errors import InputError, StorageError
+from likethat.errors import InputError, LikethatError, StorageError
 
-__all__ = ["new_folder", "write_whole"]
+__all__ = ["OwnFolder", "new_folder", "write_whole"]
+
+_LIST = ".likethat.json"
+"""Lies in every folder that likethat writes, and lists the files that are its own."""
 
 
 def write_whole(path: str | Path, data: bytes) -> Path:
@@ -22,7 +27,7 @@ def write_whole(path: str | Path, data: bytes) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=_begun(path.name), dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -37,28 +42,34 @@ def write_whole(path: str | Path, data: bytes) -> Path:
 
 
 @contextlib.contextmanager
-def new_folder(path: str | Path, *, marker: str) -> Iterator[Path]:
+def new_folder(path: str | Path) -> Iterator[Path]:
     """Yield a folder to fill; it takes the place of `path` when the block ends well, and vanishes otherwise.
 
+    What was written is listed in the folder itself, and only a folder that holds nothing else is ever replaced.
+
     Args:
-        path: where the folder shall stand. An earlier folder there is replaced only if it holds the file `marker`.
-        marker: a file that tells our own folders from others.
+        path: where the folder shall stand. A link is kept, and the folder it leads to written.
 
     Raises:
-        InputError: something else stands there.
+        InputError: something stands there that likethat did not write.
         StorageError: the disk did not take it; what stood there before still does.
     """
     path = Path(path)
-    if path.exists() and not (path.is_dir() and ((path / marker).exists() or not any(path.iterdir()))):
-        raise InputError(f"`path` must be a new or empty folder, or one saved before, got {path}, which is in use.")
+    if path.is_symlink():
+        path = path.resolve()
+    _check_ours(path, name="path")
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
         temporary.chmod(0o777 & ~_umask())
         yield temporary
+        _write_list(temporary, _files_in(temporary))
+        _check_ours(path, name="path")  # the block may have taken hours
         _swap(temporary, path)
     except OSError as error:
+        if isinstance(error, LikethatError):
+            raise
         raise storage_error(path, error) from error
     finally:
         if temporary is not None and temporary.exists():
@@ -73,6 +84,121 @@ def _swap(new: Path, path: Path) -> None:
     path.replace(old)
     new.replace(path)
     shutil.rmtree(old.parent, ignore_errors=True)
+
+
+class OwnFolder:
+    """A folder for unfinished work, of which only files written through this class are ever replaced or removed.
+
+    Args:
+        path: the folder; made by `claim` where it does not exist.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._own = _listed(self.path)
+
+    def claim(self, *, name: str) -> None:
+        """Begin anew: remove what likethat left there, and make the folder.
+
+        Args:
+            name: of the user's argument, for the error.
+
+        Raises:
+            InputError: files lie there that likethat did not write; none was touched.
+            StorageError: the folder cannot be made.
+        """
+        _check_ours(self.path, name=name)
+        was_there = self.path.exists() and not self._own.made_folder
+        self._remove_files()
+        self._own = _Own(made_folder=not was_there)
+        self._write_list()
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write one file of the folder, whole or not at all; it is listed before it is there.
+
+        Raises:
+            StorageError: the disk did not take it.
+        """
+        if name not in self._own.files:
+            self._own = _Own(files=self._own.files | {name}, made_folder=self._own.made_folder)
+            self._write_list()
+        return write_whole(self.path / name, data)
+
+    def remove(self) -> None:
+        """Remove the files that were written, and the folder where it was made for them and nothing else lies in it."""
+        self._remove_files()
+        (self.path / _LIST).unlink(missing_ok=True)
+        if self._own.made_folder and self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def _remove_files(self) -> None:
+        for path in self.path.iterdir() if self.path.is_dir() else ():
+            if self._own.has(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink(missing_ok=True)
+
+    def _write_list(self) -> None:
+        _write_list(self.path, self._own.files, made_folder=self._own.made_folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Own:
+    """What a folder's list says: the files that likethat wrote, and whether it made the folder for them."""
+
+    files: frozenset[str] = frozenset()
+    made_folder: bool = False
+
+    def has(self, name: str) -> bool:
+        """Whether a file (its path below the folder, with slashes) is ours, or a leftover of writing one of ours."""
+        folder, _, last = name.rpartition("/")
+        begun = (_begun(one.rpartition("/")[2]) for one in (*self.files, _LIST) if one.rpartition("/")[0] == folder)
+        return name == _LIST or name in self.files or any(last.startswith(start) for start in begun)
+
+
+def _listed(folder: Path) -> _Own:
+    """Read a folder's list; where there is none that can be read, nothing in it is ours."""
+    try:
+        text = (folder / _LIST).read_text(encoding="utf-8") if not (folder / _LIST).is_symlink() else "{}"
+        found = json.loads(text)
+        if found["library"] != "likethat":
+            return _Own()
+        return _Own(files=frozenset(map(str, found["files"])), made_folder=found.get("made_folder") is True)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return _Own()
+
+
+def _write_list(folder: Path, files: Iterable[str], **about: bool) -> None:
+    text = json.dumps({"library": "likethat", "files": sorted(files), **about}, ensure_ascii=False, indent=1)
+    write_whole(folder / _LIST, text.encode())
+
+
+def _files_in(folder: Path) -> Iterator[str]:
+    """Yield all that lies below a folder but folders that hold something: paths with slashes, links not followed."""
+    for root, folders, files in os.walk(folder):
+        below = Path(root).relative_to(folder)
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        yield from ((below / name).as_posix() for name in (*files, *links))
+        if not folders and not files and Path(root) != folder:
+            yield f"{below.as_posix()}/"
+
+
+def _check_ours(path: Path, *, name: str) -> None:
+    """Raise `InputError` unless the place is free, an empty folder, or holds only what likethat wrote."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if not path.is_dir():
+        raise InputError(f"`{name}` must be a folder, got {path}, which is something else. Choose another place.")
+    own = _listed(path)
+    foreign = next((one for one in _files_in(path) if not own.has(one) or (path / one).is_symlink()), None)
+    if foreign is not None:
+        raise InputError(
+            f"`{name}` must be a new or empty folder, or one that likethat wrote, got {path}, which is in use: "
+            f"{foreign!r} in it is not likethat's. Nothing was touched; choose another folder."
+        )
+
+
+def _begun(name: str) -> str:
+    """Return how the temporary names of a file begin."""
+    return f".{name[:40]}."
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -37,7 +37,7 @@ def test_a_new_fit_clears_an_old_checkpoint_but_no_other_folder(tmp_path: Path) 
     assert Checkpoint(tmp_path / "c", key={}).read_state("solver") is None
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").write_bytes(b"...")
-    with pytest.raises(InputError, match="holds other files"):
+    with pytest.raises(InputError, match="which is in use: 'one.jpg'"):
         Checkpoint(tmp_path / "photos", key={})
     assert (tmp_path / "photos" / "one.jpg").exists()
 
@@ -53,4 +53,4 @@ def test_a_full_disk_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         left.write_state("a", {"x": torch.zeros(1)}, {})
     left.write_state("b", {"x": torch.zeros(1)}, {})  # a second warning would be an error
     assert len(caught) == 1
-    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["checkpoint.json"]
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [".likethat.json", "checkpoint.json"]

@@ -45,7 +45,7 @@ def write_exemplars(exemplars: "ExemplarSet", path: Path) -> Path:
         tensors["wanted"] = exemplars.wanted
     if isinstance(exemplars.inputs, Tensor):
         tensors["inputs"] = exemplars.inputs
-    with new_folder(path, marker=_MANIFEST) as folder:
+    with new_folder(path) as folder:
         data = save_tensors({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
         (folder / "tensors.safetensors").write_bytes(data)
         _write_inputs(exemplars.inputs, folder)

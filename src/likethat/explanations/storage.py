@@ -62,7 +62,7 @@ def write_bank(bank: "Bank", path: str | Path) -> Path:
         "n_images": len(bank.images),
         "sha256": {_TENSORS: hashlib.sha256(data).hexdigest(), _PROTOTYPES: hashlib.sha256(rows).hexdigest()},
     }
-    with new_folder(path, marker=_MANIFEST) as folder:
+    with new_folder(path) as folder:
         bank.images.write(folder / _IMAGES)
         (folder / _TENSORS).write_bytes(data)
         (folder / _PROTOTYPES).write_bytes(rows)

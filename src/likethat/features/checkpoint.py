@@ -1,7 +1,6 @@
 """A folder that an interrupted fit goes on from: shards of the pass, and states of a solver."""
 
 import json
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from likethat._files import write_whole
+from likethat._files import OwnFolder
 from likethat.errors import InputError, LikethatError, StorageError
 from likethat.features.rows import Keeper, Rows
 from likethat.sources.base import Skipped
@@ -28,11 +27,12 @@ class Checkpoint:
     Args:
         folder: made where it does not exist.
         key: what makes two fits the same: model, options, seed, length of the source. Plain JSON values.
-        resume: go on from what lies there; otherwise it is removed.
+        resume: go on from what lies there; otherwise what likethat left there is removed.
         every: seconds between two shards.
 
     Raises:
-        InputError: `resume` and the folder holds the work of other options, or no checkpoint.
+        InputError: `resume` and the folder holds the work of other options, or no checkpoint; or files lie there that
+            likethat did not write.
         StorageError: the folder cannot be written.
     """
 
@@ -41,6 +41,7 @@ class Checkpoint:
     ) -> None:
         self.folder = Path(folder)
         self.every = every
+        self._own = OwnFolder(folder)
         self.unwritten: Callable[[], None] | None = None  # writes what only memory holds so far
         self._key = json.loads(json.dumps(dict(key)))
         self._last = time.monotonic()
@@ -68,14 +69,8 @@ class Checkpoint:
             )
 
     def _start_anew(self) -> None:
-        if self.folder.exists():
-            if any(self.folder.iterdir()) and not (self.folder / _MANIFEST).exists():
-                raise InputError(
-                    f"`checkpoint` must be a new folder or an earlier checkpoint, got {self.folder}, which holds other "
-                    "files. Choose another folder."
-                )
-            self.remove()
-        write_whole(self.folder / _MANIFEST, json.dumps(self._key).encode())
+        self._own.claim(name="checkpoint")
+        self._own.write(_MANIFEST, json.dumps(self._key).encode())
 
     def is_due(self) -> bool:
         """Return whether it is time for another shard."""
@@ -118,7 +113,7 @@ class Checkpoint:
             return
         data = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         try:
-            write_whole(self.folder / f"{name}.safetensors", save(data, metadata={"about": json.dumps(dict(about))}))
+            self._own.write(f"{name}.safetensors", save(data, metadata={"about": json.dumps(dict(about))}))
         except StorageError as error:
             self._failed = True
             warnings.warn(f"No further checkpoints of this fit will be written: {error}", stacklevel=2)
@@ -145,5 +140,4 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Remove what was left: the work is done."""
-        if (self.folder / _MANIFEST).exists():
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self._own.remove()

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from likethat._files import write_whole
+from likethat._files import OwnFolder
 from likethat._progress import Progress, Watcher
 from likethat.errors import InputError, NonFiniteError, StorageError
 from likethat.generators._image_data import ImageStack
@@ -62,7 +61,7 @@ class LoopOptions:
         mirror: show half of the images left to right.
         patience: looks at the held-out loss without a fall before stopping.
         seed: of the order, the mirroring and the noise.
-        checkpoint: folder to leave unfinished work in, removed at the end; None for none.
+        checkpoint: folder to leave unfinished work in, removed at the end (files of others in it stay); None for none.
         resume: go on from there.
         every: seconds between two checkpoints.
     """
@@ -187,14 +186,18 @@ class _Left:
     rng: torch.Generator
     _last: float = 0.0
     _has_failed: bool = False
+    _own: OwnFolder | None = None
 
     def __post_init__(self) -> None:
         self._last = time.monotonic()
+        self._own = None if self.options.checkpoint is None else OwnFolder(self.options.checkpoint)
 
     def take_back(self) -> _Place:
         """Return where to go on: at the beginning, or where the checkpoint stands."""
         folder = self.options.checkpoint
         if not self.options.resume:
+            if self._own:
+                self._own.claim(name="checkpoint")
             return _Place()
         if folder is None:
             raise InputError("`checkpoint` must name the folder to resume from, got None.")
@@ -222,16 +225,16 @@ class _Left:
 
     def write_when_due(self, place: _Place) -> None:
         """Write now and then; remove everything at the end."""
-        if self.options.checkpoint is None:
+        if self._own is None:
             return
         if place.number >= self.options.steps:
-            shutil.rmtree(self.options.checkpoint, ignore_errors=True)
+            self._own.remove()
         elif time.monotonic() - self._last >= self.options.every:
             self.write(place)
 
     def write(self, place: _Place) -> None:
         """Write the checkpoint, whole or not at all; a full disk is said once and the training goes on."""
-        if self.options.checkpoint is None or self._has_failed:
+        if self._own is None or self._has_failed:
             return
         tensors = {f"run.{name}": value for name, value in self.run.state().items()}
         for name, optimizer in self.run.optimizers.items():
@@ -240,7 +243,7 @@ class _Left:
         about = json.dumps({"key": self.key, "place": vars(place)})
         data = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         try:
-            write_whole(self.options.checkpoint / _FILE, save(data, metadata={"about": about}))
+            self._own.write(_FILE, save(data, metadata={"about": about}))
         except StorageError as error:
             self._has_failed = True
             warnings.warn(f"No further checkpoints of this training will be written: {error}", stacklevel=2)

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from likethat._checks import check_count
-from likethat._files import write_whole
+from likethat._files import OwnFolder
 from likethat._progress import Progress, Watcher
 from likethat.errors import InputError, NonFiniteError, StorageError
 
@@ -147,6 +147,7 @@ class _Run:
         self.average = {name: value.detach().clone() for name, value in module.state_dict().items()}
         self.best = copy.deepcopy(self.average)
         self.step, self.stale, self.lowest = 0, 0, math.inf
+        self._own = None if options.checkpoint is None else OwnFolder(options.checkpoint)
         self._last, self._has_failed, self._is_whole = time.monotonic(), False, True
 
     def learn(self, loss: Loss, n_rows: int) -> None:
@@ -198,7 +199,10 @@ class _Run:
     def take_back(self) -> None:
         """Go on where a checkpoint stands, if asked to."""
         folder = self.options.checkpoint
-        if not self.options.resume or folder is None:
+        if folder is None or self._own is None:
+            return
+        if not self.options.resume:
+            self._own.claim(name="checkpoint")
             return
         try:
             with safe_open(folder / _FILE, framework="pt") as file:
@@ -239,7 +243,7 @@ class _Run:
 
         Stopped in the middle of a change of the weights, it leaves the checkpoint before as it is.
         """
-        if self.options.checkpoint is None or self._has_failed or not self._is_whole:
+        if self._own is None or self._has_failed or not self._is_whole:
             return
         parts = {"module": self.module.state_dict(), "average": self.average, "best": self.best}
         tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
@@ -248,7 +252,7 @@ class _Run:
         about = {"key": self.key, "step": self.step, "stale": self.stale, "lowest": str(self.lowest)}
         data = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         try:
-            write_whole(self.options.checkpoint / _FILE, save(data, metadata={"about": json.dumps(about)}))
+            self._own.write(_FILE, save(data, metadata={"about": json.dumps(about)}))
         except StorageError as error:
             self._has_failed = True
             warnings.warn(f"No further checkpoints of this training will be written: {error}", stacklevel=2)
@@ -256,11 +260,8 @@ class _Run:
 
     def remove(self) -> None:
         """Remove what was left: the work is done."""
-        folder = self.options.checkpoint
-        if folder is not None and (folder / _FILE).exists():
-            (folder / _FILE).unlink()
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        if self._own:
+            self._own.remove()
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

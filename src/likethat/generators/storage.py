@@ -68,7 +68,7 @@ def save_generator(
     path = Path(path)
     if path.suffix == ".safetensors":
         return write_whole(path, save(tensors, metadata={"generator": json.dumps(about)}))
-    with new_folder(path, marker=_MARK) as folder:
+    with new_folder(path) as folder:
         (folder / _MARK).write_text(json.dumps(about, indent=1), encoding="utf-8")
         (folder / _WEIGHTS).write_bytes(save(tensors))
         (folder / _CARD).write_text(card_page(path.name, family, card, tensors), encoding="utf-8")

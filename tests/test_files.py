@@ -1,0 +1,130 @@
+"""What likethat writes is whole, and what it did not write is never replaced or removed."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from likethat._files import OwnFolder, new_folder, write_whole
+from likethat.errors import InputError
+
+
+def fill(folder: Path, **files: str) -> None:
+    with new_folder(folder) as new:
+        for name, text in files.items():
+            (new / name).write_text(text)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".likethat.json")
+
+
+def test_a_folder_of_ours_is_replaced_whole(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", a="1", b="2")
+    fill(tmp_path / "mine", c="3")
+    assert names(tmp_path / "mine") == ["c"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("foreign", ["note.txt", "sub/note.txt", ".hidden"])
+def test_a_folder_that_holds_something_else_too_is_refused(tmp_path: Path, foreign: str) -> None:
+    fill(tmp_path / "mine", a="1")
+    (tmp_path / "mine" / foreign).parent.mkdir(exist_ok=True)
+    (tmp_path / "mine" / foreign).write_text("the user's")
+    with pytest.raises(InputError, match=f"which is in use: '{foreign}'"):
+        fill(tmp_path / "mine", c="3")
+    assert (tmp_path / "mine" / foreign).read_text() == "the user's"
+    assert (tmp_path / "mine" / "a").read_text() == "1"
+
+
+def test_an_empty_folder_of_the_user_inside_is_his_too(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", a="1")
+    (tmp_path / "mine" / "later").mkdir()
+    with pytest.raises(InputError, match="'later/'"):
+        fill(tmp_path / "mine", c="3")
+
+
+def test_a_link_in_the_place_of_a_file_of_ours_is_not_ours(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", a="1")
+    (tmp_path / "thesis").write_text("years of work")
+    (tmp_path / "mine" / "a").unlink()
+    (tmp_path / "mine" / "a").symlink_to(tmp_path / "thesis")
+    with pytest.raises(InputError, match="in use: 'a'"):
+        fill(tmp_path / "mine", a="2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", "not json", '{"library": "other", "files": ["a"]}', '{"library": "likethat", "files": 3}', "[" * 9999],
+)
+def test_a_list_that_is_not_ours_owns_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a").write_text("the user's")
+    (tmp_path / "mine" / ".likethat.json").write_text(text)
+    with pytest.raises(InputError, match="in use: 'a'"):
+        fill(tmp_path / "mine", b="1")
+
+
+def test_a_list_cannot_reach_out_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("years of work")
+    (tmp_path / "mine").mkdir()
+    listed = {"library": "likethat", "files": ["../thesis"], "made_folder": True}
+    (tmp_path / "mine" / ".likethat.json").write_text(json.dumps(listed))
+    OwnFolder(tmp_path / "mine").remove()
+    assert names(tmp_path) == ["thesis"]
+
+
+def test_a_link_to_a_folder_is_kept_and_its_aim_written(tmp_path: Path) -> None:
+    fill(tmp_path / "first", a="1")
+    (tmp_path / "latest").symlink_to("first")
+    fill(tmp_path / "latest", b="2")
+    assert (tmp_path / "latest").is_symlink()
+    assert names(tmp_path / "first") == ["b"]
+
+
+def test_an_interrupted_block_leaves_the_earlier_folder(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", a="1")
+    with contextlib.suppress(KeyboardInterrupt), new_folder(tmp_path / "mine") as new:
+        (new / "b").write_text("2")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["mine"]
+    assert names(tmp_path / "mine") == ["a"]
+
+
+def test_unfinished_work_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = OwnFolder(tmp_path / "left")
+    left.claim(name="checkpoint")
+    left.write("state", b"1")
+    (tmp_path / "left" / "model.safetensors").write_text("the user's")
+    left.remove()
+    assert names(tmp_path / "left") == ["model.safetensors"]
+
+
+def test_a_folder_made_for_the_work_goes_with_it_and_one_that_was_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name in ("there", "made"):
+        OwnFolder(tmp_path / name).claim(name="checkpoint")
+        again = OwnFolder(tmp_path / name)  # another process goes on
+        again.write("state", b"1")
+        again.remove()
+    assert names(tmp_path) == ["there"]
+    assert not any((tmp_path / "there").iterdir())
+
+
+def test_what_a_killed_writer_left_is_cleared_by_the_next(tmp_path: Path) -> None:
+    left = OwnFolder(tmp_path / "left")
+    left.claim(name="checkpoint")
+    left.write("state", b"1")
+    (tmp_path / "left" / ".state.x7f3").write_text("half")
+    OwnFolder(tmp_path / "left").claim(name="checkpoint")
+    assert not names(tmp_path / "left")
+
+
+def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
+    write_whole(tmp_path / "mine", b"the user's")
+    with pytest.raises(InputError, match="`checkpoint` must be a folder"):
+        OwnFolder(tmp_path / "mine").claim(name="checkpoint")
+    with pytest.raises(InputError, match="`path` must be a folder"):
+        fill(tmp_path / "mine", a="1")
+    assert (tmp_path / "mine").read_bytes() == b"the user's"

@@ -3,7 +3,7 @@
 import os
 import re
 from dataclasses import dataclass, field, replace
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from likethat.errors import InputError
 
@@ -25,12 +25,19 @@ class Address:
     Attributes:
         url: the address without user and password.
         shown: what may be printed: no user, no password, no query.
-        user: the name and the password that stood in the address; never shown.
+        user: the name and the password that stood in the address, percent-decoded; never shown.
     """
 
     url: str
     shown: str
     user: tuple[str, str] | None = field(default=None, repr=False)
+
+    def secrets(self) -> list[str]:
+        """Return what must not be shown: the password, both as they travel, and a name long enough to be a key."""
+        if self.user is None:
+            return []
+        name, word = self.user
+        return [word, f"{name}:{word}", *([name] if len(name) >= 4 or not word else [])]
 
     @property
     def is_plain(self) -> bool:
@@ -63,7 +70,7 @@ class Address:
                 "environment variable and name that with token_env=."
             )
         place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
-        user = None if parts.username is None else (parts.username, parts.password or "")
+        user = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
         url = urlunsplit((parts.scheme.lower(), place, parts.path, parts.query, ""))
         return cls(url=url, shown=url.split("?", maxsplit=1)[0], user=user)
 
@@ -98,13 +105,12 @@ class Credential:
         secret = self._read()
         return {self._header: f"Bearer {secret}" if self._header.lower() == "authorization" else secret}
 
-    def redact(self, text: str) -> str:
-        """Return a text without the credential, should it stand in it."""
-        secret = os.environ.get(self._variable, "").strip()
-        return text.replace(secret, "[credential]") if secret else text
+    def secret(self) -> str:
+        """Return the credential, for taking it out of texts; "" where there is none."""
+        return os.environ.get(self._variable, "").strip()
 
     def _read(self) -> str:
-        secret = os.environ.get(self._variable, "").strip()
+        secret = self.secret()
         if not secret or not secret.isascii() or not secret.isprintable():
             what = "holds characters that no header can carry" if secret else "is not set"
             raise InputError(f"`token_env` must name an environment variable with a credential, got one that {what}.")

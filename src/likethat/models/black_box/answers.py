@@ -23,10 +23,12 @@ class Rows:
     Attributes:
         values: (row, class), float64; a single column where the predictor gave one number a row.
         names: the classes, where the answer named them; empty otherwise.
+        rounding: how far a sum of 1 may be off, relative, by the type that the numbers came in (float16, bfloat16).
     """
 
     values: Float[Tensor, "row cls"]
     names: tuple[str, ...] = ()
+    rounding: float = 0.0
 
 
 def read_rows(answer: Any, *, n: int, name: str) -> Rows:
@@ -43,8 +45,9 @@ def read_rows(answer: Any, *, n: int, name: str) -> Rows:
         ('a', 'b')
     """
     names, array = _named(answer, name=name)
+    rounding = _rounding(answer)
     values = _numbers(array, name=name)
-    if values.ndim == 1 and _holds_labels(array):
+    if _are_labels(values, array):
         raise BlackBoxError(
             f"{name} must answer with probabilities, got one whole number a row: class labels. {_ADVICE}"
         )
@@ -61,16 +64,40 @@ def read_rows(answer: Any, *, n: int, name: str) -> Rows:
             f"{name} must answer with finite numbers, got NaN or infinity in {bad} of {n} rows. Check how it takes "
             "missing or extreme values."
         )
-    return Rows(values=torch.from_numpy(values), names=names)
+    return Rows(values=torch.from_numpy(values), names=names, rounding=rounding)
 
 
 def _numbers(array: Any, *, name: str) -> np.ndarray:
     try:
+        if _is_text(array) or getattr(getattr(array, "dtype", None), "kind", "f") not in "fiubO":
+            raise ValueError
         return np.array(array, dtype=np.float64)  # a copy: the predictor may write into its own array again
-    except (TypeError, ValueError):
-        labels = np.asarray(array, dtype=object).ravel()
-        what = "labels" if labels.size and isinstance(labels[0], str) else "something that is no array of numbers"
+    except (TypeError, ValueError, OverflowError):
+        what = "labels" if _is_text(array) else "something that is no array of numbers"
         raise BlackBoxError(f"{name} must answer with probabilities, got {what}. {_ADVICE}") from None
+
+
+def _is_text(array: Any) -> bool:
+    """Whether the first thing in a nest of lists or arrays is a text: NumPy would read "1" as a number."""
+    kind = getattr(getattr(array, "dtype", None), "kind", "O")
+    if kind in "US":
+        return True
+    if kind != "O":
+        return False
+    for _ in range(64):  # NumPy has no arrays of more axes
+        if isinstance(array, str | bytes):
+            return True
+        if not isinstance(array, list | tuple | np.ndarray) or not len(array):
+            return False
+        array = array[0]
+    return False
+
+
+def _rounding(answer: Any) -> float:
+    dtype = getattr(answer[0] if isinstance(answer, list | tuple) and answer else answer, "dtype", None)
+    if isinstance(dtype, torch.dtype):
+        return float(torch.finfo(dtype).eps) if dtype.is_floating_point else 0.0
+    return float(np.finfo(dtype).eps) if dtype in (np.float16, np.float32) else 0.0
 
 
 def _named(answer: Any, *, name: str) -> tuple[tuple[str, ...], Any]:
@@ -106,9 +133,18 @@ def _aligned(rows: list[Mapping[Any, Any]], *, name: str) -> tuple[tuple[str, ..
     return tuple(str(key) for key in keys), [[row[key] for key in keys] for row in rows]
 
 
+def _are_labels(values: np.ndarray, array: Any) -> bool:
+    if values.ndim == 1:
+        return _holds_labels(array)
+    is_whole = values.ndim == 2 and values.shape[1] == 1 and np.asarray(array).dtype.kind in "iub"
+    return is_whole and not bool(np.isin(values, (0, 1)).all())
+
+
 def _holds_labels(array: Any) -> bool:
     """Whether the numbers of a flat answer were whole numbers by type, or are by value and beyond 0 and 1."""
     flat = np.asarray(array)
+    if flat.size and flat.dtype.kind not in "fiub":
+        flat = flat.astype(np.float64)
     if flat.dtype.kind in "iub":
         return True
     return bool(flat.size and (flat == np.round(flat)).all() and flat.max() > 1)

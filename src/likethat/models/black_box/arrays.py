@@ -1,7 +1,7 @@
-"""Turn a batch into what predictors take: arrays of numbers, tables with the right columns, texts."""
+"""Turn a batch into what predictors take: tables with the right columns, arrays of the right shape and length."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -13,26 +13,7 @@ from likethat.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_frame", "as_numbers", "fit_shape", "plain", "rows_of", "select_columns"]
-
-
-def as_numbers(batch: "Tensor | pd.DataFrame", *, taker: str, dtype: Any = np.float64) -> np.ndarray:
-    """Return a tensor as an array of its own shape, a table as (row, column).
-
-    Raises:
-        InputError: a column of the table holds something else than numbers.
-    """
-    if isinstance(batch, Tensor):
-        return batch.detach().cpu().numpy().astype(dtype)
-    for name, column in batch.items():
-        try:
-            column.to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError):
-            raise InputError(
-                f"`inputs` must hold numbers alone, as {taker} takes one array, got column {str(name)!r} of "
-                f"{column.dtype}. Encode it with inputs=..., or use a pipeline that takes the table."
-            ) from None
-    return batch.to_numpy(dtype=dtype, na_value=np.nan)
+__all__ = ["as_frame", "check_named_once", "filled_up", "fit_shape", "padding_note", "rows_of", "select_columns"]
 
 
 def as_frame(batch: Tensor, columns: Sequence[str]) -> "pd.DataFrame":
@@ -41,7 +22,7 @@ def as_frame(batch: Tensor, columns: Sequence[str]) -> "pd.DataFrame":
     Raises:
         InputError: another number of values a row.
     """
-    flat = batch.detach().cpu().flatten(1).numpy().astype(np.float64)
+    flat = batch.detach().cpu().flatten(1).double().numpy()
     if flat.shape[1] != len(columns):
         raise InputError(
             f"`inputs` must have {len(columns)} values a row, one for each column of the model, got "
@@ -56,6 +37,7 @@ def select_columns(frame: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFra
     Raises:
         InputError: some of them are not there.
     """
+    check_named_once(frame, columns)
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         have = ", ".join(repr(str(name)) for name in list(frame.columns)[:8])
@@ -66,21 +48,18 @@ def select_columns(frame: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFra
     return frame if list(frame.columns) == list(columns) else frame[list(columns)]
 
 
+def check_named_once(frame: "pd.DataFrame", columns: Sequence[str]) -> None:
+    """Raise `InputError` where two columns of a table have a name that the model takes."""
+    twice = [name for name in columns if list(frame.columns).count(name) > 1]
+    if twice:
+        raise InputError(
+            f"`inputs` must have one column of each name, got several named {str(twice[0])!r}. Drop or rename one."
+        )
+
+
 def rows_of(batch: Inputs) -> int:
     """Return the number of inputs in a batch."""
     return batch.shape[0] if isinstance(batch, Tensor) else len(batch)
-
-
-def plain(value: Any) -> Any:
-    """Return a table's cell as JSON knows it: missing values are None, dates are text."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    text = value.isoformat() if hasattr(value, "isoformat") else "NaT"
-    return None if text == "NaT" else text
 
 
 def fit_shape(array: np.ndarray, shape: Sequence[int | None], *, taker: str) -> np.ndarray:
@@ -112,3 +91,19 @@ def fit_shape(array: np.ndarray, shape: Sequence[int | None], *, taker: str) -> 
         f"`inputs` must have shape ({text}) as {taker} takes, got {tuple(array.shape)}. Turn them with "
         "inputs=..., e.g. lambda x: x.permute(0, 2, 3, 1) for channels last."
     )
+
+
+def filled_up(array: np.ndarray, size: int) -> np.ndarray:
+    """Return an array of `size` rows: its last row is repeated.
+
+    Example:
+        >>> filled_up(np.array([1, 2]), 4)
+        array([1, 2, 2, 2])
+    """
+    missing = size - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+
+def padding_note(name: str, size: int) -> str:
+    """Say that a model of a fixed batch was given more rows than there were."""
+    return f"{name} takes {size} rows at once: the last batch was filled up with its last row, which is not counted"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from likethat._checks import check_choice, check_count, check_finite
 from likethat._inputs import Inputs, kind_of
-from likethat.errors import InputError
+from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import rows_of
 from likethat.models.black_box.budget import Account
 from likethat.models.black_box.cache import recall
@@ -76,6 +76,11 @@ class BlackBox:
         names = _names(class_names)
         store = recall(cache, key=key, door=door, settings=[output, binary, names, columns and list(columns)])
         known = store.facts() or Known(class_names=(), output=output)
+        if known.class_names and facts.class_names and not names and known.class_names != facts.class_names:
+            raise BlackBoxError(
+                f"`cache` must hold answers of {facts.name}, whose classes are {_first(facts.class_names)}, got those "
+                f"of a model with {_first(known.class_names)}. Choose another key, or another file."
+            )
         self._oracle = Oracle(
             door,
             reader=Reader(facts.name, output=known.output, binary=binary, n_classes=len(known.class_names)),
@@ -161,6 +166,10 @@ class BlackBox:
         return f"BlackBox({self.name}: {self.n_classes or '?'} classes, {self.queries}{budget} queries)"
 
 
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(repr(name[:40]) for name in names[:6]) + (", …" if len(names) > 6 else "")
+
+
 def _names(class_names: Sequence[str] | None) -> tuple[str, ...]:
     if class_names is None:
         return ()
@@ -170,11 +179,26 @@ def _names(class_names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _checked(inputs: Any) -> Inputs:
-    batch: Inputs = torch.from_numpy(inputs) if isinstance(inputs, np.ndarray) else inputs
+    batch: Inputs = _as_tensor(inputs) if isinstance(inputs, np.ndarray) else inputs
     kind_of(batch)
     if isinstance(batch, Tensor):
         if batch.ndim < 2:
             raise InputError(f"`inputs` must be (n, ...), got shape {tuple(batch.shape)}. Add the batch axis.")
+        if batch.is_complex() or batch.is_quantized or batch.layout != torch.strided:
+            raise InputError(
+                f"`inputs` must be a plain tensor of real numbers, got {batch.dtype} ({batch.layout}). Turn it "
+                "into one."
+            )
         if batch.is_floating_point():
-            check_finite(batch, name="inputs")
+            check_finite(batch, name="inputs", advice="Missing values of a table go into a pandas DataFrame.")
     return batch
+
+
+def _as_tensor(array: np.ndarray) -> Tensor:
+    try:
+        return torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"`inputs` must be an array of numbers, got one of {array.dtype}. Mixed columns go into a pandas "
+            "DataFrame, texts into a list."
+        ) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from likethat._files import storage_error
-from likethat.errors import InputError
+from likethat.errors import InputError, StorageError
 from likethat.models.black_box.door import Door
 from likethat.models.black_box.memory import Known, Memory, Store
 
@@ -27,6 +27,9 @@ _TABLES = (
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_SCHEMA}",
 )
+_NAMES = {("table", "boxes"), ("table", "answers")}
+_HEADER = 100  # bytes; where SQLite says what a file is
+_ROUNDING = 1e-6  # how far from 1 the sum of kept probabilities may be: they were divided by their sum
 _AT_ONCE = 500
 """Keys in one query; SQLite bounds the number of its parameters."""
 
@@ -43,8 +46,9 @@ class AnswerFile:
         timeout: seconds to wait for another process that writes.
 
     Raises:
-        InputError: another file stands there, or one of another version of the library.
-        StorageError: the folder cannot be written.
+        InputError: another file stands there, a damaged one, or one of another version of the library. It is left as
+            it is.
+        StorageError: the folder cannot be written, or another process holds the file.
     """
 
     def __init__(self, path: str | Path, *, identity: str, timeout: float = 30.0) -> None:
@@ -58,24 +62,27 @@ class AnswerFile:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
-        except (sqlite3.OperationalError, OSError) as error:
-            reason = error if isinstance(error, OSError) else OSError(str(error))
-            raise storage_error(self._path, reason) from error
-        except sqlite3.DatabaseError as error:
-            raise self._not_ours() from error
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        except sqlite3.Error as error:
+            raise self._trouble_of(error) from error
 
     def facts(self) -> Known | None:
         """Return what is known of the predictor; None before its first answer was kept."""
         query = "SELECT class_names, output FROM boxes WHERE id = ?"
         try:
             names, output = self._connected().execute(query, (self._box,)).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise self._not_ours() from error
-        return (
-            None
-            if names is None
-            else Known(class_names=tuple(json.loads(names)), output="logits" if output == "logits" else "probabilities")
-        )
+        except sqlite3.Error as error:
+            raise self._trouble_of(error) from error
+        if names is None:
+            return None
+        try:
+            known = tuple(json.loads(names))
+        except (TypeError, ValueError, RecursionError):
+            raise self._damaged() from None
+        if len(known) < 2 or output not in ("logits", "probabilities") or not all(isinstance(x, str) for x in known):
+            raise self._damaged()
+        return Known(class_names=known, output=output)
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
         """Return the answers (class,) that it has, by digest."""
@@ -106,7 +113,17 @@ class AnswerFile:
         marks = ",".join("?" * len(keys))
         query = f"SELECT input, probabilities FROM answers WHERE box = ? AND input IN ({marks})"  # noqa: S608
         rows = self._connected().execute(query, (self._box, *keys))
-        return {key: np.frombuffer(values, dtype="<f8").astype(np.float64) for key, values in rows}
+        return {key: self._answer(values) for key, values in rows}
+
+    def _answer(self, values: object) -> np.ndarray:
+        """Return the probabilities of one row, checked: others may have written into the file."""
+        try:
+            answer = np.frombuffer(values, dtype="<f8").astype(np.float64)  # type: ignore[call-overload]
+        except (TypeError, ValueError):
+            raise self._damaged() from None
+        if len(answer) < 2 or not abs(answer.sum() - 1) <= _ROUNDING or not (answer >= 0).all():
+            raise self._damaged()
+        return np.asarray(answer)
 
     def _insert(self, rows: Sequence[tuple[int, bytes, bytes]], *, class_names: str, output: str) -> None:
         connection = self._connected()
@@ -129,7 +146,7 @@ class AnswerFile:
         return self._connection
 
     def _open(self) -> None:
-        self._refuse_other_formats()
+        self._refuse_other_files()
         self._owner = os.getpid()
         self._connection = sqlite3.connect(
             self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
@@ -143,30 +160,32 @@ class AnswerFile:
         self._box = int(row[0])
         self._write_ahead()
 
-    def _refuse_other_formats(self) -> None:
+    def _refuse_other_files(self) -> None:
+        """Look at the first bytes before SQLite does: it would finish a transaction left open in another's database."""
         if not self._path.exists():
             return
-        with self._path.open("rb") as file:
-            head = file.read(16)
-        if head and head != b"SQLite format 3\0":
+        if not self._path.is_file():
             raise self._not_ours()
+        with self._path.open("rb") as file:
+            head = file.read(_HEADER)
+        if not head:
+            return
+        if head[:16] != b"SQLite format 3\0" or len(head) < _HEADER:
+            raise self._not_ours()
+        schema, application = (int.from_bytes(head[place : place + 4], "big") for place in (60, 68))
+        if application != _APPLICATION:
+            raise self._not_ours()
+        if schema != _SCHEMA:
+            raise self._other_schema(schema)
 
     def _prepare_tables(self) -> None:
-        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
-        schema = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        is_empty = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if is_empty and application in (0, _APPLICATION):
+        found = set(self._connection.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
+        if not found:
             for statement in _TABLES:
                 self._connection.execute(statement)
-        elif application != _APPLICATION:
+        elif found != _NAMES:
             self._connection.close()
-            raise self._not_ours()
-        elif schema != _SCHEMA:
-            self._connection.close()
-            raise InputError(
-                f"`cache` must be a file of answers of schema {_SCHEMA}, got {schema} in {str(self._path)!r}. Name a "
-                "new file, or use the version of likethat that wrote it."
-            )
+            raise self._damaged()
 
     def _write_ahead(self) -> None:
         """Readers then do not wait for writers. Where the disk cannot do it, plain journalling is as safe."""
@@ -181,6 +200,30 @@ class AnswerFile:
             f"`cache` must be a new file or one of answers kept before, got {str(self._path)!r}, which is something "
             "else. Name another file."
         )
+
+    def _other_schema(self, schema: int) -> InputError:
+        return InputError(
+            f"`cache` must be a file of answers of schema {_SCHEMA}, got {schema} in {str(self._path)!r}. Name a "
+            "new file, or use the version of likethat that wrote it."
+        )
+
+    def _damaged(self) -> InputError:
+        return InputError(
+            f"`cache` must be a file of answers as they were kept, got {str(self._path)!r}, which is damaged. Name "
+            "another file; this one is left as it is."
+        )
+
+    def _trouble_of(self, error: sqlite3.Error) -> InputError | StorageError:
+        """Return one sentence for what SQLite says."""
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return StorageError(
+                f"`cache` must be free to be written, and another process has held {str(self._path)!r} for "
+                f"{self._timeout:g} s. Wait for it to end, or name another file."
+            )
+        if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT")):
+            return self._damaged()
+        return storage_error(self._path, OSError(str(error)))
 
     def _warn(self, error: sqlite3.Error) -> None:
         if not self.trouble:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError, InputError
-from likethat.models.black_box.arrays import plain, rows_of
+from likethat.models.black_box.arrays import check_named_once, rows_of
+from likethat.models.black_box.casting import cells_of
 from likethat.models.black_box.door import Facts
 
 if TYPE_CHECKING:
@@ -63,23 +64,30 @@ class EndpointDoor:
         return [row[0] if isinstance(row, list) and len(row) == 1 and isinstance(row[0], list) else row for row in rows]
 
     def _ask(self, body: Any) -> Any:
-        value = self._link.json(self._link.address.url, body)
+        reply = value = self._link.json(self._link.address.url, body)
         for step in self._path:
-            value = _step(value, step, who=self.facts.name)
-        if isinstance(value, Mapping) and not self._is_single:
+            value = _step(value, step, who=self.facts.name, said=self._link.said(value))
+        said = self._link.said(value if isinstance(value, Mapping) else reply)
+        is_rows = isinstance(value, list) and value
+        if isinstance(value, Mapping) and (said or not self._is_single):
             raise BlackBoxError(
-                f"{self.facts.name} must answer with a list of rows, got a mapping with {_keys(value)}. Say where the "
-                "rows are: answer='predictions', say."
+                f"{self.facts.name} must answer with a list of rows, got {said or f'a mapping with {_keys(value)}'}. "
+                "Say where the rows are: answer='predictions', say."
             )
+        if said and not is_rows and not isinstance(value, Mapping):
+            raise BlackBoxError(f"{self.facts.name} must answer with a list of rows, got {said}. Check what it takes.")
+        if isinstance(value, str):
+            said = self._link.said({"text": value, "message": value})
+            raise BlackBoxError(f"{self.facts.name} must answer with a list of rows, got {said}. Check what it takes.")
         return value
 
 
-def _step(value: Any, step: str, *, who: str) -> Any:
+def _step(value: Any, step: str, *, who: str, said: str) -> Any:
     if isinstance(value, Mapping) and step in value:
         return value[step]
     if isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value):
         return value[int(step)]
-    have = f"a mapping with {_keys(value)}" if isinstance(value, Mapping) else type(value).__name__
+    have = said or (f"a mapping with {_keys(value)}" if isinstance(value, Mapping) else type(value).__name__)
     raise BlackBoxError(f"{who} must answer with {step!r} as `answer` says, got {have}.")
 
 
@@ -107,6 +115,7 @@ def _places(batch: Inputs) -> dict[str, Any]:
     rows = _rows(batch)
     if isinstance(batch, Tensor | list):
         return {"$inputs": rows, "$records": rows, "$columns": []}
+    check_named_once(batch, list(batch.columns))
     columns = [str(name) for name in batch.columns]
     return {"$inputs": rows, "$columns": columns, "$records": [dict(zip(columns, row, strict=True)) for row in rows]}
 
@@ -116,5 +125,5 @@ def _rows(batch: Inputs) -> list[Any]:
         return batch
     if isinstance(batch, Tensor):
         return batch.detach().cpu().tolist()
-    columns = [[plain(value) for value in batch.iloc[:, index]] for index in range(batch.shape[1])]
+    columns = [cells_of(column, name=name) for name, column in batch.items()]
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(rows_of(batch))]

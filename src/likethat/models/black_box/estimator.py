@@ -7,7 +7,8 @@ from torch import Tensor
 
 from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError, InputError, ModelError
-from likethat.models.black_box.arrays import as_frame, as_numbers, select_columns
+from likethat.models.black_box.arrays import as_frame, select_columns
+from likethat.models.black_box.casting import as_type
 from likethat.models.black_box.door import Facts
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class EstimatorDoor:
     A table goes in as a table, with the columns the estimator was fitted on; a tensor as rows of numbers.
 
     Raises:
-        ModelError: the estimator gives labels alone.
+        ModelError: the estimator gives labels alone, several answers at once, or finds outliers.
     """
 
     def __init__(self, estimator: Any) -> None:
@@ -45,6 +46,7 @@ class EstimatorDoor:
                 f"`predict` must have predict_proba or decision_function, and {name} has neither. Use a classifier, or "
                 "pass a function that returns one probability a class."
             )
+        _refuse_other_tasks(estimator, name)
         is_margin = self._method == "decision_function"
         self.facts = Facts(
             name=name,
@@ -57,6 +59,7 @@ class EstimatorDoor:
     def __call__(self, batch: Inputs) -> Any:
         """Return probabilities (n, class), or margins as logits (n, class)."""
         answer = getattr(self._estimator, self._method)(self._prepare(batch))
+        _refuse_other_tasks(self._estimator, self.facts.name)  # one that was fitted since
         return answer if self._method == "predict_proba" else self._margins(np.asarray(answer))
 
     def _prepare(self, batch: Inputs) -> Any:
@@ -70,7 +73,7 @@ class EstimatorDoor:
         return batch if getattr(self._estimator, "n_features_in_", None) is None else self._array(batch)
 
     def _array(self, batch: "Tensor | pd.DataFrame") -> Any:
-        array = as_numbers(batch, taker=self.facts.name)
+        array = as_type(batch, np.dtype(np.float64), taker=self.facts.name)
         rows = array.reshape(len(array), -1)
         expected = getattr(self._estimator, "n_features_in_", rows.shape[1])
         if rows.shape[1] != expected:
@@ -91,3 +94,19 @@ class EstimatorDoor:
                 "classes. Set decision_function_shape='ovr', or fit with probability estimates."
             )
         return answer
+
+
+def _refuse_other_tasks(estimator: Any, name: str) -> None:
+    """Refuse what has the methods of a classifier and is none: several targets at once, detectors of outliers."""
+    classes = getattr(estimator, "classes_", None)
+    several = isinstance(classes, list) and any(np.ndim(item) for item in classes)
+    if several or getattr(estimator, "multilabel_", False) is True:
+        raise ModelError(
+            f"`predict` must choose one of several classes, and {name} answers several questions at once. Pass a "
+            "function that returns the probabilities of one, such as lambda x: model.predict_proba(x)[0]."
+        )
+    if hasattr(estimator, "fit_predict") and hasattr(estimator, "decision_function") and classes is None:
+        raise ModelError(
+            f"`predict` must be a classifier, and {name} finds outliers. Pass a function that returns the "
+            "probabilities of an ordinary and an outlying row."
+        )

@@ -17,12 +17,18 @@ import httpx
 
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.address import Address, Credential
+from likethat.models.black_box.discretion import Discretion, forget_in_logs
+from likethat.models.black_box.patience import Patience
+from likethat.models.black_box.unpacking import BadPackingError, TooLargeError, unpacked
 
 __all__ = ["Link", "LinkOptions"]
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 120.0
 _REDIRECTS = 3
+_WINDOW = 16_000  # letters at each end of an answer that a message may show some of
+_COMPLAINTS = ("error", "errors", "error_message", "detail", "details", "message", "exception", "reason")
+"""What services call the words in which they say that something went wrong."""
 _ADVICE = {
     401: "Name the environment variable with the credential: token_env=.",
     403: "Name the environment variable with a credential that may ask: token_env=.",
@@ -41,12 +47,12 @@ class LinkOptions:
         token_env: name of the environment variable with the credential; it is read anew for each request.
         token_header: header that carries it; "Authorization" sends ``Bearer <credential>``.
         ca: file of certificates to trust beside the system's own.
-        timeout: seconds to wait for a connection, and for an answer.
+        timeout: seconds for one request, from the connection to the last byte of the answer.
         retries: how often a request is repeated after 408, 425, 429, 5xx, or a connection that failed.
         backoff: seconds before the first repetition, at most; doubled each time, drawn at random below that.
         rate: requests a second, at most; None for no limit.
         concurrency: requests under way at once.
-        max_answer: bytes of an answer, at most.
+        max_answer: bytes of an answer, at most, also after unpacking.
     """
 
     token_env: str | None = None
@@ -96,7 +102,10 @@ class Link:
         self._credential = (
             None if options.token_env is None else Credential(options.token_env, header=options.token_header)
         )
+        self._discretion = Discretion(self._secrets)
+        forget_in_logs(self._discretion)
         self._lock = threading.Lock()
+        self._patience = Patience()
         self._next_start = 0.0
         self._client = self._new_client()
         weakref.finalize(self, self._client.close)
@@ -119,11 +128,26 @@ class Link:
         content = None if body is None else json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
         reply = self._insist(url, content)
         try:
-            return json.loads(reply.body)
+            text = reply.body.decode(json.detect_encoding(reply.body), "surrogatepass")
+            return json.loads(self._discretion.clean_json(text))
         except (ValueError, RecursionError):
             raise BlackBoxError(
                 f"{self.address.shown} must answer with JSON, got {self._excerpt(reply.body)!r}. Check the address."
             ) from None
+
+    def said(self, reply: Any) -> str:
+        """Return the words in which a service reports trouble in an answer of status 200; "" where there are none."""
+        for name in _COMPLAINTS:
+            value = reply.get(name) if isinstance(reply, Mapping) else None
+            value = value[0] if isinstance(value, list) and value else value
+            value = (
+                next((value[x] for x in ("message", "msg", *_COMPLAINTS) if x in value), None)
+                if isinstance(value, Mapping)
+                else value
+            )
+            if isinstance(value, str) and value.strip():
+                return f"the {name} {self._excerpt(value.encode('utf-8', 'replace'))!r}"
+        return ""
 
     def _insist(self, url: str, content: bytes | None) -> _Reply:
         for attempt in range(self.options.retries + 1):
@@ -132,6 +156,11 @@ class Link:
                 reply = self._once(url, content)
             except httpx.TransportError as error:
                 trouble = self._transport_trouble(error)
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
+                raise BlackBoxError(
+                    f"{self.address.shown} must answer as HTTP says, and does not ({type(error).__name__}). Check the "
+                    "address."
+                ) from None
             else:
                 if reply.status < 300:
                     return reply
@@ -160,7 +189,6 @@ class Link:
         raise BlackBoxError(f"{self.address.shown} must answer, got {_REDIRECTS + 1} redirects one after the other.")
 
     def _send(self, url: str, content: bytes | None) -> _Reply:
-        deadline = time.monotonic() + self.options.timeout
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -168,18 +196,35 @@ class Link:
             headers.update(self._credential.headers())
         with self._lock:
             self.requests += 1
+        method = "GET" if content is None else "POST"
         body = bytearray()
-        with self._client.stream("GET" if content is None else "POST", url, content=content, headers=headers) as stream:
-            for chunk in stream.iter_bytes():
+        with (
+            self._patience.until(time.monotonic() + self.options.timeout),
+            self._client.stream(method, url, content=content, headers=headers) as stream,
+        ):
+            for chunk in stream.iter_raw():
                 body += chunk
                 if len(body) > self.options.max_answer:
-                    raise BlackBoxError(
-                        f"{self.address.shown} must answer with at most {self.options.max_answer} bytes, got more. "
-                        "Lower batch_size, or raise max_answer."
-                    )
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("the answer comes too slowly")
-            return _Reply(status=stream.status_code, headers=stream.headers, body=bytes(body))
+                    raise self._too_large()
+            encoding = stream.headers.get("content-encoding", "")
+            return _Reply(status=stream.status_code, headers=stream.headers, body=self._unpacked(body, encoding))
+
+    def _unpacked(self, body: bytearray, encoding: str) -> bytes:
+        try:
+            return unpacked(bytes(body), encoding, limit=int(self.options.max_answer))
+        except TooLargeError:
+            raise self._too_large() from None
+        except BadPackingError:
+            raise BlackBoxError(
+                f"{self.address.shown} must answer without packing, as it is asked to, or with gzip, got content "
+                f"encoding {self._excerpt(encoding.encode('utf-8', 'replace'))!r}. Switch that off in the service."
+            ) from None
+
+    def _too_large(self) -> BlackBoxError:
+        return BlackBoxError(
+            f"{self.address.shown} must answer with at most {self.options.max_answer} bytes, got more. "
+            "Lower batch_size, or raise max_answer."
+        )
 
     def _wait_for_turn(self) -> None:
         if self.options.rate is None:
@@ -191,11 +236,12 @@ class Link:
         time.sleep(start - now)
 
     def _same_host(self, url: str, target: str, status: int, *, is_post: bool) -> str:
-        there = httpx.URL(url).join(target)
-        here = urlsplit(url)
-        if (there.scheme, there.netloc.decode()) != (here.scheme, here.netloc):
+        here, there = httpx.URL(url), _joined(url, target)
+        if there is None or there.userinfo or _origin(there) != _origin(here):
+            where = "a broken address" if there is None else self._excerpt(there.host.encode())
+            what = f"user names at {where!r}" if there is not None and there.userinfo else repr(where)
             raise BlackBoxError(
-                f"{self.address.shown} must answer itself, got a redirect to {there.host!r}, which is not followed. "
+                f"{self.address.shown} must answer itself, got a redirect to {what}, which is not followed. "
                 "Give the address of that service if it is the right one."
             )
         if is_post and status not in (307, 308):
@@ -225,13 +271,21 @@ class Link:
 
     def _excerpt(self, body: bytes) -> str:
         """Return the ends of an answer as one line, without the credential that a service may echo."""
-        text = body[:100_000].decode("utf-8", "replace")
-        if self._credential is not None:
-            text = self._credential.redact(text)
-        if self.address.user is not None and self.address.user[1]:
-            text = text.replace(self.address.user[1], "[credential]")
+        text = body.decode("utf-8", "replace")
+        if len(text) <= 2 * _WINDOW:
+            line = self._clean_line(text)
+            return line if len(line) <= 200 else f"{line[:90]} … {line[-90:]}"
+        reach = self._discretion.reach  # what was cut through is not recognised
+        head, tail = self._clean_line(text[:_WINDOW]), self._clean_line(text[-_WINDOW:])
+        return f"{head[: len(head) - reach][:90] if reach < len(head) else ''} … {tail[reach:][-90:]}"
+
+    def _clean_line(self, text: str) -> str:
         line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-        return line if len(line) <= 200 else f"{line[:90]} … {line[-90:]}"
+        return self._discretion.clean(line)
+
+    def _secrets(self) -> list[str]:
+        """Return what must be in no message, log, name or cache."""
+        return [*([] if self._credential is None else [self._credential.secret()]), *self.address.secrets()]
 
     def _new_client(self) -> httpx.Client:
         is_tls = self.address.url.startswith("https:")
@@ -241,13 +295,32 @@ class Link:
                 context.load_verify_locations(cafile=str(self.options.ca))
             except ssl.SSLError as error:
                 raise InputError(f"`ca` must be a file of certificates (PEM), got {str(self.options.ca)!r}.") from error
-        return httpx.Client(
-            verify=context,
-            timeout=self.options.timeout,
-            follow_redirects=False,
-            auth=None if self.address.user is None else httpx.BasicAuth(*self.address.user),
-            limits=httpx.Limits(max_connections=int(self.options.concurrency)),
-        )
+        try:
+            client = httpx.Client(
+                verify=context,
+                timeout=self.options.timeout,
+                follow_redirects=False,
+                auth=None if self.address.user is None else httpx.BasicAuth(*self.address.user),
+                limits=httpx.Limits(max_connections=int(self.options.concurrency)),
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise InputError(
+                f"The environment must name proxies that can be used (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), and does "
+                f"not ({type(error).__name__}). Mend or unset them."
+            ) from None
+        return self._patience.guard(client)
+
+
+def _joined(url: str, target: str) -> httpx.URL | None:
+    """Return where a redirect leads; None for an address that makes no sense."""
+    try:
+        return httpx.URL(url).join(target)
+    except (httpx.InvalidURL, ValueError):
+        return None
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError, InputError
-from likethat.models.black_box.arrays import as_numbers, fit_shape, plain, rows_of
+from likethat.models.black_box.arrays import check_named_once, filled_up, fit_shape, padding_note, rows_of
+from likethat.models.black_box.casting import Brightness, as_type, column_of_numbers, fit_type, texts_of
 from likethat.models.black_box.choice import choose_output
 from likethat.models.black_box.door import Facts
 
@@ -21,9 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["InferenceDoor"]
 
-_TYPES = {"FP16": "float32", "FP32": "float32", "FP64": "float64", "BOOL": "bool"} | {
+_TYPES = {"FP16": "float16", "BF16": "float32", "FP32": "float32", "FP64": "float64", "BOOL": "bool"} | {
     f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
+_TEXTS = ("BYTES", "STRING")
+_FRACTIONS = ("FP16", "BF16", "FP32", "FP64")
+_MOST_ROWS = 65_536  # beyond that, filling a batch up costs more memory than any service takes
+_RULES = "numbers 2"
+"""How inputs become numbers is part of what an answer on disk answers: version 1 cut fractions off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +46,20 @@ class InferenceDoor:
     """Asks a model of an inference server; what it takes is read from its metadata at the first question.
 
     A table goes in as one tensor of numbers, or as one tensor a column where the metadata names the columns, or where
-    it says nothing and the table holds more than numbers. Texts travel as BYTES.
+    it says nothing and the table holds more than numbers. Texts travel as BYTES. Each number goes in the type that the
+    input has, a missing one as null. A model that takes a fixed number of rows gets as many, its last one repeated.
     """
 
     def __init__(self, link: "Link", *, output_name: str | None = None) -> None:
         self._link, self._output_name = link, output_name
         self._slots: list[_Slot] | None = None
+        self._brightness = Brightness()
+        self._padding: tuple[str, ...] = ()
         self._lock = threading.Lock()
         is_known = "?" not in link.address.url
         self.facts = Facts(
             name=link.address.shown,
-            identity=f"{link.address.shown} {output_name or ''}" if is_known else None,
+            identity=f"{link.address.shown} {output_name or ''} {_RULES}" if is_known else None,
             batch_size=64,
             workers=int(link.options.concurrency),
             notes=link.notes,
@@ -60,18 +70,32 @@ class InferenceDoor:
         """HTTP requests sent."""
         return self._link.requests
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the inputs, in sentences."""
+        return self._brightness.notes + self._padding
+
     def __call__(self, batch: Inputs) -> Any:
         """Send a batch and return the numbers of the chosen output."""
         slots = self._known_slots()
         size = next((slot.shape[0] for slot in slots if slot.shape and slot.shape[0] is not None), None)
-        tensors = self._tensors(batch, slots)
-        if size is None or size == rows_of(batch):
+        tensors, n = self._tensors(batch, slots), rows_of(batch)
+        if size is None or size == n:
             return self._ask(tensors)
-        if size != 1:
-            raise InputError(
-                f"`batch_size` must be {size} as {self.facts.name} takes, got a batch of {rows_of(batch)}. Set it."
+        if not 1 <= size <= _MOST_ROWS:
+            raise BlackBoxError(
+                f"{self.facts.name} must take 1 to {_MOST_ROWS} rows at once, got {size} in its description."
             )
-        return np.concatenate([self._ask([_row(tensor, row) for tensor in tensors]) for row in range(rows_of(batch))])
+        if n % size:
+            self._padding = (padding_note(self.facts.name, size),)
+        answers = [self._ask([_rows(tensor, start, size) for tensor in tensors]) for start in range(0, n, size)]
+        wrong = next((len(answer) for answer in answers if len(answer) != size), size)
+        if wrong != size:
+            raise BlackBoxError(
+                f"{self.facts.name} must answer {size} inputs with {size} rows, got {wrong}. Check its configuration."
+            )
+        together = torch.cat if isinstance(answers[0], Tensor) else np.concatenate
+        return together(answers)[:n]
 
     def _known_slots(self) -> list[_Slot]:
         with self._lock:
@@ -79,16 +103,18 @@ class InferenceDoor:
                 metadata = self._link.json(self._link.address.url)
                 if not isinstance(metadata, Mapping):
                     raise BlackBoxError(f"{self.facts.name} must describe its model, got {type(metadata).__name__}.")
+                if "inputs" not in metadata and (said := self._link.said(metadata)):
+                    raise BlackBoxError(f"{self.facts.name} must describe its model, got {said}. Check that it runs.")
                 try:
                     self._slots = [_slot(item) for item in metadata.get("inputs") or []]
-                except (TypeError, KeyError, ValueError):
+                except (TypeError, KeyError, ValueError, OverflowError):
                     raise BlackBoxError(
                         f"{self.facts.name} must describe its inputs by name, datatype and shape, and does not."
                     ) from None
             return self._slots
 
-    def _ask(self, tensors: list[dict[str, Any]]) -> np.ndarray:
-        body: dict[str, Any] = {"inputs": [tensor | {"data": tensor["data"].ravel().tolist()} for tensor in tensors]}
+    def _ask(self, tensors: list[dict[str, Any]]) -> Any:
+        body: dict[str, Any] = {"inputs": [tensor | {"data": _listed(tensor["data"])} for tensor in tensors]}
         if len(tensors) > 1:
             body["parameters"] = {"content_type": "pd"}  # MLServer then puts the columns together; others ignore it
         if self._output_name is not None:
@@ -97,24 +123,32 @@ class InferenceDoor:
         outputs = reply.get("outputs") if isinstance(reply, Mapping) else None
         try:
             named = {str(item["name"]): item for item in outputs or []}
-            numbers = {name: str(item["datatype"]).startswith("FP") for name, item in named.items()}
+            numbers = {name: item["datatype"] in _FRACTIONS for name, item in named.items()}
         except (TypeError, KeyError, AttributeError):
             named, numbers = {}, {}
         if not named:
-            raise BlackBoxError(f"{self.facts.name} must answer with `outputs`, got none. Check the address.")
+            said = self._link.said(reply)
+            raise BlackBoxError(
+                f"{self.facts.name} must answer with `outputs`, got {said or 'none'}. Check the address."
+            )
         return _array(named[choose_output(numbers, wanted=self._output_name, who=self.facts.name)], self.facts.name)
 
     def _tensors(self, batch: Inputs, slots: Sequence[_Slot]) -> list[dict[str, Any]]:
         if isinstance(batch, list):
             slot = self._only(slots, default="BYTES")
+            if slot.datatype not in _TEXTS:
+                raise InputError(f"`inputs` must be numbers ({slot.datatype}) as {self.facts.name} takes, got texts.")
             shape = [len(batch)] + [1] * (len(slot.shape) - 1)
-            return [_tensor(slot.name, "BYTES", np.array(batch, dtype=object).reshape(shape), content="str")]
+            return [_tensor(slot.name, slot.datatype, np.array(batch, dtype=object).reshape(shape), content="str")]
         if not isinstance(batch, Tensor) and _is_by_column(batch, slots):
-            return _columns(batch, slots)
+            return _columns(batch, slots, taker=self.facts.name)
         slot = self._only(slots, default="FP64")
-        array = as_numbers(batch, taker=self.facts.name, dtype=_dtype(slot.datatype))
-        if not np.isfinite(array).all():
-            raise InputError(f"`inputs` must have no missing values, as {self.facts.name} takes one array. Fill them.")
+        if slot.datatype in _TEXTS and not isinstance(batch, Tensor):
+            columns = [texts_of(column, name=name, taker=self.facts.name) for name, column in batch.items()]
+            array = np.array(columns, dtype=object).T
+        else:
+            dtype = _dtype(slot.datatype, taker=self.facts.name)
+            array = as_type(batch, dtype, taker=self.facts.name, brightness=self._brightness)
         array = fit_shape(array, slot.shape, taker=self.facts.name) if slot.shape else array
         return [_tensor(slot.name, slot.datatype, array)]
 
@@ -139,7 +173,7 @@ def _slot(item: Mapping[str, Any]) -> _Slot:
     return _Slot(name=str(item["name"]), datatype=str(item["datatype"]), shape=shape)
 
 
-def _columns(table: "pd.DataFrame", slots: Sequence[_Slot]) -> list[dict[str, Any]]:
+def _columns(table: "pd.DataFrame", slots: Sequence[_Slot], *, taker: str) -> list[dict[str, Any]]:
     """Return one tensor a column, of the type that the model takes or that the column has."""
     names = {str(name): name for name in table.columns}
     missing = [slot.name for slot in slots if slot.name not in names]
@@ -147,25 +181,45 @@ def _columns(table: "pd.DataFrame", slots: Sequence[_Slot]) -> list[dict[str, An
         raise InputError(
             f"`inputs` must have the columns that the model takes, got none named {', '.join(missing[:6])}."
         )
-    if not slots:
-        kinds = {name: _datatype(table[column]) for name, column in names.items()}
-        slots = [_Slot(name=name, datatype=kind, shape=(None, 1)) for name, kind in kinds.items()]
+    check_named_once(table, list(names.values()))
+    slots = slots or [_Slot(name=name, datatype=_datatype(table[key]), shape=(None, 1)) for name, key in names.items()]
     tensors = []
     for slot in slots:
-        values = np.array([plain(value) for value in table[names[slot.name]]], dtype=object)
-        content = "str" if slot.datatype == "BYTES" else None
-        tensors.append(_tensor(slot.name, slot.datatype, values.reshape([-1] + [1] * (len(slot.shape) - 1)), content))
+        column, is_text = table[names[slot.name]], slot.datatype in _TEXTS
+        if is_text:
+            values = np.array(texts_of(column, name=slot.name, taker=taker), dtype=object)
+        else:
+            numbers = column_of_numbers(column, name=slot.name, taker=taker)
+            values = fit_type(numbers, _dtype(slot.datatype, taker=taker), taker=taker, what=f"column {slot.name!r}")
+        shaped = values.reshape([-1] + [1] * (len(slot.shape) - 1))
+        tensors.append(_tensor(slot.name, slot.datatype, shaped, "str" if is_text else None))
     return tensors
 
 
 def _datatype(column: "pd.Series[Any]") -> str:
+    """Return the type of a column; whole numbers of which some are missing are told as fractions are."""
+    if column.dtype.kind in "iub" and column.isna().any():
+        return "FP64"
     return {"i": "INT64", "u": "UINT64", "f": "FP64", "b": "BOOL"}.get(column.dtype.kind, "BYTES")
 
 
-def _dtype(datatype: str) -> Any:
+def _dtype(datatype: str, *, taker: str) -> "np.dtype[Any]":
+    if datatype in _TEXTS:
+        raise InputError(f"`inputs` must be texts ({datatype}) as {taker} takes, got numbers.")
     if datatype not in _TYPES:
-        raise InputError(f"`inputs` must be texts for an input of type {datatype}, got numbers.")
+        raise InputError(f"`inputs` cannot be given to {taker}, which takes {datatype[:40]!r}, a type nobody knows.")
     return np.dtype(_TYPES[datatype])
+
+
+def _listed(array: np.ndarray) -> list[Any]:
+    """Return values as JSON has them: whole numbers without a point, null where one is missing."""
+    flat = array.ravel()
+    if flat.dtype.kind != "f":
+        return list(flat.tolist())
+    if np.isinf(flat).any():
+        raise InputError("`inputs` must be finite, as JSON has no infinity, got some. Fill in what they stand for.")
+    values = list(flat.tolist())
+    return [None if value != value else value for value in values] if np.isnan(flat).any() else values  # noqa: PLR0124
 
 
 def _tensor(name: str, datatype: str, array: np.ndarray, content: str | None = None) -> dict[str, Any]:
@@ -173,13 +227,17 @@ def _tensor(name: str, datatype: str, array: np.ndarray, content: str | None = N
     return tensor | {"parameters": {"content_type": content}} if content else tensor
 
 
-def _row(tensor: dict[str, Any], row: int) -> dict[str, Any]:
-    data = tensor["data"][row : row + 1]
+def _rows(tensor: dict[str, Any], start: int, size: int) -> dict[str, Any]:
+    """Return `size` rows of a tensor from one on, the last one repeated where there are fewer."""
+    data = filled_up(tensor["data"][start : start + size], size)
     return tensor | {"data": data, "shape": list(data.shape)}
 
 
-def _array(output: Mapping[str, Any], who: str) -> np.ndarray:
+def _array(output: Mapping[str, Any], who: str) -> Any:
+    """Return the numbers of an output, in its precision where that is a low one."""
     try:
-        return np.array(output["data"], dtype=np.float64).reshape([int(size) for size in output["shape"]])
-    except (TypeError, ValueError, KeyError):
+        array = np.array(output["data"], dtype=np.float64).reshape([int(size) for size in output["shape"]])
+    except (TypeError, ValueError, KeyError, OverflowError):
         raise BlackBoxError(f"{who} must answer with numbers in the shape it says, and does not.") from None
+    low = {"FP16": torch.float16, "BF16": torch.bfloat16}.get(str(output["datatype"]))
+    return array if low is None else torch.from_numpy(array).to(low)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from likethat._inputs import Inputs
 from likethat.errors import InputError
 from likethat.models._state import device_of, evaluating, floating_type
-from likethat.models.black_box.arrays import as_numbers
+from likethat.models.black_box.casting import as_type
 from likethat.models.black_box.door import Facts
 from likethat.models.fingerprint import fingerprint
 from likethat.models.split_model import SplitModel
@@ -55,9 +55,15 @@ class NetworkDoor:
         if isinstance(batch, np.ndarray):
             batch = torch.from_numpy(batch)
         if not isinstance(batch, Tensor):
-            batch = torch.from_numpy(as_numbers(batch, taker=self.facts.name, dtype=np.float32))
+            batch = torch.from_numpy(as_type(batch, np.dtype(np.float64), taker=self.facts.name))
         dtype = floating_type(self._module) if batch.is_floating_point() else batch.dtype
-        return batch.to(device_of(self._module), dtype)
+        given = batch.to(device_of(self._module), dtype)
+        if dtype != batch.dtype and bool((given.isinf() & batch.isfinite().to(given.device)).any()):
+            raise InputError(
+                f"`inputs` must fit {dtype} as {self.facts.name} computes in, which ends at "
+                f"{torch.finfo(dtype).max:.3g}, got larger numbers. Scale them as the model's training data was."
+            )
+        return given
 
 
 def _batch_size(network: nn.Module) -> int:

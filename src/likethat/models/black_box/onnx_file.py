@@ -10,16 +10,20 @@ from torch import Tensor
 
 from likethat._checks import require
 from likethat._inputs import Inputs
-from likethat.errors import InputError, ModelError
-from likethat.models.black_box.arrays import as_numbers, fit_shape, rows_of, select_columns
+from likethat.errors import BlackBoxError, InputError, ModelError
+from likethat.models.black_box.arrays import filled_up, fit_shape, padding_note, rows_of, select_columns
+from likethat.models.black_box.casting import Brightness, as_type, texts_of
 from likethat.models.black_box.choice import choose_output
 from likethat.models.black_box.door import Facts
+from likethat.models.black_box.onnx_weights import external_files
 
 __all__ = ["OnnxDoor"]
 
 _TYPES = {"float": "float32", "double": "float64", "float16": "float16", "bool": "bool"} | {
     f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
+_RULES = "numbers 2"
+"""How inputs become numbers is part of what an answer on disk answers: version 1 cut fractions off."""
 
 
 class OnnxDoor:
@@ -31,18 +35,26 @@ class OnnxDoor:
 
     Raises:
         InputError: no such file.
-        ModelError: no ONNX model, or one that needs operators of its own.
+        ModelError: no ONNX model, one that needs operators of its own, or weights that lie elsewhere.
     """
 
     def __init__(self, path: str | Path, *, output_name: str | None = None) -> None:
         path = Path(path).expanduser()
         if not path.is_file():
             raise InputError(f"`predict` must be an .onnx file, got {str(path)!r}, which does not exist.")
+        weights = external_files(path)
         self._session = _load(path)
         self._inputs = self._session.get_inputs()
         outputs = {item.name: _is_number(item.type) for item in self._session.get_outputs()}
         self._output = choose_output(outputs, wanted=output_name, who=path.name)
-        self.facts = Facts(name=path.stem, identity=f"onnx {_hash(path)} {self._output}")
+        self._brightness = Brightness()
+        self._padding: tuple[str, ...] = ()
+        self.facts = Facts(name=path.stem, identity=f"onnx {_hash(path, weights)} {self._output} {_RULES}")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the inputs, in sentences."""
+        return self._brightness.notes + self._padding
 
     def __call__(self, batch: Inputs) -> Any:
         """Return the chosen output for a batch; a model of a fixed batch gets it in pieces, the last one filled up."""
@@ -50,10 +62,18 @@ class OnnxDoor:
         n, size = rows_of(batch), self._fixed_batch()
         if size is None or size == n:
             return self._run(feed)
+        if n % size:
+            self._padding = (padding_note(self.facts.name, size),)
         pieces: list[Any] = []
         for start in range(0, n, size):
-            part = {name: _filled_up(array[start : start + size], size) for name, array in feed.items()}
-            pieces.extend(self._run(part)[: min(size, n - start)])
+            part = {name: filled_up(array[start : start + size], size) for name, array in feed.items()}
+            answer = self._run(part)
+            if len(answer) != size:
+                raise BlackBoxError(
+                    f"{self.facts.name} must answer {size} inputs with {size} rows, got {len(answer)}. Export it with "
+                    "a batch axis of any size."
+                )
+            pieces.extend(answer[: min(size, n - start)])
         return pieces if isinstance(pieces[0], dict) else np.stack(pieces)
 
     def _run(self, feed: dict[str, np.ndarray]) -> Any:
@@ -78,17 +98,30 @@ class OnnxDoor:
         """Return a batch in the type and shape of one input of the model."""
         kind = item.type.removeprefix("tensor(").removesuffix(")")
         if kind == "string":
-            if isinstance(batch, Tensor):
-                raise InputError(f"`inputs` must be texts as {self.facts.name} takes, got a tensor.")
-            array = np.array(batch if isinstance(batch, list) else batch.to_numpy().astype(str), dtype=object)
+            array = self._texts(batch)
         elif isinstance(batch, list):
             raise InputError(f"`inputs` must be numbers ({kind}) as {self.facts.name} takes, got texts.")
         elif kind in _TYPES:
-            array = as_numbers(batch, taker=self.facts.name, dtype=np.dtype(_TYPES[kind]))
+            dtype = np.dtype(_TYPES[kind])
+            array = as_type(batch, dtype, taker=self.facts.name, brightness=self._brightness)
         else:
             raise InputError(f"`inputs` cannot be given to {self.facts.name}, which takes {item.type}.")
         shape = [size if isinstance(size, int) else None for size in item.shape]
         return fit_shape(array, shape, taker=f"{self.facts.name} ({item.name!r})") if shape else array
+
+    def _texts(self, batch: Inputs) -> np.ndarray:
+        if isinstance(batch, Tensor):
+            raise InputError(f"`inputs` must be texts as {self.facts.name} takes, got a tensor.")
+        if isinstance(batch, list):
+            return np.array(batch, dtype=object)
+        columns = [texts_of(column, name=name, taker=self.facts.name) for name, column in batch.items()]
+        missing = next((name for name, cells in zip(batch.columns, columns, strict=True) if None in cells), None)
+        if missing is not None:
+            raise InputError(
+                f"`inputs` must have no missing texts as {self.facts.name} takes them, got some in column "
+                f"{str(missing)!r}. Fill them with the text that stood for them in training."
+            )
+        return np.array(columns, dtype=object).T
 
 
 def _load(path: Path) -> Any:
@@ -105,11 +138,10 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-def _hash(path: Path) -> str:
+def _hash(path: Path, weights: Sequence[Path]) -> str:
     """Return a digest of the file, and of the weights that large models keep beside it."""
     digest = hashlib.sha256()
-    beside = [item for item in path.parent.glob(f"{path.stem}*.data") if item.is_file()]
-    for item in [path, *sorted(beside)]:
+    for item in [path, *weights]:
         with item.open("rb") as file:
             while block := file.read(2**20):
                 digest.update(block)
@@ -117,12 +149,7 @@ def _hash(path: Path) -> str:
 
 
 def _is_number(kind: str) -> bool:
-    return "(float" in kind or "(double" in kind
-
-
-def _filled_up(array: np.ndarray, size: int) -> np.ndarray:
-    missing = size - len(array)
-    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+    return any(f"({name}" in kind for name in ("float", "double", "bfloat16"))
 
 
 def _listed(names: Sequence[str]) -> str:

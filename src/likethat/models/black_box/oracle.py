@@ -131,8 +131,10 @@ class Oracle:
         self.calls += 1
         account.charge(n)
         rows = read_rows(answer, n=n, name=self.door.facts.name)
-        values = self.reader.probabilities(rows.values)
+        values = self.reader.probabilities(rows.values, rounding=rows.rounding)
         self._note_logits()
+        for sentence in getattr(self.door.door, "notes", ()):
+            self.note(sentence)
         if not self.class_names:
             self.class_names = rows.names or tuple(str(index) for index in range(values.shape[1]))
         return values[:, self._order(rows.names, n_classes=values.shape[1])]

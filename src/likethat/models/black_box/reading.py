@@ -38,8 +38,12 @@ class Reader:
         """Whether the first answer was read, or nothing was to decide."""
         return self.output != "auto" and self.n_classes > 0
 
-    def probabilities(self, rows: Float[Tensor, "row column"]) -> Float[Tensor, "row cls"]:
+    def probabilities(self, rows: Float[Tensor, "row column"], *, rounding: float = 0.0) -> Float[Tensor, "row cls"]:
         """Return the rows as probabilities, float64, each summing to 1.
+
+        Args:
+            rows: the answers.
+            rounding: how far a sum of 1 may be off by the type the numbers came in, where that is more than 1e-3.
 
         Raises:
             BlackBoxError: not what this predictor gave before, or no probabilities and no logits.
@@ -55,7 +59,7 @@ class Reader:
                 f"{self._name} must answer with {self.n_classes} classes as before, got {n_classes} (shape "
                 f"{tuple(rows.shape)})."
             )
-        output = self._decide(rows)
+        output = self._decide(rows, max(_TOLERANCE, rounding))
         self.output, self.n_classes = output, n_classes
         if output == "logits":
             return rows.softmax(dim=1)
@@ -76,10 +80,10 @@ class Reader:
             return torch.cat([torch.zeros_like(rows), rows], dim=1)
         return torch.cat([1 - rows, rows], dim=1)
 
-    def _decide(self, rows: Tensor) -> Output:
+    def _decide(self, rows: Tensor, tolerance: float) -> Output:
         if self.output == "logits" and self._is_fixed:
             return "logits"
-        good = _are_probabilities(rows)
+        good = _are_probabilities(rows, tolerance)
         if self.output == "logits":
             if len(rows) > 1 and bool(good.all()):  # one row of logits may sum to 1 by chance
                 raise BlackBoxError(
@@ -116,5 +120,5 @@ class Reader:
             )
 
 
-def _are_probabilities(rows: Tensor) -> Tensor:
-    return (rows.min(dim=1).values >= -1e-6) & ((rows.sum(dim=1) - 1).abs() <= _TOLERANCE)
+def _are_probabilities(rows: Tensor, tolerance: float) -> Tensor:
+    return (rows.min(dim=1).values >= -1e-6) & ((rows.sum(dim=1) - 1).abs() <= tolerance + 1e-9)  # .999 is just so

@@ -37,6 +37,7 @@ FLOORS = {
 }
 NEIGHBOURS = {
     ("_checks", "errors"),
+    ("_files", "_documents"),
     ("_files", "errors"),
     ("_inputs", "errors"),
     ("_pictures", "errors"),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from likethat._documents import Damaged, read_json, typed
 from likethat.errors import InputError, LikethatError, StorageError
 
 __all__ = ["OwnFolder", "new_folder", "write_whole"]
@@ -157,12 +158,10 @@ class _Own:
 def _listed(folder: Path) -> _Own:
     """Read a folder's list; where there is none that can be read, nothing in it is ours."""
     try:
-        text = (folder / _LIST).read_text(encoding="utf-8") if not (folder / _LIST).is_symlink() else "{}"
-        found = json.loads(text)
-        if found["library"] != "likethat":
-            return _Own()
-        return _Own(files=frozenset(map(str, found["files"])), made_folder=found.get("made_folder") is True)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        found = read_json(folder / _LIST, follow=False)
+        files, made_folder = typed(found["files"], frozenset[str]), found.get("made_folder") is True
+        return _Own(files=files, made_folder=made_folder) if found["library"] == "likethat" else _Own()
+    except (Damaged, KeyError, TypeError):
         return _Own()
 
 

@@ -58,3 +58,17 @@ def test_targets() -> None:
         resolve_target("cow", names)
     with pytest.raises(TargetError, match="class index or a class name, got bool"):
         resolve_target(True, names)
+
+
+def test_numbers_that_may_be_labels() -> None:
+    assert resolve_target(2, [str(index) for index in range(10)]) == 2
+    assert resolve_target(0, ("-1", "1")) == 0  # no class is called 0
+    assert resolve_target(1, ("-1", "1")) == 1  # both readings agree
+    assert resolve_target(1, ("1", "1")) == 1  # two classes of one name are told apart by index alone
+    assert resolve_target(True, ("False", "True")) == 1
+    assert resolve_target("2", ("1", "2")) == 1
+    for names in (("1", "2"), ("1.0", "2.0"), ("001", "002"), ("2", "3", "1")):
+        with pytest.raises(TargetError, match="beyond doubt, got 1: the class named '.*1.*', or the one at index 1"):
+            resolve_target(1, names)
+    with pytest.raises(TargetError, match=r"from 0 to 1, got 2\. The class of that name is '2', as text"):
+        resolve_target(2, ("1", "2"))

@@ -2,10 +2,12 @@
 
 import importlib
 import math
+import re
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +28,9 @@ _EXTRAS = {
     "onnxruntime": "onnx",
     "httpx": "http",
 }
+
+
+_WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?")  # class names that stand for whole numbers
 
 
 def require(module: str, *, purpose: str) -> ModuleType:
@@ -110,8 +115,15 @@ def check_choice(value: Any, *, name: str, choices: Sequence[str]) -> str:
 def resolve_target(target: int | str, class_names: Sequence[str]) -> int:
     """Return the class index of an index or a class name.
 
+    A whole number is an index. Where classes are named by numbers in another order (an estimator fitted on labels 1 and
+    2), it could as well be a label, and is refused.
+
     Raises:
         TargetError: out of range, unknown, or ambiguous.
+
+    Example:
+        >>> resolve_target(2, ["0", "1", "2"]), resolve_target("2", ["1", "2"])
+        (2, 1)
     """
     n_classes = len(class_names)
     if isinstance(target, str):
@@ -122,11 +134,26 @@ def resolve_target(target: int | str, class_names: Sequence[str]) -> int:
             raise TargetError(f"`target` {target!r} names {len(matches)} classes {matches}. Give the index.")
         known = ", ".join(repr(name) for name in list(class_names)[:6]) + (", …" if n_classes > 6 else "")
         raise TargetError(f"`target` must be a class of the model, got {target!r}. It knows {known}.")
-    if isinstance(target, bool) or not hasattr(target, "__index__"):
+    if isinstance(target, bool | np.bool_) and str(target) in class_names:
+        return resolve_target(str(target), class_names)
+    if isinstance(target, bool | np.bool_) or not hasattr(target, "__index__"):
         raise TargetError(f"`target` must be a class index or a class name, got {_kind(target)}.")
-    index = int(target)
-    if not 0 <= index < n_classes:
-        raise TargetError(f"`target` must be from 0 to {n_classes - 1}, got {index}.")
+    return _unmistaken(int(target), class_names)
+
+
+def _unmistaken(index: int, class_names: Sequence[str]) -> int:
+    """Return an index if no other class is named by that number."""
+    named = [at for at, name in enumerate(class_names) if _WHOLE.fullmatch(name) and float(name) == index]
+    if not 0 <= index < len(class_names):
+        hint = f" The class of that name is {class_names[named[0]]!r}, as text." if named else ""
+        raise TargetError(f"`target` must be from 0 to {len(class_names) - 1}, got {index}.{hint}")
+    if named and index not in named:
+        label, other = class_names[named[0]], class_names[index]
+        raise TargetError(
+            f"`target` must be a class that is meant beyond doubt, got {index}: the class named {label!r}, or the one at "
+            f"index {index}, which is {other!r}. Give the name as text, {label!r} or {other!r} (in a command, name:{label} "
+            f"or name:{other})."
+        )
     return index
 
 

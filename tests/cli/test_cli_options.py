@@ -4,7 +4,7 @@ import pytest
 
 from likethat.cli.console import duration
 from likethat.cli.options import byte_count, class_index_or_name
-from likethat.errors import InputError
+from likethat.errors import InputError, TargetError
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,21 @@ def test_what_is_no_size(text: str) -> None:
         ("a", ("a",), "a"),
         ("1", ("a", "b"), 1),
         ("-1", ("a", "b"), -1),
-        ("1", ("1", "2"), "1"),  # a class called 1 wins over index 1
+        ("2", ("1", "2"), "2"),  # no index
+        ("1", ("0", "1"), "1"),  # both readings agree
+        ("name:1", ("1", "2"), "1"),
+        ("index:1", ("1", "2"), "2"),
+        ("name:cat", ("name:cat", "cat"), "name:cat"),
         ("c", ("a", "b"), "c"),
     ],
 )
 def test_targets(text: str | None, names: tuple[str, ...], expected: int | str | None) -> None:
     assert class_index_or_name(text, names) == expected
+
+
+def test_a_number_that_is_a_name_and_another_index_is_refused() -> None:
+    with pytest.raises(TargetError, match=r"got 1: the class named '1', or the one at index 1, which is '2'.*name:2"):
+        class_index_or_name("1", ("1", "2"))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from likethat._checks import resolve_target
 from likethat.errors import InputError
 
 __all__ = [
@@ -106,15 +107,27 @@ def byte_count(text: str) -> int:
 
 
 def class_index_or_name(text: str | None, class_names: tuple[str, ...]) -> int | str | None:
-    """Return a class name where one is meant, else the index that a number gives.
+    """Return a class name where one is meant, else the index that a number gives; ``name:7``, ``index:7`` leave no doubt.
+
+    Raises:
+        TargetError: a number that is one class's name and another's index.
 
     Example:
         >>> class_index_or_name("7", ("cat", "dog")), class_index_or_name("7", ("6", "7"))
         (7, '7')
+        >>> class_index_or_name("name:1", ("1", "2")), class_index_or_name("index:1", ("1", "2"))
+        ('1', '2')
     """
-    if text is None or text in class_names or not re.fullmatch(r"-?\d+", text):
+    kind, _, word = (text or "").partition(":")
+    if text is not None and text not in class_names and kind in ("name", "index") and word:
+        is_known = kind == "index" and word.isdecimal() and int(word) < len(class_names)
+        return class_names[int(word)] if is_known else int(word) if kind == "index" and word.isdecimal() else word
+    if text is None or not re.fullmatch(r"-?\d+", text):
         return text
-    return int(text)
+    if not 0 <= int(text) < len(class_names):
+        return text if text in class_names else int(text)
+    index = resolve_target(int(text), class_names)
+    return text if text in class_names else index
 
 
 def examples(*lines: str) -> str:

@@ -189,7 +189,7 @@ class Exemplars:
         ):  # a model names its classes with its first answer
             raise _penniless()
         names = list(asker.box.class_names)
-        wanted = range(len(names)) if targets is None else targets
+        wanted = torch.eye(len(names), dtype=torch.float64) if targets is None else targets
         return [read_target(item, names, tolerance=self.tolerance, threshold=threshold) for item in wanted]
 
     def _pursued(self, finds: Finds, number: int, is_stopped: bool) -> str:

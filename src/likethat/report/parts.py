@@ -88,9 +88,10 @@ def save_classes(bank: Bank, path: str | Path, targets: Sequence[int | str] | No
     """
     if not isinstance(bank.coordinates, HeadParts):
         raise BankError(f"a bank of {bank.provenance.method} has no classes' parts. Fit likethat.PartPrototypes.")
-    wanted: Sequence[int | str] = range(len(bank.class_names)) if targets is None else targets
+    every = range(len(bank.class_names))
+    wanted = every if targets is None else [resolve_target(target, bank.class_names) for target in targets]
     sheet = PictureSheet(_THUMBNAIL_LIMIT)
-    views = [class_view(bank, bank.coordinates, resolve_target(target, bank.class_names), sheet) for target in wanted]
+    views = [class_view(bank, bank.coordinates, target, sheet) for target in wanted]
     model = shorten(bank.provenance.model, 80)
     made: ProvenanceView = provenance_view(bank.provenance)
     title = f"What {model} looks for, class by class"

@@ -21,6 +21,7 @@ FLOORS = {
     "_pictures": 0,
     "_progress": 0,
     "_inputs": 0,
+    "_session": 0,
     "functional": 1,
     "sources": 2,
     "models": 2,

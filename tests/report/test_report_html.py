@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from report_samples import LONG, NASTY, QUOTED, TURNED, bank, explanation, picture, prototype, provenance, row
 
-from likethat.errors import InputError, StorageError
+from likethat.errors import InputError, ModelError, StorageError
 from likethat.explanations import Explanation, ImageStore
 from likethat.report import save_bank, save_explanation, save_gallery
 from likethat.report.palette import AGAINST, FOR, ROW_COLOURS, rgb
@@ -160,10 +160,13 @@ def test_class_token_is_hatched_and_not_counted_twice(tmp_path: Path) -> None:
     assert "hatched" not in plain.text.split("</style>")[1].lower()
 
 
-def test_what_is_not_accounted_for_is_shown(tmp_path: Path) -> None:
-    page = check(save_explanation(explanation([1.0], shown=1, bias=0.0, logit=1.5), tmp_path / "why.html"))
-    assert sums(page) == [([0.0, 1.0, 0.5], 1.5)]
-    assert "not accounted for" in page.said
+def test_what_does_not_add_up_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"must add up to the network's own logit for 'owl', 1.5, got 1"):
+        explanation([1.0], shown=1, bias=0.0, logit=1.5)
+    why = explanation([1.0], shown=1, bias=0.0)
+    why.contributions[0] = 1.001
+    with pytest.raises(ModelError, match="must add up"):
+        save_explanation(why, tmp_path / "why.html")
 
 
 def test_remainders_stand_by_name(tmp_path: Path) -> None:
@@ -231,6 +234,7 @@ def test_names_are_shown_and_never_obeyed(hostile: str, tmp_path: Path) -> None:
         ),
         remainder=1.0,
         remainder_terms={hostile: 1.0},
+        logit=4.0,
         provenance=provenance(
             model=hostile,
             method=hostile,

@@ -63,6 +63,7 @@ def begin(
         InputError: no image can be used, or the checkpoint is another fit's.
     """
     model.require_linear(method)
+    model.check_unchanged(fully=True)
     source = as_source(images)
     left = open_checkpoint(
         checkpoint, method=method, options=options, seed=seed, model=model, source=source, resume=resume

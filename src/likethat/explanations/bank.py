@@ -83,6 +83,7 @@ class Bank:
 
         Raises:
             BankMismatchError: it is another model.
+            ModelError: its network has changed since it was split.
         """
         if model.fingerprint != self.provenance.fingerprint:
             raise BankMismatchError(
@@ -90,6 +91,7 @@ class Bank:
                 f"{self.provenance.fingerprint[:12]}…, got {model.name} with {model.fingerprint[:12]}…. Load the same "
                 "weights and layer, or fit a new bank."
             )
+        model.check_unchanged(fully=True)
         self._model = model
         return self
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from likethat._checks import check_count
 from likethat.coordinates import HeadParts
-from likethat.errors import InputError, NonFiniteError
-from likethat.explanations.explanation import Explanation
+from likethat.errors import InputError, ModelError, NonFiniteError
+from likethat.explanations.explanation import EXACT, Explanation
 from likethat.explanations.records import Contribution
 from likethat.functional import cell_box, contributions, peak_cells
 from likethat.models import SplitModel
@@ -73,6 +73,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     check_count(top, name="top")
     model = bank.model
     model.require_linear(bank.provenance.method)
+    model.check_unchanged()
     sample = as_sample(image)
     seen = _look(model, sample)
     predicted = int(seen.logits.argmax())
@@ -82,7 +83,8 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         raise InputError(f"`against` must be another class than `target`, got {bank.class_names[chosen]!r} twice.")
     terms = _Terms.of(bank, seen, model.spatial_weight.cpu(), chosen, other)
     logit = float(seen.logits[chosen]) - (float(seen.logits[other]) if other is not None else 0.0)
-    named = _remainder_terms(model, terms, logit)
+    scale = max(abs(float(seen.logits[index])) for index in (chosen, other) if index is not None)
+    named = _remainder_terms(model, terms, logit, scale)
     return Explanation(
         image=seen.view.numpy(),
         source=sample.name,
@@ -103,6 +105,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         provenance=bank.provenance,
         warnings=_warnings(model) + _cautions(bank, chosen, predicted, other),
         surroundings=_surroundings(bank, terms),
+        scale=scale,
     )
 
 
@@ -166,15 +169,28 @@ def _summands(bank: "Bank", target: int, against: int | None) -> tuple[Tensor, T
     return torch.cat([units, other_units]), torch.cat([summands, -other_summands])
 
 
-def _remainder_terms(model: SplitModel, terms: _Terms, logit: float) -> dict[str, float]:
-    """Name what has no place in the image, the rounding of a half-precision head included."""
+def _remainder_terms(model: SplitModel, terms: _Terms, logit: float, scale: float) -> dict[str, float]:
+    """Name what has no place in the image, the rounding of a half-precision head included.
+
+    Raises:
+        ModelError: more is missing than half precision rounds.
+    """
     named: dict[str, float] = {}
     if not model.spatially_additive:
         named[model.remainder_name or "not in the feature map"] = float(terms.unlocated.sum())
-    if model.dtype in (torch.float16, torch.bfloat16):
-        rest = logit - float(terms.located.sum()) - sum(named.values()) - terms.bias
-        named[f"rounding in {str(model.dtype).removeprefix('torch.')}"] = rest
-    return named
+    kind, share = model.rounding
+    rest = logit - float(terms.located.sum()) - sum(named.values()) - terms.bias
+    size = max(scale, float(torch.linalg.vector_norm(terms.located + terms.unlocated)))
+    if not share or (kind == "TF32" and abs(rest) <= EXACT / 10 * size):  # which a GPU may use, and may not
+        return named
+    most = share * size
+    if not abs(rest) <= most:
+        raise ModelError(
+            f"the contributions must add up to the network's own logit, {logit:.6g}, within what {kind} rounds, "
+            f"{most:.1g}, got {logit - rest:.6g}. Has the network changed since it was split? Split it again, and fit "
+            "the bank anew."
+        )
+    return {**named, f"rounding in {kind}": rest}
 
 
 def _rows(bank: "Bank", terms: _Terms, seen: _Seen, top: int, *, either_way: bool) -> tuple[Contribution, ...]:

@@ -8,19 +8,24 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from likethat.errors import ModelError
 from likethat.explanations.records import Contribution, Provenance
 
 if TYPE_CHECKING:
     from likethat.explanations.images import ImageStore
 
-__all__ = ["Explanation"]
+__all__ = ["EXACT", "Explanation"]
+
+EXACT = 1e-4
+"""What a sum may be off by, relative to its largest term: float32 leaves 1e-7 to 1e-6, a changed network far more."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explanation:
     """A logit (or the difference of two) taken apart exactly.
 
-    The law that `gap` measures: located contributions of all units + remainder + bias = logit.
+    The law that `gap` measures: located contributions of all units + remainder + bias = logit. None is made, shown or
+    saved that breaks it.
 
     Attributes:
         image: the picture as the network saw it, float32 (channel, height, width) in [0, 1].
@@ -43,6 +48,10 @@ class Explanation:
         warnings: sentences a reader should see beside the result.
         surroundings: share of the positive evidence that comes from what surrounds the object, in [0, 1]; None where
             no unit is known to be surroundings.
+        scale: the largest logit that the difference was taken of, which its rounding is relative to; 0 for a logit.
+
+    Raises:
+        ModelError: the terms do not add up to the logit.
     """
 
     image: Float[NDArray[np.float32], "channel height width"]
@@ -64,6 +73,10 @@ class Explanation:
     provenance: Provenance
     warnings: tuple[str, ...] = ()
     surroundings: float | None = None
+    scale: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.check()
 
     @property
     def target_name(self) -> str:
@@ -84,10 +97,38 @@ class Explanation:
         return shown / positive if positive > 0 else 0.0
 
     def gap(self) -> float:
-        """Return ``contributions + remainder + bias - logit``, relative to the size of the terms."""
-        terms = self.contributions.sum(dtype=np.float64) + self.remainder + self.bias
-        scale = max(abs(self.logit), float(np.abs(self.contributions).max(initial=0.0)), 1e-12)
-        return float(terms - self.logit) / scale
+        """Return ``contributions + remainder + bias - logit``, relative to the largest of these terms.
+
+        The terms are the logit (of a difference: both logits), the bias, the remainder, and each unit's contribution.
+        """
+        return (self._sum() - self.logit) / self._largest()
+
+    def check(self) -> None:
+        """Raise `ModelError` unless the terms add up to the logit, and what is shown is those terms.
+
+        Both to `EXACT`, relative to the largest term.
+        """
+        if not abs(self.gap()) <= EXACT:  # NaN is no number to show either
+            raise ModelError(
+                f"the terms of this explanation must add up to the network's own logit for {self.target_name!r}, "
+                f"{self.logit:.6g}, got {self._sum():.6g}. Has the network changed since it was split? Split it again, "
+                "and fit the bank anew."
+            )
+        apart = [self.remainder - sum(self.remainder_terms.values())]
+        apart += [row.contribution - float(self.contributions[row.unit]) for row in self.rows]
+        apart += [row.unlocated - float(self.unlocated[row.unit]) for row in self.rows]
+        if not max(map(abs, apart)) <= EXACT * self._largest():
+            raise ModelError(
+                "the rows of this explanation must show its contributions, and its remainder the terms by name, got "
+                "other numbers. Explain the image again."
+            )
+
+    def _sum(self) -> float:
+        return float(self.contributions.sum(dtype=np.float64)) + self.remainder + self.bias
+
+    def _largest(self) -> float:
+        largest = float(np.abs(self.contributions).max(initial=0.0))
+        return max(abs(self.logit), self.scale, abs(self.bias), abs(self.remainder), largest, 1e-12)
 
     def save(self, path: str | Path) -> Path:
         """Write a self-contained HTML report and return its path."""

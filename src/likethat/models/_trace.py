@@ -1,6 +1,7 @@
 """One forward pass with every module watched: what came in, what went out, in order."""
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,8 +76,11 @@ def record(network: nn.Module, inputs: Tensor, keep: Callable[[tuple[int, ...]],
     calls: list[Call] = []
     counts: dict[nn.Module, int] = {}
     names = {module: name for name, module in network.named_modules() if name}
+    mine = threading.get_ident()
 
     def watch(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        if threading.get_ident() != mine:
+            return
         index = counts.get(module, 0)
         counts[module] = index + 1
         value = tensor_of(output)
@@ -128,12 +132,14 @@ class Captured:
 
 @contextmanager
 def capturing(module: nn.Module, index: int, *, clone: bool) -> Iterator[Captured]:
-    """Watch call number `index` of one module; the hook is gone afterwards, whatever happens inside."""
+    """Watch this thread's call number `index` of one module; the hook is gone afterwards, whatever happens inside."""
     captured = Captured()
-    seen = 0
+    seen, mine = 0, threading.get_ident()
 
     def watch(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         nonlocal seen
+        if threading.get_ident() != mine:
+            return  # the user's own thread runs the network beside us
         if seen == index:
             captured.take(first_input(args, kwargs), tensor_of(output), clone=clone)
         seen += 1

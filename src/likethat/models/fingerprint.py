@@ -1,6 +1,7 @@
 """A short proof that two networks are the same."""
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -9,10 +10,11 @@ from torch import Tensor, nn
 __all__ = ["fingerprint"]
 
 
-def fingerprint(network: nn.Module, *, layer: str = "", pooling: str = "") -> str:
+def fingerprint(network: nn.Module, *, layer: str = "", pooling: str = "", without: Collection[str] = ()) -> str:
     """Return the sha256 of every parameter and buffer (name, shape, type, bytes), the layer and the pooling.
 
-    The same on every device and in every process; another type of the same numbers is another network.
+    The same on every device and in every process; another type of the same numbers is another network. What is named
+    in `without` (buffers that every pass changes) does not count.
 
     Example:
         >>> import torch
@@ -24,7 +26,7 @@ def fingerprint(network: nn.Module, *, layer: str = "", pooling: str = "") -> st
     for part in (layer, pooling):
         digest.update(part.encode() + b"\0")
     for name, value in sorted(network.state_dict().items()):
-        if not isinstance(value, Tensor):
+        if not isinstance(value, Tensor) or name in without:
             continue  # a module's own extra state: not numbers
         digest.update(f"{name}\0{tuple(value.shape)}\0{value.dtype}\0".encode())
         digest.update(_bytes(value))

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifierError
 from likethat.models._builders import as_preprocess
 from likethat.models._libraries import configured_name, configured_names
@@ -25,6 +26,7 @@ from likethat.models.split_model import Head, SplitModel
 __all__ = ["split"]
 
 
+@in_own_session
 def split(
     network: nn.Module,
     preprocess: Any = None,
@@ -67,9 +69,9 @@ def split(
             "The network is in training mode; likethat explains it in evaluation mode and gives the mode back. Call "
             "network.eval() first to silence this.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    with untouched(network):
+    with untouched(network) as volatile:
         cut = _cut(network, prepared, example, layer=layer)
     found, channels = cut.found, cut.channels
     if cut.head is not None and cut.head.activated:
@@ -77,7 +79,7 @@ def split(
             f"The network returns {cut.head.activated} values; likethat explains the logits of `{cut.head.name}` "
             "before them.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     names = _class_names(network, class_names, found.output.logits.shape[1])
     return SplitModel(
@@ -92,6 +94,7 @@ def split(
         error=found.error,
         note=cut.note,
         fingerprint=fingerprint(network, layer=found.reader.layer, pooling=found.reader.pooling),
+        volatile=frozenset(volatile),
     )
 
 

@@ -8,8 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat._checks import check_images
-from likethat.errors import InputError, NotLinearError
+from likethat._session import in_own_session
+from likethat.errors import InputError, ModelError, NotLinearError
+from likethat.models._changes import Watch
+from likethat.models._probe import TENSOR_FLOAT, TOLERANCE
 from likethat.models._state import device_of, evaluating, floating_type
+from likethat.models.fingerprint import fingerprint
 from likethat.models.preprocessing import Preprocess
 
 __all__ = ["FeatureReader", "Head", "SplitModel", "SplitOutput"]
@@ -76,6 +80,7 @@ class FeatureReader(Protocol):
         ...
 
 
+@in_own_session
 class SplitModel:
     """A trained classifier, cut before its pooling; made by `likethat.split` or `likethat.load`.
 
@@ -116,6 +121,7 @@ class SplitModel:
         error: float,
         note: str,
         fingerprint: str,
+        volatile: frozenset[str] = frozenset(),
     ) -> None:
         self.network = network
         self.preprocess = preprocess
@@ -131,6 +137,9 @@ class SplitModel:
         self._reader = reader
         self._head = head
         self._spatial_weight = reader.spatial_weight(self.n_channels)
+        self._volatile = volatile  # buffers that every pass changes
+        self._watch = Watch(network, without=volatile)
+        self._kept = self._fingerprint() if volatile else fingerprint
 
     @property
     def device(self) -> torch.device:
@@ -141,6 +150,17 @@ class SplitModel:
     def dtype(self) -> torch.dtype:
         """The type that the network computes in."""
         return floating_type(self.network)
+
+    @property
+    def rounding(self) -> tuple[str, float]:
+        """What rounds the logits beyond float32, and the share of a term that it may take; ("", 0) where nothing does.
+
+        A GPU may round float32 products to TF32 where the session lets it (a head that is a convolution: by default).
+        """
+        if self.dtype in (torch.float16, torch.bfloat16):
+            return str(self.dtype).removeprefix("torch."), TOLERANCE[self.dtype]
+        lets = torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32
+        return ("TF32", TENSOR_FLOAT) if self.device.type == "cuda" and lets else ("", 0.0)
 
     @property
     def head(self) -> Head:
@@ -205,6 +225,7 @@ class SplitModel:
             InputError: a map of another shape, or no images where the logits depend on more than the map.
         """
         self._check_map(feature_map)
+        self.check_unchanged()
         if not self.is_linear:
             inputs = None if images is None else self._inputs(images)
             with evaluating(self.network):
@@ -227,6 +248,27 @@ class SplitModel:
                 f"logits of {self.name} there is more. Name another layer with split(network, layer=...), or choose "
                 "a method that needs no contributions."
             )
+
+    def check_unchanged(self, *, fully: bool = False) -> None:
+        """Raise `ModelError` where the network's weights or buffers are others than when it was split.
+
+        What can be seen without reading them costs some microseconds; only where something was touched (or moved to
+        another device) are they read, and the same numbers again are no change.
+
+        Args:
+            fully: read them in any case, as fits and banks do once.
+        """
+        if not fully and self._watch.is_same():
+            return
+        if self._fingerprint() != self._kept:
+            raise ModelError(
+                f"`model` must have the weights and buffers that it was split with, and those of {self.name} have "
+                "changed since. Split the network again, and fit banks of it anew; or load the old weights back."
+            )
+        self._watch = Watch(self.network, without=self._volatile)
+
+    def _fingerprint(self) -> str:
+        return fingerprint(self.network, layer=self.layer, pooling=self.pooling, without=self._volatile)
 
     def row(self) -> dict[str, Any]:
         """Return what `likethat split` prints of this model."""
@@ -256,6 +298,7 @@ class SplitModel:
         if isinstance(images, Tensor) and images.ndim == 4 and images.shape[0] == 0:
             raise InputError(f"`images` must hold at least one image, got shape {tuple(images.shape)}.")
         check_images(images, channels=self.in_channels)
+        images = images.clone() if images.is_inference() else images  # which gradients could not pass
         images = images.to(device=self.device, dtype=torch.float32)
         size = self.preprocess.input_size
         views = images if size is None or images.shape[-2:] == size else self.preprocess.view(images)

@@ -1,7 +1,6 @@
 """The steps from the bias to the logit: what is printed adds up."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,7 +103,11 @@ def waterfall(explanation: Explanation, noun: str = "channel") -> Waterfall:
     Args:
         explanation: what is shown.
         noun: what to call a unit.
+
+    Raises:
+        ModelError: the terms do not add up to the logit.
     """
+    explanation.check()
     steps = [
         Step(kind="bias", label="bias", located=explanation.bias),
         *(
@@ -119,7 +122,7 @@ def waterfall(explanation: Explanation, noun: str = "channel") -> Waterfall:
     decimals = decimals_for([explanation.logit, *(step.value for step in steps)])
     missing = explanation.logit - math.fsum(step.value for step in steps)
     if abs(missing) >= 0.5 * 10**-decimals:
-        steps.append(Step(kind="rounding", label=_missing_label(missing, steps), located=missing))
+        steps.append(Step(kind="rounding", label="rounding", located=missing))
     rounded = rounded_to_sum([step.value for step in steps], decimals)
     bars, zero = _bars(steps, explanation.logit)
     return Waterfall(
@@ -165,11 +168,6 @@ def _remainders(explanation: Explanation) -> list[Step]:
         if abs(terms[name]) <= tolerance:
             del terms[name]
     return [Step(kind="remainder", label=shorten(name), located=value) for name, value in terms.items()]
-
-
-def _missing_label(missing: float, steps: Iterable[Step]) -> str:
-    scale = max(abs(step.value) for step in steps)
-    return "rounding" if abs(missing) <= 1e-3 * scale else "not accounted for"
 
 
 def _bars(steps: list[Step], logit: float) -> tuple[tuple[Bar, ...], float]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from likethat._inputs import Inputs
 from likethat.errors import InputError
-from likethat.models._state import device_of, evaluating, floating_type
+from likethat.models._state import device_of, evaluating, floating_type, put_back
 from likethat.models.black_box.casting import as_type
 from likethat.models.black_box.door import Facts
 from likethat.models.fingerprint import fingerprint
@@ -84,7 +84,7 @@ def _left_as_it_was(network: nn.Module) -> Iterator[None]:
         finally:
             for buffer, value in saved:
                 if not torch.equal(buffer, value):
-                    buffer.copy_(value)
+                    put_back(buffer, value)
 
 
 def _logits(output: Any) -> Any:

@@ -14,7 +14,7 @@ from likethat._inputs import Kind
 from likethat.generators._blocks import parameter_device
 from likethat.generators._unet import UNet
 from likethat.generators.priors import StandardNormal
-from likethat.generators.storage import save_generator
+from likethat.generators.storage import filled, save_generator
 
 __all__ = ["ImageFlow"]
 
@@ -113,8 +113,7 @@ class ImageFlow:
         options = dict(config)
         n_steps = options.pop("n_steps")
         options["size"] = tuple(options["size"])
-        network = UNet(**options)
-        network.load_state_dict({key: value.float() for key, value in tensors.items()})
+        network = filled(lambda: UNet(**options), tensors)
         return cls(network, shape=(options["channels"], *options["size"]), n_steps=n_steps)
 
 

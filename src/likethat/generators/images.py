@@ -15,7 +15,7 @@ from likethat.generators._blocks import parameter_device
 from likethat.generators._image_networks import Decoder, Encoder
 from likethat.generators.base import Prior
 from likethat.generators.priors import prior_from_state
-from likethat.generators.storage import save_generator
+from likethat.generators.storage import filled, save_generator
 
 __all__ = ["ImageVAE"]
 
@@ -118,9 +118,8 @@ class ImageVAE:
     @classmethod
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "ImageVAE":
         """Build it again from what `save` wrote."""
-        encoder, decoder = build_networks(config)
-        encoder.load_state_dict(_under("encoder.", tensors))
-        decoder.load_state_dict(_under("decoder.", tensors))
+        encoder = filled(lambda: build_networks(config)[0], _under("encoder.", tensors))
+        decoder = filled(lambda: build_networks(config)[1], _under("decoder.", tensors))
         return cls(encoder, decoder, prior=prior_from_state(_under("prior.", tensors)), config=config)
 
 

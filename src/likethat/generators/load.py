@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from likethat.errors import InputError
-from likethat.generators.base import LatentGenerator
+from likethat._documents import Damaged
+from likethat.errors import InputError, MissingExtraError
+from likethat.generators.base import Denoiser, LatentGenerator
 from likethat.generators.callables import CallableGenerator
 from likethat.generators.diffusion import adapt, load_pipeline
 from likethat.generators.storage import read_generator
@@ -26,6 +27,11 @@ _FAMILIES = {
     "table-vae": ("likethat.generators.table", "TableVAE"),
     "text-vae": ("likethat.generators.text", "TextVAE"),
 }
+_SIZES = {"blocks": 64, "channels": 64, "code": 2**14, "encoder_widths": 2**14, "latent_dim": 2**17, "length": 2**14}
+_SIZES |= {"n_steps": 2**14, "patch": 64, "rereads": 64, "size": 2**12, "width": 2**14, "widths": 2**14}
+"""The largest that a setting from a file may be: far beyond any that was trained, within any machine."""
+_LONGEST_LATENT = 3 * 2**24  # the start noise of a flow for 4,096 x 4,096 pixels
+_MOST_LEVELS = 16  # halvings of an image: 65,536 pixels a side become one
 _EXAMPLES = "'zoo:creatures', 'diffusers:org/name', 'hf:org/name', or a folder that likethat train-generator wrote"
 
 
@@ -107,9 +113,45 @@ def _built(stored: Any, options: Mapping[str, Any]) -> Any:
     unknown = set(options) - set(stored.config)
     if unknown:
         raise InputError(f"a generator of the family {stored.family} takes no option {sorted(unknown)[0]!r}.")
-    generator = build({**stored.config, **options}, stored.tensors)
+    try:
+        _check_sizes(stored.config)
+        generator = build({**stored.config, **options}, stored.tensors)
+        _try(generator)
+    except MissingExtraError:
+        raise
+    except Exception as error:
+        if options and isinstance(error, InputError):
+            raise  # an option of the caller's own
+        # A forged or damaged configuration fails in as many ways as there are layers.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"the generator of the family {stored.family} is damaged: its settings and weights do not make one "
+            f"({reason}). Train it again, or name another."
+        ) from error
     generator.card = dict(stored.card)
     return generator
+
+
+def _check_sizes(config: Mapping[str, Any]) -> None:
+    """Refuse sizes that no generator has, before layers are counted out by them."""
+    for name, value in config.items():
+        sizes = value if isinstance(value, list) and name in _SIZES else [value] if name in _SIZES else []
+        if not all(isinstance(size, int) and 0 <= size <= _SIZES[name] for size in sizes) or len(sizes) > _MOST_LEVELS:
+            raise Damaged(f"{name} is {str(value)[:60]}")
+
+
+@torch.no_grad()
+def _try(generator: Any) -> None:
+    """Let it make two inputs: shapes that do not fit each other show here, not in the middle of somebody's work."""
+    if generator.prior.dim > _LONGEST_LATENT:
+        raise Damaged(f"its latents have {generator.prior.dim:,} numbers")
+    latents = generator.prior.sample(2, rng=torch.Generator().manual_seed(0))
+    if isinstance(generator, Denoiser):  # one step in place of all of them
+        made = generator.denoise(latents.reshape(2, *generator.shape), torch.ones(2))
+    else:
+        made = generator(latents)
+    if isinstance(made, Tensor) and not bool(torch.isfinite(made).all()):
+        raise Damaged("it makes NaN or infinity")
 
 
 def _placed(generator: Any, device: Any) -> Any:

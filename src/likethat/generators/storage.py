@@ -1,20 +1,22 @@
 """Generators on disk: JSON and safetensors, in a folder or in one file; nothing is ever unpickled."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
+from likethat._documents import Damaged, parse_json, read_json, read_tensors, typed
 from likethat._files import new_folder, write_whole
-from likethat.errors import InputError, StorageError
+from likethat.errors import InputError
 
-__all__ = ["StoredGenerator", "read_generator", "save_generator"]
+__all__ = ["StoredGenerator", "filled", "read_generator", "save_generator"]
+
+Module = TypeVar("Module", bound=nn.Module)
 
 SCHEMA = 1
 _MARK, _WEIGHTS, _CARD = "generator.json", "weights.safetensors", "card.md"
@@ -82,30 +84,56 @@ def read_generator(path: str | Path) -> StoredGenerator:
         InputError: no generator lies there, it is damaged, or of a newer likethat.
     """
     path = Path(path)
-    weights = path if path.is_file() else path / _WEIGHTS
     try:
-        with safe_open(weights, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            text = (file.metadata() or {}).get("generator")
-        about = json.loads((path / _MARK).read_text(encoding="utf-8") if text is None else text)
-        if about["schema"] > SCHEMA:
+        tensors, metadata = read_tensors(path if path.is_file() else path / _WEIGHTS)
+        text = metadata.get("generator")
+        document = read_json(path / _MARK, nan=True) if text is None else parse_json(text, nan=True)
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
             raise InputError(
-                f"the generator in {path} was written by a newer likethat (schema {about['schema']}, this one reads "
-                f"{SCHEMA}). Update likethat."
+                f"the generator in {path} was written by a newer likethat (schema {schema}, this one reads {SCHEMA}). "
+                "Update likethat."
             )
-        return StoredGenerator(
-            family=about["family"],
-            config=about["config"],
-            tensors={name: _whole(value) for name, value in tensors.items()},
-            card=about["card"],
-        )
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError | StorageError):
-            raise
+        about = typed(document, _About)
+    except Damaged as error:
         raise InputError(
             f"{path} must be a folder that likethat train-generator wrote, got one without a readable {_MARK} and "
-            f"{_WEIGHTS} ({type(error).__name__}). Train the generator again, or name another folder."
+            f"{_WEIGHTS} (it {error}). Train the generator again, or name another folder."
         ) from error
+    return StoredGenerator(
+        family=about.family,
+        config=about.config,
+        tensors={name: _whole(value) for name, value in tensors.items()},
+        card=about.card,
+    )
+
+
+def filled(build: Callable[[], Module], tensors: Mapping[str, Tensor]) -> Module:
+    """Return a network with the weights that lie on disk.
+
+    It is built without memory first, so that sizes which its tensors do not have cost none, and no random numbers are
+    drawn.
+
+    Raises:
+        RuntimeError: weights are missing, unknown or of another shape.
+    """
+    with torch.device("meta"):
+        network = build()
+    network.load_state_dict(
+        {name: value.float().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()},
+        assign=True,
+    )
+    return network.requires_grad_(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """What stands beside the weights."""
+
+    schema: int
+    family: str
+    config: dict[str, Any]
+    card: dict[str, Any]
 
 
 def _whole(value: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from likethat.errors import InputError
 from likethat.generators._latents import check_latents, in_chunks, under
 from likethat.generators.base import Prior
 from likethat.generators.priors import prior_from_state
-from likethat.generators.storage import save_generator
+from likethat.generators.storage import filled, save_generator
 from likethat.generators.table_coding import Coded, Coding
 from likethat.generators.table_columns import Column
 from likethat.generators.table_network import TableNetwork, TableOutput
@@ -146,8 +146,8 @@ class TableVAE:
         """Build it again from what `save` wrote."""
         columns = [Column.from_json(values) for values in config["columns"]]
         coding = Coding.from_state(columns, under("coding.", tensors))
-        network = build_network(coding, latent_dim=config["latent_dim"], width=config["width"])
-        network.load_state_dict(under("network.", tensors))
+        sizes = {"latent_dim": config["latent_dim"], "width": config["width"]}
+        network = filled(lambda: build_network(coding, **sizes), under("network.", tensors))
         calibration = Calibration(**under("calibration.", tensors))
         return cls(coding, network, prior=prior_from_state(under("prior.", tensors)), calibration=calibration)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from likethat._documents import typed
 from likethat.errors import InputError, NonFiniteError
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Column:
     can_miss: bool = False
     missing_as: str = "nan"
     choices: tuple[Scalar, ...] = ()
-    low: float = 0
-    high: float = 0
+    low: int | float = 0  # dates are whole numbers beyond what a float holds
+    high: int | float = 0
     step: int = 0
     decimals: int | None = None
     categories: tuple[Scalar, ...] = ()
@@ -56,10 +57,12 @@ class Column:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Column":
-        """Build it again."""
-        return cls(
-            **{**values, "choices": tuple(values["choices"]), "categories": tuple(values["categories"])},
-        )
+        """Build it again.
+
+        Raises:
+            Damaged: a value of another type.
+        """
+        return typed(values, cls)
 
     def describe(self) -> str:
         """Return what is valid in it, for people.

@@ -14,7 +14,7 @@ from likethat.errors import InputError
 from likethat.generators._latents import check_latents, in_chunks, under
 from likethat.generators.base import Prior
 from likethat.generators.priors import prior_from_state
-from likethat.generators.storage import save_generator
+from likethat.generators.storage import filled, save_generator
 from likethat.generators.text_network import TextNetwork
 from likethat.generators.text_tokens import Tokens
 
@@ -104,8 +104,6 @@ class TextVAE:
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "TextVAE":
         """Build it again from what `save` wrote."""
         tokens = Tokens(config["pieces"], config["length"], has_bytes=config["has_bytes"])
-        network = TextNetwork(
-            n_tokens=len(tokens), latent_dim=config["latent_dim"], length=tokens.length, width=config["width"]
-        )
-        network.load_state_dict(under("network.", tensors))
+        sizes = {"latent_dim": config["latent_dim"], "length": tokens.length, "width": config["width"]}
+        network = filled(lambda: TextNetwork(n_tokens=len(tokens), **sizes), under("network.", tensors))
         return cls(tokens, network, prior=prior_from_state(under("prior.", tensors)), rereads=config["rereads"])

@@ -7,14 +7,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from likethat.errors import InputError, UnreadableImageError
+from likethat.errors import InputError
+from likethat.explainers._marked import MarkedPicture, find_marked
 from likethat.explainers._prototypes import look
 from likethat.features import Features
 from likethat.functional.probe import Probe, fit_probe
 from likethat.models import SplitModel
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
-from likethat.sources.marks import SURROUNDINGS, MarkedImage, Marks
+from likethat.sources.marks import SURROUNDINGS, Marks
 
 __all__ = ["NamedParts", "learn_names", "marked_shares"]
 
@@ -24,11 +25,12 @@ _LEAST = 0.1  # share of a cell that parts must cover for the cell to be theirs
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NamedParts:
-    """What the marks taught: names, surroundings last, and a probe that spreads them."""
+    """What the marks taught: names, surroundings last, a probe that spreads them, and what was assumed of them."""
 
     names: tuple[str, ...]
     probe: Probe
     n_images: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,75 +66,32 @@ def learn_names(
     if not isinstance(source, ImageSource):
         raise InputError("`images` must be readable twice for way='named', got a stream. Give a folder or a list.")
     skipped += marks.skipped
-    shares = _shares_by_row(model, source, features, marks, skipped)
+    shares, notes = _shares_by_row(model, source, features, marks, skipped)
     names = (*sorted({name for row in shares.values() for name in row if name != SURROUNDINGS}), SURROUNDINGS)
     if len(names) < 2:
         first = f" First: {skipped[0][0]}: {skipped[0][1]}." if skipped else ""
         raise InputError(f"`parts` must mark at least one part on one of the images, got none that can be used.{first}")
     lesson = _lesson(model, source, features, shares, names)
-    return NamedParts(names=names, probe=fit_probe(lesson.cells, lesson.targets, lesson.images), n_images=len(shares))
+    return NamedParts(
+        names=names, probe=fit_probe(lesson.cells, lesson.targets, lesson.images), n_images=len(shares), notes=notes
+    )
 
 
 def _shares_by_row(
     model: SplitModel, source: ImageSource, features: Features, marks: Marks, skipped: list[tuple[str, str]]
-) -> dict[int, dict[str, Tensor]]:
-    rows_of = _Rows.of(features)
-    found: dict[int, dict[str, Tensor]] = {}
-    for marked in marks:
-        row = rows_of.find(marked.image)
-        if row is None:
-            skipped.append((str(marked.image), "it is marked, but no image of that name could be used"))
-            continue
-        try:
-            image = source[int(features.indices[row])].image
-        except UnreadableImageError as error:
-            skipped.append((str(marked.image), str(error)))
-            continue
-        shares = marked_shares(model, marked, (image.shape[1], image.shape[2]), features.grid, problems=skipped)
-        if shares:
-            found[row] = found.get(row, {}) | shares
-    return found
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Rows:
-    """Finds images by number, name, or the end of a name with or without its ending."""
-
-    by_index: dict[int, int]
-    by_name: dict[str, int]
-    by_end: dict[str, list[int]]
-
-    @classmethod
-    def of(cls, features: Features) -> "_Rows":
-        by_end: dict[str, list[int]] = {}
-        for row, name in enumerate(features.names):
-            for key in {_stem(name), _stem(name.rsplit("/", 1)[-1])}:
-                by_end.setdefault(key, []).append(row)
-        by_index = {index: row for row, index in enumerate(features.indices.tolist())}
-        return cls(by_index=by_index, by_name={name: row for row, name in enumerate(features.names)}, by_end=by_end)
-
-    def find(self, image: str | int) -> int | None:
-        if isinstance(image, int):
-            return self.by_index.get(image)
-        if image in self.by_name:
-            return self.by_name[image]
-        for key in (_stem(image), _stem(image.rsplit("/", 1)[-1])):
-            rows = self.by_end.get(key, [])
-            if len(rows) == 1:
-                return rows[0]
-        return None
-
-
-def _stem(name: str) -> str:
-    folder, _, file = name.rpartition("/")
-    stem = file.rsplit(".", 1)[0] if "." in file else file
-    return f"{folder}/{stem}" if folder else stem
+) -> tuple[dict[int, dict[str, Tensor]], tuple[str, ...]]:
+    found, notes = find_marked(source, features, marks, skipped)
+    shares: dict[int, dict[str, Tensor]] = {}
+    for one in found:
+        seen = marked_shares(model, one, features.grid, problems=skipped)
+        if seen:
+            shares[one.row] = seen
+    return shares, notes
 
 
 def marked_shares(
     model: SplitModel,
-    marked: MarkedImage,
-    size: tuple[int, int],
+    found: MarkedPicture,
     grid: tuple[int, int],
     *,
     problems: list[tuple[str, str]],
@@ -141,12 +100,12 @@ def marked_shares(
 
     Args:
         model: whose view of the image the cells stand on.
-        marked: an image's marks.
-        size: height and width of the image.
+        found: a picture and its marks.
         grid: rows and columns of the map.
         problems: takes (name, reason) of marks that cannot be used.
     """
-    drawn = marked.drawn(*size, problems)
+    marked, size = found.marked, found.size
+    drawn = marked.drawn(*size, problems, orientation=found.orientation, frame=found.frame or "upright")
     blank = model.preprocess.view(torch.zeros(model.in_channels, *size))[0]
     covered: dict[str, Tensor] = {}
     for name, mask in drawn.items():

@@ -158,6 +158,7 @@ class PartFit:
 
     def _named(self, marks: Any) -> Iterator[ClassParts]:
         taught = learn_names(self.model, self.source, self.features, marks, self.skipped)
+        self.notes += taught.notes
         self.measures |= {"marked_images": float(taught.n_images), "probe_accuracy": taught.probe.accuracy}
         for member in self._members():
             if not count_limit(member):

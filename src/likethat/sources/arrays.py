@@ -92,6 +92,10 @@ class Images:
         """Return images `start` to `stop` of one tensor or array at once; None for a list."""
         return self._images.floats(start, stop) if isinstance(self._images, _Stack) else None
 
+    def given(self, index: int) -> Any:
+        """Return image `index` as it was given, not decoded; None for one tensor or array of all."""
+        return self._images[self._checked(index)] if isinstance(self._images, list) else None
+
     def _checked(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")

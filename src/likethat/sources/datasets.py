@@ -63,6 +63,13 @@ class DatasetSource:
             item = self._item(index)  # far away: the data set knows how to fetch it
         return _as_sample(item, index, self._columns)
 
+    def given(self, index: int) -> Any:
+        """Return the image of item `index` as the data set gives it: a file's bytes or path, a PIL image, an array."""
+        item = self._item(index) if self._encoded is None else self._encoded[index]
+        if isinstance(item, Mapping):
+            return next((item[key] for key in (self._columns[0], *_IMAGE_KEYS) if key in item), item)
+        return item[0] if isinstance(item, tuple | list) and item else item
+
     def _item(self, index: int) -> Any:
         try:
             return self.dataset[index]

@@ -1,143 +1,20 @@
 """Marks: where the user has seen a part, on a few images, as masks, polygons, boxes or points."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw
 
-from likethat._checks import check_count
-from likethat.errors import InputError
+from likethat._checks import check_choice, check_count
+from likethat.errors import InputError, NonFiniteError
+from likethat.sources.mark_files import read_marks
+from likethat.sources.mark_frames import Frame
+from likethat.sources.mark_records import NO_PART, SURROUNDINGS, Mark, MarkedImage, part_name
 
 __all__ = ["SURROUNDINGS", "Mark", "MarkedImage", "Marks"]
-
-Mask = npt.NDArray[np.bool_]
-SURROUNDINGS = "surroundings"
-"""What is no part of the object; unmarked pixels belong to it."""
-
-_NO_PART = {"background", "_background_", "__background__", "surroundings", "bg"}
-_POINT_RADIUS = 1 / 40  # of the shorter side
-_SAME_FROM = 0.9  # overlap of two masks of different names, intersection over union, that makes them contradict
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Mark:
-    """One part marked on one image; exactly one of the shapes is given, in pixels of the image as it is on disk.
-
-    Attributes:
-        name: of the part.
-        mask: (height, width).
-        polygons: outlines, each (point, 2) of x and y.
-        box: left, top, right, bottom.
-        point: x and y.
-    """
-
-    name: str
-    mask: Mask | None = None
-    polygons: Sequence[npt.ArrayLike] = ()
-    box: tuple[float, float, float, float] | None = None
-    point: tuple[float, float] | None = None
-
-    def drawn(self, height: int, width: int) -> Mask:
-        """Return the mark's pixels; nothing where it lies outside."""
-        if self.mask is not None:
-            picture = Image.fromarray(self.mask.astype(np.uint8))
-            return np.asarray(picture.resize((width, height), Image.Resampling.NEAREST)).astype(bool)
-        canvas = Image.new("1", (width, height))
-        pen = ImageDraw.Draw(canvas)
-        for outline in self.polygons:
-            corners = [(float(x), float(y)) for x, y in np.asarray(outline, dtype=float).reshape(-1, 2)]
-            if len(corners) >= 3:
-                pen.polygon(corners, fill=1)
-        if self.box is not None:
-            left, top, right, bottom = self.box
-            if right > left and bottom > top:
-                pen.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), fill=1)
-        if self.point is not None:
-            return _disc(self.point, height, width)
-        return np.asarray(canvas).astype(bool)
-
-
-def _disc(point: tuple[float, float], height: int, width: int) -> Mask:
-    x, y = point
-    if not (0 <= x < width and 0 <= y < height):
-        return np.zeros((height, width), dtype=bool)
-    rows, columns = np.ogrid[:height, :width]
-    radius = max(1.0, _POINT_RADIUS * min(height, width))
-    return np.asarray((columns - x) ** 2 + (rows - y) ** 2 <= radius**2)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MarkedImage:
-    """The marks of one image.
-
-    Attributes:
-        image: its name (a path, or the end of one), or its number in the source.
-        marks: of its parts.
-        size: height and width that the marks refer to; the image's own when None.
-    """
-
-    image: str | int
-    marks: tuple[Mark, ...]
-    size: tuple[int, int] | None = None
-
-    @property
-    def has_only_points(self) -> bool:
-        """Whether nothing says where a part ends: then unmarked pixels may belong to a part."""
-        return all(mark.point is not None for mark in self.marks)
-
-    def drawn(self, height: int, width: int, problems: list[tuple[str, str]]) -> dict[str, Mask]:
-        """Return each part's pixels, no pixel in two: where marks overlap, the smaller is on top.
-
-        What cannot be used is left out, with a sentence in `problems`.
-        """
-        shape = self.size or (height, width)
-        pieces: list[tuple[str, Mask]] = []
-        for mark in self.marks:
-            name, pixels = mark.name.strip(), mark.drawn(*shape)
-            if not name:
-                problems.append((self._called, "a mark names no part; it was left out"))
-            elif not pixels.any():
-                problems.append((self._called, f"the mark of {name!r} lies outside the image or is empty"))
-            else:
-                pieces.append((SURROUNDINGS if name.lower() in _NO_PART else name, pixels))
-        pieces = self._agreeing(pieces, problems)
-        label = np.full(shape, -1)
-        names = [name for name, _ in pieces]
-        for place in sorted(range(len(pieces)), key=lambda index: -int(pieces[index][1].sum())):
-            label[pieces[place][1]] = place
-        found: dict[str, Mask] = {}
-        for place, name in enumerate(names):
-            mask = _resized(label == place, height, width)
-            found[name] = found[name] | mask if name in found else mask
-        return found
-
-    def _agreeing(self, pieces: list[tuple[str, Mask]], problems: list[tuple[str, str]]) -> list[tuple[str, Mask]]:
-        against: set[int] = set()
-        for first in range(len(pieces)):
-            for second in range(first):
-                (name, mask), (other, other_mask) = pieces[first], pieces[second]
-                overlap = (mask & other_mask).sum() / (mask | other_mask).sum()
-                if name != other and overlap > _SAME_FROM:
-                    against |= {first, second}
-                    reason = f"the same place is marked as {other!r} and as {name!r}; both were left out"
-                    problems.append((self._called, reason))
-        return [piece for place, piece in enumerate(pieces) if place not in against]
-
-    @property
-    def _called(self) -> str:
-        return self.image if isinstance(self.image, str) else f"image {self.image}"
-
-
-def _resized(mask: Mask, height: int, width: int) -> Mask:
-    if mask.shape == (height, width):
-        return mask
-    picture = Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(picture).astype(bool)
 
 
 class _Drawn(Protocol):
@@ -155,6 +32,8 @@ class Marks:
     Attributes:
         images: marks by image.
         skipped: (name, reason) of what in the files could not be used.
+        frame: which way up the marks were drawn, where you know it: ``"upright"``, as pictures are shown, or
+            ``"stored"``, as their files hold them. None: by the sizes that are stated, and by what each tool does.
 
     Example:
         >>> marks = Marks.of({"robin.jpg": {"beak": (10, 20, 30, 40), "eye": (25, 18)}})
@@ -164,22 +43,24 @@ class Marks:
 
     images: tuple[MarkedImage, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    frame: Frame | None = None
 
     @classmethod
-    def of(cls, marks: Mapping[str | int, Mapping[str, Any]]) -> "Marks":
+    def of(cls, marks: Mapping[str | int, Mapping[str, Any]], *, frame: Frame | None = None) -> "Marks":
         """Take marks from memory: by image name or number, then by part.
 
         A mark is a mask (height, width), a box (left, top, right, bottom), a point (x, y), or a list of points (an
-        outline).
+        outline), in pixels of the image as it is on disk, or as `frame` says.
 
         Raises:
             InputError: something else.
         """
         return cls(
+            frame=_checked(frame),
             images=tuple(
                 MarkedImage(image=image, marks=tuple(_as_mark(name, value) for name, value in parts.items()))
                 for image, parts in marks.items()
-            )
+            ),
         )
 
     @classmethod
@@ -190,24 +71,26 @@ class Marks:
         return cls.of({int(index): dict(source[int(index)].masks) for index in order})
 
     @classmethod
-    def read(cls, path: str | Path) -> "Marks":
-        """Read marks: a COCO or LabelMe JSON file, a folder of LabelMe files, or a folder of PNG masks.
+    def read(cls, path: str | os.PathLike[str], *, frame: Frame | None = None) -> "Marks":
+        """Read marks: a COCO or LabelMe JSON file, a folder of such files, or a folder of PNG masks.
 
-        See `likethat.sources.mark_files` for the layouts.
+        See `likethat.sources.mark_files` for the layouts. Pictures with an EXIF orientation are shown turned. Whether
+        marks were drawn on the picture as it is shown or as it is stored is told by the sizes that the file states;
+        where these fit both, by the file's other pictures, else by what the tool does: COCO, LabelMe and CVAT draw on
+        what is shown, PNG masks are taken to fit what is stored. The bank's notes say where that was assumed; `frame`
+        says it for sure.
 
         Raises:
             InputError: nothing there, or in no format that is known.
         """
-        from likethat.sources.mark_files import read_marks
-
-        images, skipped = read_marks(Path(path))
-        return cls(images=tuple(images), skipped=tuple(skipped))
+        images, skipped = read_marks(path)
+        return cls(images=tuple(images), skipped=tuple(skipped), frame=_checked(frame))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The parts that are marked, by name, surroundings left out."""
-        names = {mark.name.strip() for image in self.images for mark in image.marks}
-        return tuple(sorted(name for name in names if name and name.lower() not in _NO_PART))
+        names = {part_name(mark.name) for image in self.images for mark in image.marks}
+        return tuple(sorted(name for name in names if name and name.lower() not in NO_PART))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -216,18 +99,35 @@ class Marks:
         return iter(self.images)
 
 
+def _checked(frame: Frame | None) -> Frame | None:
+    if frame is not None:
+        check_choice(frame, name="frame", choices=("upright", "stored"))
+    return frame
+
+
 def _as_mark(name: str, value: Any) -> Mark:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "bui":
+            array = array.astype(float)
+    except (TypeError, ValueError) as error:
+        raise InputError(_wanted(name, type(value).__name__)) from error
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise NonFiniteError(f"the mark of {name!r} must be finite, got NaN or infinity.")
     if array.ndim == 2 and array.shape[1] == 2 and array.dtype != bool and len(array) >= 3:
         return Mark(name=name, polygons=[array])
-    if array.ndim == 2:
+    if array.ndim == 2 and array.size:
         return Mark(name=name, mask=array.astype(bool))
     if array.shape == (4,):
         left, top, right, bottom = (float(number) for number in array)
         return Mark(name=name, box=(left, top, right, bottom))
     if array.shape == (2,):
         return Mark(name=name, point=(float(array[0]), float(array[1])))
-    raise InputError(
+    raise InputError(_wanted(name, f"shape {array.shape}"))
+
+
+def _wanted(name: str, got: str) -> str:
+    return (
         f"the mark of {name!r} must be a mask (height, width), a box (left, top, right, bottom), a point (x, y) or an "
-        f"outline (point, 2), got shape {array.shape}."
+        f"outline (point, 2), got {got}."
     )

@@ -1,6 +1,5 @@
 """Documents of marks: text in any Unicode encoding, typed items, and for what is wrong one sentence with its place."""
 
-import codecs
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from likethat._documents import Damaged, parse_json, read_bytes
 from likethat.errors import InputError
 from likethat.sources.mark_frames import Size
 
@@ -37,13 +37,6 @@ _LONGEST_SIDE = 1_000_000  # pixels; JPEG ends at 65,535
 _FARTHEST = 2.0**24  # pixels from the picture's corner: what lies farther is no coordinate
 _MOST_PIXELS = 2**30  # of one mask, where the user has lifted Pillow's own limit
 _ROOM = 2**32  # bytes that all masks of one reading may take, cut to their parts
-_BYTE_ORDER_MARKS = (  # the longer first: UTF-32 begins as UTF-16 does
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 class BrokenError(ValueError):
@@ -107,24 +100,21 @@ def text_of(data: bytes) -> str:
     Raises:
         ValueError: neither.
     """
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            return data.decode(encoding)
     return data.decode(json.detect_encoding(data))
 
 
 def document_of(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; NaN is taken, for the numbers' own place tells more.
 
     Raises:
         InputError: it is none.
     """
     try:
-        return json.loads(text_of(path.read_bytes()))
-    except RecursionError as error:
-        raise InputError(f"`path` must be a JSON file of marks, got {path}, which is nested too deep.") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"`path` must be a JSON file of marks, got {path}, which does not read: {error}.") from error
+        return parse_json(read_bytes(path), nan=True)
+    except Damaged as error:
+        raise InputError(
+            f"`path` must be a JSON file of marks, got {path}, which does not read: it {error}."
+        ) from error
 
 
 def read_as(kind: type[T], value: Any, place: str) -> T:

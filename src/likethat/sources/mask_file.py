@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from likethat.sources._decode import formats
+from likethat._pictures import open_picture
+from likethat.errors import UnreadableImageError
 from likethat.sources.mark_documents import BrokenError, check_pixels
 from likethat.sources.mark_frames import Size, turned
 
@@ -60,18 +61,14 @@ class MaskFile:
             BrokenError: it does not decode, or has more pixels than is safe.
         """
         try:
-            with Image.open(file, formats=formats()) as picture:
+            with open_picture(file, name="the mask", only=("PNG",)) as picture:
                 check_pixels(picture.height, picture.width, place)
                 orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1))
                 picture.load()
                 return _of_picture(picture, orientation if 1 < orientation <= 8 else 1, palette)
-        except BrokenError:
-            raise
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise BrokenError(place, "has more pixels than Pillow opens safely") from error
-        except Exception as error:  # decoders meet damage in their own ways
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise BrokenError(place, f"does not decode: {reason:.120}") from error
+        except UnreadableImageError as error:
+            reason = " ".join(str(error).removeprefix("the mask").removesuffix(".").split())
+            raise BrokenError(place, f"{reason:.200}") from error
 
     @classmethod
     def from_base64(cls, text: str, place: str) -> "MaskFile":

@@ -3,12 +3,11 @@
 import io
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image
 
-from likethat.sources._decode import formats
+from likethat._pictures import open_picture
 from likethat.sources.arrays import Images
 from likethat.sources.datasets import DatasetSource
 from likethat.sources.folder import ImageFolder
@@ -47,17 +46,12 @@ def _of_value(value: Any) -> int:
             value = io.BytesIO(value)
         if isinstance(value, Image.Image):
             return _of_picture(value)
-        if isinstance(value, str | os.PathLike):
-            with Path(value).open("rb") as stream:
-                return _of_stream(stream)
-        return _of_stream(value) if isinstance(value, io.BytesIO) else 1
+        if not isinstance(value, str | os.PathLike | io.BytesIO):
+            return 1
+        with open_picture(value, name="the picture") as picture:
+            return _of_picture(picture)
     except Exception:  # a damaged EXIF block: the picture was not turned by it
         return 1
-
-
-def _of_stream(stream: Any) -> int:
-    with Image.open(stream, formats=formats()) as picture:
-        return _of_picture(picture)
 
 
 def _of_picture(picture: Image.Image) -> int:

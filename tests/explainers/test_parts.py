@@ -14,6 +14,7 @@ from likethat.coordinates import HeadParts
 from likethat.errors import InputError, NotLinearError
 from likethat.explainers._part_fit import PartFit
 from likethat.features import collect
+from likethat.functional import cell_box, peak_cells
 
 LABELS = [index % 3 for index in range(90)]
 WAYS: list[dict[str, Any]] = [
@@ -84,6 +85,19 @@ def test_every_way_is_exact(
         assert float(row.heat_map.sum()) == pytest.approx(row.contribution, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("options", WAYS, ids=str)
+def test_a_part_that_speaks_against_its_class_is_found_where_it_is(
+    options: dict[str, Any], model: lt.SplitModel, source: lt.Images
+) -> None:
+    parts = parts_of(lt.PartPrototypes(n_prototypes=2, **options).fit(model, source))
+    every = torch.arange(parts.n_units)
+    speaks_for = torch.nn.functional.cosine_similarity(parts.vectors, parts.looks)
+    assert bool((speaks_for < 0).any())  # else this would show nothing
+    split_up = torch.tensor([not name.endswith("whole") for name in parts.unit_names])
+    found = torch.nn.functional.cosine_similarity(parts.readers(every), parts.looks)
+    assert bool((found[split_up] > 0).all())
+
+
 def test_named_parts_are_exact_and_where_they_were_marked(
     model: lt.SplitModel, source: lt.Images, images: torch.Tensor, marks: lt.Marks
 ) -> None:
@@ -96,12 +110,18 @@ def test_named_parts_are_exact_and_where_they_were_marked(
     assert parts.surroundings.tolist() == [name.endswith("surroundings") for name in bank.unit_names]
     assert bank.provenance.measures["marked_images"] == 20
     assert bank.provenance.measures["probe_accuracy"] > 0.9
-    for unit in [unit for unit, name in enumerate(bank.unit_names) if name.endswith("square")]:
-        if bank.prototypes_of(unit)[0].activation < 0:
-            continue  # it counts against its class: its highest values are where it is not
-        for item in bank.prototypes_of(unit):
-            left, top, right, bottom = item.box
-            assert float(images[item.index].amax(0)[top:bottom, left:right].mean()) > 0.9
+    maps = torch.einsum("ud,idrc->uirc", parts.readers(torch.arange(parts.n_units)), model.features(images).detach())
+    for unit, name in enumerate(bank.unit_names):
+        own = [index for index in range(90) if LABELS[index] == parts.owner(unit)]
+        on_square = np.mean([is_on_square(maps[unit, index], images[index]) for index in own])
+        assert on_square >= 0.8 if name.endswith("square") else on_square <= 0.1
+
+
+def is_on_square(activation: torch.Tensor, image: torch.Tensor) -> bool:
+    """Return whether the cell of the highest activation shows the bright square."""
+    row, column = peak_cells(activation).tolist()
+    left, top, right, bottom = cell_box((row, column), grid=(4, 4), size=(16, 16))
+    return float(image.amax(0)[top:bottom, left:right].mean()) > 0.5
 
 
 def test_prototypes_are_the_strongest_images_of_the_class(

@@ -37,7 +37,7 @@ def test_a_new_fit_clears_an_old_checkpoint_but_no_other_folder(tmp_path: Path) 
     assert Checkpoint(tmp_path / "c", key={}).read_state("solver") is None
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").write_bytes(b"...")
-    with pytest.raises(InputError, match="which is in use: 'one.jpg'"):
+    with pytest.raises(InputError, match=r"which is in use: 'one\.jpg'"):
         Checkpoint(tmp_path / "photos", key={})
     assert (tmp_path / "photos" / "one.jpg").exists()
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from likethat.functional.probe import fit_probe
+from likethat.functional.probe import Probe, fit_probe
 
 
 def test_tells_separate_cells_apart() -> None:
@@ -28,3 +28,16 @@ def test_one_image_has_no_accuracy() -> None:
     probe = fit_probe(torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.eye(2).repeat(3, 1),
                       torch.zeros(6, dtype=torch.long))  # fmt: skip
     assert math.isnan(probe.accuracy)
+
+
+def test_readers_rise_with_the_log_odds() -> None:
+    # Weights (2, 0) and (0, 4) less their mean (1, 2), over scales (1, 2): (1, -2) -> (1, -1) and (-1, 2) -> (-1, 1).
+    probe = Probe(
+        weight=torch.tensor([[2.0, 0.0], [0.0, 4.0]]),
+        bias=torch.zeros(2),
+        centre=torch.zeros(2),
+        scale=torch.tensor([1.0, 2.0]),
+        penalty=0.1,
+        accuracy=1.0,
+    )
+    assert probe.readers().tolist() == [[1.0, -1.0], [-1.0, 1.0]]

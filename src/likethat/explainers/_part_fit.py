@@ -23,6 +23,7 @@ from likethat.explainers._splitting import (
     whole,
 )
 from likethat.features import Features
+from likethat.functional.sharing import look_readers
 from likethat.models import SplitModel
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
@@ -118,9 +119,10 @@ class PartFit:
         """Make the found parts of a class add up to its head vector."""
         options, head_vector = self.options, self.model.head.weight[member.target].cpu()
         cells, shares = self._weighted(member.cells), found.shares
-        readers = split_by_sharing(cells, found.looks, head_vector, sharing=options.sharing)
-        owned = options.way == "ownership"
-        vectors = split_by_ownership(cells, shares, head_vector, ridge=options.ridge) if owned else readers
+        if options.way == "ownership":
+            vectors = split_by_ownership(cells, shares, head_vector, ridge=options.ridge)
+        else:
+            vectors = split_by_sharing(cells, found.looks, head_vector, sharing=options.sharing)
         measures = described(cells, found.looks, vectors, head_vector)
         measures |= {"between_starts": found.between_starts, "between_halves": found.between_halves}
         measures["error"] = torch.full((len(vectors),), found.error)
@@ -133,7 +135,7 @@ class PartFit:
             target=member.target,
             vectors=vectors,
             looks=found.looks,
-            readers=readers,
+            readers=look_readers(found.looks),
             surroundings=torch.zeros(len(vectors), dtype=torch.bool),  # only marks can tell
             measures=measures,
             curves={"error": found.errors, "agreement": found.agreements} if found.errors else {},
@@ -181,7 +183,7 @@ class PartFit:
             target=member.target,
             vectors=vectors,
             looks=looks,
-            readers=vectors,
+            readers=taught.probe.readers()[present],
             names=names,
             surroundings=torch.tensor([name == SURROUNDINGS for name in names]),
             measures=described(cells, looks, vectors, head_vector),

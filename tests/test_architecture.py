@@ -15,8 +15,10 @@ import likethat
 ROOT = Path(likethat.__file__).parent
 FLOORS = {
     "errors": 0,
+    "_calls": 0,
     "_checks": 0,
     "_documents": 0,
+    "_options": 0,
     "_files": 0,
     "_pictures": 0,
     "_progress": 0,
@@ -37,8 +39,11 @@ FLOORS = {
     "cli": 7,
 }
 NEIGHBOURS = {
+    ("_calls", "errors"),
+    ("_checks", "_options"),
     ("_checks", "errors"),
     ("_files", "_documents"),
+    ("_options", "errors"),
     ("_files", "errors"),
     ("_inputs", "errors"),
     ("_pictures", "errors"),

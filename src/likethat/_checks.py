@@ -1,7 +1,9 @@
 """Checks at the public boundary: one sentence with what was expected, what came, and what to do."""
 
+import difflib
 import importlib
 import math
+import operator
 import re
 from collections.abc import Sequence
 from types import ModuleType
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likethat._options import shown
 from likethat.errors import InputError, MissingExtraError, NonFiniteError, TargetError
 
 _EXTRAS = {
@@ -28,6 +31,9 @@ _EXTRAS = {
     "onnxruntime": "onnx",
     "httpx": "http",
 }
+
+_TOO_MANY = 2**63  # beyond what torch and NumPy count with
+_HIGHEST_SEED = 2**32 - 1  # NumPy's, and small enough that our products with it fit 64 bits
 
 
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?")  # class names that stand for whole numbers
@@ -98,17 +104,32 @@ def check_finite(
 
 
 def check_count(value: Any, *, name: str, minimum: int = 1) -> int:
-    """Return `value` if it is a whole number of at least `minimum`, else raise `InputError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise InputError(f"`{name}` must be a whole number of at least {minimum}, got {value!r}.")
-    return value
+    """Return `value` if it is a whole number (NumPy's too) of at least `minimum`, else raise `InputError`."""
+    is_whole = hasattr(value, "__index__") and not isinstance(value, bool | np.bool_ | type)
+    try:
+        number = operator.index(value) if is_whole else minimum - 1
+    except TypeError:  # a tensor of several numbers, or of a fraction
+        number = minimum - 1
+    if number < minimum or number >= _TOO_MANY:
+        raise InputError(f"`{name}` must be a whole number of at least {minimum}, got {shown(value)}.")
+    return number
+
+
+def check_seed(value: Any, *, name: str = "seed") -> int:
+    """Return `value` if it is a whole number from 0 to 4,294,967,295, else raise `InputError`."""
+    seed = check_count(value, name=name, minimum=0)
+    if seed > _HIGHEST_SEED:
+        raise InputError(f"`{name}` must be a whole number from 0 to {_HIGHEST_SEED:,}, got {seed}.")
+    return seed
 
 
 def check_choice(value: Any, *, name: str, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`, else raise `InputError` listing them."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         listed = ", ".join(repr(choice) for choice in choices)
-        raise InputError(f"`{name}` must be one of {listed}, got {value!r}.")
+        close = difflib.get_close_matches(str(value), choices, n=1) if isinstance(value, str) else []
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"`{name}` must be one of {listed}, got {shown(value)}.{meant}")
     return str(value)
 
 

@@ -4,6 +4,7 @@ Every error that the library raises on purpose is a `LikethatError`, and also th
 
     LikethatError
     ├── InputError (ValueError)            an argument of the wrong shape, range, kind or content
+    │   ├── ArgumentError (also TypeError)  an argument that does not exist, or is missing
     │   ├── NonFiniteError                 NaN or infinity in weights, images or features
     │   ├── UnreadableImageError           one file or item that does not decode (fits skip and list it)
     │   └── TargetError (also LookupError) a class index out of range, an unknown class name
@@ -21,6 +22,7 @@ Every error that the library raises on purpose is a `LikethatError`, and also th
 """
 
 __all__ = [
+    "ArgumentError",
     "BankError",
     "BankFormatError",
     "BankMismatchError",
@@ -46,6 +48,10 @@ class LikethatError(Exception):
 
 class InputError(LikethatError, ValueError):
     """An argument has the wrong shape, range, kind or content."""
+
+
+class ArgumentError(InputError, TypeError):
+    """A call names an argument that does not exist, or leaves one out."""
 
 
 class NonFiniteError(InputError):

@@ -2,8 +2,9 @@
 
 import pytest
 
+from likethat._options import byte_count
 from likethat.cli.console import duration
-from likethat.cli.options import byte_count, class_index_or_name
+from likethat.cli.options import class_index_or_name
 from likethat.errors import InputError, TargetError
 
 

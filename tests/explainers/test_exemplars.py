@@ -202,7 +202,7 @@ def test_generators_that_fail(change: Any, error: type[Exception], message: str)
 def test_options_that_make_no_sense() -> None:
     with pytest.raises(InputError, match="must be a LatentGenerator"):
         Exemplars(lambda z: z)
-    with pytest.raises(InputError, match="`tolerance` must lie"):
+    with pytest.raises(InputError, match="`tolerance` must be a number above 0 and below 1"):
         Exemplars(Drawn(), tolerance=1.0)
     with pytest.raises(InputError, match="`spacing` must be"):
         Exemplars(Drawn(), spacing=2.0)

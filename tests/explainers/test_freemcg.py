@@ -283,7 +283,7 @@ def test_bad_calls_are_one_sentence() -> None:
         lt.FreeMCG(Squares(), rule="best")
     with pytest.raises(InputError, match="must be a denoiser for rule='release'"):
         lt.FreeMCG(People(), rule="release")
-    with pytest.raises(InputError, match="`confidence` must be a probability"):
+    with pytest.raises(InputError, match=r"`confidence` must be a number of at least 0\.5 and below 1"):
         lt.FreeMCG(Squares(), confidence=1.0)
     with pytest.raises(InputError, match="method='patches'"):
         lt.FreeMCG().counterfactual(box(), picture(), 1)

@@ -336,7 +336,7 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
     [
         ({"way": "named"}, {}, "`parts` must be marks of parts for way='named', got None"),
         ({}, {"parts": lt.Marks.of({})}, "`way` must be 'named' where `parts` are given"),
-        ({"way": "named"}, {"parts": {"a": 1}}, "`parts` must be likethat.Marks, got dict"),
+        ({"way": "named"}, {"parts": {"a": 1}}, "`parts` must be likethat.Marks, got {'a': 1}"),
         ({}, {"labels": "guessed"}, "None, 'predicted' or one class index an image, got 'guessed'"),
         ({}, {"labels": [0, 1]}, "at least 90, got torch.int64"),
         ({}, {"labels": [7] * 90}, "`labels` must be from 0 to 2"),

@@ -38,9 +38,10 @@ def test_masks_of_minus_infinity_are_no_broken_weights() -> None:
 
 
 RETURNS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "tuple": (lambda x: (x, x), "got a tuple of 2"),
-    "list": (lambda x: [x], "got a list of 1"),
-    "mapping": (lambda x: {"out": x, "aux": x}, "a mapping with 'out', 'aux' and no 'logits'"),
+    "tuple": (lambda x: (x, x, x), "a tuple with number 0, number 1, number 2, of which 3 may be meant"),
+    "list": (lambda x: [x, x[:, :3]], r"number 0 \(2, 5\), number 1 \(2, 3\). Wrap it"),
+    "mapping": (lambda x: {"out": x, "aux": x}, "a dict with 'out', 'aux', of which 2 may be meant"),
+    "features": (lambda x: {"pooler_output": x}, "a dict with 'pooler_output'. Wrap it"),
     "none": (lambda x: None, "got a NoneType"),
     "segmentation": (lambda x: x[:, :, None, None].expand(-1, -1, 8, 8), "a map of classes"),
     "one cell": (lambda x: x[:, :, None, None], r"Add nn\.Flatten\(\)"),
@@ -65,7 +66,7 @@ def test_feature_extractors() -> None:
     network.fc = nn.Identity().eval()
     with pytest.raises(NotAClassifierError, match=r"`fc` is nn\.Identity"):
         split(network)
-    with pytest.raises(NotAClassifierError, match="no 'logits'"):
+    with pytest.raises(NotAClassifierError, match="with 'last_hidden_state'"):
         split(hf_vit().vit.eval())
 
 
@@ -73,7 +74,7 @@ def test_class_names_of_the_wrong_number() -> None:
     network = randomise(small_cnn())
     with pytest.raises(InputError, match="must hold 5 names as the network has 5 classes, got 2"):
         split(network, class_names=["a", "b"])
-    with pytest.raises(InputError, match="must hold 5 names"):
+    with pytest.raises(InputError, match="must be a list of names, one a class, got 'abcde'"):
         split(network, class_names="abcde")
     assert split(network, class_names=["a", "a", "b", "b", "c"]).class_names[1] == "a"
 

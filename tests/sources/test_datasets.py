@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
 
 import likethat as lt
 from likethat.errors import InputError, UnreadableImageError
@@ -104,10 +104,23 @@ def test_normalised_items_are_refused_with_advice() -> None:
         list(read(DatasetSource([(torch.full((3, 4, 4), -2.1), 0)])))
 
 
+def test_a_loader_is_its_data_set_in_order() -> None:
+    images = torch.arange(6.0).reshape(6, 1, 1, 1).expand(-1, 1, 2, 2) / 6
+    source = as_source(DataLoader(TensorDataset(images, torch.arange(6)), batch_size=4, shuffle=True, drop_last=True))
+    assert [(sample.label, float(sample.image[0, 0, 0])) for sample in source] == [  # type: ignore[union-attr]
+        (index, pytest.approx(index / 6)) for index in range(6)
+    ]
+
+
+_SET = TensorDataset(torch.zeros(2, 3, 4, 4))
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (DataLoader(TensorDataset(torch.zeros(2, 3, 4, 4))), "loader.dataset"),
+        (DataLoader(_SET, collate_fn=list), "a DataLoader that has a collate_fn of its own. Give the data set"),
+        (DataLoader(_SET, sampler=SubsetRandomSampler([0])), "that chooses items by a SubsetRandomSampler"),
+        (DataLoader(_SET, batch_sampler=[[0]]), "that makes batches of its own"),
         ({"train": [1], "test": [2]}, "Choose one of its entries: 'train', 'test'"),
         (b"\x89PNG", "Put the bytes of encoded pictures in a list"),
         ({"a.png"}, "A set has no order"),
@@ -115,7 +128,7 @@ def test_normalised_items_are_refused_with_advice() -> None:
         (print, "got builtin_function_or_method"),
         (TensorDataset(torch.zeros(0, 3, 4, 4)), "length 0"),
     ],
-    ids=["loader", "dict", "bytes", "set", "none", "function", "empty"],
+    ids=["collate", "sampler", "batches", "dict", "bytes", "set", "none", "function", "empty"],
 )
 def test_unsupported(images: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):

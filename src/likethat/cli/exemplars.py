@@ -71,7 +71,7 @@ def exemplars(
     _check_place(out_path)
     made = load_generator(generator)
     box, _ = open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
-    method = Exemplars(made, strategy=_strategy(strategy), tolerance=tolerance, batch=batch, seed=seed)
+    method = Exemplars(made, strategy=strategy.value, tolerance=tolerance, batch=batch, seed=seed)
     real = None if data is None else _open_data(data, made)
     wanted = _targets(target or ["all"], tuple(box.class_names))
     number = f"{len(wanted)} targets" if wanted is not None else "all classes"
@@ -97,12 +97,6 @@ def _check_place(path: Path) -> None:
         raise InputError(f"`--out` must be a file, got the folder {path}.")
     if not is_page and path.exists() and (path.is_file() or any(path.iterdir())):
         raise InputError(f"`--out` must be an .html file or a new or empty folder, got {path}, which is in use.")
-
-
-def _strategy(way: Way) -> Any:
-    from likethat.search import CMAES, Evolution, PriorSampling, Surrogate
-
-    return {Way.surrogate: Surrogate, Way.prior: PriorSampling, Way.cma: CMAES, Way.evolution: Evolution}[way]()
 
 
 def _targets(words: Sequence[str], class_names: tuple[str, ...]) -> list[Any] | None:

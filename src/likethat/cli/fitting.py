@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from likethat._options import byte_count
 from likethat._progress import Progress, Watcher
 from likethat.cli.console import duration, notes, say, say_path, say_table
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model
-from likethat.cli.options import byte_count
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
 from likethat.errors import InputError, StorageError
 
@@ -107,7 +107,7 @@ def fit_and_save(method: Method, job: FitJob) -> "Bank":
         InputError: the place for the bank is taken, or the options do not fit.
         Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
     """
-    budget = byte_count(job.memory_budget)
+    budget = byte_count(job.memory_budget, name="--memory-budget")
     check_place(job)
     source = open_images(job.images)
     model = open_job_model(job)

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from likethat._checks import resolve_target
-from likethat.errors import InputError
 
 __all__ = [
     "BatchOption",
@@ -22,7 +21,6 @@ __all__ = [
     "SeedOption",
     "WeightsOption",
     "WorkersOption",
-    "byte_count",
     "class_index_or_name",
     "examples",
 ]
@@ -83,27 +81,6 @@ ResumeOption = Annotated[
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace an earlier bank at OUT.", rich_help_panel=_WORK_PANEL)
 ]
-
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
-
-
-def byte_count(text: str) -> int:
-    """Return the bytes of a size such as ``"2GB"``, ``"1.5 GiB"`` or ``"500000"``.
-
-    Raises:
-        InputError: it is no size, or none at all.
-
-    Example:
-        >>> byte_count("2GB"), byte_count("1.5 GiB"), byte_count("500000")
-        (2000000000, 1610612736, 500000)
-    """
-    match = _SIZE.fullmatch(text)
-    if match is None or float(match[1]) == 0:
-        raise InputError(f"`--memory-budget` must be a size such as 500MB or 2GB, got {text!r}.")
-    unit = match[2].lower()
-    base = 1024 ** " kmgt".index(unit) if match[3] and unit else _UNITS[unit]
-    return int(float(match[1]) * base)
 
 
 def class_index_or_name(text: str | None, class_names: tuple[str, ...]) -> int | str | None:

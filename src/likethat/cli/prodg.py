@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from likethat._options import byte_count
 from likethat._progress import Progress, Watcher
 from likethat.cli._generating import (
     GENERATOR_PANEL,
@@ -45,7 +46,6 @@ from likethat.cli.options import (
     ResumeOption,
     SeedOption,
     WeightsOption,
-    byte_count,
     class_index_or_name,
     examples,
 )
@@ -200,7 +200,7 @@ def prodg(
         memory_budget=memory_budget, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     wanted = _Wanted(target=target, n_channels=n_channels, channels=_numbers(channels))
-    byte_count(memory_budget)
+    byte_count(memory_budget, name="--memory-budget")
     check_place(job)
     pipeline = pipeline_options(
         by=by, n_steps=generator_steps, size=size, rank=rank, reach=reach, dtype=dtype,
@@ -268,7 +268,7 @@ def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: _Wante
             target=class_index_or_name(wanted.target, model.class_names),
             n_channels=wanted.n_channels,
             channels=wanted.channels,
-            memory_budget=byte_count(job.memory_budget),
+            memory_budget=byte_count(job.memory_budget, name="--memory-budget"),
             checkpoint=checkpoint_of(job.out),
             resume=job.resume,
             watch=_Renamed(with_estimate(watch, estimate, work.outlook)),

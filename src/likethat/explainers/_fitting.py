@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 import likethat
+from likethat._checks import check_count
+from likethat._options import byte_count, check_callable, check_flag, check_path
+from likethat._progress import Watcher
 from likethat.errors import InputError
 from likethat.explanations import Provenance
 from likethat.features import Checkpoint, Features, collect
-from likethat.models import SplitModel
+from likethat.models import SplitModel, as_model, check_model
 from likethat.sources import ImageFolder, ImageSource, IterableSource, as_source
 from likethat.sources.base import Skipped
 
@@ -26,6 +30,7 @@ __all__ = ["Begun", "begin", "open_checkpoint", "provenance_of"]
 class Begun:
     """A fit after its pass over the images."""
 
+    model: SplitModel
     source: ImageSource | IterableSource
     features: Features
     left: Checkpoint | None
@@ -36,7 +41,7 @@ class Begun:
 
 
 def begin(
-    model: SplitModel,
+    model: SplitModel | nn.Module,
     images: Any,
     *,
     method: str,
@@ -44,31 +49,54 @@ def begin(
     seed: int,
     checkpoint: str | Path | None,
     resume: bool,
-    **reading: Any,
+    memory_budget: int | str,
+    batch_size: int = 32,
+    workers: int = 0,
+    watch: Watcher | None = None,
 ) -> Begun:
-    """Take the images in, open the checkpoint and run the model once over them.
+    """Take the model and the images in, open the checkpoint and run the model once over them.
 
     Args:
-        model: what is explained.
+        model: what is explained; a network is split.
         images: whatever `as_source` takes.
         method: the explainer's name.
         options: its hyper-parameters.
         seed: its seed.
         checkpoint: folder to leave unfinished work in.
         resume: go on from there.
-        reading: passed on to `collect`: memory budget, batch size, workers, watcher.
+        memory_budget: bytes for feature maps, or a text such as "2GB".
+        batch_size: images decoded at a time.
+        workers: threads that decode.
+        watch: called with a `Progress`.
 
     Raises:
         NotLinearError: the model's head is not linear in its pooled features.
-        InputError: no image can be used, or the checkpoint is another fit's.
+        InputError: no image can be used, an option that is none, or the checkpoint is another fit's.
     """
+    check_model(model)
+    reading: dict[str, Any] = {
+        "memory_budget": byte_count(memory_budget),
+        "batch_size": check_count(batch_size, name="batch_size"),
+        "workers": check_count(workers, name="workers", minimum=0),
+        "watch": check_callable(watch, name="watch", takes="a Progress"),
+    }
+    source = as_source(images)
+    model = as_model(model, _first_image(source))
     model.require_linear(method)
     model.check_unchanged(fully=True)
-    source = as_source(images)
     left = open_checkpoint(
         checkpoint, method=method, options=options, seed=seed, model=model, source=source, resume=resume
     )
-    return Begun(source=source, features=collect(model, source, seed=seed, checkpoint=left, **reading), left=left)
+    features = collect(model, source, seed=seed, checkpoint=left, **reading)
+    return Begun(model=model, source=source, features=features, left=left)
+
+
+def _first_image(source: ImageSource | IterableSource) -> Tensor | None:
+    """Return the first image, where there is one that can be had twice."""
+    try:
+        return source[0].image if isinstance(source, ImageSource) else None
+    except Exception:  # said when it is read, with its name
+        return None
 
 
 def open_checkpoint(
@@ -87,11 +115,13 @@ def open_checkpoint(
         InputError: `resume` without a folder, or the folder of another fit: another model, other images or options.
     """
     if folder is None:
-        if resume:
+        if check_flag(resume, name="resume"):
             raise InputError("`checkpoint` must name the folder to resume from, got None.")
         return None
     key = {"method": method, "seed": seed, "model": model.fingerprint, "images": _signature(source)}
-    return Checkpoint(folder, key={**options, **key}, resume=resume)
+    return Checkpoint(
+        check_path(folder, name="checkpoint"), key={**options, **key}, resume=check_flag(resume, name="resume")
+    )
 
 
 def _signature(source: ImageSource | IterableSource) -> str:

@@ -61,8 +61,6 @@ def learn_names(
     Raises:
         InputError: a stream, or no mark that can be used.
     """
-    if not isinstance(marks, Marks):
-        raise InputError(f"`parts` must be likethat.Marks, got {type(marks).__name__}. See Marks.of and Marks.read.")
     if not isinstance(source, ImageSource):
         raise InputError("`images` must be readable twice for way='named', got a stream. Give a folder or a list.")
     skipped += marks.skipped

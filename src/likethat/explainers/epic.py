@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
-from likethat._checks import check_choice, check_count
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, check_seed
+from likethat._options import check_number
 from likethat._progress import Watcher
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
@@ -31,6 +33,7 @@ _OURS = Schedule(first=100, last=14, rounds=8)
 _PAPER = Schedule(first=100, last=5, rounds=10)
 
 
+@public
 class EPIC:
     """Find a mixing of a network's channels whose prototypes are pure, and the prototypes of each channel.
 
@@ -87,21 +90,21 @@ class EPIC:
         self.solver = check_choice(solver, name="solver", choices=("procrustes", "adam"))
         self.mixing = check_choice(mixing, name="mixing", choices=("orthogonal", "invertible", "whitened"))
         self.schedule = check_choice(schedule, name="schedule", choices=("ours", "paper"))
-        self.usage_weight = _check_number(usage_weight, name="usage_weight", low=0.0)
-        self.condition = _check_number(condition, name="condition", low=1.0)
+        self.usage_weight = check_number(usage_weight, name="usage_weight")
+        self.condition = check_number(condition, name="condition", low=1.0)
         self.epochs = check_count(epochs, name="epochs")
-        self.learning_rate = _check_number(learning_rate, name="learning_rate", low=0.0)
-        self.weight_decay = _check_number(weight_decay, name="weight_decay", low=0.0)
+        self.learning_rate = check_number(learning_rate, name="learning_rate")
+        self.weight_decay = check_number(weight_decay, name="weight_decay")
         self.batch = check_count(batch, name="batch")
-        self.seed = check_count(seed, name="seed", minimum=0)
-        if mixing == "invertible" and solver == "procrustes":
+        self.seed = check_seed(seed)
+        if self.mixing == "invertible" and self.solver == "procrustes":
             raise InputError(
                 "`solver` must be 'adam' for mixing='invertible', got 'procrustes', which finds rotations. Choose "
                 "mixing='whitened' for an invertible mixing in closed form."
             )
-        if mixing == "whitened" and solver == "adam":
+        if self.mixing == "whitened" and self.solver == "adam":
             raise InputError("`solver` must be 'procrustes' for mixing='whitened', got 'adam'. Leave solver out.")
-        if usage_weight > 0 and solver == "adam":
+        if self.usage_weight > 0 and self.solver == "adam":
             raise InputError("`usage_weight` must be 0 for solver='adam', got a weight. Use solver='procrustes'.")
 
     def options(self) -> dict[str, Any]:
@@ -110,10 +113,10 @@ class EPIC:
 
     def fit(
         self,
-        model: SplitModel,
+        model: SplitModel | nn.Module,
         images: Any,
         *,
-        memory_budget: int = 2 * 2**30,
+        memory_budget: int | str = 2 * 2**30,
         batch_size: int = 32,
         workers: int = 0,
         checkpoint: str | Path | None = None,
@@ -123,10 +126,10 @@ class EPIC:
         """Find the mixing and its prototypes on a set of images; no labels are needed.
 
         Args:
-            model: from `likethat.split` or `likethat.load`.
+            model: from `likethat.split` or `likethat.load`; a network is split, as `likethat.split` would.
             images: a folder, arrays, tensors in [0, 1], a data set, or any `ImageSource`.
-            memory_budget: bytes for feature maps; past it the mixing is learned on a random part of the images, while
-                prototypes are still chosen among all of them.
+            memory_budget: bytes for feature maps, or a text such as "2GB"; past it the mixing is learned on a random
+                part of the images, while prototypes are still chosen among all of them.
             batch_size: images decoded at a time; the result does not depend on it.
             workers: threads that decode; the result does not depend on it.
             checkpoint: folder to leave unfinished work in; removed when the fit is done.
@@ -151,7 +154,7 @@ class EPIC:
             workers=workers,
             watch=watch,
         )
-        source, features, left = begun.source, begun.features, begun.left
+        model, source, features, left = begun.model, begun.source, begun.features, begun.left
         with begun.work():
             _check_enough(features, self.n_prototypes)
             mixing = self._solve(model, features, left, watch)
@@ -211,12 +214,6 @@ class EPIC:
             },
             notes=_notes(features, n_dead, self.n_prototypes),
         )
-
-
-def _check_number(value: Any, *, name: str, low: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < float("inf"):
-        raise InputError(f"`{name}` must be a number of at least {low:g}, got {value!r}.")
-    return float(value)
 
 
 def _check_enough(features: Features, n_prototypes: int) -> None:

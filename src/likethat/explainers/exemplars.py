@@ -1,14 +1,16 @@
 """Exemplars: inputs made to be typical of a response, by asking the model and nothing else."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from typing import Any
 
 import torch
 
-from likethat._checks import check_count
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, check_seed
 from likethat._inputs import Inputs
+from likethat._options import check_callable, check_number, shown
 from likethat._progress import Progress, Watcher
 from likethat.errors import BudgetError, InputError
 from likethat.explainers._exemplars_asking import Asker
@@ -17,11 +19,21 @@ from likethat.explainers._exemplars_result import Spacing, exemplar_set
 from likethat.explainers._exemplars_target import Aim, read_target
 from likethat.explanations.exemplars import ExemplarSet
 from likethat.explanations.status import Status
-from likethat.search import Strategy, Surrogate
+from likethat.search import CMAES, Evolution, PriorSampling, Strategy, Surrogate
 
-__all__ = ["Exemplars"]
+__all__ = ["STRATEGIES", "Exemplars"]
+
+STRATEGIES: dict[str, Callable[[], Strategy]] = {
+    "surrogate": Surrogate,
+    "prior": PriorSampling,
+    "cma": CMAES,
+    "cma-es": CMAES,
+    "evolution": Evolution,
+}
+"""What the strategies are called where a name is more at hand than an object: in notebooks and commands."""
 
 
+@public
 class Exemplars:
     """Finds inputs that a model takes for a class, or for anything between classes, from its answers alone.
 
@@ -31,7 +43,8 @@ class Exemplars:
     Args:
         generator: a `LatentGenerator`.
         strategy: `search.Surrogate()` when None; others are `search.PriorSampling`, `search.CMAES`,
-            `search.Evolution` (the paper's) and `search.GradientAscent`.
+            `search.Evolution` (the paper's) and `search.GradientAscent`. With their usual options they also go by name:
+            "surrogate", "prior", "cma", "evolution".
         tolerance: largest difference to the wanted probability, over the classes, that counts as reached: for one
             class, one minus the confidence.
         batch: latents asked at once; 1 spends the fewest queries. Sets the strategy's own, where it has one.
@@ -62,7 +75,7 @@ class Exemplars:
         self,
         generator: Any,
         *,
-        strategy: Strategy | None = None,
+        strategy: Strategy | str | None = None,
         tolerance: float = 0.05,
         batch: int | None = None,
         spacing: float = 0.25,
@@ -73,16 +86,14 @@ class Exemplars:
                 f"`generator` must be a LatentGenerator, got {type(generator).__name__}. Wrap a function with "
                 "likethat.load_generator(function, latent_dim=...)."
             )
-        if not 0 < tolerance < 1:
-            raise InputError(f"`tolerance` must lie between 0 and 1, got {tolerance}.")
-        if not 0 <= spacing <= 1:
-            raise InputError(f"`spacing` must be from 0 to 1, got {spacing}.")
+        self.tolerance = check_number(tolerance, name="tolerance", high=1.0, with_low=False, with_high=False)
+        self.spacing = check_number(spacing, name="spacing", high=1.0)
+        self.seed = check_seed(seed)
         self.generator = generator
-        self.strategy: Strategy = Surrogate() if strategy is None else strategy
+        self.strategy: Strategy = _as_strategy(strategy)
         if batch is not None and hasattr(self.strategy, "batch"):
             self.strategy = replace(self.strategy, batch=check_count(batch, name="batch"))  # type: ignore[type-var]
         self.batch = int(getattr(self.strategy, "batch", 1))
-        self.tolerance, self.spacing, self.seed = float(tolerance), float(spacing), int(seed)
 
     def search(
         self,
@@ -150,8 +161,8 @@ class Exemplars:
         data: "Inputs | None",
         watch: Watcher | None,
     ) -> list[ExemplarSet]:
-        check_count(n, name="n")
-        check_count(budget, name="budget")
+        n, budget = check_count(n, name="n"), check_count(budget, name="budget")
+        check_callable(watch, name="watch", takes="a Progress")
         box = _opened(box)
         rng = torch.Generator().manual_seed(self.seed)
         asker = Asker(self.generator, box.limited(budget))
@@ -229,6 +240,21 @@ class _Report:
                 self._watch(Progress(stage="finding exemplars", done=done, total=self._total))
 
         return tell
+
+
+def _as_strategy(strategy: Any) -> Strategy:
+    """Return a strategy itself, or the one of that name."""
+    if strategy is None:
+        return Surrogate()
+    if isinstance(strategy, str):
+        return STRATEGIES[check_choice(strategy, name="strategy", choices=tuple(STRATEGIES))]()
+    if isinstance(strategy, type) or not callable(getattr(strategy, "begin", None)):
+        raise InputError(
+            f"`strategy` must be a strategy of likethat.search, its name or None, got {shown(strategy)}."
+            + (f" Make an instance: {strategy.__name__}()." if isinstance(strategy, type) else " Try 'cma'.")
+        )
+    chosen: Strategy = strategy
+    return chosen
 
 
 def _opened(box: Any) -> Any:

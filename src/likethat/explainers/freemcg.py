@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likethat._checks import check_choice, check_count, resolve_target
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, check_seed, resolve_target
 from likethat._inputs import Inputs
+from likethat._options import check_number, shown
 from likethat._progress import Watcher
 from likethat.errors import InputError, TargetError
 from likethat.explainers._freemcg_asking import Archive
@@ -28,6 +30,7 @@ __all__ = ["FreeMCG"]
 _RULES = ("kalman", "paper", "release")
 
 
+@public
 class FreeMCG:
     """Explains any classifier that can be asked, by inputs that a generator finds typical.
 
@@ -74,14 +77,16 @@ class FreeMCG:
         self.rule = check_choice(rule, name="rule", choices=_RULES)
         self.n_particles = None if n_particles is None else check_count(n_particles, name="n_particles", minimum=2)
         self.n_steps = check_count(n_steps, name="n_steps")
-        if not 0.5 <= confidence < 1:
-            raise InputError(f"`confidence` must be a probability from 0.5 to below 1, got {confidence!r}.")
-        if rule != "kalman" and not isinstance(generator, Denoiser):
+        self.confidence = check_number(confidence, name="confidence", low=0.5, high=1.0, with_high=False)
+        self.noise = None if noise is None else check_number(noise, name="noise", with_low=False)
+        if generator is not None and not isinstance(generator, Denoiser | LatentGenerator):
+            raise InputError(
+                f"`generator` must be a denoiser, a latent generator or None, got {shown(generator)}. Make one with "
+                "likethat.load_generator(...)."
+            )
+        if self.rule != "kalman" and not isinstance(generator, Denoiser):
             raise InputError(f"`generator` must be a denoiser for rule={rule!r}, got {name_of(generator)}.")
-        if noise is not None and not 0 < noise < float("inf"):
-            raise InputError(f"`noise` must be above 0, got {noise!r}. None takes one by the picture's size.")
-        self.confidence, self.noise = confidence, noise
-        self.generator, self.seed = generator, seed
+        self.generator, self.seed = generator, check_seed(seed)
 
     def options(self) -> dict[str, Any]:
         """Return the arguments, as plain values."""

@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from likethat._checks import check_choice, check_count
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, check_seed
+from likethat._options import check_number, shown
 from likethat._progress import Watcher
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
@@ -26,10 +28,12 @@ from likethat.explanations import Bank, Prototype, Provenance
 from likethat.features import Features
 from likethat.functional import contributions, coverage
 from likethat.models import SplitModel
+from likethat.sources import Marks
 
 __all__ = ["PartPrototypes"]
 
 
+@public
 class PartPrototypes:
     """Split what a network looks for in each class into parts that add up to the class's head vector.
 
@@ -82,15 +86,13 @@ class PartPrototypes:
         cells_per_class: int = 8192,
         seed: int = 0,
     ) -> None:
-        self.n_parts = n_parts if n_parts == "auto" else check_count(n_parts, name="n_parts")
+        self.n_parts = "auto" if isinstance(n_parts, str) and n_parts == "auto" else _n_parts(n_parts)
         self.way = check_choice(way, name="way", choices=("ownership", "shared", "named"))
         self.sharing = check_choice(sharing, name="sharing", choices=tuple(SHARINGS))
         self.n_prototypes = check_count(n_prototypes, name="n_prototypes")
         self.cells_per_class = check_count(cells_per_class, name="cells_per_class", minimum=16)
-        self.seed = check_count(seed, name="seed", minimum=0)
-        if isinstance(ridge, bool) or not isinstance(ridge, int | float) or not 0 < ridge < float("inf"):
-            raise InputError(f"`ridge` must be a number above 0, got {ridge!r}.")
-        self.ridge = float(ridge)
+        self.seed = check_seed(seed)
+        self.ridge = check_number(ridge, name="ridge", with_low=False)
 
     def options(self) -> dict[str, Any]:
         """Return the hyper-parameters, by name."""
@@ -98,12 +100,12 @@ class PartPrototypes:
 
     def fit(
         self,
-        model: SplitModel,
+        model: SplitModel | nn.Module,
         images: Any,
         *,
         labels: Any = None,
         parts: Any = None,
-        memory_budget: int = 2 * 2**30,
+        memory_budget: int | str = 2 * 2**30,
         batch_size: int = 32,
         workers: int = 0,
         checkpoint: str | Path | None = None,
@@ -113,12 +115,13 @@ class PartPrototypes:
         """Find the parts of every class and their prototypes.
 
         Args:
-            model: from `likethat.split` or `likethat.load`.
+            model: from `likethat.split` or `likethat.load`; a network is split, as `likethat.split` would.
             images: a folder, arrays, tensors in [0, 1], a data set, or any `ImageSource`.
             labels: which class an image is for: None for the source's labels (the model's predictions where it has
                 none), ``"predicted"``, or one class index an image.
             parts: marks of parts on a few of the images (`likethat.Marks`), for ``way="named"``.
-            memory_budget: bytes for feature maps; past it parts are learned on a random part of the images.
+            memory_budget: bytes for feature maps, or a text such as "2GB"; past it parts are learned on a random part
+                of the images.
             batch_size: images decoded at a time; the result does not depend on it.
             workers: threads that decode; the result does not depend on it.
             checkpoint: folder to leave an unfinished pass in; removed when the fit is done.
@@ -130,7 +133,6 @@ class PartPrototypes:
             InputError: no image can be used, labels that are no classes, or marks that fit no image.
         """
         started = time.perf_counter()
-        model.require_linear("PartPrototypes")
         self._check_marks(parts)
         begun = begin(
             model,
@@ -145,7 +147,7 @@ class PartPrototypes:
             workers=workers,
             watch=watch,
         )
-        source, features = begun.source, begun.features
+        model, source, features = begun.model, begun.source, begun.features
         with begun.work():
             classes = classes_of(features, labels, model.n_classes)
             work = PartFit(model=model, source=source, features=features, classes=classes, options=self, watch=watch)
@@ -187,6 +189,11 @@ class PartPrototypes:
                 "`parts` must be marks of parts for way='named', got None. Read them with likethat.Marks.read(path), "
                 "or leave way out to find parts without marks."
             )
+        if parts is not None and not isinstance(parts, Marks):
+            raise InputError(
+                f"`parts` must be likethat.Marks, got {shown(parts)}. Make them with likethat.Marks.of({{...}}), or "
+                "read them with likethat.Marks.read(path)."
+            )
         if self.way != "named" and parts is not None:
             raise InputError(f"`way` must be 'named' where `parts` are given, got {self.way!r}.")
 
@@ -215,6 +222,12 @@ class PartPrototypes:
             notes=work.notes,
             skipped=work.skipped,
         )
+
+
+def _n_parts(value: Any) -> int:
+    if isinstance(value, str):
+        raise InputError(f"`n_parts` must be a whole number of at least 1, or 'auto', got {shown(value)}.")
+    return check_count(value, name="n_parts")
 
 
 def _contributions_to_predicted(features: Features, coordinates: HeadParts) -> Tensor:

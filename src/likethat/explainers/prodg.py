@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
-from likethat._checks import check_choice, check_count, resolve_target
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, check_seed, resolve_target
+from likethat._options import check_flag, check_number, shown
 from likethat._progress import Watcher
 from likethat.errors import InputError
 from likethat.explainers._fitting import begin
 from likethat.explainers._prodg_run import Run
 from likethat.explanations import Bank
 from likethat.generators.generated import Generated, check_image_generator
-from likethat.models import SplitModel
+from likethat.models import SplitModel, as_model, check_model
 
 __all__ = ["ProDG"]
 
 
+@public
 class ProDG:
     """Find a rotation of a network's channels, and prototypes of them, in images that a generator makes.
 
@@ -96,17 +100,17 @@ class ProDG:
         check_image_generator(generator)
         self.generator = generator
         self.n_prototypes = check_count(n_prototypes, name="n_prototypes")
-        self.n_samples = check_count(n_samples, name="n_samples", minimum=max(3, n_prototypes))
+        self.n_samples = check_count(n_samples, name="n_samples", minimum=max(3, self.n_prototypes))
         self.steps = check_count(steps, name="steps", minimum=0)
         self.search = check_choice(search, name="search", choices=("auto", "gradient", "evolution", "cma-es"))
-        self.step = _positive(step, name="step")
-        self.closeness = _positive(closeness, name="closeness", zero=True)
-        self.diversity = _positive(diversity, name="diversity", zero=True)
+        self.step = check_number(step, name="step", with_low=False)
+        self.closeness = check_number(closeness, name="closeness")
+        self.diversity = check_number(diversity, name="diversity")
         self.solver = check_choice(solver, name="solver", choices=("procrustes", "adam"))
         self.batch = check_count(batch, name="batch")
-        self.controls = bool(controls)
-        self.mixed_precision = bool(mixed_precision)
-        self.seed = check_count(seed, name="seed", minimum=0)
+        self.controls = check_flag(controls, name="controls")
+        self.mixed_precision = check_flag(mixed_precision, name="mixed_precision")
+        self.seed = check_seed(seed)
         if self.search == "gradient" and not generator.differentiable:
             raise InputError(
                 f"`search` must be 'evolution' or 'cma-es' for {type(generator).__name__}, which has no gradients."
@@ -119,12 +123,12 @@ class ProDG:
 
     def fit(
         self,
-        model: SplitModel,
+        model: SplitModel | nn.Module,
         *,
         target: int | str | None = None,
         n_channels: int = 12,
         channels: Sequence[int] | None = None,
-        memory_budget: int = 2 * 2**30,
+        memory_budget: int | str = 2 * 2**30,
         checkpoint: str | Path | None = None,
         resume: bool = False,
         watch: Watcher | None = None,
@@ -132,11 +136,11 @@ class ProDG:
         """Find the rotation and the prototypes; no images are needed.
 
         Args:
-            model: from `likethat.split` or `likethat.load`.
+            model: from `likethat.split` or `likethat.load`; a network is split, as `likethat.split` would.
             target: climb only with the channels that supply most to this class; the others keep their best samples.
             n_channels: how many those are.
             channels: climb only with these.
-            memory_budget: bytes for the samples' feature maps.
+            memory_budget: bytes for the samples' feature maps, or a text such as "2GB".
             checkpoint: folder to leave unfinished work in; removed when the fit is done.
             resume: go on from `checkpoint`.
             watch: called with a `Progress` as the work goes on.
@@ -147,12 +151,16 @@ class ProDG:
             NonFiniteError: the generator made NaN.
         """
         started = time.perf_counter()
+        check_count(n_channels, name="n_channels")
+        samples = Generated(self.generator, self.n_samples, seed=self.seed)
+        check_model(model)
+        model = as_model(model, samples[0].image)
         index = None if target is None else resolve_target(target, model.class_names)
         chosen = _checked_channels(channels, model.n_channels, with_target=index is not None)
         self._check_fit(model)
         begun = begin(
             model,
-            Generated(self.generator, self.n_samples, seed=self.seed),
+            samples,
             method="ProDG",
             options={**self.options(), "target": index, "n_channels": n_channels, "channels": chosen},
             seed=self.seed,
@@ -183,19 +191,14 @@ def _size(model: SplitModel) -> str:
     return "" if size is None else f" of {size[0]} x {size[1]} or a size to be resized"
 
 
-def _positive(value: float, *, name: str, zero: bool = False) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not (value > 0 or (zero and value == 0)) or value == float("inf"):
-        raise InputError(f"`{name}` must be a number {'of at least' if zero else 'above'} 0, got {value!r}.")
-    return float(value)
-
-
 def _checked_channels(channels: Sequence[int] | None, n_channels: int, *, with_target: bool) -> list[int] | None:
     if channels is None:
         return None
     if with_target:
         raise InputError("give either `target` or `channels`, not both.")
+    if isinstance(channels, str) or not hasattr(channels, "__iter__"):
+        raise InputError(f"`channels` must be a list of channel numbers, got {shown(channels)}.")
     chosen = [check_count(channel, name="channels", minimum=0) for channel in channels]
     if not chosen or max(chosen) >= n_channels or len(set(chosen)) < len(chosen):
-        raise InputError(f"`channels` must be distinct numbers from 0 to {n_channels - 1}, got {list(channels)[:10]}.")
+        raise InputError(f"`channels` must be distinct numbers from 0 to {n_channels - 1}, got {shown(chosen)}.")
     return chosen

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from likethat._checks import check_count
+from likethat._checks import check_count, check_seed
 from likethat._files import OwnFolder
 from likethat._progress import Progress, Watcher
 from likethat.errors import InputError, NonFiniteError, StorageError
@@ -64,7 +64,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "look_every", "patience"):
             check_count(getattr(self, name), name=name)
-        check_count(self.seed, name="seed", minimum=0)
+        check_seed(self.seed)
         if self.resume and self.checkpoint is None:
             raise InputError("`checkpoint` must name the folder to resume from, got None.")
 

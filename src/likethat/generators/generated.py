@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat._checks import check_count
+from likethat._checks import check_count, check_seed
 from likethat.errors import InputError, NonFiniteError
 from likethat.sources import Sample
 
@@ -109,7 +109,7 @@ class Generated:
                 f"`latents` must be (n, {generator.prior.dim}) for this generator, got {tuple(latents.shape)}."
             )
         self.generator = generator
-        self.seed = check_count(seed, name="seed", minimum=0)
+        self.seed = check_seed(seed)
         self._n = check_count(n, name="n") if latents is None else len(latents)
         self._latents, self._seeds, self._names = latents, seeds, names
         for given, what in ((seeds, "seeds"), (names, "names")):

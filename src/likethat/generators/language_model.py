@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from likethat._checks import check_count, require
+from likethat._checks import check_count, check_seed, require
 from likethat._inputs import Kind
 from likethat.errors import InputError, ModelError
 from likethat.generators._latents import check_latents, in_chunks
@@ -72,7 +72,7 @@ class LanguageModel:
             raise InputError(
                 f"`temperature` must be at least 0 and `scale` above 0, got {temperature!r} and {scale!r}."
             )
-        self.temperature, self.seed = float(temperature), check_count(seed, name="seed", minimum=0)
+        self.temperature, self.seed = float(temperature), check_seed(seed)
         self.card: dict[str, Any] = {"prompt": prompt, "latent_dim": latent_dim, "n_prefix": n_prefix}
         self._embed: nn.Module = network.get_input_embeddings()  # type: ignore[operator]
         self._ends = _end_tokens(network, tokenizer)

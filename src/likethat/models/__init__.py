@@ -5,5 +5,6 @@ from likethat.models.loading import load
 from likethat.models.preprocessing import Preprocess
 from likethat.models.split import split
 from likethat.models.split_model import Head, SplitModel, SplitOutput
+from likethat.models.taking import as_model, check_model
 
-__all__ = ["BlackBox", "Head", "Preprocess", "SplitModel", "SplitOutput", "load", "split"]
+__all__ = ["BlackBox", "Head", "Preprocess", "SplitModel", "SplitOutput", "as_model", "check_model", "load", "split"]

@@ -11,7 +11,15 @@ from likethat._checks import require
 from likethat.errors import InputError, ModelError
 from likethat.models._trace import Captured, vector_of
 
-__all__ = ["configured_name", "configured_names", "configured_shape", "first_channels", "has_timm_api", "timm_pass"]
+__all__ = [
+    "configured_name",
+    "configured_names",
+    "configured_shape",
+    "first_channels",
+    "has_timm_api",
+    "other_inputs",
+    "timm_pass",
+]
 
 
 def has_timm_api(network: Any) -> bool:
@@ -40,6 +48,27 @@ def first_channels(network: nn.Module) -> int | None:
     """Return the input channels of the first convolution, where there is one."""
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
     return None if first is None else first.in_channels
+
+
+_OTHER_INPUTS: dict[str, tuple[type[nn.Module], ...]] = {
+    "an embedding, for texts": (nn.Embedding, nn.EmbeddingBag),
+    "a one-dimensional convolution, for series": (nn.Conv1d,),
+    "a three-dimensional convolution, for volumes or films": (nn.Conv3d,),
+    "a recurrent layer, for series or texts": (nn.RNNBase, nn.RNNCellBase),
+    "a linear layer, for rows": (nn.Linear,),
+}
+
+
+def other_inputs(network: nn.Module) -> str | None:
+    """Say what a network without a layer for images begins with, where that tells what it is for."""
+    layers = list(network.modules())
+    if any(isinstance(module, nn.Conv2d) for module in layers):
+        return None
+    for module in layers:
+        found = next((words for words, kinds in _OTHER_INPUTS.items() if isinstance(module, kinds)), None)
+        if found is not None:
+            return found
+    return None
 
 
 def timm_settings(network: Any) -> Mapping[str, Any] | None:

@@ -15,8 +15,9 @@ from likethat.models._state import device_of, floating_type
 from likethat.models._trace import relative_error
 from likethat.models.preprocessing import Preprocess
 
-__all__ = ["TOLERANCE", "Probes", "candidate_shapes", "logits_of", "probe_images", "probings"]
+__all__ = ["TOLERANCE", "Probes", "candidate_shapes", "chosen_logits", "logits_of", "probe_images", "probings"]
 
+_OF_FEATURES = ("embed", "feat", "hidden", "pool")  # in the name of an entry that is no logits, such as pooler_output
 SIZES = (224, 96, 64, 32, 28, 299, 384)
 
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
@@ -32,12 +33,14 @@ class Probes:
         second: other inputs, that a reading must hold on.
         first_logits: the network's own.
         second_logits: the network's own.
+        taken: which entry of the network's output the logits are, in words; "" where it gives nothing else.
     """
 
     first: Tensor
     second: Tensor
     first_logits: Tensor
     second_logits: Tensor
+    taken: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -108,24 +111,58 @@ def logits_of(result: Any, n_images: int) -> Float[Tensor, "batch cls"]:
         NotAClassifierError: there are none.
         NonFiniteError: some are NaN or infinite.
     """
-    logits = result
-    if isinstance(result, Mapping):
-        logits = result.get("logits")
-        if logits is None:
-            keys = ", ".join(repr(key) for key in result)
-            raise NotAClassifierError(
-                f"`network` must return logits (batch, class), got a mapping with {keys} and no 'logits'. "
-                "Wrap it in a module that returns the logits alone."
-            )
-    logits = getattr(logits, "logits", logits)
-    if not isinstance(logits, Tensor):
-        size = f" of {len(result)}" if isinstance(result, tuple | list) else ""
-        raise NotAClassifierError(
-            f"`network` must return logits (batch, class), got a {type(result).__name__}{size}. "
-            "Wrap it in a module that returns the logits alone."
-        )
+    logits, _ = chosen_logits(result, n_images)
     _check_shape(logits, n_images)
     return logits
+
+
+def chosen_logits(result: Any, n_images: int) -> tuple[Tensor, str]:
+    """Return the logits in what a network returned, and in words which entry that is; "" where it needs no words.
+
+    Taken are: a tensor; what is called ``logits``; the one entry that has a row an image; of a pair of equal shape the
+    first, the second being an auxiliary head's as in torchvision's Inception.
+
+    Raises:
+        NotAClassifierError: there are none, or it cannot be told which.
+    """
+    if isinstance(result, Tensor):
+        return result, ""
+    named = result.get("logits") if isinstance(result, Mapping) else getattr(result, "logits", None)
+    if isinstance(named, Tensor):
+        return named, ""
+    entries = _entries(result)
+    tensors = {where: value for where, value in entries.items() if isinstance(value, Tensor)}
+    rows = {
+        where: value
+        for where, value in tensors.items()
+        if value.ndim == 2 and len(value) == n_images and not any(word in where.lower() for word in _OF_FEATURES)
+    }
+    is_pair = isinstance(result, tuple | list) and len(result) == 2 and len({row.shape for row in rows.values()}) == 1
+    if len(rows) == 1 or (len(rows) == 2 and is_pair):
+        where, taken = next(iter(rows.items()))
+    elif len(tensors) == 1 and not rows and not isinstance(result, Mapping):
+        where, taken = next(iter(tensors.items()))  # of another shape, which is said with advice
+    else:
+        raise NotAClassifierError(_no_logits(result, entries, rows))
+    alone = len(entries) == 1
+    return taken, "" if alone else f"Its logits are {where} of the {len(entries)} entries that it returns."
+
+
+def _entries(result: Any) -> dict[str, Any]:
+    if isinstance(result, Mapping):
+        return {repr(key): value for key, value in result.items()}
+    if isinstance(result, tuple | list):
+        names = getattr(result, "_fields", ())  # of a named tuple
+        return {repr(names[place]) if names else f"number {place}": value for place, value in enumerate(result)}
+    return {}
+
+
+def _no_logits(result: Any, entries: Mapping[str, Any], rows: Mapping[str, Tensor]) -> str:
+    got = f"a {type(result).__name__}" + (f" with {', '.join(list(entries)[:6])}" if entries else "")
+    if rows:
+        shapes = ", ".join(f"{where} {tuple(value.shape)}" for where, value in list(rows.items())[:6])
+        got += f", of which {len(rows)} may be meant: {shapes}"
+    return f"`network` must return logits (batch, class), got {got}. Wrap it in a module that returns the logits alone."
 
 
 def _check_shape(logits: Tensor, n_images: int) -> None:
@@ -187,7 +224,13 @@ def _probes(network: nn.Module, inputs: list[Tensor], result: Any) -> Probes:
     _check_classes(network)
     check_finite(logits, name="logits of the network on probe images")
     second = logits_of(network(inputs[1]), len(inputs[1])).clone()
-    return Probes(first=inputs[0], second=inputs[1], first_logits=logits, second_logits=second)
+    return Probes(
+        first=inputs[0],
+        second=inputs[1],
+        first_logits=logits,
+        second_logits=second,
+        taken=chosen_logits(result, len(inputs[0]))[1],
+    )
 
 
 def _check_classes(network: Any) -> None:

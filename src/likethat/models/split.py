@@ -2,7 +2,8 @@
 
 import difflib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._calls import public
+from likethat._options import check_names, check_text, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifierError
 from likethat.models._builders import as_preprocess
-from likethat.models._libraries import configured_name, configured_names
+from likethat.models._libraries import configured_name, configured_names, other_inputs
 from likethat.models._probe import Probes, probings
 from likethat.models._readers import HeadCall
 from likethat.models._replay_search import find_replay
@@ -26,6 +29,7 @@ from likethat.models.split_model import Head, SplitModel
 __all__ = ["split"]
 
 
+@public
 @in_own_session
 def split(
     network: nn.Module,
@@ -69,9 +73,9 @@ def split(
             "The network is in training mode; likethat explains it in evaluation mode and gives the mode back. Call "
             "network.eval() first to silence this.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    with untouched(network) as volatile:
+    with untouched(network) as volatile, _said_of_other_inputs(network):
         cut = _cut(network, prepared, example, layer=layer)
     found, channels = cut.found, cut.channels
     if cut.head is not None and cut.head.activated:
@@ -79,7 +83,7 @@ def split(
             f"The network returns {cut.head.activated} values; likethat explains the logits of `{cut.head.name}` "
             "before them.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     names = _class_names(network, class_names, found.output.logits.shape[1])
     return SplitModel(
@@ -144,7 +148,8 @@ def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | Non
         found, why = find_linear(network, probes, head, before, layer=layer)
         if found is not None:
             cells = found.output.feature_map[0, 0].numel()
-            note = "" if cells > 1 else "The map has a single cell: explanations cannot say where."
+            notes = [probes.taken, "" if cells > 1 else "The map has a single cell: explanations cannot say where."]
+            note = " ".join(filter(None, notes))
             return _Cut(found=found, head=head, copied=head_copy(head.module), note=note, channels=channels)
     head = head if head is not None and head.activated else None
     replayed = find_replay(network, probes, layer=layer, activated=head)
@@ -155,16 +160,47 @@ def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | Non
             "Name a convolution or block whose output is (batch, channel, height, width): split(network, layer=...)."
         )
     note = f"There are no contributions: {why}, so the network is replayed from `{replayed.reader.layer}`."
+    note = f"{probes.taken} {note}".strip()
     return _Cut(found=replayed, head=head, copied=None, note=note, channels=channels)
 
 
+_NOT_EAGER = (
+    "`network` must be a module in eager mode, got {}. Pass the module it was made from; what is left of it without "
+    "its layers can only be asked, by likethat.BlackBox(function)."
+)
+
+
+@contextmanager
+def _said_of_other_inputs(network: nn.Module) -> Iterator[None]:
+    """Where a network cannot be split, say so if it never was one for images."""
+    try:
+        yield
+    except ModelError as error:
+        other = other_inputs(network)
+        if other is None:
+            raise
+        if "linear" in other:  # it may be for images all the same, flattened by its own code
+            raise type(error)(f"{error} If it takes rows of a table, ask it by likethat.BlackBox(network).") from error
+        raise ModelError(
+            f"`network` must take images (batch, channel, height, width), got {type(network).__name__}, which begins "
+            f"with {other}. What is no image can only be asked, by likethat.BlackBox(function): likethat.Exemplars and "
+            "likethat.FreeMCG take tables and texts too."
+        ) from error
+
+
 def _checked_network(network: Any) -> nn.Module:
+    if isinstance(network, torch.jit.ScriptFunction):
+        raise ModelError(_NOT_EAGER.format("TorchScript"))
+    if hasattr(network, "graph_signature") and not isinstance(network, nn.Module):
+        raise ModelError(_NOT_EAGER.format("an exported program"))
     if not isinstance(network, nn.Module):
         hint = " Pass an instance of it." if isinstance(network, type) else " For a bare function use lt.BlackBox."
-        raise InputError(f"`network` must be a torch.nn.Module, got {type(network).__name__}.{hint}")
+        raise InputError(f"`network` must be a torch.nn.Module, got {shown(network)}.{hint}")
     network = unwrap(network)
     if isinstance(network, torch.jit.ScriptModule):
-        raise ModelError("`network` must be a module in eager mode, got TorchScript. Pass the module it was made from.")
+        raise ModelError(_NOT_EAGER.format("TorchScript"))
+    if isinstance(network, torch.fx.GraphModule) and not _calls_layers(network):
+        raise ModelError(_NOT_EAGER.format("a graph without layers, as torch.export makes"))
     for name, value in (*network.named_parameters(), *network.named_buffers()):
         if value.is_meta:
             raise ModelError(f"`network` must hold its weights, got `{name}` on the meta device. Load them first.")
@@ -174,9 +210,16 @@ def _checked_network(network: Any) -> nn.Module:
     return network
 
 
+def _calls_layers(graph: torch.fx.GraphModule) -> bool:
+    """Return whether a graph calls modules with weights; an exported one calls functions alone."""
+    called = [str(node.target) for node in graph.graph.nodes if node.op == "call_module"]
+    return any(next(graph.get_submodule(name).parameters(), None) is not None for name in called)
+
+
 def _check_layer(network: nn.Module, layer: str | None) -> None:
     if layer is None:
         return
+    check_text(layer, name="layer")
     names = [name for name, _ in network.named_modules() if name]
     if layer not in names:
         close = difflib.get_close_matches(str(layer), names, n=3, cutoff=0.3) or names[-3:]
@@ -196,8 +239,8 @@ def _check_has_head(network: nn.Module) -> None:
 
 def _class_names(network: Any, class_names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
     if class_names is not None:
-        names = tuple(str(name) for name in class_names)
-        if isinstance(class_names, str) or len(names) != n_classes:
+        names = check_names(class_names)
+        if len(names) != n_classes:
             raise InputError(
                 f"`class_names` must hold {n_classes} names as the network has {n_classes} classes, got {len(names)}."
             )

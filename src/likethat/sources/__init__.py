@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    default_collate,
+    default_convert,
+)
 
 from likethat.errors import InputError
 from likethat.sources.arrays import Images
@@ -49,8 +57,8 @@ def as_source(images: Any) -> ImageSource | IterableSource:
 
     Args:
         images: an `ImageSource`; a folder or a picture's path; a tensor or array of images; a list of paths, PIL
-            images, arrays or tensors, or of (image, label); a torch or Hugging Face data set; or a stream of such
-            items (a generator, an iterable data set).
+            images, arrays or tensors, or of (image, label); a torch or Hugging Face data set; a stream of such items (a
+            generator, an iterable data set); or a `DataLoader`, whose data set is taken in its own order.
 
     Raises:
         InputError: none of these, or no images in it.
@@ -68,6 +76,7 @@ def as_source(images: Any) -> ImageSource | IterableSource:
         return ImageFolder(images)
     if isinstance(images, Tensor | np.ndarray | list | tuple):
         return _from_values(images)
+    images = _dataset_of(images) if isinstance(images, DataLoader) else images
     _refuse(images)
     is_stream = isinstance(images, IterableDataset)  # it may have a length, and its items only raise
     if not is_stream and hasattr(images, "__len__") and hasattr(images, "__getitem__"):
@@ -80,6 +89,28 @@ def as_source(images: Any) -> ImageSource | IterableSource:
     )
 
 
+def _dataset_of(loader: "DataLoader[Any]") -> Any:
+    """Return what a loader loads, in order: shuffling and batches do not matter here, a choice or a change does."""
+    data: Any = loader.dataset
+    if isinstance(data, IterableDataset):
+        return data
+    why = ""
+    if loader.batch_sampler is not None and type(loader.batch_sampler) is not BatchSampler:
+        why = "makes batches of its own"
+    elif not isinstance(loader.sampler, SequentialSampler | RandomSampler) or len(loader.sampler) != len(
+        loader.dataset
+    ):
+        why = f"chooses items by a {type(loader.sampler).__name__}"
+    elif loader.collate_fn is not default_collate and loader.collate_fn is not default_convert:
+        why = "has a collate_fn of its own"
+    if why:
+        raise InputError(
+            f"`images` must be a folder, images, or a data set of images, got a DataLoader that {why}. Give the data "
+            "set, or torch.utils.data.Subset(data_set, indices)."
+        )
+    return data
+
+
 def _refuse(images: Any) -> None:
     """Say what to do instead, for what looks like a source and is none."""
     instead = None
@@ -88,8 +119,6 @@ def _refuse(images: Any) -> None:
     if isinstance(images, Mapping):
         keys = ", ".join(repr(key) for key in list(images)[:6])
         instead = f"Choose one of its entries: {keys}"
-    elif isinstance(images, DataLoader):
-        instead = "Give its data set: loader.dataset"
     elif isinstance(images, bytes | bytearray):
         instead = "Put the bytes of encoded pictures in a list"
     elif isinstance(images, set | frozenset):

@@ -1,6 +1,6 @@
 """The door of torch: a module or a `SplitModel`, asked for its output alone and left as it was."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from likethat._inputs import Inputs
-from likethat.errors import InputError
+from likethat.errors import BlackBoxError, InputError, NotAClassifierError
+from likethat.models._probe import chosen_logits
 from likethat.models._state import device_of, evaluating, floating_type, put_back
 from likethat.models.black_box.casting import as_type
 from likethat.models.black_box.door import Facts
@@ -44,7 +45,7 @@ class NetworkDoor:
         with _left_as_it_was(self._module):
             if isinstance(self._network, SplitModel):
                 return self._network.logits(tensor)
-            return _logits(self._network(tensor))
+            return _logits(self._network(tensor), len(tensor))
 
     def _tensor(self, batch: Any) -> Tensor:
         if isinstance(batch, list):
@@ -87,8 +88,9 @@ def _left_as_it_was(network: nn.Module) -> Iterator[None]:
                     put_back(buffer, value)
 
 
-def _logits(output: Any) -> Any:
-    """Take the logits out of what libraries wrap them in."""
-    if isinstance(output, Mapping):
-        return output.get("logits", output)
-    return getattr(output, "logits", output)
+def _logits(output: Any, n: int) -> Any:
+    """Take the logits out of what libraries and people wrap them in."""
+    try:
+        return chosen_logits(output, n)[0]
+    except NotAClassifierError as error:
+        raise BlackBoxError(str(error)) from error

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from likethat._checks import check_count
+from likethat._checks import check_count, check_seed
 from likethat.errors import InputError
 from likethat.sources.base import Sample
 from likethat.sources.creatures.classes import CLASS_NAMES
@@ -71,7 +71,7 @@ class Creatures:
 
     def __post_init__(self) -> None:
         check_count(self.n, name="n")
-        check_count(self.seed, name="seed", minimum=0)
+        check_seed(self.seed)
         check_count(self.size, name="size", minimum=16)
         if not 0.0 <= self.removed_parts <= 1.0:
             raise InputError(f"`removed_parts` must be a probability from 0 to 1, got {self.removed_parts!r}.")

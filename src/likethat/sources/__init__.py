@@ -97,9 +97,7 @@ def _dataset_of(loader: "DataLoader[Any]") -> Any:
     why = ""
     if loader.batch_sampler is not None and type(loader.batch_sampler) is not BatchSampler:
         why = "makes batches of its own"
-    elif not isinstance(loader.sampler, SequentialSampler | RandomSampler) or len(loader.sampler) != len(
-        loader.dataset
-    ):
+    elif not isinstance(loader.sampler, SequentialSampler | RandomSampler) or len(loader.sampler) != len(data):
         why = f"chooses items by a {type(loader.sampler).__name__}"
     elif loader.collate_fn is not default_collate and loader.collate_fn is not default_convert:
         why = "has a collate_fn of its own"

@@ -25,6 +25,7 @@ from likethat.explainers._rotation import AdamSolver, Schedule, fit_procrustes
 from likethat.explainers._usage import usage_of
 from likethat.explanations import Bank, Prototype, Provenance
 from likethat.features import Checkpoint, Features
+from likethat.functional.familiarity import familiar
 from likethat.models import SplitModel
 
 __all__ = ["EPIC"]
@@ -171,6 +172,7 @@ class EPIC:
                 class_names=model.class_names,
                 provenance=self._provenance(model, features, prototypes, use.coverage, time.perf_counter() - started),
                 usage=use.per_channel,
+                familiar=familiar(features.pooled),
                 model=model,
             )
 

@@ -27,6 +27,7 @@ from likethat.explainers._splitting import SHARINGS
 from likethat.explanations import Bank, Prototype, Provenance
 from likethat.features import Features
 from likethat.functional import contributions, coverage
+from likethat.functional.familiarity import familiar
 from likethat.models import SplitModel
 from likethat.sources import Marks
 
@@ -180,6 +181,7 @@ class PartPrototypes:
             class_names=model.class_names,
             provenance=self._provenance(work, prototypes=prototypes, use=use, seconds=seconds),
             usage=use.abs().mean(0).float().numpy(),
+            familiar=familiar(features.pooled),
             model=model,
         )
 

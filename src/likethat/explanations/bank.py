@@ -17,6 +17,7 @@ from likethat.explanations.explain import ImageLike, explain
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.images import ImageStore
 from likethat.explanations.records import Prototype, Provenance
+from likethat.functional.familiarity import Familiar
 from likethat.models import Head, SplitModel
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Bank:
         class_names: of the model.
         provenance: how the bank was made.
         usage: (unit,) mean absolute contribution to the predicted class over the data.
+        familiar: what vectors the pictures gave that the bank was made from; None where that was not kept.
         model: what is explained; None for browsing.
     """
 
@@ -51,6 +53,7 @@ class Bank:
         class_names: Sequence[str],
         provenance: Provenance,
         usage: Float[NDArray[np.float32], " unit"],
+        familiar: Familiar | None = None,
         model: SplitModel | None = None,
     ) -> None:
         self.coordinates = coordinates
@@ -60,6 +63,7 @@ class Bank:
         self.class_names = tuple(class_names)
         self.provenance = provenance
         self.usage = usage
+        self.familiar = familiar
         self._model: SplitModel | None = None
         if model is not None:
             self.attach(model)

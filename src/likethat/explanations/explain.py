@@ -12,6 +12,7 @@ from torch import Tensor
 from likethat._checks import check_count
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError, ModelError, NonFiniteError
+from likethat.explanations._seen_before import unlike_sentence, without_itself
 from likethat.explanations.explanation import EXACT, Explanation
 from likethat.explanations.records import Contribution
 from likethat.functional import cell_box, contributions, peak_cells
@@ -85,6 +86,8 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     logit = float(seen.logits[chosen]) - (float(seen.logits[other]) if other is not None else 0.0)
     scale = max(abs(float(seen.logits[index])) for index in (chosen, other) if index is not None)
     named = _remainder_terms(model, terms, logit, scale)
+    shown = _rows(bank, terms, seen, top, either_way=other is not None)
+    rows, own = without_itself(shown, seen.view, bank.images)
     return Explanation(
         image=seen.view.numpy(),
         source=sample.name,
@@ -99,11 +102,16 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         remainder_terms=named,
         contributions=terms.located.float().numpy(),
         unlocated=terms.unlocated.float().numpy(),
-        rows=_rows(bank, terms, seen, top, either_way=other is not None),
+        rows=rows,
         spatially_additive=model.spatially_additive,
         images=bank.images,
         provenance=bank.provenance,
-        warnings=_warnings(model) + _cautions(bank, chosen, predicted, other),
+        warnings=(
+            *unlike_sentence(bank.familiar, seen.pooled),
+            *own,
+            *_warnings(model),
+            *_cautions(bank, chosen, predicted, other),
+        ),
         surroundings=_surroundings(bank, terms),
         scale=scale,
     )

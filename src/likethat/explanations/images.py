@@ -1,5 +1,6 @@
 """The pictures of a bank: in memory after a fit, read from its folder when opened."""
 
+import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,14 +32,22 @@ class ImageStore(Mapping[str, Picture]):
     Args:
         pictures: pictures held in memory.
         folder: where further pictures lie as ``KEY.png`` or ``KEY.jpg``; read when asked for.
+        checksums: the sha256 that each of these files had when it was written, by its name; empty where nobody knows.
     """
 
-    def __init__(self, pictures: Mapping[str, Picture] | None = None, *, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        pictures: Mapping[str, Picture] | None = None,
+        *,
+        folder: Path | None = None,
+        checksums: Mapping[str, str] | None = None,
+    ) -> None:
         self._small: dict[str, Picture] = {}
         self._large: dict[str, bytes] = {}
         for key, picture in (pictures or {}).items():
             self.add(key, picture)
         self.folder = folder
+        self._checksums = dict(checksums or {})
         self._files = _listed(folder) if folder is not None else {}
 
     def add(self, key: str, picture: Picture) -> None:
@@ -90,16 +99,28 @@ class ImageStore(Mapping[str, Picture]):
             return "jpg", self._large[key]
         path = self._files[key]
         try:
-            return path.suffix[1:], read_bytes(path, follow=False)
+            data = read_bytes(path, follow=False)
+            if self._checksums and hashlib.sha256(data).hexdigest() != self._checksums.get(path.name):
+                raise Damaged("was cut short or changed")
         except Damaged as error:
             raise BankFormatError(f"the picture {path.name} of this bank {error}. Restore the file.") from error
+        return path.suffix[1:], data
 
-    def write(self, folder: Path) -> None:
-        """Write every picture into `folder`."""
+    def check(self) -> None:
+        """Raise `BankFormatError` where a picture of the folder is not the one that was written."""
+        for key in self._files if self._checksums else ():
+            self.encode(key)
+
+    def write(self, folder: Path) -> dict[str, str]:
+        """Write every picture into `folder`; return the sha256 of each file."""
         folder.mkdir(parents=True, exist_ok=True)
+        checksums = {}
         for key in self:
             ending, data = self.encode(key)
-            (folder / f"{check_key(key)}.{ending}").write_bytes(data)
+            name = f"{check_key(key)}.{ending}"
+            (folder / name).write_bytes(data)
+            checksums[name] = hashlib.sha256(data).hexdigest()
+        return checksums
 
 
 def check_key(key: str) -> str:

@@ -1,8 +1,10 @@
 """What a bank's manifest and rows must be, whoever wrote them."""
 
+import hashlib
+import json
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from likethat.coordinates import Coordinates, Rotation
 from likethat.explanations.records import Prototype, Provenance
 from likethat.models import Head
 
-__all__ = ["Manifest", "TooNew", "check_fit", "read_manifest", "read_prototypes"]
+__all__ = ["Manifest", "TooNew", "check_fit", "digest_of", "read_manifest", "read_prototypes"]
 
 _MOST_PIXELS = 2**24  # of a box's edge; beyond, numbers of a picture are no longer exact in float32
 _ORTHOGONAL = 1e-2
@@ -37,6 +39,8 @@ class Manifest:
         n_images: how many pictures were saved.
         sha256: of the other files, by name.
         unit_names: of parts.
+        digest: of the manifest itself; None in a bank that an earlier likethat wrote.
+        is_intact: whether the manifest has that digest.
     """
 
     schema_version: int
@@ -46,6 +50,8 @@ class Manifest:
     n_images: int
     sha256: dict[str, str]
     unit_names: list[str] | None = None
+    digest: str | None = None
+    is_intact: bool = True
 
 
 def read_manifest(data: bytes, *, newest: int) -> Manifest:
@@ -59,7 +65,17 @@ def read_manifest(data: bytes, *, newest: int) -> Manifest:
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > newest:
         raise TooNew(str(version))
-    return typed(document, Manifest)
+    manifest = typed(document, Manifest)
+    has_digest = manifest.digest is not None or any(
+        "/" in name for name in manifest.sha256
+    )  # as has one with pictures'
+    return replace(manifest, is_intact=not has_digest or digest_of(document) == manifest.digest)
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """Return the sha256 of a manifest's canonical JSON, without its own digest."""
+    rest = {name: value for name, value in manifest.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read_prototypes(rows: bytes, n_units: int, n_classes: int, images: Collection[str]) -> list[Prototype]:

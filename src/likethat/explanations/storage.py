@@ -2,7 +2,7 @@
 
 ::
 
-    manifest.json        schema version, provenance, class names, kind of coordinates, a checksum of the other files
+    manifest.json        schema version, provenance, class names, kind of coordinates, checksums of all files
     tensors.safetensors  coordinates, head, usage
     prototypes.jsonl     one row a prototype
     images/              the prototypes' pictures
@@ -11,8 +11,9 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -23,7 +24,8 @@ from likethat._files import new_folder
 from likethat.coordinates import Coordinates, HeadParts, Rotation
 from likethat.errors import BankFormatError, InputError
 from likethat.explanations.images import ImageStore
-from likethat.explanations.rows import Manifest, TooNew, check_fit, read_manifest, read_prototypes
+from likethat.explanations.rows import Manifest, TooNew, check_fit, digest_of, read_manifest, read_prototypes
+from likethat.functional.familiarity import Familiar
 from likethat.models import Head, SplitModel
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA_VERSION", "open_bank", "write_bank"]
 
 SCHEMA_VERSION = 1
+_T = TypeVar("_T")
 _MANIFEST, _TENSORS, _PROTOTYPES, _IMAGES = "manifest.json", "tensors.safetensors", "prototypes.jsonl", "images"
 
 
@@ -49,10 +52,11 @@ def write_bank(bank: "Bank", path: str | Path) -> Path:
         "head.bias": bank.head.bias,
         "usage": torch.from_numpy(bank.usage.copy()),
     }
+    tensors |= _dump_familiar(bank.familiar)
     data = save_tensors({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
     lines = "".join(json.dumps(dataclasses.asdict(item), ensure_ascii=False) + "\n" for item in bank.prototypes)
     rows = lines.encode()
-    manifest = {
+    manifest: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "library": "likethat",
         "coordinates": kind,
@@ -63,12 +67,14 @@ def write_bank(bank: "Bank", path: str | Path) -> Path:
         "sha256": {_TENSORS: hashlib.sha256(data).hexdigest(), _PROTOTYPES: hashlib.sha256(rows).hexdigest()},
     }
     with new_folder(path) as folder:
-        bank.images.write(folder / _IMAGES)
+        pictures = bank.images.write(folder / _IMAGES)
+        manifest["sha256"] |= {f"{_IMAGES}/{name}": digest for name, digest in pictures.items()}
+        manifest["digest"] = digest_of(manifest)
         (folder / _TENSORS).write_bytes(data)
         (folder / _PROTOTYPES).write_bytes(rows)
         (folder / _MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     if bank.images.folder is not None and bank.images.folder.resolve() == (path / _IMAGES).resolve():
-        bank.images = ImageStore(folder=path / _IMAGES)
+        bank.images = ImageStore(folder=path / _IMAGES, checksums=pictures)
     return path
 
 
@@ -92,11 +98,15 @@ def open_bank(path: str | Path, model: SplitModel | None = None) -> "Bank":
         rows = _checked(path, _PROTOTYPES, manifest)
         head = Head(weight=tensors.pop("head.weight"), bias=tensors.pop("head.bias"))
         usage = tensors.pop("usage").numpy()
-        images = ImageStore(folder=path / _IMAGES)
+        familiar = _load_familiar(_under("familiar.", tensors), head)
+        images = ImageStore(folder=path / _IMAGES, checksums=_under(f"{_IMAGES}/", manifest.sha256))
         if len(images) != manifest.n_images:
             raise Damaged(f"{manifest.n_images} pictures were saved, {len(images)} are there")
+        images.check()
         coordinates = _load_coordinates(manifest.coordinates, tensors, head, manifest.unit_names)
         check_fit(coordinates, head, usage, manifest.class_names)
+        if not manifest.is_intact:  # last: what is wrong with it is better named
+            raise Damaged(f"{_MANIFEST} was cut short or changed")
         bank = Bank(
             coordinates=coordinates,
             prototypes=read_prototypes(rows, coordinates.n_units, len(manifest.class_names), images),
@@ -105,6 +115,7 @@ def open_bank(path: str | Path, model: SplitModel | None = None) -> "Bank":
             class_names=manifest.class_names,
             provenance=manifest.provenance,
             usage=usage,
+            familiar=familiar,
         )
     except BankFormatError:
         raise
@@ -144,6 +155,24 @@ def _checked(path: Path, name: str, manifest: Manifest) -> bytes:
     return data
 
 
+def _dump_familiar(seen: Familiar | None) -> dict[str, Tensor]:
+    if seen is None:
+        return {}
+    numbers = torch.tensor([seen.rest, seen.limit], dtype=torch.float64)
+    named = {"mean": seen.mean, "directions": seen.directions, "variances": seen.variances, "numbers": numbers}
+    return {f"familiar.{name}": values for name, values in named.items()}
+
+
+def _load_familiar(tensors: dict[str, Tensor], head: Head) -> Familiar | None:
+    if not tensors:
+        return None  # a bank of a data-free method, or of an earlier likethat
+    n, dim = tensors["directions"].shape
+    rest, limit = tensors.pop("numbers").tolist()
+    if dim != head.weight.shape[1] or tensors["mean"].shape != (dim,) or tensors["variances"].shape != (n,):
+        raise Damaged("what it says of pictures seen does not fit its head")
+    return Familiar(**tensors, rest=rest, limit=limit)
+
+
 def _dump_coordinates(coordinates: Coordinates) -> tuple[str, dict[str, Tensor]]:
     if isinstance(coordinates, Rotation):
         return ("rotation" if coordinates.orthogonal else "mixing"), {"mixing": coordinates.matrix()}
@@ -177,5 +206,5 @@ def _load_coordinates(kind: str, tensors: dict[str, Tensor], head: Head, names: 
     raise ValueError(f"unknown kind of coordinates {kind!r}")
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
+def _under(prefix: str, named: Mapping[str, _T]) -> dict[str, _T]:
+    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}

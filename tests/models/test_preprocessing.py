@@ -237,7 +237,9 @@ def test_channels_are_converted() -> None:
     assert torch.equal(Preprocess(channels=3).view(grey), grey.expand(3, 8, 8))
     luma = 0.2989 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
     assert torch.allclose(Preprocess(channels=1).view(colour)[0], luma)
-    assert torch.equal(Preprocess(channels=3).view(torch.cat([colour, grey])), colour)  # the alpha channel goes
+    assert torch.equal(Preprocess(channels=3).view(torch.cat([colour, torch.ones_like(grey)])), colour)  # opaque
+    with pytest.raises(InputError, match=r"got 4, whose last is transparency or another band.*background='white'"):
+        Preprocess(channels=3).view(torch.cat([colour, grey]))
     with pytest.raises(InputError, match="must have 3 channels as the network takes, got 5"):
         Preprocess(channels=3).view(torch.rand(5, 8, 8))
 

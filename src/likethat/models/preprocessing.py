@@ -121,11 +121,17 @@ class Preprocess:
         return views
 
     def _convert(self, images: Tensor) -> Tensor:
-        """Convert between grey, grey + alpha, RGB and RGBA where `channels` asks for another number."""
+        """Convert between grey and RGB where `channels` asks for another number; an alpha of ones goes."""
         have, want = images.shape[1], self.channels
         if want is None or have == want:
             return images
         if have in (2, 4) and want in (1, 3):
+            if not bool((images[:, -1] >= 1).all()):
+                raise InputError(
+                    f"`image` must have {want} channels as the network takes, got {have}, whose last is transparency or "
+                    "another band. Lay it on a colour with Images([image], background='white')[0], or give "
+                    f"image[:{have - 1}]."
+                )
             images, have = images[:, : have - 1], have - 1
         if have == want:
             return images
@@ -133,7 +139,10 @@ class Preprocess:
             return images.expand(-1, 3, -1, -1)
         if have == 3 and want == 1:
             return (images * images.new_tensor(_LUMA).view(-1, 1, 1)).sum(dim=1, keepdim=True)
-        raise InputError(f"`image` must have {want} channels as the network takes, got {have} ({tuple(images.shape)}).")
+        advice = " Keep the fourth with Images(..., background=None)." if (have, want) == (3, 4) else ""
+        raise InputError(
+            f"`image` must have {want} channels as the network takes, got {have} ({tuple(images.shape)}).{advice}"
+        )
 
     def _fit(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = images.shape[-2:]

@@ -12,10 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from likethat.errors import InputError, NonFiniteError
-from likethat.sources._decode import FULL_SCALE, printable, shaded, to_image
+from likethat.sources._decode import printable, to_image
+from likethat.sources._layout import channels_last, check_is_stack, check_tensor_layout
+from likethat.sources._pixels import DARKEST, Background, Pixels, as_pixels, check_depth, laid_on
+from likethat.sources._values import FULL_SCALE, check_plain, check_transparency, kind_of, scale_of, shaded
 from likethat.sources.base import Sample
 
 __all__ = ["Images"]
+
+_LOOKED_AT = 64  # images whose fourth channel is looked at: is it transparency?
 
 
 class Images:
@@ -28,13 +33,19 @@ class Images:
         images: tensor (image, channel, height, width), array (image, height, width[, channel]) or (image, channel,
             height, width), or a sequence of paths, PIL images, arrays and tensors of any size. Values are 8-bit or
             16-bit, or floating in [0, 1]. In arrays the last axis is the channel if it has 1, 3 or 4 entries and the
-            second has not; four of them are RGB and transparency, which is laid on white.
+            second has not 1 or 3, or is the shortest; four of them are RGB and transparency.
         labels: class index of each image; None or a negative number where it has none.
         names: what to call each image in a report; ``"image 0"`` and so on when None.
         class_names: name of each class index.
+        background: what transparency is laid on: a colour such as ``"black"`` or ``"#808080"``, a grey or (red, green,
+            blue) in [0, 1]. None keeps a fourth channel as a band. ``"auto"`` is white, for what looks like
+            transparency or is said to be by its file.
+        white: the value that is white, such as 4095 for 12-bit data; the largest of the type when None. With it, whole
+            numbers of any type and floating-point values beyond 1 are taken.
 
     Raises:
-        InputError: no images, values outside [0, 1], or lists of different length.
+        InputError: no images, values outside [0, 1], shapes or values that could be meant in two ways, or lists of
+            different length.
         NonFiniteError: NaN or infinity.
 
     Example:
@@ -50,8 +61,11 @@ class Images:
         names: Sequence[str] | None = None,
         *,
         class_names: Sequence[str] = (),
+        background: Background = "auto",
+        white: float | None = None,
     ) -> None:
-        self._images = _held(images)
+        self._pixels = as_pixels(background, white)
+        self._images = _held(images, self._pixels)
         n = len(self._images)
         if n == 0:
             raise InputError("`images` must hold at least one image, got none.")
@@ -85,7 +99,7 @@ class Images:
         if isinstance(self._images, _Stack):
             image = self._images.floats(index, index + 1)[0]
         else:
-            image = to_image(self._images[index], name=name)
+            image = to_image(self._images[index], name=name, pixels=self._pixels)
         return Sample(image=image, name=name, label=self.label(index))
 
     def batch(self, start: int, stop: int) -> Float[Tensor, "image channel height width"] | None:
@@ -112,13 +126,13 @@ class _Stack:
     Attributes:
         values: (image, channel, height, width), of any dtype.
         scale: the value that is white.
-        has_alpha: the fourth channel is transparency.
+        pixels: with a background where the last channel is transparency.
         overshoots: some values leave [0, 1] by rounding.
     """
 
     values: Any
     scale: float
-    has_alpha: bool
+    pixels: Pixels | None
     overshoots: bool = False
 
     def __len__(self) -> int:
@@ -129,7 +143,7 @@ class _Stack:
         images = self._piece(start, stop)
         if self.overshoots:
             images = images.clamp(0.0, 1.0)
-        return images[:, :3] * images[:, 3:] + (1 - images[:, 3:]) if self.has_alpha else images
+        return images if self.pixels is None else laid_on(images, self.pixels)
 
     def _piece(self, start: int, stop: int) -> Tensor:
         values = self.values[start:stop]
@@ -137,7 +151,7 @@ class _Stack:
             values = values.detach().cpu()
             if self.scale == 1.0 and values.is_floating_point():
                 return values.float()
-            values = values.numpy()
+            values = (values.float() if values.is_floating_point() else values).numpy()
         return shaded(values, self.scale)
 
     def checked(self, *, block: int = 256) -> "_Stack":
@@ -164,11 +178,11 @@ def _check_bounds(low: Tensor, high: Tensor, start: int) -> None:
         )
 
 
-def _held(images: Any) -> _Stack | list[Any]:
+def _held(images: Any, pixels: Pixels) -> _Stack | list[Any]:
     if isinstance(images, np.ndarray) and images.dtype == object:
         return list(images)  # images of different sizes
     if isinstance(images, Tensor | np.ndarray):
-        return _stacked(images)
+        return _stacked(images, pixels)
     if isinstance(images, str | os.PathLike):
         raise InputError(f"`images` must be several images, got the path {images}. Read a folder with ImageFolder.")
     if isinstance(images, Image.Image | bytes | Mapping) or not hasattr(images, "__iter__"):
@@ -179,27 +193,45 @@ def _held(images: Any) -> _Stack | list[Any]:
     return list(images)
 
 
-def _stacked(images: Tensor | np.ndarray[Any, Any]) -> _Stack:
+def _stacked(images: Tensor | np.ndarray[Any, Any], pixels: Pixels) -> _Stack:
+    check_plain(images, name="`images`")
+    scale = scale_of(images, pixels, name="`images`")
     values: Any = images
-    has_alpha = False
+    is_last = False
     if isinstance(images, np.ndarray):
         if images.ndim == 3 and images.shape[-1] not in (1, 3, 4):
+            check_is_stack(images.shape)
             values = images[:, None]
-        elif images.ndim == 4 and images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
-            values, has_alpha = np.moveaxis(images, -1, 1), images.shape[-1] == 4
+        elif images.ndim == 4 and 0 not in images.shape:
+            is_last = channels_last(images.shape[1:], name="`images`")
+            values = np.moveaxis(images, -1, 1) if is_last else images
     if values.ndim != 4:
         hint = " One image needs the first axis too: images[None]." if images.ndim == 3 else ""
         raise InputError(f"`images` must be (image, channel, height, width), got shape {tuple(images.shape)}.{hint}")
     if 0 in values.shape[1:]:
         raise InputError(f"`images` must hold pixels, got shape {tuple(images.shape)}.")
-    dtype = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name
-    scale = FULL_SCALE.get(dtype)
-    if scale is not None:
-        return _Stack(values=values, scale=scale, has_alpha=has_alpha)
-    floating = images.is_floating_point() if isinstance(images, Tensor) else images.dtype.kind == "f"
-    if not floating:
-        raise InputError(f"`images` must be uint8, uint16 or floating point in [0, 1], got {images.dtype}.")
-    return _Stack(values=values, scale=1.0, has_alpha=has_alpha).checked()
+    if isinstance(images, Tensor):
+        check_tensor_layout(tuple(images.shape[1:]), name="`images`")
+    stack = _Stack(values=values, scale=scale, pixels=None)
+    if pixels.white is not None or kind_of(images) not in FULL_SCALE:
+        stack = stack.checked()
+    elif kind_of(images) in DARKEST and len(images):
+        _check_brightness(stack, kind_of(images))
+    is_laid = values.shape[1] in (2, 4) if pixels.is_said else is_last and values.shape[1] == 4
+    if pixels.background is None or not is_laid or not len(images):
+        return stack
+    check_transparency(stack.floats(0, _LOOKED_AT)[:, -1].numpy(), pixels, name="`images`")
+    return replace(stack, pixels=pixels)
+
+
+def _check_brightness(stack: _Stack, kind: str, *, block: int = 64) -> None:
+    """Raise where all the data are almost black; the first bright block ends the search."""
+    brightest = 0.0
+    for start in range(0, len(stack), block):
+        brightest = max(brightest, round(float(stack.floats(start, start + block).max()) * stack.scale))
+        if brightest > DARKEST[kind]:
+            return
+    check_depth(brightest, kind, name="`images`")
 
 
 def _class_indices(labels: Any, n_classes: int) -> list[int | None]:

@@ -11,6 +11,7 @@ from PIL import Image
 from likethat._pictures import TooManyPixels, formats, open_picture
 from likethat.errors import InputError, UnreadableImageError
 from likethat.sources._decode import decode, printable
+from likethat.sources._pixels import Background, as_pixels
 from likethat.sources.base import Sample, Skipped
 
 __all__ = ["ImageFolder"]
@@ -37,6 +38,9 @@ class ImageFolder:
         pattern: glob below the folder, such as ``"*/val/*.jpg"``; all pictures when None.
         labels: ``"folders"``: where every picture lies in a subfolder, the first subfolder's name is its class, as in
             torchvision's ImageFolder; None for no labels. A pattern picks pictures and leaves the classes as they are.
+        background: what transparent pictures are laid on, such as ``"black"``; None keeps a fourth channel. See
+            `Images`.
+        white: the value that is white in pictures of more than 8 bits, such as 4095; see `Images`.
 
     Attributes:
         root: the folder.
@@ -48,8 +52,15 @@ class ImageFolder:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, pattern: str | None = None, labels: Literal["folders"] | None = "folders"
+        self,
+        path: str | os.PathLike[str],
+        *,
+        pattern: str | None = None,
+        labels: Literal["folders"] | None = "folders",
+        background: Background = "auto",
+        white: float | None = None,
     ) -> None:
+        self._pixels = as_pixels(background, white)
         if labels not in ("folders", None):
             raise InputError(f"`labels` must be 'folders' or None, got {labels!r}.")
         self.path = _existing(path)
@@ -133,7 +144,7 @@ class ImageFolder:
     def __getitem__(self, index: int) -> Sample:
         """Decode picture `index`; raises `UnreadableImageError` where it does not decode."""
         name = self.name(index)
-        image = decode(self.root / self._names[index], name=name)
+        image = decode(self.root / self._names[index], name=name, pixels=self._pixels)
         return Sample(image=image, name=name, label=self.label(index))
 
     def __repr__(self) -> str:

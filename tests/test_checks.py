@@ -68,7 +68,7 @@ def test_numbers_that_may_be_labels() -> None:
     assert resolve_target(True, ("False", "True")) == 1
     assert resolve_target("2", ("1", "2")) == 1
     for names in (("1", "2"), ("1.0", "2.0"), ("001", "002"), ("2", "3", "1")):
-        with pytest.raises(TargetError, match="beyond doubt, got 1: the class named '.*1.*', or the one at index 1"):
+        with pytest.raises(TargetError, match=r"beyond doubt, got 1: the class named '.*1.*', or the one at index 1"):
             resolve_target(1, names)
     with pytest.raises(TargetError, match=r"from 0 to 1, got 2\. The class of that name is '2', as text"):
         resolve_target(2, ("1", "2"))

@@ -171,9 +171,9 @@ def _unmistaken(index: int, class_names: Sequence[str]) -> int:
     if named and index not in named:
         label, other = class_names[named[0]], class_names[index]
         raise TargetError(
-            f"`target` must be a class that is meant beyond doubt, got {index}: the class named {label!r}, or the one at "
-            f"index {index}, which is {other!r}. Give the name as text, {label!r} or {other!r} (in a command, name:{label} "
-            f"or name:{other})."
+            f"`target` must be a class that is meant beyond doubt, got {index}: the class named {label!r}, or the one "
+            f"at index {index}, which is {other!r}. Give the name as text, {label!r} or {other!r} (in a command, "
+            f"name:{label} or name:{other})."
         )
     return index
 

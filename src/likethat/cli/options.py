@@ -84,7 +84,9 @@ OverwriteOption = Annotated[
 
 
 def class_index_or_name(text: str | None, class_names: tuple[str, ...]) -> int | str | None:
-    """Return a class name where one is meant, else the index that a number gives; ``name:7``, ``index:7`` leave no doubt.
+    """Return a class name where one is meant, else the index that a number gives.
+
+    ``name:7`` and ``index:7`` leave no doubt.
 
     Raises:
         TargetError: a number that is one class's name and another's index.

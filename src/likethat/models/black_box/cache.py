@@ -58,6 +58,7 @@ class AnswerFile:
         self._identity, self._timeout = identity, timeout
         self._rest = Memory()  # what the disk did not take
         self._lock = threading.Lock()
+        self._n_classes = 0  # until known
         self.trouble = ""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +83,7 @@ class AnswerFile:
             raise self._damaged() from None
         if len(known) < 2 or output not in ("logits", "probabilities") or not all(isinstance(x, str) for x in known):
             raise self._damaged()
+        self._n_classes = len(known)
         return Known(class_names=known, output=output)
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
@@ -98,6 +100,7 @@ class AnswerFile:
 
     def keep(self, answers: Mapping[bytes, np.ndarray], *, class_names: Sequence[str], output: str) -> None:
         """Keep answers, on disk before this returns."""
+        self._n_classes = len(class_names)
         if self.trouble:
             self._rest.keep(answers, class_names=class_names, output=output)
             return
@@ -121,7 +124,8 @@ class AnswerFile:
             answer = np.frombuffer(values, dtype="<f8").astype(np.float64)  # type: ignore[call-overload]
         except (TypeError, ValueError):
             raise self._damaged() from None
-        if len(answer) < 2 or not abs(answer.sum() - 1) <= _ROUNDING or not (answer >= 0).all():
+        is_short = len(answer) < 2 or len(answer) != (self._n_classes or len(answer))
+        if is_short or not abs(answer.sum() - 1) <= _ROUNDING or not (answer >= 0).all():
             raise self._damaged()
         return np.asarray(answer)
 

@@ -124,6 +124,6 @@ def _refuse(options: DoorOptions, *, but: Sequence[str], what: str) -> None:
 
 
 def _shown(predict: Any) -> str:
-    if isinstance(predict, str):
-        return repr(predict)
+    if isinstance(predict, str):  # a mistyped address may hold a password
+        return "a text with '@' in it, which is no address" if "@" in predict else repr(predict[:80])
     return f"the class {predict.__name__}" if isinstance(predict, type) else type(predict).__name__

@@ -88,7 +88,7 @@ def _step(value: Any, step: str, *, who: str, said: str) -> Any:
     if isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value):
         return value[int(step)]
     have = said or (f"a mapping with {_keys(value)}" if isinstance(value, Mapping) else type(value).__name__)
-    raise BlackBoxError(f"{who} must answer with {step!r} as `answer` says, got {have}.")
+    raise BlackBoxError(f"{who} must answer with {step!r} as `answer` says, got {have}. Check what it takes.")
 
 
 def _keys(value: Mapping[Any, Any]) -> str:

@@ -238,10 +238,10 @@ class Link:
     def _same_host(self, url: str, target: str, status: int, *, is_post: bool) -> str:
         here, there = httpx.URL(url), _joined(url, target)
         if there is None or there.userinfo or _origin(there) != _origin(here):
-            where = "a broken address" if there is None else self._excerpt(there.host.encode())
-            what = f"user names at {where!r}" if there is not None and there.userinfo else repr(where)
+            where = "nowhere" if there is None else self._excerpt(f"{there.scheme}://{there.host}".encode())
+            user = " as another user" if there is not None and there.userinfo else ""
             raise BlackBoxError(
-                f"{self.address.shown} must answer itself, got a redirect to {what}, which is not followed. "
+                f"{self.address.shown} must answer itself, got a redirect to {where!r}{user}, which is not followed. "
                 "Give the address of that service if it is the right one."
             )
         if is_post and status not in (307, 308):

@@ -217,7 +217,10 @@ def _listed(array: np.ndarray) -> list[Any]:
     if flat.dtype.kind != "f":
         return list(flat.tolist())
     if np.isinf(flat).any():
-        raise InputError("`inputs` must be finite, as JSON has no infinity, got some. Fill in what they stand for.")
+        raise InputError(
+            "`inputs` must be finite, as JSON has no infinity, got some. Leave such rows out, or put in "
+            "what stands for it."
+        )
     values = list(flat.tolist())
     return [None if value != value else value for value in values] if np.isnan(flat).any() else values  # noqa: PLR0124
 

@@ -17,6 +17,8 @@ __all__ = ["TooManyPixels", "formats", "open_picture", "what_went_wrong"]
 # Ghostscript on a program that the file holds (EPS).
 _NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 
 class TooManyPixels(UnreadableImageError):  # noqa: N818 - tells one refusal from another
     """A picture of more pixels than Pillow opens safely, whatever else is right with it."""
@@ -58,7 +60,16 @@ def open_picture(
 def _opened(stream: IO[bytes], name: str, only: Collection[str] | None) -> Image.Image:
     # Pillow warns of sizes between its limit and twice that, and refuses beyond. Its warning is not turned into an
     # error by a filter: filters belong to the whole process, and this runs in threads.
-    image = Image.open(stream, formats=formats() if only is None else tuple(only))
+    try:
+        image = Image.open(stream, formats=formats() if only is None else tuple(only))
+    except UnidentifiedImageError:
+        stream.seek(0)
+        if only is None and stream.read(4) in _TIFF:
+            raise UnreadableImageError(
+                f"{name} is a TIFF of a kind that Pillow does not read, such as one of many bands. Read it with "
+                "tifffile or rasterio, and give the arrays: Images(arrays)."
+            ) from None
+        raise
     n_pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
     if limit is not None and n_pixels > limit:
         image.close()

@@ -16,7 +16,7 @@ __all__ = ["from_pil"]
 
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WITH_ALPHA = ("LA", "RGBA", "RGBa", "PA")
-_BITS, _PHOTOMETRIC, _KIND, _EXTRA, _FORMAT = 258, 262, 254, 338, 339  # tags of TIFF 6.0
+_BITS, _PHOTOMETRIC, _SAMPLES, _KIND, _EXTRA, _FORMAT = 258, 262, 277, 254, 338, 339  # tags of TIFF 6.0
 _LARGEST = (341, 281)  # SMaxSampleValue, MaxSampleValue
 _REDUCED, _MASK = 1, 4  # kinds of a page that are no picture of their own: a thumbnail, a mask
 
@@ -31,6 +31,7 @@ class _About:
         is_inverted: 0 is white, and Pillow does not turn it round.
         is_alpha: whether a fourth channel is transparency; None where the file does not say.
         says_nothing: whole numbers of a type whose largest value is no white.
+        n_dropped: bands beyond those that Pillow reads.
     """
 
     bits: int = 0
@@ -38,6 +39,7 @@ class _About:
     is_inverted: bool = False
     is_alpha: bool | None = True
     says_nothing: bool = False
+    n_dropped: int = 0
 
 
 def from_pil(image: Image.Image, name: str, pixels: Pixels) -> Tensor:
@@ -47,6 +49,11 @@ def from_pil(image: Image.Image, name: str, pixels: Pixels) -> Tensor:
         InputError: several pages, values that are not in [0, 1], or fewer bits than it seems.
     """
     about = _about(image, name)
+    if pixels.background is None and about.n_dropped:
+        raise InputError(
+            f"{name} must be read with all its bands, of which Pillow drops {about.n_dropped}. Read it with tifffile "
+            "or rasterio, and give the arrays: Images(arrays, background=None)."
+        )
     image = _upright(image)
     if not image.width or not image.height:
         raise InputError(f"{name} must hold pixels, got {image.width} x {image.height}.")
@@ -142,6 +149,7 @@ def _about(image: Image.Image, name: str) -> _About:
         is_inverted=_first(tags, _PHOTOMETRIC, 1) == 0 and image.mode in _SIXTEEN_BIT,
         is_alpha=None if extra is None else bool(_first(tags, _EXTRA, 0)),
         says_nothing=bits > 16 or _first(tags, _FORMAT, 1) == 2,
+        n_dropped=max(0, int(_first(tags, _SAMPLES, 1)) - len(image.getbands())),
     )
 
 

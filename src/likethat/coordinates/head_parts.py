@@ -66,6 +66,14 @@ class HeadParts:
         self.surroundings = torch.zeros(n_units, dtype=torch.bool) if surroundings is None else surroundings.cpu()
         self.measures = {name: values.detach().float().cpu() for name, values in (measures or {}).items()}
         self.curves = {name: values.detach().float().cpu() for name, values in (curves or {}).items()}
+        for name, values, shape in (
+            ("looks", self.looks, self.vectors.shape),
+            ("readers", self._readers, self.vectors.shape),
+            ("surroundings", self.surroundings, (n_units,)),
+            *((f"measures[{name!r}]", values, (n_units,)) for name, values in self.measures.items()),
+        ):
+            if values.shape != shape:
+                raise InputError(f"`{name}` must be one row a unit, {tuple(shape)}, got {tuple(values.shape)}.")
         if len(self._names) != n_units:
             raise InputError(f"`unit_names` must be one name a unit, {n_units}, got {len(self._names)}.")
 

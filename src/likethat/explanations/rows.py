@@ -65,6 +65,8 @@ def read_manifest(data: bytes, *, newest: int) -> Manifest:
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > newest:
         raise TooNew(str(version))
+    if isinstance(version, int) and version < 1:
+        raise Damaged(f"has the schema version {version}")
     manifest = typed(document, Manifest)
     has_digest = manifest.digest is not None or any(
         "/" in name for name in manifest.sha256

@@ -119,7 +119,7 @@ def open_bank(path: str | Path, model: SplitModel | None = None) -> "Bank":
         )
     except BankFormatError:
         raise
-    except (Damaged, InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (Damaged, InputError, LookupError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise BankFormatError(
             f"the bank {path} is damaged: {why}. Restore the folder, or fit the bank again."

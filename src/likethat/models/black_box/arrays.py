@@ -13,7 +13,16 @@ from likethat.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_frame", "check_named_once", "filled_up", "fit_shape", "padding_note", "rows_of", "select_columns"]
+__all__ = [
+    "as_frame",
+    "check_named_once",
+    "filled_up",
+    "fit_shape",
+    "padding_note",
+    "position_note",
+    "rows_of",
+    "select_columns",
+]
 
 
 def as_frame(batch: Tensor, columns: Sequence[str]) -> "pd.DataFrame":
@@ -102,6 +111,12 @@ def filled_up(array: np.ndarray, size: int) -> np.ndarray:
     """
     missing = size - len(array)
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+
+def position_note(name: str, frame: "pd.DataFrame") -> str:
+    """Say that a table's columns were told apart by their place alone."""
+    columns = ", ".join(repr(str(column)) for column in list(frame.columns)[:6]) + (", …" if frame.shape[1] > 6 else "")
+    return f"{name} knows no names of columns: the table's went in by their place ({columns})"
 
 
 def padding_note(name: str, size: int) -> str:

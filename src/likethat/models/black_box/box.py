@@ -74,6 +74,11 @@ class BlackBox:
         facts = door.facts
         output = facts.output if output == "auto" else output
         names = _names(class_names)
+        if names != facts.class_names and len(set(names)) == len(names) and set(names) == set(facts.class_names):
+            raise InputError(
+                f"`class_names` must be in the order of {facts.name}, {_first(facts.class_names)}, got "
+                f"{_first(names)}. Leave them out: it knows its classes."
+            )
         store = recall(cache, key=key, door=door, settings=[output, binary, names, columns and list(columns)])
         known = store.facts() or Known(class_names=(), output=output)
         if known.class_names and facts.class_names and not names and known.class_names != facts.class_names:

@@ -54,19 +54,30 @@ class Brightness:
                 f"`inputs` must be images in [0, 1] as those before, which {taker} got as 0 to 255, got values from "
                 f"{low:.4g} to {high:.4g}. Divide them by 255, or let inputs=... return torch.uint8."
             )
-        self.notes = (
+        self._say(
             f"images in [0, 1] were sent as whole numbers from 0 to 255, as {taker} takes uint8: to the nearest 1/255",
         )
         return np.rint(images.clip(0, 1) * 255)
 
+    def doubt(self, *, taker: str) -> None:
+        """Say that images of whole numbers went into an input that takes fractions."""
+        self._say(f"images of whole numbers were sent as they are: divide them by 255 if {taker} was trained on [0, 1]")
+
+    def _say(self, sentence: str) -> None:
+        self.notes = (sentence,)
+
 
 def as_type(
-    batch: "Tensor | pd.DataFrame", dtype: "np.dtype[Any]", *, taker: str, brightness: Brightness | None = None
+    batch: "Tensor | np.ndarray | pd.DataFrame",
+    dtype: "np.dtype[Any]",
+    *,
+    taker: str,
+    brightness: Brightness | None = None,
 ) -> np.ndarray:
     """Return a batch in the type of a model's input: a tensor in its own shape, a table as (row, column).
 
     Args:
-        batch: tensor or table.
+        batch: tensor, array or table.
         dtype: of the input.
         taker: who takes it, for messages.
         brightness: how images go into 8-bit integers; None where they are taken as they are.
@@ -78,10 +89,13 @@ def as_type(
         >>> as_type(torch.tensor([[1.0, 200.0]]), np.dtype("uint8"), taker="it")
         array([[  1, 200]], dtype=uint8)
     """
-    if isinstance(batch, Tensor):
-        array = _array_of(batch)
-        if brightness is not None and dtype == np.uint8 and batch.is_floating_point() and batch.ndim == 4:
-            array = brightness.apply(array, taker=taker)
+    if isinstance(batch, Tensor | np.ndarray):
+        array = _array_of(batch) if isinstance(batch, Tensor) else batch
+        if brightness is not None and array.ndim == 4:
+            if dtype == np.uint8 and array.dtype.kind == "f":
+                array = brightness.apply(array, taker=taker)
+            elif dtype.kind == "f" and array.dtype == np.uint8:
+                brightness.doubt(taker=taker)
         return fit_type(array, dtype, taker=taker)
     columns = [
         fit_type(column_of_numbers(column, name=name, taker=taker), dtype, taker=taker, what=f"column {str(name)!r}")
@@ -135,7 +149,8 @@ def _whole(array: np.ndarray, low: int, high: int, *, dtype: "np.dtype[Any]", ta
     """Return whole numbers from `low` to `high`, or say which is none."""
     kind = "0 or 1 (bool)" if dtype.kind == "b" else f"whole numbers from {low} to {high} ({dtype.name})"
     rounded = np.rint(array) if array.dtype.kind == "f" else array
-    bad = np.abs(array - rounded) > _ROUNDING if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        bad = np.abs(array - rounded) > _ROUNDING if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
     advice = "Turn them into whole numbers with inputs=..., as the model's training data was."
     if not bad.any():
         top = np.nextafter(float(high), 0) if float(high) > high and array.dtype.kind == "f" else high

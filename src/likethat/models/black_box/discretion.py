@@ -11,11 +11,14 @@ from collections.abc import Callable, Sequence
 
 __all__ = ["Discretion", "forget_in_logs"]
 
-SHOWN = "[credential]"
+_SHOWN = "[credential]"
+_HIDDEN = "[text that may hold the credential]"
 _SHORT = 4  # a shorter secret is found in any text: nothing of the text is shown then
-_GAP = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]{0,3}"
+_PIECE = 16  # letters at each end by which a longer secret is known: a pattern of all of it takes seconds to make
+_GAP = r"\s?"
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_LOGGERS = ("httpx", "httpcore", *(f"httpcore.{name}" for name in ("connection", "http11", "http2", "proxy", "socks")))
+_LOGGERS = ("httpx", *(f"httpcore.{name}" for name in ("connection", "http11", "http2", "proxy", "socks")))
 
 
 class Discretion:
@@ -33,29 +36,24 @@ class Discretion:
         """Return a text without the secrets; nothing of it where a secret is too short to be looked for."""
         secrets = self._current()
         if any(len(secret) < _SHORT for secret in secrets):
-            return "[text not shown, as it might hold the credential]" if text.strip() else text
-        pattern = self._pattern(secrets)
-        return text if pattern is None else pattern.sub(SHOWN, unicodedata.normalize("NFKC", text))
+            return _HIDDEN if text.strip() else text
+        return self._covered(text, secrets)
 
     def clean_json(self, text: str) -> str:
         """Return JSON whose strings hold no secret; its numbers, which are most of it, are not looked at."""
         secrets = self._current()
-        pattern = self._pattern([secret for secret in secrets if len(secret) >= _SHORT])
-        short = {secret for secret in secrets if len(secret) < _SHORT}
-        if pattern is None and not short:
+        if not secrets:
             return text
+        short = {secret for secret in secrets if len(secret) < _SHORT}
+        long = [secret for secret in secrets if len(secret) >= _SHORT]
 
         def cleaned(found: re.Match[str]) -> str:
             try:
                 word = str(json.loads(found[0], strict=False))
             except ValueError:
                 return found[0]
-            plain = unicodedata.normalize("NFKC", word)
-            if plain in short or (pattern is not None and pattern.search(plain)):
-                return json.dumps(
-                    SHOWN if pattern is None else pattern.sub(SHOWN, plain if plain not in short else SHOWN)
-                )
-            return found[0]
+            shown = _SHOWN if word in short else self._covered(word, long)
+            return found[0] if shown == word else json.dumps(shown)
 
         return _STRING.sub(cleaned, text)
 
@@ -67,26 +65,41 @@ class Discretion:
     def _current(self) -> tuple[str, ...]:
         return tuple(secret for secret in self._secrets() if secret)
 
+    def _covered(self, text: str, secrets: Sequence[str]) -> str:
+        """Cover what is found; where it is one end of a long secret, the whole text."""
+        pattern = self._pattern(secrets)
+        plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+        if pattern is None or not pattern.search(plain):
+            return text
+        is_long = any(len(secret) > 2 * _PIECE for secret in secrets)
+        return _HIDDEN if is_long else pattern.sub(_SHOWN, plain)
+
     def _pattern(self, secrets: Sequence[str]) -> re.Pattern[str] | None:
         known, pattern = self._known
-        if known != tuple(secrets) or (secrets and pattern is None):
-            forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+        if known != tuple(secrets):
+            pieces = {piece for secret in secrets for piece in _pieces(secret)}
+            forms = sorted({form for piece in pieces for form in _forms(piece)}, key=len, reverse=True)
             pattern = re.compile("|".join(forms), re.IGNORECASE) if forms else None
             self._known = (tuple(secrets), pattern)
         return pattern
+
+
+def _pieces(secret: str) -> list[str]:
+    return [secret] if len(secret) <= 2 * _PIECE else [secret[:_PIECE], secret[-_PIECE:]]
 
 
 def _forms(secret: str) -> list[str]:
     """Return patterns of a secret: letter by letter, and as base64 and hexadecimal inside anything longer."""
     plain = unicodedata.normalize("NFKC", secret)
     raw = secret.encode("utf-8", "surrogatepass")
-    forms = [_GAP.join(_letter(letter) for letter in plain), re.escape(raw.hex())]
+    forms = [_GAP.join(_letter(letter) for letter in plain), raw.hex()]
     for offset in range(3):  # base64 of bytes depends on where they begin, and on what stands beside them
         word = base64.b64encode(b"\0" * offset + raw).decode().rstrip("=")
         first, last = (0, 2, 3)[offset], len(word) - (1 if (offset + len(raw)) % 3 else 0)
-        inner = word[first:last]
-        if len(inner) >= _SHORT:
-            forms.append(_GAP.join("[+-]" if x == "+" else "[/_]" if x == "/" else re.escape(x) for x in inner))
+        if last - first >= _SHORT:
+            forms.append(
+                "".join(r"\s?[+-]" if x == "+" else r"\s?[/_]" if x == "/" else rf"\s?{x}" for x in word[first:last])
+            )
     return forms
 
 
@@ -95,19 +108,14 @@ def _letter(letter: str) -> str:
     code = ord(letter)
     if code > 127:
         encoded = "".join(f"%(?:25)*{byte:02x}" for byte in letter.encode())
-        escaped = rf"\\+u{code:04x}|\\+x[0-9a-f]{{2}}|&#0*{code};|&#x0*{code:x};"
+        escaped = rf"\\+u{code:04x}|\\+x[0-9a-f]{{2}}|&#(?:0*{code}|x0*{code:x});"
         return f"(?:{re.escape(letter)}|{encoded}|{escaped}|[^ -~]{{1,4}})"  # the last: read in another encoding
-    ways = [
-        re.escape(letter),
-        f"%(?:25)*{code:02x}",
-        f"={code:02x}",
-        rf"\\+u(?:00|\{{0*){code:02x}\}}?",
-        rf"\\+x{code:02x}",
-    ]
-    ways += [f"&#0*{code};", f"&#x0*{code:x};"]
-    if not letter.isalnum():
-        ways += [re.escape(html.escape(letter)), rf"\\+{re.escape(letter)}"]
-    return f"(?:{'|'.join([*ways, *([r'[+]'] if letter == ' ' else [])])})"
+    ways = rf"(?:%(?:25)*|=|\\+(?:x|u(?:00|\{{0*))){code:02x}\}}?|&#(?:0*{code}|x0*{code:x});"
+    if letter.isalnum():
+        return f"(?:{letter}|{ways})"
+    named = html.escape(letter)
+    others = [re.escape(named)] * (named != letter) + ["[+]"] * (letter == " ")
+    return "|".join([rf"(?:\\*{re.escape(letter)}", ways, *others]) + ")"
 
 
 class _Filter(logging.Filter):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
 from likethat._inputs import Inputs
@@ -113,7 +114,7 @@ def _filled(template: Any, places: Mapping[str, Any]) -> Any:
 
 def _places(batch: Inputs) -> dict[str, Any]:
     rows = _rows(batch)
-    if isinstance(batch, Tensor | list):
+    if isinstance(batch, Tensor | np.ndarray | list):
         return {"$inputs": rows, "$records": rows, "$columns": []}
     check_named_once(batch, list(batch.columns))
     columns = [str(name) for name in batch.columns]
@@ -123,7 +124,7 @@ def _places(batch: Inputs) -> dict[str, Any]:
 def _rows(batch: Inputs) -> list[Any]:
     if isinstance(batch, list):
         return batch
-    if isinstance(batch, Tensor):
-        return batch.detach().cpu().tolist()
+    if isinstance(batch, Tensor | np.ndarray):  # an array is what inputs=... may make of it
+        return list(batch.tolist())
     columns = [cells_of(column, name=name) for name, column in batch.items()]
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(rows_of(batch))]

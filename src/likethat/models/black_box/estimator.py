@@ -7,7 +7,7 @@ from torch import Tensor
 
 from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError, InputError, ModelError
-from likethat.models.black_box.arrays import as_frame, select_columns
+from likethat.models.black_box.arrays import as_frame, position_note, select_columns
 from likethat.models.black_box.casting import as_type
 from likethat.models.black_box.door import Facts
 
@@ -47,6 +47,7 @@ class EstimatorDoor:
                 "pass a function that returns one probability a class."
             )
         _refuse_other_tasks(estimator, name)
+        self.notes: tuple[str, ...] = ()
         is_margin = self._method == "decision_function"
         self.facts = Facts(
             name=name,
@@ -70,7 +71,10 @@ class EstimatorDoor:
             return as_frame(batch, list(names)) if names is not None else self._array(batch)
         if names is not None:
             return select_columns(batch, list(names))
-        return batch if getattr(self._estimator, "n_features_in_", None) is None else self._array(batch)
+        if getattr(self._estimator, "n_features_in_", None) is None:
+            return batch
+        self.notes = (position_note(self.facts.name, batch),)
+        return self._array(batch)
 
     def _array(self, batch: "Tensor | pd.DataFrame") -> Any:
         array = as_type(batch, np.dtype(np.float64), taker=self.facts.name)

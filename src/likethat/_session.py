@@ -54,7 +54,7 @@ def own_session(*, grad: bool | None = None) -> Iterator[None]:
         for kind in _AUTOCAST_ON:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        device = torch.empty(0).device  # the default one
+        device = torch.empty(0, dtype=torch.float32).device  # the default one
         if device.type != "cpu":
             _state.device = device
             stack.callback(setattr, _state, "device", None)

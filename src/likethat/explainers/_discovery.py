@@ -114,8 +114,8 @@ class _Block:
     @classmethod
     def of(cls, members: Sequence[ClassCells], *, signed: bool, seed: int, device: torch.device) -> "_Block":
         longest = max(len(member) for member in members)
-        cells = torch.zeros(len(members), longest, members[0].cells.shape[1])
-        first_half = torch.zeros(len(members), longest, 1)
+        cells = torch.zeros(len(members), longest, members[0].cells.shape[1], dtype=torch.float32)
+        first_half = torch.zeros(len(members), longest, 1, dtype=torch.float32)
         for place, member in enumerate(members):
             cells[place, : len(member)] = member.cells
             first_half[place, : len(member), 0] = member.halves()[0].float()
@@ -138,7 +138,10 @@ class _Block:
     def _again(self, n_parts: int) -> Factorisation:
         """Start from cells drawn at random instead."""
         draws = torch.stack(
-            [torch.rand(n_parts, generator=seeded(self.seed, member.target, 2)) for member in self.members]
+            [
+                torch.rand(n_parts, generator=seeded(self.seed, member.target, 2), dtype=torch.float32)
+                for member in self.members
+            ]
         )
         return factorise(self.cells, start_parts(self.cells, draws.to(self.cells.device)))
 

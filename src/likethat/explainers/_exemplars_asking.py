@@ -65,7 +65,7 @@ class Asker:
         inputs = make_inputs(self.generator, latents)
         n = self.box.affordable(inputs)
         if n == 0:
-            return torch.zeros(0, max(len(self.box.class_names), 1)).double()
+            return torch.zeros(0, max(len(self.box.class_names), 1), dtype=torch.float32).double()
         inputs = take(inputs, range(n)) if n < len(latents) else inputs
         responses = self.box(inputs).double()
         known, marks = self.known.joined(latents[:n], responses), [*self.digests, *digests(inputs)]

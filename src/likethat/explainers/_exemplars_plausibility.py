@@ -42,11 +42,11 @@ def distance_to_real(inputs: Inputs, data: Inputs) -> Float[Tensor, " n"]:
     if len(data) < 2:
         raise InputError(f"`data` must hold at least two real inputs, got {len(data)}.")
     made, real = _embedded(inputs, data)
-    real = real[torch.linspace(0, len(real) - 1, min(len(real), _MOST_REAL)).long()]
+    real = real[torch.linspace(0, len(real) - 1, min(len(real), _MOST_REAL), dtype=torch.float32).long()]
     apart = torch.cdist(real, real)
     apart.fill_diagonal_(float("inf"))
     nearest = apart.amin(1)
-    spacing = nearest[nearest > 0].median() if bool((nearest > 0).any()) else torch.tensor(1.0)
+    spacing = nearest[nearest > 0].median() if bool((nearest > 0).any()) else nearest.new_ones(())
     return torch.cdist(made, real).amin(1) / spacing
 
 

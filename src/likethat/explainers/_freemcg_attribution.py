@@ -95,7 +95,7 @@ def heat_map(
             raise
         is_stopped = True
     if len(reading.answers) < _ROUND:
-        nothing = torch.zeros(image.shape[1:])
+        nothing = torch.zeros(image.shape[1:], dtype=torch.float32)
         return HeatMap(values=nothing, error=nothing + torch.inf, spread_of_answers=0)
     values, error = reading.fit()
     spread = float(reading.answers.std())
@@ -104,7 +104,7 @@ def heat_map(
 
 def _fill(reading: "_Reading", image: Tensor, ask: Asker, replace: Replace, rng: torch.Generator) -> None:
     """Ask until the budget ends, more often where the error is large."""
-    weight = torch.ones(image.shape[1:])
+    weight = torch.ones(image.shape[1:], dtype=torch.float32)
     while True:
         n = max(_ROUND, len(reading.answers) // 3) if len(reading.answers) else _FIRST
         masks = hiding_masks(n, weight, rng=rng)[:, None].to(image)
@@ -122,7 +122,7 @@ class _Reading:
 
     def __init__(self, image: Float[Tensor, "channel height width"]) -> None:
         self._image, self._side = image, min(image.shape[1:])
-        self._moves = self._smoothed = torch.zeros(0, image.numel())
+        self._moves = self._smoothed = torch.zeros(0, image.numel(), dtype=torch.float32)
         self.answers = torch.zeros(0, dtype=torch.float64)
         self._rng = torch.Generator().manual_seed(0)
 
@@ -136,7 +136,7 @@ class _Reading:
     def fit(self) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
         """Return the map and its standard error."""
         fit = linear_fit(self._moves, self.answers, smoothed=self._smoothed)
-        prior = self._smooth(torch.randn(_DRAWS, self._image.numel(), generator=self._rng))
+        prior = self._smooth(torch.randn(_DRAWS, self._image.numel(), generator=self._rng, dtype=torch.float32))
         values = self._map(fit.mean.float())[0]
         variance = (self._map(fit.draws(prior, rng=self._rng).float()) - values).square().mean(dim=0)
         return values, gaussian_blur(variance[None, None], self._side / _FINEST, repeat_edges=True)[0, 0].sqrt()
@@ -181,7 +181,7 @@ def hiding_masks(
     coarse = torch.nn.functional.adaptive_avg_pool2d(weight[None, None], cells)[0, 0]
     chance = (_HIDDEN * coarse / coarse.mean().clamp_min(1e-12)).clamp(0.5 * _HIDDEN, 0.6)
     chance = torch.nn.functional.pad(chance[None, None], [0, 1, 0, 1], mode="replicate")
-    coins = (torch.rand(n, 1, cells + 1, cells + 1, generator=rng) < chance).float()
+    coins = (torch.rand(n, 1, cells + 1, cells + 1, generator=rng, dtype=torch.float32) < chance).float()
     grown = [(cells + 1) * width for width in step]
     large = torch.nn.functional.interpolate(coins, size=grown, mode="bilinear", align_corners=False)[:, 0]
     down, across = (torch.randint(width + 1, (n,), generator=rng).tolist() for width in step)

@@ -41,7 +41,7 @@ def patches(size: tuple[int, int], cells: int) -> Float[Tensor, "patch height wi
     """
 
     def ramps(n_pixels: int) -> Tensor:
-        centres = ((torch.arange(n_pixels) + 0.5) * cells / n_pixels - 0.5).clamp(0, cells - 1)
+        centres = ((torch.arange(n_pixels, dtype=torch.float32) + 0.5) * cells / n_pixels - 0.5).clamp(0, cells - 1)
         return (1 - (centres[:, None] - torch.arange(cells)).abs()).clamp_min(0)
 
     down, across = ramps(size[0]), ramps(size[1])

@@ -50,7 +50,9 @@ def paper_sampler(
         strength of 0.4 (sigma = 1 on [0, 1] images), where either rule succeeds more often.
     """
     levels = torch.logspace(0, 1, n_steps, base=sigmas[1] / sigmas[0], dtype=torch.float64).mul(sigmas[0]).tolist()
-    x = space.origin + levels[0] * torch.randn(n_particles, *space.origin.shape, generator=rng).to(space.origin)
+    x = space.origin + levels[0] * torch.randn(n_particles, *space.origin.shape, generator=rng, dtype=torch.float32).to(
+        space.origin
+    )
     for sigma, following in zip(levels, [*levels[1:], 0.0], strict=True):
         x0_hat = space.made(denoised(space.denoiser, x, sigma))
         if len(archive.ask(x0_hat, x0_hat)) < n_particles:
@@ -65,7 +67,12 @@ def paper_sampler(
         rescaled = g * _norms(eps_hat) / _norms(g).clamp_min(1e-12)
         eps_hat = eps_hat - step * rescaled + proximity * (x0_hat - space.origin).sign()
         up = following * (max(sigma**2 - following**2, 0.0) ** 0.5) / sigma  # DDIM with eta = 1
-        x = x - sigma * eps_hat + following**2 / sigma * eps_hat + up * torch.randn(x.shape, generator=rng).to(x)
+        x = (
+            x
+            - sigma * eps_hat
+            + following**2 / sigma * eps_hat
+            + up * torch.randn(x.shape, generator=rng, dtype=torch.float32).to(x)
+        )
     return space.made(x.mean(dim=0, keepdim=True))
 
 

@@ -125,7 +125,7 @@ def _ended(
 
 def _go_further(space: Space, archive: Archive, point: Tensor) -> None:
     """Ask for more of the change that one particle made."""
-    shares = torch.tensor(_FURTHER).reshape(-1, *[1] * point.ndim).to(point)
+    shares = torch.tensor(_FURTHER, dtype=torch.float32).reshape(-1, *[1] * point.ndim).to(point)
     points = space.origin + shares * (point - space.origin)
     archive.ask(space.made(points), points)
 
@@ -162,7 +162,7 @@ def _confirm(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator
     before = archive.passed_over
     while (row := archive.nearest(plan.wanted)) is not None:
         again = space.settled(archive.input(row), _TRIES, rng=rng)
-        margins = torch.zeros(0) if again is None else archive.ask(again)
+        margins = torch.zeros(0, dtype=torch.float32) if again is None else archive.ask(again)
         if len(margins) < _TRIES or float(margins.mean()) >= _SURVIVES * plan.wanted:
             return
         archive.pass_over(up_to=_BEYOND * float(archive.costs[row]))
@@ -178,7 +178,7 @@ def _peel(space: Space, archive: Archive, plan: Plan) -> None:
     for _ in range(_HALVINGS):
         share = (enough + too_many) / 2
         peeled = space.strongest(changed, share)
-        margin = torch.zeros(0) if peeled is None else archive.ask(peeled)
+        margin = torch.zeros(0, dtype=torch.float32) if peeled is None else archive.ask(peeled)
         if not len(margin):
             return
         enough, too_many = (share, too_many) if float(margin[0]) >= plan.wanted else (enough, share)
@@ -237,7 +237,7 @@ def _along_the_line(space: Space, archive: Archive, plan: Plan, *, rng: torch.Ge
     row = archive.nearest(plan.wanted, with_point=True)
     if row is None:
         return
-    shares = torch.linspace(0.4, 0.95, 6).reshape(-1, *[1] * space.origin.ndim).to(space.origin)
+    shares = torch.linspace(0.4, 0.95, 6, dtype=torch.float32).reshape(-1, *[1] * space.origin.ndim).to(space.origin)
     points = space.origin + shares * (archive.point(row) - space.origin)
     if space.exact:
         points = space.around(points, space.near / 6, rng=rng)

@@ -98,7 +98,7 @@ class ImageSpace:
 
     def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
         """Noise at one level and one denoising step (Tweedie's formula)."""
-        noise = torch.randn(points.shape, generator=rng).to(points)
+        noise = torch.randn(points.shape, generator=rng, dtype=torch.float32).to(points)
         return self.made(denoised(self.denoiser, points + level * noise, level))
 
     def made(self, points: Tensor) -> Tensor:
@@ -166,7 +166,7 @@ class LatentSpace:
 
     def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
         """Scatter by `level` times the prior's spread."""
-        return points + level * self._spread * torch.randn(points.shape, generator=rng)
+        return points + level * self._spread * torch.randn(points.shape, generator=rng, dtype=torch.float32)
 
     def made(self, points: Tensor) -> Inputs:
         """Return what the generator makes of each latent, within the limits."""
@@ -186,7 +186,7 @@ class LatentSpace:
             return self.by_column(inputs).mean(dim=1)
         if isinstance(inputs, Tensor):
             return _pixels(inputs, self._image())
-        return torch.tensor([_words_apart(str(self._source[0]), str(text)) for text in inputs])
+        return torch.tensor([_words_apart(str(self._source[0]), str(text)) for text in inputs], dtype=torch.float32)
 
     def cost(self, inputs: Inputs) -> Float[Tensor, " n"]:
         """Return the distance; of tables the number of columns changed, and the distance within equal numbers."""
@@ -203,7 +203,7 @@ class LatentSpace:
             return 1 - (changed & theirs).sum(dim=1) / either
         if isinstance(inputs, Tensor):
             return _changes_apart(inputs, other, self._image())
-        return torch.tensor([_words_apart(str(other[0]), str(text)) for text in inputs])
+        return torch.tensor([_words_apart(str(other[0]), str(text)) for text in inputs], dtype=torch.float32)
 
     def pieces(self, changed: Inputs, round_number: int) -> Pieces | None:
         """Cut into columns or soft patches; a text is not cut, for its words hang together."""
@@ -244,7 +244,12 @@ class LatentSpace:
         latents = self._generator.prior.sample(_N_STARTS, rng=rng)
         best = latents[int(self.distance(self._made_free(latents)).argmin())]
         for level in _geometric(0.7, 0.05, 12):
-            tried = torch.cat([best[None], best + level * self._spread * torch.randn(64, len(best), generator=rng)])
+            tried = torch.cat(
+                [
+                    best[None],
+                    best + level * self._spread * torch.randn(64, len(best), generator=rng, dtype=torch.float32),
+                ]
+            )
             best = tried[int(self.distance(self._made_free(tried)).argmin())]
         return best
 

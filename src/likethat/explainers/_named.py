@@ -104,7 +104,7 @@ def marked_shares(
     """
     marked, size = found.marked, found.size
     drawn = marked.drawn(*size, problems, orientation=found.orientation, frame=found.frame or "upright")
-    blank = model.preprocess.view(torch.zeros(model.in_channels, *size))[0]
+    blank = model.preprocess.view(torch.zeros(model.in_channels, *size, dtype=torch.float32))[0]
     covered: dict[str, Tensor] = {}
     for name, mask in drawn.items():
         pixels = torch.from_numpy(mask).float().expand(model.in_channels, *size)
@@ -152,7 +152,9 @@ def _lesson(
     cells, targets, images = [], [], []
     for seen in look(model, source, features, sorted(shares)):
         row = shares[seen.row]
-        table = torch.stack([row.get(name, torch.zeros(seen.feature_map.shape[1])) for name in names], dim=1)
+        table = torch.stack(
+            [row.get(name, torch.zeros(seen.feature_map.shape[1], dtype=torch.float32)) for name in names], dim=1
+        )
         known = table.sum(1) > 0.5
         cells.append(seen.feature_map.T[known])
         targets.append(table[known] / table[known].sum(1, keepdim=True))

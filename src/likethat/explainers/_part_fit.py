@@ -72,7 +72,7 @@ class PartFit:
         head = self.model.head
         coordinates = join(found, head.weight, self.model.class_names)
         for name in ("residual", "moved", "between_starts", "between_halves"):
-            values = coordinates.measures.get(name, torch.empty(0))
+            values = coordinates.measures.get(name, torch.empty(0, dtype=torch.float32))
             if not bool(values.isnan().all()):
                 self.measures[name] = float(values.nanmean())
         self._say()
@@ -125,9 +125,9 @@ class PartFit:
             vectors = split_by_sharing(cells, found.looks, head_vector, sharing=options.sharing)
         measures = described(cells, found.looks, vectors, head_vector)
         measures |= {"between_starts": found.between_starts, "between_halves": found.between_halves}
-        measures["error"] = torch.full((len(vectors),), found.error)
+        measures["error"] = torch.full((len(vectors),), found.error, dtype=torch.float32)
         if member.n_all > len(member):
-            measures["error_left_out"] = torch.full((len(vectors),), self._left_out(member, found))
+            measures["error_left_out"] = torch.full((len(vectors),), self._left_out(member, found), dtype=torch.float32)
         if options.n_parts != "auto" and len(vectors) < int(options.n_parts):
             self._fewer.append(member.target)
         self._remark(member)

@@ -121,7 +121,7 @@ class _Ascent:
         self._scale = options.scale.to(options.device)
         self._start = group.latents.to(options.device)
         self._best = self._start.clone()
-        self._best_purity = torch.full(group.seeds.shape, -torch.inf, device=options.device)
+        self._best_purity = torch.full(group.seeds.shape, -torch.inf, device=options.device, dtype=torch.float32)
 
     def run(self, told: Callable[[int], None]) -> Summit:
         """Take all steps and return the best of all."""
@@ -225,7 +225,9 @@ class _Lineages:
     def _begin(self, owner: int, fitness: float) -> Any:
         """Begin the search of one prototype, which knows the sample it begins with."""
         options = self._options
-        known = Known(latents=self._start[owner : owner + 1].double(), responses=torch.tensor([[fitness]]).double())
+        known = Known(
+            latents=self._start[owner : owner + 1].double(), responses=torch.tensor([[fitness]], dtype=torch.float64)
+        )
         rng = torch.Generator().manual_seed((options.seed * 1_000_003 + self._unit) * 101 + owner)
         goal = HighResponse(response=lambda responses: responses[:, 0])
         problem = Problem(prior=options.generator.prior, goal=goal, rng=rng, known=known)

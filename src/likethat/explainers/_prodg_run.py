@@ -342,7 +342,9 @@ class Run:
             self.model, many, self.begun.features, mixing, units, n=method.n_prototypes, watch=self.watch
         )
         found = {"control_prior_purity": float(prior.mean())}
-        compared = torch.linspace(0, len(units) - 1, min(_CONTROL_UNITS, len(units))).round().long()
+        compared = (
+            torch.linspace(0, len(units) - 1, min(_CONTROL_UNITS, len(units)), dtype=torch.float32).round().long()
+        )
         try:
             random = made_for_random_weights(
                 self.model,

@@ -192,7 +192,7 @@ class _Gathering:
         """Find each unit's peak on an image and make its record."""
         features = self.features
         units = torch.tensor([choice.unit for choice in choices])
-        signs = torch.tensor([1.0 if choice.is_positive else -1.0 for choice in choices])
+        signs = torch.tensor([1.0 if choice.is_positive else -1.0 for choice in choices], dtype=torch.float32)
         activation = self.coordinates.readers(units) @ seen.feature_map
         peaks = (activation * signs[:, None]).argmax(1)
         purities = self.coordinates.purity(seen.feature_map[:, peaks].T, units)

@@ -67,7 +67,7 @@ def fit_procrustes(
         The mixing: rotation times whitening.
     """
     basis = whitening(_second_moment(features), condition=condition) if condition > 1 else None
-    rotation = torch.eye(features.n_channels)
+    rotation = torch.eye(features.n_channels, dtype=torch.float32)
     mixing = rotation if basis is None else basis
     counts = schedule.counts()
     for step, count in enumerate(counts):
@@ -130,7 +130,7 @@ class AdamSolver:
         watch: Watcher | None = None,
     ) -> Float[Tensor, "channel channel"]:
         """Run all epochs, or those that a checkpoint has not seen."""
-        exponent = torch.zeros(features.n_channels, features.n_channels, requires_grad=True)
+        exponent = torch.zeros(features.n_channels, features.n_channels, requires_grad=True, dtype=torch.float32)
         optimizer = torch.optim.Adam([exponent], lr=self.learning_rate, weight_decay=self.weight_decay)
         epoch, chosen = 0, None
         if checkpoint and (state := checkpoint.read_state("adam")):

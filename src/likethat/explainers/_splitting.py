@@ -148,7 +148,7 @@ def join(classes: Sequence[ClassParts], head_weight: Tensor, class_names: Sequen
     names = [name for item in classes for name in _names_of(item, class_names[item.target])]
     measures = {
         name: torch.cat(
-            [item.measures.get(name, torch.full((size,), torch.nan)).float()
+            [item.measures.get(name, torch.full((size,), torch.nan, dtype=torch.float32)).float()
              for item, size in zip(classes, sizes, strict=True)]
         )
         for name in sorted({name for item in classes for name in item.measures})
@@ -175,9 +175,9 @@ def _names_of(item: ClassParts, class_name: str) -> list[str]:
 def _curves(classes: Sequence[ClassParts]) -> dict[str, Tensor]:
     names = sorted({name for item in classes for name in item.curves})
     longest = max((len(curve) for item in classes for curve in item.curves.values()), default=0)
-    tables = {name: torch.full((len(classes), longest), torch.nan) for name in names}
+    tables = {name: torch.full((len(classes), longest), torch.nan, dtype=torch.float32) for name in names}
     for name in names:
         for row, item in enumerate(classes):
             curve = item.curves.get(name, ())
-            tables[name][row, : len(curve)] = torch.tensor(curve)
+            tables[name][row, : len(curve)] = torch.tensor(curve, dtype=torch.float32)
     return tables

@@ -17,6 +17,7 @@ from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_seed
 from likethat._options import check_number
 from likethat._progress import Watcher
+from likethat._session import in_own_session
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
 from likethat.explainers._fitting import begin, provenance_of
@@ -34,6 +35,7 @@ _OURS = Schedule(first=100, last=14, rounds=8)
 _PAPER = Schedule(first=100, last=5, rounds=10)
 
 
+@in_own_session(grad=True)
 @public
 class EPIC:
     """Find a mixing of a network's channels whose prototypes are pure, and the prototypes of each channel.

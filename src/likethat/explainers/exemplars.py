@@ -12,6 +12,7 @@ from likethat._checks import check_choice, check_count, check_seed
 from likethat._inputs import Inputs
 from likethat._options import check_callable, check_number, shown
 from likethat._progress import Progress, Watcher
+from likethat._session import in_own_session
 from likethat.errors import BudgetError, InputError
 from likethat.explainers._exemplars_asking import Asker
 from likethat.explainers._exemplars_pursuit import Finds, pursue
@@ -33,6 +34,7 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
 """What the strategies are called where a name is more at hand than an object: in notebooks and commands."""
 
 
+@in_own_session(grad=True)
 @public
 class Exemplars:
     """Finds inputs that a model takes for a class, or for anything between classes, from its answers alone.

@@ -13,6 +13,7 @@ from likethat._checks import check_choice, check_count, check_seed, resolve_targ
 from likethat._inputs import Inputs
 from likethat._options import check_number, shown
 from likethat._progress import Watcher
+from likethat._session import in_own_session
 from likethat.errors import InputError, TargetError
 from likethat.explainers._freemcg_asking import Archive
 from likethat.explainers._freemcg_attribution import Asker, Replace, heat_map, mean_colour, particles
@@ -30,6 +31,7 @@ __all__ = ["FreeMCG"]
 _RULES = ("kalman", "paper", "release")
 
 
+@in_own_session(grad=True)
 @public
 class FreeMCG:
     """Explains any classifier that can be asked, by inputs that a generator finds typical.

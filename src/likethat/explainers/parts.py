@@ -17,6 +17,7 @@ from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_seed
 from likethat._options import check_number, shown
 from likethat._progress import Watcher
+from likethat._session import in_own_session
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
 from likethat.explainers._class_cells import classes_of
@@ -34,6 +35,7 @@ from likethat.sources import Marks
 __all__ = ["PartPrototypes"]
 
 
+@in_own_session(grad=True)
 @public
 class PartPrototypes:
     """Split what a network looks for in each class into parts that add up to the class's head vector.

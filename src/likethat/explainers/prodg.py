@@ -16,6 +16,7 @@ from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_seed, resolve_target
 from likethat._options import check_flag, check_number, shown
 from likethat._progress import Watcher
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.explainers._fitting import begin
 from likethat.explainers._prodg_run import Run
@@ -26,6 +27,7 @@ from likethat.models import SplitModel, as_model, check_model
 __all__ = ["ProDG"]
 
 
+@in_own_session(grad=True)
 @public
 class ProDG:
     """Find a rotation of a network's channels, and prototypes of them, in images that a generator makes.

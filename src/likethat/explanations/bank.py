@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from likethat._checks import resolve_target
+from likethat._session import in_own_session
 from likethat.coordinates import Coordinates
 from likethat.errors import BankError, BankMismatchError
 from likethat.explanations.explain import ImageLike, explain
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Bank"]
 
 
+@in_own_session
 class Bank:
     """Prototypes of a model's units, and the exact coordinates they belong to.
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from likethat._documents import Damaged, read_bytes, tensors_of
 from likethat._files import new_folder
+from likethat._session import in_own_session
 from likethat.coordinates import Coordinates, HeadParts, Rotation
 from likethat.errors import BankFormatError, InputError
 from likethat.explanations.images import ImageStore
@@ -78,6 +79,7 @@ def write_bank(bank: "Bank", path: str | Path) -> Path:
     return path
 
 
+@in_own_session
 def open_bank(path: str | Path, model: SplitModel | None = None) -> "Bank":
     """Open a bank that `Bank.save` wrote; with its model it can explain, without it can be browsed.
 

@@ -52,7 +52,7 @@ def read_peaks(
     units = np.repeat(np.arange(n_units), n_ranks)[order]
     cells = np.empty(flat.shape, dtype=np.int64)
     values = np.empty(flat.shape, dtype=np.float32)
-    sums = torch.zeros(n_units, maps.shape[1])
+    sums = torch.zeros(n_units, maps.shape[1], dtype=torch.float32)
     source, directions = maps.numpy(), readers.float().numpy()
     change = None if basis is None else basis.float().numpy().T
     for spans in _groups(flat[order], most=max(1, _GROUP // maps.shape[1])):

@@ -79,7 +79,7 @@ class Keeper:
         return cls(
             capacity=capacity,
             seed=seed,
-            maps=torch.empty(room, *map_shape),
+            maps=torch.empty(room, *map_shape, dtype=torch.float32),
             views=torch.empty(room, *view_shape, dtype=torch.uint8),
             chosen=chosen,
         )
@@ -121,7 +121,7 @@ class Keeper:
     def _grow(self) -> None:
         room = min(self.capacity, 2 * len(self.maps))
         maps, views = self.maps, self.views
-        self.maps = torch.empty(room, *maps.shape[1:])
+        self.maps = torch.empty(room, *maps.shape[1:], dtype=torch.float32)
         self.views = torch.empty(room, *views.shape[1:], dtype=torch.uint8)
         self.maps[: len(maps)], self.views[: len(views)] = maps, views
 

@@ -124,7 +124,7 @@ def _sketch(cells: Tensor, size: int) -> _Cells:
         Letters 104. The rounds on the sketch only bring the parts near; the last ones see the cells themselves.
     """
     rng = torch.Generator().manual_seed(0)  # any directions do; the same ones for every class
-    directions = torch.randn(cells.shape[2], size, generator=rng).to(cells)
+    directions = torch.randn(cells.shape[2], size, generator=rng, dtype=torch.float32).to(cells)
     found = torch.linalg.qr(cells.mT @ (cells @ directions)).Q
     return _Cells(x=cells @ found, basis=found.mT.contiguous())
 

@@ -77,8 +77,8 @@ def fit_probe(
 
 
 def _descend(x: Tensor, targets: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    weight = torch.zeros(targets.shape[1], x.shape[1], requires_grad=True)
-    bias = torch.zeros(targets.shape[1], requires_grad=True)
+    weight = torch.zeros(targets.shape[1], x.shape[1], requires_grad=True, dtype=torch.float32)
+    bias = torch.zeros(targets.shape[1], requires_grad=True, dtype=torch.float32)
     optimiser = torch.optim.LBFGS([weight, bias], max_iter=100, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:

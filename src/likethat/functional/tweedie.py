@@ -67,5 +67,5 @@ def tweedie_particles(
     Source:
         Kim et al. (2025), FreeMCG; Efron (2011), Tweedie's formula: E[x0 | x] = x + sigma² ∇ log p(x).
     """
-    noise = torch.randn(n, *image.shape, generator=rng).to(image)
+    noise = torch.randn(n, *image.shape, generator=rng, dtype=torch.float32).to(image)
     return denoised(denoiser, image + sigma * noise, sigma)

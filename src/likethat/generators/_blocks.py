@@ -33,11 +33,15 @@ class Steered(nn.Module):
 
     def __init__(self, into: int, out: int, code: int = 0) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.GroupNorm(groups_of(into), into), nn.SiLU(), nn.Conv2d(into, out, 3, padding=1))
-        self.norm = nn.GroupNorm(groups_of(out), out, affine=code == 0)
-        self.steer = nn.Linear(code, 2 * out) if code else None
-        self.second = nn.Conv2d(out, out, 3, padding=1)
-        self.short = nn.Conv2d(into, out, 1) if into != out else nn.Identity()
+        self.first = nn.Sequential(
+            nn.GroupNorm(groups_of(into), into, dtype=torch.float32),
+            nn.SiLU(),
+            nn.Conv2d(into, out, 3, padding=1, dtype=torch.float32),
+        )
+        self.norm = nn.GroupNorm(groups_of(out), out, affine=code == 0, dtype=torch.float32)
+        self.steer = nn.Linear(code, 2 * out, dtype=torch.float32) if code else None
+        self.second = nn.Conv2d(out, out, 3, padding=1, dtype=torch.float32)
+        self.short = nn.Conv2d(into, out, 1, dtype=torch.float32) if into != out else nn.Identity()
         nn.init.zeros_(self.second.weight)
         if self.steer is not None:
             nn.init.zeros_(self.steer.bias)
@@ -60,9 +64,9 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
         self.heads = next(number for number in range(heads, 0, -1) if channels % number == 0)
-        self.norm = nn.GroupNorm(groups_of(channels), channels)
-        self.mix = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = nn.Conv2d(channels, channels, 1)
+        self.norm = nn.GroupNorm(groups_of(channels), channels, dtype=torch.float32)
+        self.mix = nn.Conv2d(channels, 3 * channels, 1, dtype=torch.float32)
+        self.out = nn.Conv2d(channels, channels, 1, dtype=torch.float32)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Float[Tensor, "n channel height width"]) -> Float[Tensor, "n channel height width"]:
@@ -87,7 +91,7 @@ class Up(nn.Module):
 
     def __init__(self, into: int, out: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(into, out, 3, padding=1)
+        self.conv = nn.Conv2d(into, out, 3, padding=1, dtype=torch.float32)
 
     def forward(self, x: Float[Tensor, "n into height width"]) -> Float[Tensor, "n out height2 width2"]:
         """Return the map with each cell in four."""
@@ -103,7 +107,7 @@ def parameter_device(network: nn.Module) -> torch.device:
 
 def sinusoids(level: Float[Tensor, " n"], size: int) -> Float[Tensor, "n size"]:
     """Return a number in [0, 1] as sines and cosines of many frequencies."""
-    frequencies = torch.exp(torch.linspace(0.0, 6.0, size // 2, device=level.device))
+    frequencies = torch.exp(torch.linspace(0.0, 6.0, size // 2, device=level.device, dtype=torch.float32))
     angles = level[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 

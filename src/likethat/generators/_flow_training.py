@@ -102,8 +102,10 @@ class FlowRun:
 
     def _loss(self, images: Tensor, rng: torch.Generator) -> Tensor:
         clean = (2 * images - 1).to(self.device)
-        times = torch.sigmoid(torch.randn(len(images), generator=rng) + self.recipe.time_mean).to(self.device)
-        noise = torch.randn(clean.shape, generator=rng).to(self.device)
+        times = torch.sigmoid(torch.randn(len(images), generator=rng, dtype=torch.float32) + self.recipe.time_mean).to(
+            self.device
+        )
+        noise = torch.randn(clean.shape, generator=rng, dtype=torch.float32).to(self.device)
         mixed = torch.lerp(clean, noise, times[:, None, None, None])
         with half_precision(self.device):
             velocity = self.network(mixed.contiguous(memory_format=torch.channels_last), times)

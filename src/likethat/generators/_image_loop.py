@@ -116,7 +116,7 @@ def train_run(
         while place.number < options.steps:
             is_whole = False
             rows = _rows(learned, place.number, options)
-            mirrored = torch.rand(len(rows), generator=rng) < 0.5 if options.mirror else None
+            mirrored = torch.rand(len(rows), generator=rng, dtype=torch.float32) < 0.5 if options.mirror else None
             loss = run.step(stack.batch(rows, mirrored=mirrored), place.number, rng)
             if not math.isfinite(loss):
                 raise NonFiniteError(

@@ -40,13 +40,15 @@ class Encoder(nn.Module):
         self.padded = padded_size(size, patch << n_levels)
         layers: list[nn.Module] = [
             nn.PixelUnshuffle(patch),
-            nn.Conv2d(channels * patch**2, widths[0], 3, padding=1),
+            nn.Conv2d(channels * patch**2, widths[0], 3, padding=1, dtype=torch.float32),
         ]
         for into, out in pairwise(widths):
             layers += [nn.SiLU(), Down(into, out), Steered(out, out)]
-        self.body = nn.Sequential(*layers, nn.GroupNorm(groups_of(widths[-1]), widths[-1]), nn.SiLU())
+        self.body = nn.Sequential(
+            *layers, nn.GroupNorm(groups_of(widths[-1]), widths[-1], dtype=torch.float32), nn.SiLU()
+        )
         cells = (self.padded[0] // patch >> n_levels) * (self.padded[1] // patch >> n_levels)
-        self.out = nn.Linear(widths[-1] * cells, 2 * latent_dim)
+        self.out = nn.Linear(widths[-1] * cells, 2 * latent_dim, dtype=torch.float32)
 
     def forward(
         self, images: Float[Tensor, "n channel height width"]
@@ -77,16 +79,16 @@ class Decoder(nn.Module):
         n_levels = len(widths) - 1
         padded = padded_size(size, patch << n_levels)
         self.base = (widths[-1], padded[0] // patch >> n_levels, padded[1] // patch >> n_levels)
-        self.into = nn.Linear(latent_dim, self.base[0] * self.base[1] * self.base[2])
+        self.into = nn.Linear(latent_dim, self.base[0] * self.base[1] * self.base[2], dtype=torch.float32)
         self.blocks = nn.ModuleList([Steered(widths[-1], widths[-1], latent_dim)])
         self.ups = nn.ModuleList()
         for into, out in zip(widths[:0:-1], widths[-2::-1], strict=True):
             self.ups.append(Up(into, out))
             self.blocks.append(Steered(out, out, latent_dim))
         self.out = nn.Sequential(
-            nn.GroupNorm(groups_of(widths[0]), widths[0]),
+            nn.GroupNorm(groups_of(widths[0]), widths[0], dtype=torch.float32),
             nn.SiLU(),
-            nn.Conv2d(widths[0], channels * patch**2, 3, padding=1),
+            nn.Conv2d(widths[0], channels * patch**2, 3, padding=1, dtype=torch.float32),
             nn.PixelShuffle(patch),
         )
 
@@ -111,9 +113,11 @@ class Critic(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList()
         for into, out in zip([channels, *widths], widths, strict=False):
-            conv = nn.utils.parametrizations.spectral_norm(nn.Conv2d(into, out, 4, stride=2, padding=1))
+            conv = nn.utils.parametrizations.spectral_norm(
+                nn.Conv2d(into, out, 4, stride=2, padding=1, dtype=torch.float32)
+            )
             self.layers.append(nn.Sequential(conv, nn.LeakyReLU(0.2)))
-        self.out = nn.utils.parametrizations.spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.out = nn.utils.parametrizations.spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1, dtype=torch.float32))
 
     def forward(self, images: Float[Tensor, "n channel height width"]) -> tuple[Tensor, list[Tensor]]:
         """Return a verdict for each patch, and what each layer saw."""

@@ -203,7 +203,7 @@ def _sorted_out(rows: Sequence[Tensor], known: Mapping[str, Any], name: str) -> 
     pooled = named.pop(pooled_name, None)
     del named["prompt_embeds"]
     mask = named.get(mask_name)
-    seen = torch.ones(1, n_tokens) if mask is None else (mask > 0).any(0, keepdim=True)
+    seen = torch.ones(1, n_tokens, dtype=torch.float32) if mask is None else (mask > 0).any(0, keepdim=True)
     fixed: dict[str, Tensor | None] = {key: row[:1] for key, row in named.items()}
     if mask is not None:
         fixed[mask_name] = seen.to(mask)

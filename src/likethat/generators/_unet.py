@@ -38,8 +38,15 @@ class UNet(nn.Module):
         }
         self.size = size
         self.padded = padded_size(size, patch << (len(widths) - 1))
-        self.time = nn.Sequential(nn.Linear(_SINES, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
-        self.into = nn.Sequential(nn.PixelUnshuffle(patch), nn.Conv2d(channels * patch**2, widths[0], 3, padding=1))
+        self.time = nn.Sequential(
+            nn.Linear(_SINES, code, dtype=torch.float32),
+            nn.SiLU(),
+            nn.Linear(code, code, dtype=torch.float32),
+            nn.SiLU(),
+        )
+        self.into = nn.Sequential(
+            nn.PixelUnshuffle(patch), nn.Conv2d(channels * patch**2, widths[0], 3, padding=1, dtype=torch.float32)
+        )
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(widths):
             self.down.extend(Steered(width, width, code) for _ in range(blocks))
@@ -51,9 +58,9 @@ class UNet(nn.Module):
             if level:
                 self.up.append(Up(widths[level], widths[level - 1]))
         self.out = nn.Sequential(
-            nn.GroupNorm(groups_of(widths[0]), widths[0]),
+            nn.GroupNorm(groups_of(widths[0]), widths[0], dtype=torch.float32),
             nn.SiLU(),
-            nn.Conv2d(widths[0], channels * patch**2, 3, padding=1),
+            nn.Conv2d(widths[0], channels * patch**2, 3, padding=1, dtype=torch.float32),
             nn.PixelShuffle(patch),
         )
 

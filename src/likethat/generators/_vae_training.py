@@ -101,7 +101,7 @@ class VaeRun:
         self.networks.train()
         self._set_rates(number)
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
-        noise = torch.randn(len(images), self.config["latent_dim"], generator=rng).to(self.device)
+        noise = torch.randn(len(images), self.config["latent_dim"], generator=rng, dtype=torch.float32).to(self.device)
         is_polishing = number >= (1 - self.recipe.polish) * self.recipe.steps
         with half_precision(self.device):
             made, loss = self._elbo(images, noise, warmth=min(1.0, number / min(500, max(1, self.recipe.steps // 4))))
@@ -148,7 +148,7 @@ class VaeRun:
         own = {key: value.detach().clone() for key, value in self._state().items()}
         self.load_averages()
         self.networks.eval()
-        zeros = torch.zeros(len(images), self.config["latent_dim"], device=self.device)
+        zeros = torch.zeros(len(images), self.config["latent_dim"], device=self.device, dtype=torch.float32)
         _, loss = self._elbo(images.to(self.device), zeros, warmth=1.0)
         self._load(own)
         return float(loss)

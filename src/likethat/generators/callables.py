@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind, kind_of
+from likethat._session import in_own_session
 from likethat.errors import InputError, LikethatError
 from likethat.generators.base import Prior
 from likethat.generators.priors import StandardNormal
@@ -16,6 +17,7 @@ from likethat.generators.priors import StandardNormal
 __all__ = ["CallableGenerator"]
 
 
+@in_own_session
 class CallableGenerator:
     """Wraps a function of latents; tries it once, on one latent.
 

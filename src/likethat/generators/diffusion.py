@@ -11,6 +11,7 @@ from torch import Tensor
 
 from likethat._checks import check_choice, check_count, require
 from likethat._inputs import Kind
+from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError
 from likethat.generators._pipelines import freeze, refuse_offloading
 from likethat.generators.priors import StandardNormal
@@ -79,6 +80,7 @@ def adapt(pipe: Any, *, by: str = "noise", **options: Any) -> Any:
     return UnconditionalPipeline(pipe, **options) if is_plain else PipelineGenerator(pipe, **options)
 
 
+@in_own_session
 class UnconditionalPipeline:
     """A pipeline of a pixel U-Net and a scheduler (DDPM, DDIM, ...), its start noise as the latent.
 
@@ -153,7 +155,7 @@ class UnconditionalPipeline:
     def __call__(self, latents: Float[Tensor, "n latent"]) -> Float[Tensor, "n channel height width"]:
         """Return the image that each start noise is denoised to, in [0, 1]; differentiable."""
         y = latents.to(self.device).reshape(-1, *self.shape)
-        steps = torch.linspace(len(self._alphas) - 1, 0, self.n_steps).round().long()
+        steps = torch.linspace(len(self._alphas) - 1, 0, self.n_steps, dtype=torch.float32).round().long()
         for place, step in enumerate(steps):
             clean = self._clean(y, step.expand(len(y))).clamp(-1, 1)
             if place + 1 == len(steps):
@@ -168,6 +170,7 @@ class _Probed(Exception):  # noqa: N818 - not an error: it carries a shape out o
     """The pipeline came to its start noise."""
 
 
+@in_own_session
 class PipelineGenerator:
     """Any other pipeline (text to image, class to image) by its own call, its start noise as the latent.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from likethat._checks import check_count
 from likethat._inputs import Kind
+from likethat._session import in_own_session
 from likethat.generators._blocks import parameter_device
 from likethat.generators._unet import UNet
 from likethat.generators.priors import StandardNormal
@@ -21,6 +22,7 @@ __all__ = ["ImageFlow"]
 SIGMA_MAX = 40.0
 
 
+@in_own_session
 class ImageFlow:
     """Straightens noise into images; one network is both the denoiser and the generator.
 
@@ -78,7 +80,7 @@ class ImageFlow:
     def __call__(self, latents: Float[Tensor, "n latent"]) -> Float[Tensor, "n channel height width"]:
         """Return the image that each start noise flows to, in [0, 1]; differentiable."""
         y = latents.to(self.device).reshape(-1, *self.shape)
-        times = torch.linspace(1.0, 0.0, self.n_steps + 1, device=y.device)
+        times = torch.linspace(1.0, 0.0, self.n_steps + 1, device=y.device, dtype=torch.float32)
         for now, then in pairwise(times):
             y = self._step(y, now, then)
         return ((y + 1) / 2).clamp(0, 1)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._checks import check_count, check_seed
+from likethat._session import in_own_session
 from likethat.errors import InputError, NonFiniteError
 from likethat.sources import Sample
 
@@ -67,6 +68,7 @@ def check_image_generator(generator: Any) -> None:
         raise InputError(f"`generator` must make images, got one that makes a {generator.kind}.")
 
 
+@in_own_session
 class Generated:
     """Images made of a generator's latents, numbered; each is made again whenever it is read.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from likethat._checks import check_choice, check_count
 from likethat._progress import Watcher
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators._flow_training import FlowRecipe, FlowRun, default_unet
 from likethat.generators._image_data import ImageStack, read_stack
@@ -23,6 +24,7 @@ from likethat.generators.priors import fit_kernels, fit_prior
 __all__ = ["train_flow", "train_image_vae"]
 
 
+@in_own_session(grad=True)
 def train_image_vae(
     data: Any,
     *,
@@ -79,6 +81,7 @@ def train_image_vae(
     return generator
 
 
+@in_own_session(grad=True)
 def train_flow(
     data: Any,
     *,
@@ -180,7 +183,7 @@ def _encoded(encoder: torch.nn.Module, stack: ImageStack, *, mirror: bool, seed:
     for view in views:
         for rows in torch.arange(len(stack)).split(64):
             mean, log_variance = encoder(stack.batch(rows, mirrored=None if view is None else view[: len(rows)]))
-            drawn.append(mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng))
+            drawn.append(mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng, dtype=torch.float32))
     return torch.cat(drawn)
 
 

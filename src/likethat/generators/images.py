@@ -10,6 +10,7 @@ from torch import Tensor
 
 from likethat._checks import check_images
 from likethat._inputs import Inputs, Kind
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators._blocks import parameter_device
 from likethat.generators._image_networks import Decoder, Encoder
@@ -20,6 +21,7 @@ from likethat.generators.storage import filled, save_generator
 __all__ = ["ImageVAE"]
 
 
+@in_own_session
 class ImageVAE:
     """Decodes latents to images; samples where the encodings of its training images lie.
 

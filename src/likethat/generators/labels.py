@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from likethat._checks import check_count
 from likethat._inputs import Kind
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators._pipelines import (
     check_seeds,
@@ -29,6 +30,7 @@ from likethat.generators.priors import StandardNormal
 __all__ = ["LabelGenerator"]
 
 
+@in_own_session
 class LabelGenerator:
     """A class-conditional pipeline that draws a learnable mixture of its classes; latents are N(0, I).
 
@@ -113,7 +115,7 @@ class LabelGenerator:
         """(channel, height, width) of an image; makes one if none was made yet."""
         if self._shape is None:
             with torch.no_grad():
-                self(torch.zeros(1, self.prior.dim))
+                self(torch.zeros(1, self.prior.dim, dtype=torch.float32))
         assert self._shape is not None
         return self._shape
 
@@ -134,7 +136,7 @@ class LabelGenerator:
         check_steerable_latents(latents, self.prior.dim)
         numbers = check_seeds(seeds, len(latents))
         if not numbers:
-            return torch.zeros(0, *self.shape, device=self.device)
+            return torch.zeros(0, *self.shape, device=self.device, dtype=torch.float32)
         # one at a time: schedulers keep state, and rounding depends on the shape of a batch
         return torch.cat([self._picture(latent, seed) for latent, seed in zip(latents, numbers, strict=True)])
 

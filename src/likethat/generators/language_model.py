@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from likethat._checks import check_count, check_seed, require
 from likethat._inputs import Kind
+from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError
 from likethat.generators._latents import check_latents, in_chunks
 from likethat.generators.priors import StandardNormal
@@ -21,6 +22,7 @@ __all__ = ["LanguageModel", "load_language_model"]
 _CHUNK = 8
 
 
+@in_own_session
 class LanguageModel:
     """Writes the text that a language model continues a soft prompt with; latents are N(0, I).
 
@@ -142,7 +144,9 @@ class LanguageModel:
     def _choose(self, logits: Float[Tensor, "n token"], rngs: Sequence[torch.Generator]) -> Int[Tensor, " n"]:
         if not rngs:
             return logits.argmax(1)
-        uniform = torch.stack([torch.rand(logits.shape[1], generator=rng) for rng in rngs]).clamp_min(1e-20)
+        uniform = torch.stack(
+            [torch.rand(logits.shape[1], generator=rng, dtype=torch.float32) for rng in rngs]
+        ).clamp_min(1e-20)
         return (logits / self.temperature - (-uniform.log()).log()).argmax(1)  # the Gumbel trick
 
     def _rng(self, latent: Float[Tensor, " latent"]) -> torch.Generator:
@@ -198,7 +202,9 @@ def _prefix_map(
     spread, directions = spread[-kept:].clamp_min(0).sqrt(), directions[:, -kept:]
     spread = spread * (table.var(0, correction=0).sum() / (spread**2).sum().clamp_min(1e-20)).sqrt()
     rng = torch.Generator().manual_seed(seed)
-    mixtures = nn.functional.normalize(torch.randn(n_prefix, kept, latent_dim, generator=rng), dim=2)
+    mixtures = nn.functional.normalize(
+        torch.randn(n_prefix, kept, latent_dim, generator=rng, dtype=torch.float32), dim=2
+    )
     return mean, scale * torch.einsum("pkl,k,ek->ple", mixtures, spread, directions)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from likethat._documents import Damaged
+from likethat._session import in_own_session
 from likethat.errors import InputError, MissingExtraError
 from likethat.generators.base import Denoiser, LatentGenerator
 from likethat.generators.callables import CallableGenerator
@@ -35,6 +36,7 @@ _MOST_LEVELS = 16  # halvings of an image: 65,536 pixels a side become one
 _EXAMPLES = "'zoo:creatures', 'diffusers:org/name', 'hf:org/name', or a folder that likethat train-generator wrote"
 
 
+@in_own_session
 def load_generator(
     source: Any, *, latent_dim: int | None = None, device: str | torch.device | None = None, **options: Any
 ) -> Any:
@@ -147,7 +149,7 @@ def _try(generator: Any) -> None:
         raise Damaged(f"its latents have {generator.prior.dim:,} numbers")
     latents = generator.prior.sample(2, rng=torch.Generator().manual_seed(0))
     if isinstance(generator, Denoiser):  # one step in place of all of them
-        made = generator.denoise(latents.reshape(2, *generator.shape), torch.ones(2))
+        made = generator.denoise(latents.reshape(2, *generator.shape), torch.ones(2, dtype=torch.float32))
     else:
         made = generator(latents)
     if isinstance(made, Tensor) and not bool(torch.isfinite(made).all()):

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._checks import check_count
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators.base import Prior
 
@@ -18,6 +19,7 @@ __all__ = ["Kernels", "Mixture", "StandardNormal", "fit_kernels", "fit_mixture",
 _LOG_2_PI = math.log(2 * math.pi)
 
 
+@in_own_session
 class StandardNormal:
     """N(0, I).
 
@@ -39,7 +41,7 @@ class StandardNormal:
 
     def sample(self, n: int, *, rng: torch.Generator) -> Float[Tensor, "n dim"]:
         """Draw `n` latents."""
-        return torch.randn(n, self._dim, generator=rng)
+        return torch.randn(n, self._dim, generator=rng, dtype=torch.float32)
 
     def log_prob(self, latents: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """Return the log-density of each latent, in nats."""
@@ -50,6 +52,7 @@ class StandardNormal:
         return {"dim": torch.tensor(self._dim)}
 
 
+@in_own_session
 class Mixture:
     """A mixture of Gaussians.
 
@@ -90,9 +93,9 @@ class Mixture:
     def sample(self, n: int, *, rng: torch.Generator) -> Float[Tensor, "n dim"]:
         """Draw `n` latents."""
         if n == 0:  # multinomial refuses
-            return torch.zeros(0, self.dim)
+            return torch.zeros(0, self.dim, dtype=torch.float32)
         chosen = torch.multinomial(self.weights, n, replacement=True, generator=rng)
-        noise = torch.randn(n, self.dim, generator=rng)
+        noise = torch.randn(n, self.dim, generator=rng, dtype=torch.float32)
         if self.scales.ndim == 2:
             return self.means[chosen] + self.scales[chosen] * noise
         return self.means[chosen] + torch.einsum("nij,nj->ni", self.scales[chosen], noise)
@@ -113,6 +116,7 @@ class Mixture:
         return {"weights": self.weights, "means": self.means, "scales": self.scales}
 
 
+@in_own_session
 class Kernels:
     """One Gaussian round each of many encodings, all of one shape.
 
@@ -144,7 +148,7 @@ class Kernels:
     def sample(self, n: int, *, rng: torch.Generator) -> Float[Tensor, "n dim"]:
         """Draw `n` latents."""
         chosen = torch.randint(len(self.centres), (n,), generator=rng)
-        return self.centres[chosen] + torch.randn(n, self.dim, generator=rng) @ self.scale.T
+        return self.centres[chosen] + torch.randn(n, self.dim, generator=rng, dtype=torch.float32) @ self.scale.T
 
     def log_prob(self, latents: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """Return the log-density of each latent, in nats; differentiable."""
@@ -208,7 +212,7 @@ def fit_mixture(
     members = members or [points]
     triangles = [_triangle(part, whole, shrinkage) for part in members]
     return Mixture(
-        torch.tensor([float(len(part)) for part in members]),
+        torch.tensor([float(len(part)) for part in members], dtype=torch.float32),
         torch.from_numpy(np.stack([part.mean(0) for part in members])),
         torch.from_numpy(np.stack(triangles)),
     )
@@ -268,7 +272,7 @@ def fit_kernels(
     dim = points.shape[1]
     covariance = torch.cov(points.T.double()).reshape(dim, dim)
     total = covariance.trace() + 1e-12
-    whole = torch.linalg.cholesky(covariance + 1e-6 * (total / dim) * torch.eye(dim))
+    whole = torch.linalg.cholesky(covariance + 1e-6 * (total / dim) * torch.eye(dim, dtype=torch.float32))
     some = points[order[:500]]
     nearest = torch.cdist(some, points).topk(2, largest=False).values[:, 1].median()
     return Kernels(points[order[:n_kernels]], max(1e-6, reach * float(nearest / total.sqrt())) * whole)

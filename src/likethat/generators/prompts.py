@@ -12,6 +12,7 @@ from torch import Tensor
 
 from likethat._checks import check_count
 from likethat._inputs import Kind
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators._pipelines import (
     check_seeds,
@@ -39,6 +40,7 @@ from likethat.generators.priors import StandardNormal
 __all__ = ["PromptGenerator", "PromptLatents"]
 
 
+@in_own_session
 @dataclass(frozen=True, kw_only=True)
 class PromptLatents:
     """What the numbers of a prompt's latent are: ``[anchor logits | left factor | right factor | pooled delta]``.
@@ -95,6 +97,7 @@ class PromptLatents:
         return weights, left.view(self.n_tokens, self.rank), right.view(self.rank, self.width), pooled
 
 
+@in_own_session
 class PromptGenerator:
     """A text-to-image pipeline that draws a learnable prompt; latents are N(0, I).
 
@@ -196,7 +199,7 @@ class PromptGenerator:
         """(channel, height, width) of an image; makes one if none was made yet."""
         if self._shape is None:
             with torch.no_grad():
-                self(torch.zeros(1, self.layout.dim))
+                self(torch.zeros(1, self.layout.dim, dtype=torch.float32))
         assert self._shape is not None
         return self._shape
 
@@ -243,7 +246,7 @@ class PromptGenerator:
         check_steerable_latents(latents, self.layout.dim)
         numbers = check_seeds(seeds, len(latents))
         if not numbers:
-            return torch.zeros(0, *self.shape, device=self.device)
+            return torch.zeros(0, *self.shape, device=self.device, dtype=torch.float32)
         # one at a time: schedulers keep state, and rounding depends on the shape of a batch
         return torch.cat([self._picture(latent, seed) for latent, seed in zip(latents, numbers, strict=True)])
 

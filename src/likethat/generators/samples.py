@@ -49,7 +49,7 @@ def picture_grid(images: Tensor, *, columns: int = 12) -> bytes:
 
     n, channels, height, width = images.shape
     rows = -(-n // columns)
-    sheet = torch.ones(rows * columns, channels, height, width)
+    sheet = torch.ones(rows * columns, channels, height, width, dtype=torch.float32)
     sheet[:n] = images.detach().cpu().float().clamp(0, 1)
     sheet = sheet.reshape(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)
     array = (sheet.reshape(rows * height, columns * width, channels) * 255).round().to(torch.uint8).numpy()

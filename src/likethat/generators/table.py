@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from likethat._inputs import Inputs, Kind, kind_of
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators._latents import check_latents, in_chunks, under
 from likethat.generators.base import Prior
@@ -53,6 +54,7 @@ class Calibration:
         return bits > self.thresholds
 
 
+@in_own_session
 class TableVAE:
     """Decodes latents to rows of a table.
 

@@ -49,11 +49,11 @@ class TableNetwork(nn.Module):
         self.sizes = (n_scores, sum(self.n_classes), n_bits)
         embedded = [min(16, 2 + math.ceil(n**0.5)) for n in self.n_classes]
         self.embeddings = nn.ModuleList(
-            nn.Embedding(n + 1, length) for n, length in zip(self.n_classes, embedded, strict=True)
+            nn.Embedding(n + 1, length, dtype=torch.float32) for n, length in zip(self.n_classes, embedded, strict=True)
         )
         self.encoder = _perceptron(2 * n_scores + sum(embedded) + n_bits, width, 2 * latent_dim)
         self.decoder = _perceptron(latent_dim, width, sum(self.sizes))
-        self.log_noise = nn.Parameter(torch.full((n_scores,), -1.0))
+        self.log_noise = nn.Parameter(torch.full((n_scores,), -1.0, dtype=torch.float32))
 
     def encode(self, rows: Coded) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
         """Return mean and log-variance of the latent of each row."""
@@ -88,11 +88,11 @@ def row_loss(network: TableNetwork, rows: Coded, latents: Float[Tensor, "n laten
 
 def _perceptron(into: int, width: int, out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(into, width),
+        nn.Linear(into, width, dtype=torch.float32),
         nn.SiLU(),
-        nn.LayerNorm(width),
-        nn.Linear(width, width),
+        nn.LayerNorm(width, dtype=torch.float32),
+        nn.Linear(width, width, dtype=torch.float32),
         nn.SiLU(),
-        nn.LayerNorm(width),
-        nn.Linear(width, out),
+        nn.LayerNorm(width, dtype=torch.float32),
+        nn.Linear(width, out, dtype=torch.float32),
     )

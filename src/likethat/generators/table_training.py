@@ -12,6 +12,7 @@ from torch import Tensor
 from likethat._checks import check_count, require
 from likethat._inputs import kind_of
 from likethat._progress import Watcher
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators._training import Fitted, TrainingOptions, fit_network
 from likethat.generators.base import Prior
@@ -32,6 +33,7 @@ _KL_WEIGHT = 0.1
 """Below 1: the latent shall say almost everything of a row, since a row is the most likely one of its latent."""
 
 
+@in_own_session(grad=True)
 def train_table(
     data: "pd.DataFrame | str | Path",
     *,
@@ -135,16 +137,16 @@ def _fit(network: TableNetwork, rows: Coded, options: TrainingOptions, *, watch:
 def _elbo(network: TableNetwork, rows: Coded, *, seen: Coded, weight: float, rng: torch.Generator) -> Tensor:
     """Return the loss of rows of which the encoder sees a part."""
     mean, log_variance = network.encode(seen)
-    latents = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
+    latents = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng, dtype=torch.float32)
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1)
     return (row_loss(network, rows, latents) + weight * divergence).mean()
 
 
 def _hidden(rows: Coded, network: TableNetwork, rng: torch.Generator) -> Coded:
     """Hide a tenth of the values of a third of the rows from the encoder, so that "unknown" means something."""
-    share = 0.1 * (torch.rand(len(rows), 1, generator=rng) < 1 / 3)
-    no_score = torch.rand(rows.scores.shape, generator=rng) < share
-    no_class = torch.rand(rows.classes.shape, generator=rng) < share
+    share = 0.1 * (torch.rand(len(rows), 1, generator=rng, dtype=torch.float32) < 1 / 3)
+    no_score = torch.rand(rows.scores.shape, generator=rng, dtype=torch.float32) < share
+    no_class = torch.rand(rows.classes.shape, generator=rng, dtype=torch.float32) < share
     unknown = torch.tensor(network.n_classes, dtype=torch.long)
     return Coded(
         scores=rows.scores.masked_fill(no_score, float("nan")),
@@ -168,7 +170,7 @@ def _usual_latents(rows: Coded, coding: Coding) -> int:
 def _encodings(network: TableNetwork, rows: Coded, *, seed: int) -> Float[Tensor, "n latent"]:
     """Return a draw from the posterior of each row: together, where typical latents lie."""
     mean, log_variance = network.encode(rows)
-    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed + 1))
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float32)
     return mean + (log_variance / 2).exp() * noise
 
 
@@ -187,7 +189,7 @@ def calibrate(network: TableNetwork, prior: Prior, rows: Coded, *, seed: int, n:
     share_missing = rows.bits.double().mean(0)
     thresholds = torch.stack(
         [output.bits[:, place].double().quantile(1 - share) for place, share in enumerate(share_missing)]
-        or [torch.zeros(())]
+        or [torch.zeros((), dtype=torch.float32)]
     )[: len(share_missing)]
     quantiles = output.scores.double().quantile(torch.linspace(0, 1, 513, dtype=torch.float64), dim=0).T
     offsets = [
@@ -196,7 +198,7 @@ def calibrate(network: TableNetwork, prior: Prior, rows: Coded, *, seed: int, n:
     ]
     return Calibration(
         quantiles=quantiles.contiguous(),
-        offsets=torch.cat(offsets).float() if offsets else torch.zeros(0),
+        offsets=torch.cat(offsets).float() if offsets else torch.zeros(0, dtype=torch.float32),
         thresholds=thresholds.float(),
     )
 

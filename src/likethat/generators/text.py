@@ -10,6 +10,7 @@ from torch import Tensor
 
 from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators._latents import check_latents, in_chunks, under
 from likethat.generators.base import Prior
@@ -21,6 +22,7 @@ from likethat.generators.text_tokens import Tokens
 __all__ = ["TextVAE"]
 
 
+@in_own_session
 class TextVAE:
     """Decodes latents to texts, token by token, always the most likely one.
 

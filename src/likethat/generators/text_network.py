@@ -26,14 +26,14 @@ class TextNetwork(nn.Module):
     def __init__(self, *, n_tokens: int, latent_dim: int, length: int, width: int = 160, embedded: int = 64) -> None:
         super().__init__()
         self.width, self.latent_dim, self.length = width, latent_dim, length
-        self.embedding = nn.Embedding(n_tokens, embedded)
-        self.place = nn.Parameter(0.1 * torch.randn(length, embedded))
+        self.embedding = nn.Embedding(n_tokens, embedded, dtype=torch.float32)
+        self.place = nn.Parameter(0.1 * torch.randn(length, embedded, dtype=torch.float32))
         self.near = nn.Conv1d(embedded, width, 5, padding=2)
         self.far = nn.Conv1d(width, width, 3, padding=1)
-        self.summary = nn.Linear(2 * width, 2 * latent_dim)
-        self.start = nn.Linear(latent_dim, width)
-        self.writer = nn.GRU(embedded + latent_dim, width)
-        self.vocabulary = nn.Linear(width, n_tokens)
+        self.summary = nn.Linear(2 * width, 2 * latent_dim, dtype=torch.float32)
+        self.start = nn.Linear(latent_dim, width, dtype=torch.float32)
+        self.writer = nn.GRU(embedded + latent_dim, width, dtype=torch.float32)
+        self.vocabulary = nn.Linear(width, n_tokens, dtype=torch.float32)
 
     def encode(self, tokens: Int[Tensor, "n token"]) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
         """Return mean and log-variance of the latent of each text; padding is not looked at."""
@@ -94,7 +94,7 @@ def text_loss(
         rng: of what is hidden.
     """
     before = nn.functional.pad(tokens[:, :-1], (1, 0), value=START)
-    is_hidden = (torch.rand(before.shape, generator=rng) < hidden) & (before > END)
+    is_hidden = (torch.rand(before.shape, generator=rng, dtype=torch.float32) < hidden) & (before > END)
     logits = network(before.masked_fill(is_hidden, HIDDEN), latents)
     wanted = tokens.T.flatten()
     loss = nn.functional.cross_entropy(logits.flatten(0, 1), wanted, reduction="none", ignore_index=PAD)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from likethat._checks import check_count
 from likethat._progress import Watcher
+from likethat._session import in_own_session
 from likethat.generators._training import Fitted, TrainingOptions, fit_network
 from likethat.generators.priors import fit_prior
 from likethat.generators.text import TextVAE
@@ -27,6 +28,7 @@ _KL_WEIGHT = 0.18
 """Less, and more texts come back from their latents; more, and more latents say something that goes together."""
 
 
+@in_own_session(grad=True)
 def train_text(
     data: Sequence[str] | str | Path,
     *,
@@ -115,7 +117,7 @@ def _fit(network: TextNetwork, rows: Tensor, options: TrainingOptions, *, watch:
 def _elbo(network: TextNetwork, tokens: Int[Tensor, "n token"], *, weight: float, rng: torch.Generator) -> Tensor:
     tokens = tokens[:, : int((tokens != PAD).sum(1).max())]
     mean, log_variance = network.encode(tokens)
-    latents = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
+    latents = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng, dtype=torch.float32)
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1)
     return (text_loss(network, tokens, latents, hidden=_HIDDEN, rng=rng) + weight * divergence).mean()
 
@@ -127,7 +129,7 @@ def _encodings(network: TextNetwork, rows: Int[Tensor, "n token"], *, seed: int)
     drawn = []
     for part in rows.split(256):
         mean, log_variance = network.encode(part)
-        drawn.append(mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng))
+        drawn.append(mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng, dtype=torch.float32))
     return torch.cat(drawn)
 
 

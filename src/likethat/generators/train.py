@@ -3,12 +3,14 @@
 from typing import Any
 
 from likethat._checks import check_choice
+from likethat._session import in_own_session
 
 __all__ = ["train_generator"]
 
 KINDS = ("image", "table", "text")
 
 
+@in_own_session(grad=True)
 def train_generator(data: Any, *, kind: str = "image", method: str = "vae", **options: Any) -> Any:
     """Train a generator on your data.
 

@@ -158,8 +158,8 @@ def _cells_under_noise(bank: Bank, explained: Explained, seed: int) -> NDArray[n
     cells: list[int] = []
     for why in explained.explanations:
         view = torch.from_numpy(why.image)
-        noise = (0.2 * torch.randn(view.shape, generator=rng)).clamp(-0.25, 0.25)
-        std = torch.as_tensor(model.preprocess.std or (1.0,))[:, None, None]
+        noise = (0.2 * torch.randn(view.shape, generator=rng, dtype=torch.float32)).clamp(-0.25, 0.25)
+        std = torch.as_tensor(model.preprocess.std or (1.0,), dtype=torch.float32)[:, None, None]
         features = model.features((view + noise * std).clamp(0, 1)[None])[0].cpu().flatten(1)
         readers = bank.coordinates.readers(torch.tensor([row.unit for row in why.rows]))
         cells += (readers @ features).argmax(1).tolist()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from likethat._checks import check_choice, check_count
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.functional.blur import gaussian_blur
 
@@ -38,6 +39,7 @@ class Curves:
         return self.insertion - self.deletion
 
 
+@in_own_session
 def replaced_by(
     image: Float[Tensor, "channel height width"], replacement: Replacement, *, rng: torch.Generator
 ) -> Float[Tensor, "channel height width"]:
@@ -46,10 +48,11 @@ def replaced_by(
     if replacement == "mean":
         return image.mean(dim=(1, 2), keepdim=True).expand_as(image)
     if replacement == "noise":
-        return torch.rand(image.shape, generator=rng).to(image)
+        return torch.rand(image.shape, generator=rng, dtype=torch.float32).to(image)
     return gaussian_blur(image[None], 0.1 * min(image.shape[1:]), repeat_edges=True)[0]
 
 
+@in_own_session
 def insertion_deletion(
     predict: Callable[[Tensor], Tensor],
     image: Float[Tensor, "channel height width"],
@@ -95,6 +98,7 @@ def insertion_deletion(
     return Curves(insertion=area[0], deletion=area[1])
 
 
+@in_own_session
 def sensitivity(
     explain: Callable[[Tensor], NDArray[np.float32]],
     image: Float[Tensor, "channel height width"],
@@ -114,6 +118,6 @@ def sensitivity(
     size = float(np.linalg.norm(before))
     moved = 0.0
     for _ in range(check_count(n, name="n")):
-        noise = radius * (2 * torch.rand(image.shape, generator=rng).to(image) - 1)
+        noise = radius * (2 * torch.rand(image.shape, generator=rng, dtype=torch.float32).to(image) - 1)
         moved = max(moved, float(np.linalg.norm(explain((image + noise).clamp(0, 1)) - before)))
     return moved / size if size else 0.0

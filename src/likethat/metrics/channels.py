@@ -7,6 +7,7 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from likethat._session import in_own_session
 from likethat.coordinates import Coordinates, Rotation
 from likethat.errors import InputError
 from likethat.features import Features, read_peaks
@@ -16,6 +17,7 @@ from likethat.search import top_rows, varying_units
 __all__ = ["ChannelStability", "channel_stability", "held_out_purity", "mean_coverage"]
 
 
+@in_own_session
 def held_out_purity(features: Features, coordinates: Coordinates, *, n: int = 5) -> float:
     """Return the mean purity of each channel's top images among images that were not fitted on.
 
@@ -40,6 +42,7 @@ def held_out_purity(features: Features, coordinates: Coordinates, *, n: int = 5)
     return float(coordinates.purity(vectors, units).mean())
 
 
+@in_own_session
 def mean_coverage(features: Features, rotation: Rotation, *, top: int = 4, block: int = 4096) -> float:
     """Return the mean share of the positive evidence for the predicted class that the `top` channels carry.
 
@@ -67,6 +70,7 @@ class ChannelStability:
     cosine: float
 
 
+@in_own_session
 def channel_stability(
     first: Float[Tensor, "channel channel"], second: Float[Tensor, "channel channel"], *, threshold: float = 0.9
 ) -> ChannelStability:

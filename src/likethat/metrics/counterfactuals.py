@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
+from likethat._session import in_own_session
 from likethat.explanations.counterfactual import Counterfactual
 
 __all__ = ["ChangedParts", "Validity", "changed_parts", "validity"]
@@ -33,6 +34,7 @@ class Validity:
     n: int
 
 
+@in_own_session
 def validity(found: Sequence[Counterfactual], *, oracle: Sequence[int] | None = None) -> Validity:
     """Sum up counterfactuals.
 
@@ -75,6 +77,7 @@ class ChangedParts:
     recall: float
 
 
+@in_own_session
 def changed_parts(
     difference: Float[NDArray[np.float32], "channel height width"],
     masks: Mapping[str, Bool[NDArray[np.bool_], "height width"]],

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from likethat._session import in_own_session
 from likethat.explanations import Box, Explanation
 from likethat.models import SplitModel
 
@@ -21,6 +22,7 @@ Fill = Literal["mean", "blur"]
 _BLUR = 0.1  # standard deviation, as a share of the shorter side
 
 
+@in_own_session
 def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float:
     """Return Spearman's rank correlation, 0 where one side is constant.
 
@@ -35,6 +37,7 @@ def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float:
     return round(float(spearmanr(first, second).statistic), 12)
 
 
+@in_own_session
 def window_round(
     cell: tuple[int, int], *, grid: tuple[int, int], size: tuple[int, int], share: float = 72 / 224
 ) -> Box:
@@ -46,6 +49,7 @@ def window_round(
     return left, top, left + side, top + side
 
 
+@in_own_session
 def blank(
     view: Float[Tensor, "channel height width"], box: Box, *, fill: Fill = "mean"
 ) -> Float[Tensor, "channel height width"]:
@@ -61,7 +65,7 @@ def _blurred(view: Tensor) -> Tensor:
     """Return a Gaussian blur, edges repeated."""
     sigma = _BLUR * min(view.shape[1:])
     reach = max(1, round(3 * sigma))
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float32) / sigma) ** 2)
     kernel = (kernel / kernel.sum()).to(view)
     padded = torch.nn.functional.pad(view[:, None], [reach] * 4, mode="replicate")
     across = torch.nn.functional.conv2d(padded, kernel[None, None, None, :])
@@ -83,6 +87,7 @@ class Deletion:
     random_drop: float
 
 
+@in_own_session
 @torch.no_grad()
 def delete_rows(
     model: SplitModel, why: Explanation, *, rng: np.random.Generator, n_random: int = 4, fill: Fill = "mean"

@@ -8,6 +8,7 @@ import numpy as np
 
 from likethat._checks import check_count
 from likethat._progress import Progress, Watcher
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.explanations import Bank, Explanation
 from likethat.features import Features, collect
@@ -69,6 +70,7 @@ class Measures:
         return asdict(self)
 
 
+@in_own_session
 def evaluate(
     bank: Bank,
     images: Any,

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
+from likethat._session import in_own_session
 from likethat.metrics.truth import SURROUNDINGS
 
 __all__ = [
@@ -38,6 +39,7 @@ class PartConsistency:
     modal: dict[int, str]
 
 
+@in_own_session
 def part_consistency(parts: Mapping[int, Sequence[str]], *, threshold: float = 0.8) -> PartConsistency:
     """Count how often a unit's prototypes show the same true part.
 
@@ -70,6 +72,7 @@ def part_consistency(parts: Mapping[int, Sequence[str]], *, threshold: float = 0
     )
 
 
+@in_own_session
 def box_match(shown: Sequence[tuple[int, str]], modal: Mapping[int, str]) -> float:
     """Return how often the box on an explained image shows the part that the unit's prototypes show.
 
@@ -83,6 +86,7 @@ def box_match(shown: Sequence[tuple[int, str]], modal: Mapping[int, str]) -> flo
     return sum(modal[unit] == part for unit, part in known) / max(len(known), 1)
 
 
+@in_own_session
 def parts_in_windows(
     peaks: Float[NDArray[np.float32], "pair 2"],
     centres: Float[NDArray[np.float32], "pair part 2"],
@@ -102,6 +106,7 @@ def parts_in_windows(
     return inside
 
 
+@in_own_session
 def pip_net_purity(units: Int[NDArray[np.int64], " pair"], inside: Bool[NDArray[np.bool_], "pair part"]) -> float:
     """Return the mean over units of the largest share of its top patches that hold one true part's centre.
 
@@ -118,6 +123,7 @@ def pip_net_purity(units: Int[NDArray[np.int64], " pair"], inside: Bool[NDArray[
     return float(np.mean(shares)) if shares else 0.0
 
 
+@in_own_session
 def huang_consistency(
     units: Int[NDArray[np.int64], " pair"],
     inside: Bool[NDArray[np.bool_], "pair part"],
@@ -146,6 +152,7 @@ def huang_consistency(
     return float(np.mean(consistent)) if consistent else 0.0
 
 
+@in_own_session
 def huang_stability(
     inside: Bool[NDArray[np.bool_], "pair part"], inside_under_noise: Bool[NDArray[np.bool_], "pair part"]
 ) -> float:

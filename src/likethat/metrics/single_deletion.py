@@ -6,11 +6,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
+from likethat._session import in_own_session
 from likethat.metrics.deletion import rank_agreement
 
 __all__ = ["importance_of", "single_deletion"]
 
 
+@in_own_session
 def importance_of(
     heat_map: Float[NDArray[np.float32], "row column"], mask: Bool[NDArray[np.bool_], "height width"]
 ) -> float:
@@ -30,6 +32,7 @@ def importance_of(
     return float((heat_map.ravel() * inside / np.maximum(pixels, 1)).sum())
 
 
+@in_own_session
 def single_deletion(importances: Sequence[Sequence[float]], drops: Sequence[Sequence[float]]) -> float:
     """Return the mean over images of Spearman's correlation between parts' importances and drops of the logit.
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.explanations import Box
 from likethat.sources import Sample
@@ -47,6 +48,7 @@ class DrawnSource(Protocol):
         ...
 
 
+@in_own_session
 def part_at(part_map: UInt8[NDArray[np.uint8], "height width"], box: Box, names: Sequence[str]) -> str:
     """Return the part that fills most of a box, or ``"surroundings"`` where parts fill less than a tenth of it.
 

@@ -173,10 +173,15 @@ def _from_processor(processor: Any) -> Preprocess:
     # The processor counts pixels from 0 to 255: x -> x * scale - offset, then (x - mean) / std.
     scale = 255.0 * getattr(processor, "rescale_factor", 1 / 255) if getattr(processor, "do_rescale", True) else 255.0
     offset = 1.0 if getattr(processor, "rescale_offset", False) else 0.0
-    mean, std = torch.zeros(1), torch.ones(1)
+    mean, std = torch.zeros(1, dtype=torch.float32), torch.ones(1, dtype=torch.float32)
     if getattr(processor, "do_normalize", False):
-        mean, std = torch.tensor(processor.image_mean).view(-1), torch.tensor(processor.image_std).view(-1)
-    again = std if getattr(processor, "include_top", False) else torch.ones(1)  # EfficientNet divides twice
+        mean, std = (
+            torch.tensor(processor.image_mean, dtype=torch.float32).view(-1),
+            torch.tensor(processor.image_std, dtype=torch.float32).view(-1),
+        )
+    again = (
+        std if getattr(processor, "include_top", False) else torch.ones(1, dtype=torch.float32)
+    )  # EfficientNet divides twice
     found |= {"mean": _tuple((mean + offset) / scale), "std": _tuple(std * again / scale)}
     if getattr(processor, "do_flip_channel_order", False):
         found |= {"transform": _flipped, "mean": None, "std": None}
@@ -239,7 +244,7 @@ def _pair(size: Any) -> tuple[int, int]:
 
 
 def _tuple(values: Any) -> tuple[float, ...]:
-    return tuple(float(value) for value in torch.as_tensor(values).flatten())
+    return tuple(float(value) for value in torch.as_tensor(values, dtype=torch.float64).flatten())
 
 
 def _flipped(views: Tensor) -> Tensor:

@@ -77,15 +77,17 @@ def probe_images(
         (2, 3, 8, 8)
     """
     rng = torch.Generator().manual_seed(seed)
-    images = torch.rand(n_images, channels, 1, 1, generator=rng).expand(-1, -1, *size) * 0.5
+    images = torch.rand(n_images, channels, 1, 1, generator=rng, dtype=torch.float32).expand(-1, -1, *size) * 0.5
     for cells, strength in ((3, 0.8), (9, 0.6), (31, 0.4)):
-        coarse = torch.rand(n_images, channels, min(cells, size[0]), min(cells, size[1]), generator=rng)
-        contrast = strength * torch.rand(n_images, 1, 1, 1, generator=rng)
+        coarse = torch.rand(
+            n_images, channels, min(cells, size[0]), min(cells, size[1]), generator=rng, dtype=torch.float32
+        )
+        contrast = strength * torch.rand(n_images, 1, 1, 1, generator=rng, dtype=torch.float32)
         images = (
             images
             + (nn.functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False) - 0.4) * contrast
         )
-    return (images + 0.1 * torch.randn(n_images, channels, *size, generator=rng)).clamp(0.0, 1.0)
+    return (images + 0.1 * torch.randn(n_images, channels, *size, generator=rng, dtype=torch.float32)).clamp(0.0, 1.0)
 
 
 def candidate_shapes(

@@ -155,7 +155,7 @@ class ReplayReader:
 
     def spatial_weight(self, n_channels: int) -> Float[Tensor, " channel"]:
         """Return ones: the pooled vector of a replayed network is the mean of its map."""
-        return torch.ones(n_channels)
+        return torch.ones(n_channels, dtype=torch.float32)
 
     def read(self, inputs: Tensor) -> SplitOutput:
         """Return map, its mean, and the network's own logits."""

@@ -80,5 +80,5 @@ def _others(probes: Probes) -> Tensor:
 
 def _noise(feature_map: Tensor) -> Tensor:
     rng = torch.Generator().manual_seed(2)
-    noise = torch.randn(feature_map.shape, generator=rng).to(feature_map.device)
+    noise = torch.randn(feature_map.shape, generator=rng, dtype=torch.float32).to(feature_map.device)
     return noise * feature_map.std().clamp_min(1e-6)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from likethat._session import in_own_session
 from likethat.errors import InputError, LikethatError, ModelError
 from likethat.models._hubs import Loaded, load_hugging_face, load_timm, load_torchvision, load_zoo_network
 from likethat.models.split import split
@@ -23,6 +24,7 @@ _LOADERS = {
 _EXAMPLES = "'torchvision:resnet34', 'timm:convnext_tiny', 'hf:microsoft/resnet-18' (or a folder), 'zoo:creatures'"
 
 
+@in_own_session
 def load(
     name: str,
     weights: Any = None,

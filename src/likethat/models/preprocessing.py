@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat._checks import check_choice, check_count
+from likethat._session import in_own_session
 from likethat.errors import InputError
 
 __all__ = ["Preprocess"]
@@ -19,6 +20,7 @@ _MODES = {"bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, in torchvision's digits
 
 
+@in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Preprocess:
     """What a network does to an image before its first layer, differentiably and in torch alone.

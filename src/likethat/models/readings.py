@@ -286,8 +286,8 @@ class Reading:
     def weight(self, n_channels: int, device: torch.device) -> Float[Tensor, " channel"]:
         """Return the weight of each channel's mean in the pooled vector."""
         if len(self.pool.weights) == 1:
-            return torch.full((n_channels,), self.pool.weights[0], device=device)
-        part = torch.tensor(self.pool.weights, device=device)
+            return torch.full((n_channels,), self.pool.weights[0], device=device, dtype=torch.float32)
+        part = torch.tensor(self.pool.weights, device=device, dtype=torch.float32)
         return part.repeat_interleave(n_channels // len(self.pool.weights))
 
     def apply(self, raw: Tensor, input_size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:

@@ -4,6 +4,7 @@ import json
 from importlib.resources import as_file, files
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from safetensors import safe_open
 from torch import Tensor, nn
@@ -29,13 +30,15 @@ class ConvNet(nn.Module):
         modules: list[nn.Module] = []
         for channels, kernel, stride in layers:
             modules += [
-                nn.Conv2d(in_channels, channels, kernel, stride=stride, padding=kernel // 2, bias=False),
-                nn.BatchNorm2d(channels),
+                nn.Conv2d(
+                    in_channels, channels, kernel, stride=stride, padding=kernel // 2, bias=False, dtype=torch.float32
+                ),
+                nn.BatchNorm2d(channels, dtype=torch.float32),
                 nn.ReLU(inplace=True),
             ]
             in_channels = channels
         self.features = nn.Sequential(*modules)
-        self.head = nn.Linear(in_channels, n_classes)
+        self.head = nn.Linear(in_channels, n_classes, dtype=torch.float32)
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
         """Return the logits of images in [0, 1]."""
@@ -57,10 +60,11 @@ def load_zoo(name: str) -> ConvNet:
         10
     """
     with as_file(files("likethat") / "zoo" / f"{_checked(name)}.safetensors") as path, safe_open(path, "pt") as file:
-        network = ConvNet(**json.loads(file.metadata()["card"])["config"])
+        with torch.device("meta"):  # no weights are drawn: torch's random state stays
+            network = ConvNet(**json.loads(file.metadata()["card"])["config"])
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     network.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+        {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, assign=True
     )
     return network.eval()
 

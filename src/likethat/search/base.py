@@ -74,7 +74,10 @@ class Known:
     @classmethod
     def nothing(cls, dim: int) -> "Known":
         """Return no rows at all."""
-        return cls(latents=torch.zeros(0, dim).double(), responses=torch.zeros(0, 0).double())
+        return cls(
+            latents=torch.zeros(0, dim, dtype=torch.float32).double(),
+            responses=torch.zeros(0, 0, dtype=torch.float32).double(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +97,7 @@ class Problem:
     goal: Goal
     rng: torch.Generator
     known: Known
-    avoid: Float[Tensor, "m dim"] = field(default_factory=lambda: torch.zeros(0, 0).double())
+    avoid: Float[Tensor, "m dim"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float32).double())
     radius: float = 0.0
 
     def is_new(self, latents: Float[Tensor, "n dim"]) -> Tensor:

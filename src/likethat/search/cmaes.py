@@ -67,11 +67,11 @@ class _Adaptation(Search):
         return self._cma.CMAEvolutionStrategy(start.numpy(), self._options.sigma, settings)
 
     def _noise(self, *shape: int) -> Any:
-        return torch.randn(*shape, generator=self._rng).double().numpy()
+        return torch.randn(*shape, generator=self._rng, dtype=torch.float32).double().numpy()
 
     def _propose(self) -> Tensor:
         if self._made.stop():  # converged: begin anew somewhere else
-            self._made = self._started_at(torch.randn(self.dim, generator=self._rng).double())
+            self._made = self._started_at(torch.randn(self.dim, generator=self._rng, dtype=torch.float32).double())
         self._candidates = self._made.ask()
         return self._whitening.back(torch.from_numpy(np.stack(self._candidates)))
 
@@ -83,7 +83,7 @@ def _best(problem: Problem, whitening: Whitening) -> Tensor:
     """Return the best known latent that is no find yet, else the middle of the prior; whitened."""
     new = problem.is_new(problem.known.latents)
     if not bool(new.any()):
-        return torch.zeros(problem.prior.dim).double()
+        return torch.zeros(problem.prior.dim, dtype=torch.float32).double()
     known = problem.known.latents[new]
     fitness = problem.goal.fitness(problem.known.responses[new], loss="log")
     return whitening.to(known[fitness.argmax()][None])[0]

@@ -81,9 +81,9 @@ class EvolutionSearch(Search):
     def __init__(self, problem: Problem, options: Evolution) -> None:
         super().__init__(problem.prior.dim)
         self._problem, self._options = problem, options
-        self.latents = torch.zeros(0, self.dim).double()
-        self.fitness = torch.zeros(0).double()
-        self._velocity = torch.zeros(0, self.dim).double()
+        self.latents = torch.zeros(0, self.dim, dtype=torch.float32).double()
+        self.fitness = torch.zeros(0, dtype=torch.float32).double()
+        self._velocity = torch.zeros(0, self.dim, dtype=torch.float32).double()
         if options.start == "known" and len(problem.known):
             self.latents = problem.known.latents
             self.fitness = problem.goal.fitness(problem.known.responses, loss=options.loss)
@@ -92,13 +92,13 @@ class EvolutionSearch(Search):
     def _propose(self) -> Tensor:
         options, rng = self._options, self._problem.rng
         if not len(self.latents):
-            self._coming = torch.zeros(options.population, self.dim).double()
+            self._coming = torch.zeros(options.population, self.dim, dtype=torch.float32).double()
             if options.start != "uniform":
                 return self._problem.prior.sample(options.population, rng=rng)
-            return torch.rand(options.population, self.dim, generator=rng) * 10 - 5
+            return torch.rand(options.population, self.dim, generator=rng, dtype=torch.float32) * 10 - 5
         best = self.fitness.argsort(descending=True, stable=True)[: options.elites]
         self.latents, self.fitness, self._velocity = self.latents[best], self.fitness[best], self._velocity[best]
-        noise = options.sigma * torch.randn(2 * len(best), self.dim, generator=rng).double()
+        noise = options.sigma * torch.randn(2 * len(best), self.dim, generator=rng, dtype=torch.float32).double()
         carried = self._velocity.repeat_interleave(2, 0)
         has_moved = (carried != 0).any(1, keepdim=True)
         self._coming = torch.where(has_moved, options.momentum * carried + (1 - options.momentum) * noise, noise)

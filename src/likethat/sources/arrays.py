@@ -11,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from likethat._session import in_own_session
 from likethat.errors import InputError, NonFiniteError
 from likethat.sources._decode import printable, to_image
 from likethat.sources._layout import channels_last, check_is_stack, check_tensor_layout
@@ -23,6 +24,7 @@ __all__ = ["Images"]
 _LOOKED_AT = 64  # images whose fourth channel is looked at: is it transparency?
 
 
+@in_own_session
 class Images:
     """Images in memory, or a list of paths.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Subset
 
+from likethat._session import in_own_session
 from likethat.errors import InputError, UnreadableImageError
 from likethat.sources._decode import to_image
 from likethat.sources.base import Sample
@@ -18,6 +19,7 @@ _LABEL_KEYS = ("label", "labels", "fine_label", "target", "y", "class")
 _Columns = tuple[str | None, str | None]
 
 
+@in_own_session
 class DatasetSource:
     """A map-style data set: items are images, (image, label, ...), or mappings with an image and a label.
 

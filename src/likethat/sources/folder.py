@@ -9,6 +9,7 @@ from typing import Literal
 from PIL import Image
 
 from likethat._pictures import TooManyPixels, formats, open_picture
+from likethat._session import in_own_session
 from likethat.errors import InputError, UnreadableImageError
 from likethat.sources._decode import decode, printable
 from likethat.sources._pixels import Background, as_pixels
@@ -22,6 +23,7 @@ _NEVER_PICTURES = {".csv", ".db", ".html", ".ini", ".json", ".jsonl", ".log", ".
 _NEVER_PICTURES |= {".pdf", ".pkl", ".pt", ".py", ".tsv", ".txt", ".xml", ".yaml", ".yml", ".zip"}
 
 
+@in_own_session
 class ImageFolder:
     """All pictures below a folder, in the order of their paths; nothing is decoded before it is asked for.
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from likethat._checks import check_choice, check_count
+from likethat._session import in_own_session
 from likethat.errors import InputError, NonFiniteError
 from likethat.sources.mark_files import read_marks
 from likethat.sources.mark_frames import Frame
@@ -25,6 +26,7 @@ class _Drawn(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
+@in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Marks:
     """Parts marked on a few images of a source, for `PartPrototypes(way="named")`.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from likethat._checks import check_choice, check_count, check_finite
 from likethat._inputs import Inputs, kind_of
+from likethat._session import in_own_session
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import rows_of
 from likethat.models.black_box.budget import Account
@@ -25,6 +26,7 @@ from likethat.models.black_box.reading import Reader
 __all__ = ["BlackBox"]
 
 
+@in_own_session
 class BlackBox:
     """A classifier that can only be asked: it counts every query, asks no input twice, and stops within its budget.
 

@@ -10,6 +10,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from likethat._checks import check_count, check_seed
+from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.sources.base import Sample
 from likethat.sources.creatures.classes import CLASS_NAMES
@@ -21,6 +22,7 @@ __all__ = ["CreatureSample", "Creatures", "creatures"]
 _LEAST_COVER = 0.1
 
 
+@in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CreatureSample(Sample):
     """A drawn creature with what is true about it.
@@ -42,6 +44,7 @@ class CreatureSample(Sample):
         return masks(self.creature, self.image.shape[-1])
 
 
+@in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Creatures:
     """A source of drawn birds and beasts. Item *i* depends on the seed and *i* alone, whatever was read before.
@@ -169,6 +172,7 @@ def _masks(creature: Creature, size: int) -> dict[str, npt.NDArray[np.bool_]]:
     return masks(creature, size)
 
 
+@in_own_session
 def creatures(n: int = 4000, *, seed: int = 0, size: int = 96, removed_parts: float = 0.0) -> Creatures:
     """Open a picture book of drawn birds and beasts, of 24 classes told apart by their parts.
 

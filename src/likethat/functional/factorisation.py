@@ -236,7 +236,7 @@ def singular_parts(cells: Float[Tensor, "cls cell channel"], n_parts: int) -> Fl
     right = v[:, :n_parts] @ sketch.basis
     left = u[:, :, :n_parts].mT
     sizes = [torch.linalg.vector_norm(side.clamp_min(0), dim=2) for side in (left, right, -left, -right)]
-    signs = torch.where(sizes[0] * sizes[1] >= sizes[2] * sizes[3], 1.0, -1.0)[:, :, None]
+    signs = torch.where(sizes[0] * sizes[1] >= sizes[2] * sizes[3], 1, -1)[:, :, None]
     found = right * signs if bool((cells < 0).any()) else (right * signs).clamp_min(0)
     missing = n_parts - found.shape[1]
     return torch.nn.functional.pad(found, (0, 0, 0, missing)) if missing > 0 else found

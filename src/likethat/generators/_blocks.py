@@ -83,7 +83,7 @@ class Down(nn.Conv2d):
     """Halves height and width."""
 
     def __init__(self, into: int, out: int) -> None:
-        super().__init__(into, out, 3, stride=2, padding=1)
+        super().__init__(into, out, 3, stride=2, padding=1, dtype=torch.float32)
 
 
 class Up(nn.Module):

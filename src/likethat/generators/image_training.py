@@ -16,10 +16,12 @@ from likethat.errors import InputError
 from likethat.generators._flow_training import FlowRecipe, FlowRun, default_unet
 from likethat.generators._image_data import ImageStack, read_stack
 from likethat.generators._image_loop import LoopOptions, train_run
+from likethat.generators._latents import under
 from likethat.generators._vae_training import VaeRecipe, VaeRun, default_config
 from likethat.generators.flow import ImageFlow
 from likethat.generators.images import ImageVAE, build_networks
 from likethat.generators.priors import fit_kernels, fit_prior
+from likethat.generators.storage import filled
 
 __all__ = ["train_flow", "train_image_vae"]
 
@@ -134,10 +136,8 @@ def finish_vae(
     state: Mapping[str, Tensor], config: Mapping[str, Any], stack: ImageStack, *, mirror: bool, prior: str, seed: int
 ) -> ImageVAE:
     """Return the generator of trained weights: fit the prior to where the images are encoded."""
-    encoder, decoder = build_networks(config)
-    for name, network in (("encoder.", encoder), ("decoder.", decoder)):
-        own = {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)}
-        network.load_state_dict(own)
+    encoder = filled(lambda: build_networks(config)[0], under("encoder.", state))
+    decoder = filled(lambda: build_networks(config)[1], under("decoder.", state))
     latents = _encoded(encoder, stack, mirror=mirror, seed=seed)
     fit = fit_kernels if prior == "kernels" else fit_prior
     return ImageVAE(encoder, decoder, prior=fit(latents, seed=seed), config=config)

@@ -28,8 +28,8 @@ class TextNetwork(nn.Module):
         self.width, self.latent_dim, self.length = width, latent_dim, length
         self.embedding = nn.Embedding(n_tokens, embedded, dtype=torch.float32)
         self.place = nn.Parameter(0.1 * torch.randn(length, embedded, dtype=torch.float32))
-        self.near = nn.Conv1d(embedded, width, 5, padding=2)
-        self.far = nn.Conv1d(width, width, 3, padding=1)
+        self.near = nn.Conv1d(embedded, width, 5, padding=2, dtype=torch.float32)
+        self.far = nn.Conv1d(width, width, 3, padding=1, dtype=torch.float32)
         self.summary = nn.Linear(2 * width, 2 * latent_dim, dtype=torch.float32)
         self.start = nn.Linear(latent_dim, width, dtype=torch.float32)
         self.writer = nn.GRU(embedded + latent_dim, width, dtype=torch.float32)

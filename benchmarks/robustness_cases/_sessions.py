@@ -243,7 +243,7 @@ def in_a_plain_session(journey: Callable[[], Result]) -> Result:
 
 def random_states() -> tuple[Any, ...]:
     """Return the state of every global source of random numbers."""
-    numbers = np.random.get_state(legacy=False)  # noqa: NPY002 - the very thing that nobody may touch
+    numbers = np.random.get_state(legacy=False)
     return (
         torch.get_rng_state().tolist(),
         random.getstate(),

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toys
 import torch
+import toys
 
 import likethat as lt
 from likethat.errors import BankFormatError, ModelError

@@ -31,7 +31,8 @@ def test_few_of_the_same_kind_are_unlike_and_others_are() -> None:
 def test_more_channels_than_pictures() -> None:
     kind = torch.randn(600, 300, generator=torch.Generator().manual_seed(1))
     found = familiar(kind[:100])
-    assert found is not None and found.directions.shape == (12, 300)
+    assert found is not None
+    assert found.directions.shape == (12, 300)
     assert sum(map(found.is_unlike, kind[100:])) <= 5
     assert found.is_unlike(3 * kind[200])
 

@@ -81,7 +81,7 @@ def parts(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Name parts by marks on a few of the images: COCO or LabelMe JSON, a folder of PNG masks, or truth:N.",
+            help="Name parts by marks on a few images: COCO or LabelMe JSON, a folder of those or of PNG masks, or truth:N.",
         ),
     ] = None,
     labels: Annotated[Labels, typer.Option(help="Images of a class: by label, or by the model's prediction.")] = (

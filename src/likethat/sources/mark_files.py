@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from likethat.errors import InputError
-from likethat.sources.mark_coco import read_coco, run_lengths
+from likethat.sources.mark_coco import read_coco
 from likethat.sources.mark_documents import BrokenError, Reading, document_of
 from likethat.sources.mark_labelme import read_labelme
 from likethat.sources.mark_masks import LABEL_MAP, NAMES, coloured_masks, masks_by_part, numbered_masks
 from likethat.sources.mark_records import MarkedImage
+from likethat.sources.run_lengths import run_lengths
 
 __all__ = ["read_marks", "run_lengths"]
 

@@ -91,7 +91,8 @@ class Names:
             if own[-n:] == wanted[-n:]:
                 shared[place] = n
         most = max(shared.values(), default=0)
-        return Naming(found=tuple(place for place, n in shared.items() if n == most), near=tuple(near))
+        found = tuple(place for place, n in shared.items() if n == most)
+        return Naming(found=found, near=() if found else tuple(near))
 
 
 def _parts(name: str) -> tuple[str, ...]:

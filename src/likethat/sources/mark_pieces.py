@@ -1,14 +1,14 @@
 """Pixels of one mark, within its bounding box."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
 
 from likethat.sources.mark_frames import Size
 
-__all__ = ["SAME_FROM", "Mask", "Piece", "of_box", "of_disc", "of_mask", "of_outlines"]
+__all__ = ["SAME_FROM", "Mask", "Piece", "alike", "of_box", "of_disc", "of_mask", "of_outlines"]
 
 Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
@@ -17,7 +17,9 @@ SAME_FROM = 0.9
 """Overlap of two masks of different names, intersection over union, that makes them contradict."""
 
 _POINT_RADIUS = 1 / 40  # of the shorter side
-_FARTHEST = 2.0**24  # pixels: beyond, float32 and Pillow's integers lose them
+_FARTHEST = 2.0**24  # pixels: beyond, float32 has no whole numbers
+_BESIDE = 1e-3  # pixels from the middle of one, to see on which side of an edge it lies
+_EDGES_AT_ONCE = 4096  # of an outline: bounds memory by that many crossings of each row
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,14 +37,12 @@ class Piece:
     n_pixels: int
 
     def overlap(self, other: "Piece") -> float:
-        """Return intersection over union; 0 where it cannot exceed `SAME_FROM`."""
-        larger = max(self.n_pixels, other.n_pixels)
+        """Return intersection over union."""
         common = tuple(
             slice(max(one.start, two.start), min(one.stop, two.stop))
             for one, two in zip(self.place, other.place, strict=True)
         )
-        sides = [max(side.stop - side.start, 0) for side in common]
-        if min(self.n_pixels, other.n_pixels) <= SAME_FROM * larger or sides[0] * sides[1] <= SAME_FROM * larger:
+        if any(side.stop <= side.start for side in common):
             return 0.0
         shared = int(np.count_nonzero(self._within(common) & other._within(common)))
         return shared / (self.n_pixels + other.n_pixels - shared)
@@ -52,6 +52,18 @@ class Piece:
             slice(side.start - own.start, side.stop - own.start) for side, own in zip(common, self.place, strict=True)
         )
         return self.pixels[rows, columns]
+
+
+def alike(pieces: Sequence[Piece]) -> Iterator[tuple[int, int]]:
+    """Yield pairs (later, earlier) of pieces that may overlap by more than `SAME_FROM`, by their boxes and sizes."""
+    boxes = np.array([[side.start for side in one.place] + [side.stop for side in one.place] for one in pieces])
+    sizes = np.array([one.n_pixels for one in pieces])
+    for later in range(1, len(pieces)):
+        sides = np.minimum(boxes[later, 2:], boxes[:later, 2:]) - np.maximum(boxes[later, :2], boxes[:later, :2])
+        larger, smaller = np.maximum(sizes[later], sizes[:later]), np.minimum(sizes[later], sizes[:later])
+        common = np.maximum(sides, 0).prod(axis=1)
+        for earlier in np.flatnonzero((smaller > SAME_FROM * larger) & (common > SAME_FROM * larger)).tolist():
+            yield later, earlier
 
 
 def _is_near(points: Points) -> bool:
@@ -82,16 +94,40 @@ def of_outlines(outlines: list[Points], shape: Size) -> Piece | None:
     near = [outline for outline in outlines if len(outline) >= 3 and _is_near(outline)]
     if not near:
         return None
-    corners = [np.floor(outline + 1e-6).astype(np.int64) for outline in near]  # 2.9999999 is 3, rounded
-    left, top = np.maximum(np.min([one.min(0) for one in corners], axis=0), 0).tolist()
-    right, bottom = np.minimum(np.max([one.max(0) for one in corners], axis=0) + 1, shape[::-1]).tolist()
+    corners = [np.floor(outline + 1e-6) for outline in near]  # 2.9999999 is 3, rounded
+    first = np.maximum(np.min([one.min(0) for one in corners], axis=0), 0)
+    left, top = first.astype(int).tolist()
+    right, bottom = np.minimum(np.max([one.max(0) for one in corners], axis=0) + 1, shape[::-1]).astype(int).tolist()
     if right <= left or bottom <= top:
         return None
-    canvas = Image.new("1", (right - left, bottom - top))
-    pen = ImageDraw.Draw(canvas)
+    pixels = np.zeros((bottom - top, right - left), dtype=bool)
     for outline in corners:
-        pen.polygon([(x - left, y - top) for x, y in outline.tolist()], fill=1)
-    return _cropped(np.asarray(canvas).astype(bool), top, left)
+        # On both sides of every edge, so that the pixels on it are inside; Pillow's own filling takes minutes for some.
+        for down in (-_BESIDE, _BESIDE):
+            for along in (-_BESIDE, _BESIDE):
+                pixels |= _inside(outline - first, pixels.shape, down, along)
+        columns, rows = (outline - first).T.astype(np.int64)
+        is_there = (columns >= 0) & (columns < pixels.shape[1]) & (rows >= 0) & (rows < pixels.shape[0])
+        pixels[rows[is_there], columns[is_there]] = True  # a sharp corner has no inside beside it
+    return _cropped(pixels, top, left)
+
+
+def _inside(outline: Points, shape: tuple[int, ...], down: float, along: float) -> Mask:
+    """Return the pixels that lie inside an outline by the even-odd rule, seen from a little beside their middles."""
+    height, width = shape
+    crossings = np.zeros(height * (width + 1), dtype=bool)
+    for start in range(0, len(outline), _EDGES_AT_ONCE):
+        ends = outline[np.arange(start, min(start + _EDGES_AT_ONCE, len(outline)) + 1) % len(outline)]
+        (x, y), (next_x, next_y) = ends[:-1].T, ends[1:].T
+        first = np.clip(np.ceil(np.minimum(y, next_y) - down), 0, height).astype(np.int64)
+        n_rows = np.clip(np.ceil(np.maximum(y, next_y) - down), 0, height).astype(np.int64) - first
+        edges = np.repeat(np.arange(len(x)), n_rows)
+        rows = np.arange(len(edges)) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows) + first[edges]
+        slope = (next_x - x)[edges] / (next_y - y)[edges]
+        at = x[edges] + (rows + down - y[edges]) * slope
+        columns = np.clip(np.ceil(at - along), 0, width).astype(np.int64)
+        crossings ^= np.bincount(rows * (width + 1) + columns, minlength=len(crossings)) % 2 == 1
+    return np.logical_xor.accumulate(crossings.reshape(height, width + 1), axis=1)[:, :width]
 
 
 def of_box(corners: Points, shape: Size) -> Piece | None:

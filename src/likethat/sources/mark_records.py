@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from likethat.sources.mark_frames import Frame, Size, fitting_frames, stored_size, turned
-from likethat.sources.mark_pieces import SAME_FROM, Mask, Piece, of_box, of_disc, of_mask, of_outlines
+from likethat.sources.mark_pieces import SAME_FROM, Mask, Piece, alike, of_box, of_disc, of_mask, of_outlines
 
 __all__ = ["NO_PART", "SURROUNDINGS", "Mark", "MarkedImage", "part_name"]
 
@@ -112,12 +112,15 @@ class MarkedImage:
         shape = stored_size((height, width), orientation) if frame == "stored" else (height, width)
         pieces = self._agreeing(self._pieces(shape, (height, width), orientation, frame, problems), problems)
         label = np.full(shape, -1, dtype=np.int32)
-        names = list(dict.fromkeys(name for name, _ in pieces))
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(name for name, _ in pieces))}
+        if len(numbers) * label.size > _MOST_PIXELS:
+            problems.append((self._called, f"its {len(numbers)} parts are too many for a picture of that size"))
+            return {}
         for name, piece in sorted(pieces, key=lambda pair: -pair[1].n_pixels):
-            label[piece.place][piece.pixels] = names.index(name)
+            label[piece.place][piece.pixels] = numbers[name]
         if frame == "stored":
             label = turned(label, orientation)
-        return {name: label == place for place, name in enumerate(names)}
+        return {name: label == number for name, number in numbers.items()}
 
     def _pieces(
         self, shape: Size, upright: Size, orientation: int, frame: Frame, problems: Problems
@@ -127,6 +130,7 @@ class MarkedImage:
             problems.append((self._called, _other_aspect("marks", self.size, shape, frame)))
             return []
         pieces: list[tuple[str, Piece]] = []
+        room = _MOST_PIXELS
         for mark in self.marks:
             name = part_name(mark.name)
             own = None if mark.mask is None or self.size is not None else (mark.mask.shape[0], mark.mask.shape[1])
@@ -141,20 +145,22 @@ class MarkedImage:
                 problems.append((self._called, f"the mark of {name!r} lies outside the image or is empty"))
                 continue
             pieces.append((SURROUNDINGS if name.lower() in NO_PART else name, piece))
-            if sum(one.pixels.size for _, one in pieces) > _MOST_PIXELS:
+            room -= piece.pixels.size
+            if room < 0:
                 problems.append((self._called, f"its {len(self.marks)} marks are too many for a picture of that size"))
                 return []
         return pieces
 
     def _agreeing(self, pieces: list[tuple[str, Piece]], problems: Problems) -> list[tuple[str, Piece]]:
         against: set[int] = set()
-        for first, (name, piece) in enumerate(pieces):
-            for second, (other, other_piece) in enumerate(pieces[:first]):
-                if name != other and piece.overlap(other_piece) > SAME_FROM:
-                    against |= {first, second}
-                    reason = f"the same place is marked as {other!r} and as {name!r}; both were left out"
-                    problems.append((self._called, reason))
-                    break
+        told: set[int] = set()
+        for later, earlier in alike([piece for _, piece in pieces]):
+            (name, piece), (other, other_piece) = pieces[later], pieces[earlier]
+            if later not in told and name != other and piece.overlap(other_piece) > SAME_FROM:
+                against |= {later, earlier}
+                told.add(later)
+                reason = f"the same place is marked as {other!r} and as {name!r}; both were left out"
+                problems.append((self._called, reason))
         return [piece for place, piece in enumerate(pieces) if place not in against]
 
     @property

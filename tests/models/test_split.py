@@ -146,7 +146,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Case, nn.Module, SplitModel, t
     torch.manual_seed(0)
     network = randomise(chosen.build(), size=chosen.size if chosen.calibrate else None)
     images = torch.rand(3, 3, chosen.size, chosen.size, generator=torch.Generator().manual_seed(5))
-    return chosen, network, split(network, example=images), images
+    return chosen, network, split(network, preprocess=None, example=images), images
 
 
 def relative(values: torch.Tensor, expected: torch.Tensor) -> float:
@@ -288,7 +288,7 @@ def test_mobilenet_is_replayed_and_differentiable_in_its_map() -> None:
 
 def test_replay_of_tokens_keeps_the_prefix() -> None:
     network = randomise(timm_network("deit_tiny_distilled_patch16_224", img_size=64, depth=2, num_classes=4))
-    model = split(network)
+    model = split(network, preprocess=None)
     assert model.how == "replay"
     images = torch.rand(2, 3, 64, 64)
     assert relative(model.replay(model.features(images), images), network(images)) <= 1e-5

@@ -73,9 +73,11 @@ def _explain_one(bank: "Bank", path: Path, *, target: str | None, against: str |
 
 def say_explanation(why: "Explanation") -> None:
     """Print an explanation as a table whose last column adds up."""
-    names = why.class_names
-    against = "" if why.against is None else f" and not {names[why.against]}"
-    say(f"{why.source}: {names[why.predicted]}", style="bold")
+    from likethat.report.sentences import verdict
+
+    joint = "and not" if why.outputs == "softmax" else "rather than"
+    against = "" if why.against is None else f" {joint} {why.class_names[why.against]}"
+    say(f"{why.source}: {verdict(why)}", style="bold")
     say(f"why {why.target_name}{against}: logit {why.logit:.2f}, probability {why.probability:.3f}")
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("unit", "supplies", "purity", "box"):

@@ -20,11 +20,12 @@ def as_asked(model: Any, budget: int | None) -> Asked:
     """Return a view of a black box with this budget; any other model is wrapped into one.
 
     Raises:
-        InputError: no model.
+        InputError: no model, or one of independent labels.
     """
     from likethat.models import BlackBox
 
     box = model if isinstance(model, BlackBox) else BlackBox(model)
+    box.require_classes("FreeMCG")
     return box.limited(budget)
 
 

@@ -217,11 +217,20 @@ class _Gathering:
                     peak=float(activation[place, peak]),
                     purity=float(purities[place]),
                     label=label if label >= 0 else None,
-                    predicted=int(features.predicted[seen.row]),
+                    predicted=self._given(seen.row),
                     true_part=_true_part(self.source, index, box, size),
                 )
             )
         return found
+
+    def _given(self, row: int) -> int | None:
+        """Return the class that the model gives an image; None where it gives it none of its labels."""
+        predicted = int(self.features.predicted[row])
+        if self.model.outputs == "softmax":
+            return predicted
+        head = self.model.head
+        logit = float(self.features.pooled[row] @ head.weight[predicted].cpu()) + float(head.bias[predicted])
+        return predicted if logit > 0 else None
 
 
 def _picture(view: Tensor) -> NDArray[np.uint8]:

@@ -263,7 +263,9 @@ def _opened(box: Any) -> Any:
     if isinstance(box, type) or not hasattr(box, "affordable"):
         from likethat.models.black_box import BlackBox
 
-        return BlackBox(box)
+        box = BlackBox(box)
+    if hasattr(box, "require_classes"):
+        box.require_classes("Exemplars")
     return box
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import nn
 
 from likethat._checks import resolve_target
 from likethat._session import in_own_session
@@ -19,7 +20,9 @@ from likethat.explanations.explanation import Explanation
 from likethat.explanations.images import ImageStore
 from likethat.explanations.records import Prototype, Provenance
 from likethat.functional.familiarity import Familiar
-from likethat.models import Head, SplitModel
+from likethat.functional.links import Outputs
+from likethat.models import Head, SplitModel, split
+from likethat.models.settings import Settings
 
 if TYPE_CHECKING:
     from likethat.sources import Sample
@@ -42,7 +45,8 @@ class Bank:
         provenance: how the bank was made.
         usage: (unit,) mean absolute contribution to the predicted class over the data.
         familiar: what vectors the pictures gave that the bank was made from; None where that was not kept.
-        model: what is explained; None for browsing.
+        model: what is explained, or the network alone; None for browsing.
+        settings: how the model was split; None takes it from the model, and is unknown without one.
     """
 
     def __init__(
@@ -56,7 +60,8 @@ class Bank:
         provenance: Provenance,
         usage: Float[NDArray[np.float32], " unit"],
         familiar: Familiar | None = None,
-        model: SplitModel | None = None,
+        model: SplitModel | nn.Module | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.coordinates = coordinates
         self.prototypes = tuple(prototypes)
@@ -66,6 +71,7 @@ class Bank:
         self.provenance = provenance
         self.usage = usage
         self.familiar = familiar
+        self.settings = settings
         self._model: SplitModel | None = None
         if model is not None:
             self.attach(model)
@@ -84,13 +90,26 @@ class Bank:
             )
         return self._model
 
-    def attach(self, model: SplitModel) -> "Bank":
+    @property
+    def outputs(self) -> Outputs:
+        """What the model's logits stand for; of a bank of an earlier version as far as its classes tell."""
+        if self.settings is not None:
+            return self.settings.outputs
+        return "softmax" if len(self.class_names) > 1 else "sigmoid"
+
+    def attach(self, model: SplitModel | nn.Module) -> "Bank":
         """Give the bank the model it was made from.
 
+        Args:
+            model: split as when the bank was made, or the network alone: then the bank's own preprocessing, outputs,
+                layer and class names are put back.
+
         Raises:
-            BankMismatchError: it is another model.
+            BankMismatchError: it is another model, or split in another way.
             ModelError: its network has changed since it was split.
         """
+        if isinstance(model, nn.Module):
+            model = split(model) if self.settings is None else self.settings.split(model, self.class_names)
         if model.fingerprint != self.provenance.fingerprint:
             raise BankMismatchError(
                 f"`model` must be the one the bank was made from, {self.provenance.model} with fingerprint "
@@ -98,6 +117,10 @@ class Bank:
                 "weights and layer, or fit a new bank."
             )
         model.check_unchanged(fully=True)
+        if self.settings is None:
+            self.settings = Settings.of(model)
+        else:
+            self.settings.check(model, self.class_names)
         self._model = model
         return self
 

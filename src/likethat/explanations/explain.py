@@ -86,8 +86,9 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     logit = float(seen.logits[chosen]) - (float(seen.logits[other]) if other is not None else 0.0)
     scale = max(abs(float(seen.logits[index])) for index in (chosen, other) if index is not None)
     named = _remainder_terms(model, terms, logit, scale)
-    shown = _rows(bank, terms, seen, top, either_way=other is not None)
+    shown = _rows(bank, terms, seen, top, way=_way(seen.logits, other))
     rows, own = without_itself(shown, seen.view, bank.images)
+    probabilities = model.probabilities(seen.logits)
     return Explanation(
         image=seen.view.numpy(),
         source=sample.name,
@@ -96,7 +97,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         predicted=predicted,
         class_names=bank.class_names,
         logit=logit,
-        probability=float(seen.logits.softmax(0)[chosen]),
+        probability=float(probabilities[chosen]),
         bias=terms.bias,
         remainder=sum(named.values()),
         remainder_terms=named,
@@ -114,6 +115,8 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         ),
         surroundings=_surroundings(bank, terms),
         scale=scale,
+        outputs=model.outputs,
+        probabilities=probabilities.numpy(),
     )
 
 
@@ -139,7 +142,10 @@ def _look(model: SplitModel, sample: Sample) -> _Seen:
 
 def _other_class(logits: Tensor, target: int) -> int:
     if len(logits) < 2:
-        raise InputError("`against` needs a model of two classes or more, got one of 1.")
+        raise InputError(
+            "`against` needs a model of two classes or more, got one of 1. bank.explain(image) says what speaks for "
+            "its class and what against."
+        )
     others = logits.clone()
     others[target] = -torch.inf
     return int(others.argmax())
@@ -201,9 +207,16 @@ def _remainder_terms(model: SplitModel, terms: _Terms, logit: float, scale: floa
     return {**named, f"rounding in {kind}": rest}
 
 
-def _rows(bank: "Bank", terms: _Terms, seen: _Seen, top: int, *, either_way: bool) -> tuple[Contribution, ...]:
+def _way(logits: Tensor, against: int | None) -> int:
+    """Return the sign of the evidence to show: 0 for both, -1 where the one logit says no."""
+    if against is not None:
+        return 0
+    return -1 if len(logits) == 1 and float(logits[0]) < 0 else 1
+
+
+def _rows(bank: "Bank", terms: _Terms, seen: _Seen, top: int, *, way: int) -> tuple[Contribution, ...]:
     totals = (terms.located + terms.unlocated)[terms.units]
-    order = (totals.abs() if either_way else totals).sort(descending=True, stable=True).indices[:top]
+    order = (way * totals if way else totals.abs()).sort(descending=True, stable=True).indices[:top]
     return tuple(_row(bank, terms, seen, int(place)) for place in order)
 
 
@@ -243,7 +256,8 @@ def _warnings(model: SplitModel) -> tuple[str, ...]:
 
 def _cautions(bank: "Bank", target: int, predicted: int, against: int | None) -> tuple[str, ...]:
     """Say what holds for parts: of a class that the image is not given to, their heat maps are one choice of many."""
-    if not isinstance(bank.coordinates, HeadParts) or (target == predicted and against is None):
+    alone = len(bank.class_names) == 1
+    if not isinstance(bank.coordinates, HeadParts) or alone or (target == predicted and against is None):
         return ()
     names = [bank.class_names[index] for index in (target, against) if index is not None and index != predicted]
     return (

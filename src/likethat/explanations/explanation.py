@@ -1,6 +1,6 @@
 """Why a model gave an image its logit: rows of contributions that add up to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from likethat._session import in_own_session
 from likethat.errors import ModelError
 from likethat.explanations.records import Contribution, Provenance
+from likethat.functional.links import Outputs
 
 if TYPE_CHECKING:
     from likethat.explanations.images import ImageStore
@@ -34,10 +35,10 @@ class Explanation:
         source: where the picture came from, for the report.
         target: the class explained.
         against: the other class, where this explains ``logit[target] - logit[against]``; else None.
-        predicted: the class the model gives.
+        predicted: the class of the highest logit; `given` says which classes the model gives.
         class_names: of the model.
         logit: of the target (or the difference).
-        probability: softmax probability of the target.
+        probability: the model's own of the target, in [0, 1]: of a softmax, or of its own sigmoid.
         bias: of the head for the target (or the difference).
         remainder: what of the logit has no place in the image; the sum of `remainder_terms`.
         remainder_terms: the remainder by name, e.g. ``{"class token": 3.1}``; empty when additive.
@@ -51,6 +52,8 @@ class Explanation:
         surroundings: share of the positive evidence that comes from what surrounds the object, in [0, 1]; None where
             no unit is known to be surroundings.
         scale: the largest logit that the difference was taken of, which its rounding is relative to; 0 for a logit.
+        outputs: ``"softmax"`` where one class of several is right, ``"sigmoid"`` where each is a label of its own.
+        probabilities: (class,) the model's own, in [0, 1].
 
     Raises:
         ModelError: the terms do not add up to the logit.
@@ -76,6 +79,8 @@ class Explanation:
     warnings: tuple[str, ...] = ()
     surroundings: float | None = None
     scale: float = 0.0
+    outputs: Outputs = "softmax"
+    probabilities: Float[NDArray[np.float64], " cls"] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         self.check()
@@ -84,6 +89,19 @@ class Explanation:
     def target_name(self) -> str:
         """The target's class name."""
         return self.class_names[self.target]
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """The classes that the model gives: one, or of independent labels those above one half, strongest first."""
+        if self.outputs == "softmax":
+            return (self.predicted,)
+        order = np.argsort(-self.probabilities, kind="stable")
+        return tuple(int(index) for index in order if self.probabilities[index] > 0.5)
+
+    @property
+    def is_yes_or_no(self) -> bool:
+        """Whether the model has one logit: the class, or not."""
+        return self.outputs == "sigmoid" and len(self.class_names) == 1
 
     @property
     def rest(self) -> float:

@@ -15,6 +15,7 @@ from likethat._documents import Damaged, parse_json, typed
 from likethat.coordinates import Coordinates, Rotation
 from likethat.explanations.records import Prototype, Provenance
 from likethat.models import Head
+from likethat.models.settings import Settings
 
 __all__ = ["Manifest", "TooNew", "check_fit", "digest_of", "read_manifest", "read_prototypes"]
 
@@ -41,6 +42,7 @@ class Manifest:
         unit_names: of parts.
         digest: of the manifest itself; None in a bank that an earlier likethat wrote.
         is_intact: whether the manifest has that digest.
+        settings: how the model was split; None in banks of an earlier version.
     """
 
     schema_version: int
@@ -52,6 +54,7 @@ class Manifest:
     unit_names: list[str] | None = None
     digest: str | None = None
     is_intact: bool = True
+    settings: Settings | None = None
 
 
 def read_manifest(data: bytes, *, newest: int) -> Manifest:

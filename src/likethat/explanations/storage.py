@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from likethat._documents import Damaged, read_bytes, tensors_of
 from likethat._files import new_folder
@@ -65,6 +65,7 @@ def write_bank(bank: "Bank", path: str | Path) -> Path:
         "class_names": list(bank.class_names),
         "provenance": dataclasses.asdict(bank.provenance),
         "n_images": len(bank.images),
+        "settings": None if bank.settings is None else bank.settings.to_json(),
         "sha256": {_TENSORS: hashlib.sha256(data).hexdigest(), _PROTOTYPES: hashlib.sha256(rows).hexdigest()},
     }
     with new_folder(path) as folder:
@@ -80,16 +81,17 @@ def write_bank(bank: "Bank", path: str | Path) -> Path:
 
 
 @in_own_session
-def open_bank(path: str | Path, model: SplitModel | None = None) -> "Bank":
+def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> "Bank":
     """Open a bank that `Bank.save` wrote; with its model it can explain, without it can be browsed.
 
     Args:
         path: the bank's folder.
-        model: the model it was made from.
+        model: the model it was made from, or its network alone: the bank then splits it as before, with its own
+            preprocessing and class names.
 
     Raises:
         BankFormatError: no bank, cut short, damaged, or of a newer schema.
-        BankMismatchError: `model` is another model.
+        BankMismatchError: `model` is another model, or split in another way.
     """
     from likethat.explanations.bank import Bank
 
@@ -109,15 +111,19 @@ def open_bank(path: str | Path, model: SplitModel | None = None) -> "Bank":
         check_fit(coordinates, head, usage, manifest.class_names)
         if not manifest.is_intact:  # last: what is wrong with it is better named
             raise Damaged(f"{_MANIFEST} was cut short or changed")
+        prototypes = read_prototypes(rows, coordinates.n_units, len(manifest.class_names), images)
+        if manifest.settings is None and len(manifest.class_names) == 1:  # an earlier version gave it to every image
+            prototypes = [dataclasses.replace(item, predicted=None) for item in prototypes]
         bank = Bank(
             coordinates=coordinates,
-            prototypes=read_prototypes(rows, coordinates.n_units, len(manifest.class_names), images),
+            prototypes=prototypes,
             images=images,
             head=head,
             class_names=manifest.class_names,
             provenance=manifest.provenance,
             usage=usage,
             familiar=familiar,
+            settings=manifest.settings,
         )
     except BankFormatError:
         raise

@@ -184,6 +184,7 @@ class _Pass:
     def absorb(self, chunk: _Chunk) -> None:
         """Run the network on a chunk and keep what it leaves."""
         views = chunk.images()
+        self.model.follow((views.shape[-2], views.shape[-1]))
         output = self.forward(views)
         means = output.feature_map.flatten(2).mean(2)
         finite = torch.isfinite(means.sum(1) + output.pooled.sum(1) + output.logits.sum(1))

@@ -1,5 +1,6 @@
 """The `Preprocess` that a library's own transforms amount to."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from likethat.errors import InputError
 from likethat.models._libraries import hub_processor, interpolation_of, timm_preprocess, timm_settings
@@ -37,15 +38,16 @@ def as_preprocess(anything: Any, network: nn.Module | None = None) -> Preprocess
 
     Args:
         anything: None for a network that takes images in [0, 1] as they are; "auto" for what the network's
-            configuration says; a `Preprocess`; a dictionary of its arguments, of timm's or of Hugging Face's; the
-            transforms of torchvision or timm; a Hugging Face image processor; or a function of a batch of views.
-        network: whose configuration "auto" reads.
+            configuration says; "default" for that where it carries one, and else None; a `Preprocess`; a dictionary of
+            its arguments, of timm's or of Hugging Face's; the transforms of torchvision or timm; a Hugging Face image
+            processor; or a function of a batch of views.
+        network: whose configuration "auto" and "default" read.
 
     Raises:
         InputError: nothing of these, or transforms that cannot be read exactly.
 
     Example:
-        >>> as_preprocess({"size": 32, "mean": 0.5}).input_size
+        >>> as_preprocess({"size": 32, "mean": 0.5, "std": 0.5}).input_size
         (32, 32)
     """
     if isinstance(anything, Preprocess):
@@ -53,9 +55,9 @@ def as_preprocess(anything: Any, network: nn.Module | None = None) -> Preprocess
     if anything is None:
         return Preprocess()
     if isinstance(anything, str):
-        if anything != "auto":
+        if anything not in ("auto", "default"):
             raise InputError(f"`preprocess` must be 'auto' where it is a word, got {anything!r}. {_ADVICE}")
-        return _from_network(network)
+        return _from_network(network) if anything == "auto" else _if_configured(network)
     return _from_mapping(anything) if isinstance(anything, Mapping) else _from_transforms(anything)
 
 
@@ -74,10 +76,29 @@ def _from_transforms(anything: Any) -> Preprocess:
     return Preprocess(transform=anything)
 
 
+def _if_configured(network: Any) -> Preprocess:
+    """Return what the network's configuration says, or images as they are where it carries none."""
+    if timm_settings(network) is None and not hasattr(network, "timm_model"):
+        try:
+            if (processor := hub_processor(network)) is None:
+                return Preprocess()
+        except InputError as error:
+            warnings.warn(
+                f"{type(network).__name__} gets images in [0, 1] as they are: {error} preprocess=None silences this.",
+                UserWarning,
+                stacklevel=6,
+            )
+            return Preprocess()
+        return as_preprocess(processor)
+    return _from_network(network)
+
+
 def _from_network(network: Any) -> Preprocess:
     settings = timm_settings(network)
     if settings is not None:
-        return Preprocess(**timm_preprocess(settings, network))
+        found = Preprocess(**timm_preprocess(settings, network))
+        _say_if_averaged(len(settings["mean"]), found.channels, network)
+        return found
     inner = getattr(network, "timm_model", None)
     if inner is not None:
         return _from_network(inner)
@@ -88,6 +109,16 @@ def _from_network(network: Any) -> Preprocess:
             "transforms it was trained with, such as weights.transforms() of torchvision."
         )
     return as_preprocess(processor)
+
+
+def _say_if_averaged(configured: int, channels: int | None, network: Any) -> None:
+    if channels is not None and channels > 3 and configured not in (1, channels):
+        warnings.warn(
+            f"The configuration of {type(network).__name__} holds mean and std of {configured} channels, and the "
+            f"network takes {channels}: each gets their average. Pass preprocess= with the numbers of your own bands.",
+            UserWarning,
+            stacklevel=8,
+        )
 
 
 def _from_mapping(settings: Mapping[str, Any]) -> Preprocess:
@@ -184,7 +215,7 @@ def _from_processor(processor: Any) -> Preprocess:
     )  # EfficientNet divides twice
     found |= {"mean": _tuple((mean + offset) / scale), "std": _tuple(std * again / scale)}
     if getattr(processor, "do_flip_channel_order", False):
-        found |= {"transform": _flipped, "mean": None, "std": None}
+        found |= {"order": "bgr"}
     return Preprocess(**found)
 
 
@@ -245,8 +276,3 @@ def _pair(size: Any) -> tuple[int, int]:
 
 def _tuple(values: Any) -> tuple[float, ...]:
     return tuple(float(value) for value in torch.as_tensor(values, dtype=torch.float64).flatten())
-
-
-def _flipped(views: Tensor) -> Tensor:
-    """Return the views with their channels in the order blue, green, red."""
-    return views.flip(1)

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from likethat._checks import require
 from likethat.errors import InputError, ModelError
+from likethat.models._state import device_of, floating_type, untouched
 from likethat.models._trace import Captured, vector_of
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "configured_names",
     "configured_shape",
     "first_channels",
+    "has_independent_labels",
     "has_timm_api",
     "other_inputs",
     "timm_pass",
@@ -88,13 +91,30 @@ def configured_shape(network: Any) -> tuple[int | None, tuple[int, int] | None]:
         built_for = getattr(getattr(network, "patch_embed", None), "img_size", None)  # an img_size= given by the user
         if isinstance(built_for, tuple | list) and len(built_for) == 2:
             height, width = built_for
-        first = first_channels(network)
-        return first if first is not None and first <= 4 else channels, (int(height), int(width))
+        built = (int(height), int(width))
+        return _own_channels(network, int(channels), built), built
     config = getattr(network, "config", None)
     count, side = getattr(config, "num_channels", None), getattr(config, "image_size", None)
     side = (side, side) if isinstance(side, int) else side
     size = (int(side[0]), int(side[1])) if isinstance(side, tuple | list) and len(side) == 2 else None
     return count if isinstance(count, int) else None, size
+
+
+def _own_channels(network: Any, configured: int, size: tuple[int, int]) -> int:
+    """Return how many channels a network takes that may have been made for more or fewer than its configuration says.
+
+    The first convolution tells, unless something before it rearranges the channels; then the configured ones run.
+    """
+    first = first_channels(network)
+    if first is None or first == configured:
+        return configured
+    inputs = torch.zeros(1, configured, *size, device=device_of(network), dtype=floating_type(network))
+    try:
+        with untouched(network):
+            network(inputs)
+    except Exception:  # whatever it raises: it does not take them
+        return first
+    return configured
 
 
 def configured_name(network: Any) -> str:
@@ -115,6 +135,11 @@ def configured_names(network: Any, n_classes: int) -> tuple[str, ...] | None:
     if isinstance(named, tuple | list) and len(named) == n_classes:
         return tuple(str(name) for name in named)
     return None
+
+
+def has_independent_labels(network: Any) -> bool:
+    """Whether the network's own configuration says that an image may have several labels, or none."""
+    return getattr(getattr(network, "config", None), "problem_type", None) == "multi_label_classification"
 
 
 def timm_preprocess(settings: Mapping[str, Any], network: Any = None) -> dict[str, Any]:

@@ -15,7 +15,16 @@ from likethat.models._state import device_of, floating_type
 from likethat.models._trace import relative_error
 from likethat.models.preprocessing import Preprocess
 
-__all__ = ["TOLERANCE", "Probes", "candidate_shapes", "chosen_logits", "logits_of", "probe_images", "probings"]
+__all__ = [
+    "TOLERANCE",
+    "Probes",
+    "candidate_shapes",
+    "chosen_logits",
+    "logits_of",
+    "probe_images",
+    "probings",
+    "tolerance_of",
+]
 
 _OF_FEATURES = ("embed", "feat", "hidden", "pool")  # in the name of an entry that is no logits, such as pooler_output
 SIZES = (224, 96, 64, 32, 28, 299, 384)
@@ -55,7 +64,7 @@ class Probes:
     @property
     def head_tolerance(self) -> float:
         """The same for the head's product, which a GPU may round to TF32."""
-        return max(self.tolerance, TENSOR_FLOAT) if self.first.is_cuda else self.tolerance
+        return tolerance_of(self.first.dtype, self.first.device)
 
     def check_same(self, logits: Tensor) -> None:
         """Raise `ModelError` unless these, from another pass of the first batch, are the first's logits."""
@@ -65,6 +74,12 @@ class Probes:
                 f"`network` must give the same logits for the same images, got a relative difference of "
                 f"{difference:.1e}. Turn its randomness off in evaluation mode (F.dropout: training=self.training)."
             )
+
+
+def tolerance_of(dtype: torch.dtype, device: torch.device) -> float:
+    """Return the largest relative error of a product that counts as exact in a type; a GPU may round to TF32."""
+    own = TOLERANCE.get(dtype, 1e-5)
+    return max(own, TENSOR_FLOAT) if device.type == "cuda" else own
 
 
 def probe_images(

@@ -1,7 +1,7 @@
 """The three ways a split network is run: the library's own API, hooks on two modules, or replay."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,11 +9,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat.errors import InputError, ModelError
+from likethat.models._ends import ENDS, End, Fitted
 from likethat.models._libraries import timm_pass
 from likethat.models._probe import logits_of
-from likethat.models._trace import capturing, vector_of
+from likethat.models._trace import capturing, relative_error, vector_of
 from likethat.models.readings import Layout, Reading
-from likethat.models.split_model import SplitOutput
+from likethat.models.split_model import Head, SplitOutput
 
 __all__ = ["HeadCall", "HookReader", "LibraryReader", "ReplayReader"]
 
@@ -27,21 +28,39 @@ class HeadCall:
         module: Linear, or a 1x1 convolution.
         index: which of its calls in a pass.
         per_cell: it acts on every cell, and its outputs are averaged.
-        activated: "softmax", "log_softmax", "sigmoid" or "": what the network puts after its logits.
+        fitted: what the network does with what it gives: a temperature, a softmax, a sigmoid.
     """
 
     name: str
     module: Any
     index: int
     per_cell: bool = False
-    activated: str = ""
+    fitted: Fitted = field(default_factory=lambda: Fitted(end=ENDS[0]))
+
+    @property
+    def activated(self) -> str:
+        """What the network puts after its logits: "softmax", "log_softmax", "sigmoid", "logsigmoid" or ""."""
+        return self.fitted.end.name
+
+    def logits(self, output: Tensor) -> Float[Tensor, "batch cls"]:
+        """Return the logits from the module's output."""
+        if self.per_cell:
+            output = output.float().mean(dim=self._cells(output))
+        return self.fitted.logits(output.flatten(1))
+
+    def copy(self) -> Head:
+        """Return weight and bias in float32, detached from the network, the temperature in them."""
+        weight = self.module.weight.detach().float().flatten(1).clone()
+        bias = weight.new_zeros(len(weight)) if self.module.bias is None else self.module.bias.detach().float().clone()
+        return Head(weight=weight * self.fitted.scale, bias=self.fitted.logits(bias))
+
+    def _cells(self, values: Tensor) -> tuple[int, ...]:
+        return (2, 3) if isinstance(self.module, nn.Conv2d) else tuple(range(1, values.ndim - 1))
 
     def pooled(self, given: Tensor) -> Float[Tensor, "batch channel"]:
         """Return the vector that enters the head, from the module's input."""
         if self.per_cell:
-            given = given.float().mean(
-                dim=(2, 3) if isinstance(self.module, nn.Conv2d) else tuple(range(1, given.ndim - 1))
-            )
+            given = given.float().mean(dim=self._cells(given))
         vector = vector_of(given)
         assert vector is not None
         return vector.float()
@@ -66,6 +85,16 @@ class _LinearReader:
     def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Tensor:  # noqa: ARG002
         """Never called: a linear split is replayed through its head."""
         raise AssertionError("a linear split is replayed through its head")
+
+    def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
+        """Return the output, and the pooled vector that the reading predicts."""
+        raise NotImplementedError
+
+    def error(self, inputs: Tensor) -> tuple[SplitOutput, float]:
+        """Return the output, and how far the reading is from it."""
+        output, predicted = self.check(inputs)
+        means = output.feature_map.mean(dim=(2, 3)) if self.spatially_additive else predicted
+        return output, max(relative_error(predicted, output.pooled), relative_error(means, output.pooled))
 
     def _output(self, raw: Tensor | None, pooled: Tensor, logits: Tensor, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
         applied = None if raw is None else self.reading.apply(raw, (inputs.shape[-2], inputs.shape[-1]))
@@ -107,7 +136,7 @@ class HookReader(_LinearReader):
             raise ModelError(
                 f"`{self.head.name}` was not called for inputs {tuple(inputs.shape)} as it was in the split."
             )
-        logits = head.output.flatten(1) if self.head.activated else logits_of(result, len(inputs))
+        logits = self.head.logits(head.output) if self.head.activated else logits_of(result, len(inputs))
         if self._clone is None:  # the first pass is split's own, where overwriting can be seen
             self._clone = layer.overwritten
         return self._output(layer.output, self.head.pooled(head.given), logits, inputs)
@@ -151,7 +180,8 @@ class ReplayReader:
         self.layout = layout
         self.needs_images = True
         self.input_shape: tuple[int, ...] = ()
-        self.activated: HeadCall | None = None
+        self.activated: HeadCall | None = None  # gives the logits before a softmax or sigmoid
+        self.end: End = ENDS[0]  # where no such head is known: what turns answers into logits
 
     def spatial_weight(self, n_channels: int) -> Float[Tensor, " channel"]:
         """Return ones: the pooled vector of a replayed network is the mean of its map."""
@@ -166,6 +196,11 @@ class ReplayReader:
             raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
         feature_map = parts[0].float()
         return SplitOutput(feature_map=feature_map, pooled=feature_map.mean(dim=(2, 3)), logits=logits.float())
+
+    def error(self, inputs: Tensor) -> tuple[SplitOutput, float]:
+        """Return the output, and how far the replay of its own map is from its logits."""
+        output = self.read(inputs)
+        return output, relative_error(self.replay(output.feature_map, inputs), output.logits)
 
     def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Float[Tensor, "batch cls"]:
         """Return the logits with the map replaced."""
@@ -196,11 +231,11 @@ class ReplayReader:
 
     def _logits(self, inputs: Tensor) -> Tensor:
         if self.activated is None:
-            return logits_of(self.network(inputs), len(inputs))
+            return self.end.undo(logits_of(self.network(inputs), len(inputs)))
         with capturing(self.activated.module, self.activated.index, clone=False) as head:
             self.network(inputs)
         assert head.output is not None
-        return head.output.flatten(1)
+        return self.activated.logits(head.output)
 
     def _put(self, output: Any, feature_map: Tensor, size: tuple[int, int]) -> Any:
         """Return the module's output with the map in it, in the container it came in."""

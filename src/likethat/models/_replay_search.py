@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from likethat.errors import LikethatError
+from likethat.models._ends import End
 from likethat.models._probe import Probes
 from likethat.models._readers import HeadCall, ReplayReader
 from likethat.models._search import Found
@@ -17,7 +18,9 @@ __all__ = ["find_replay"]
 MOST_TRIED = 48
 
 
-def find_replay(network: nn.Module, probes: Probes, *, layer: str | None, activated: HeadCall | None) -> Found | None:
+def find_replay(
+    network: nn.Module, probes: Probes, *, layer: str | None, activated: HeadCall | None, end: End
+) -> Found | None:
     """Return the replay closest to the logits whose map decides them, or None.
 
     A map that decides the logits alone comes first; then one that does so together with the rest of the network.
@@ -29,7 +32,7 @@ def find_replay(network: nn.Module, probes: Probes, *, layer: str | None, activa
             break
         reader = ReplayReader(network, layer=(call.name, call.module, call.index), layout=layout)
         reader.input_shape = tuple(probes.first.shape[1:])
-        reader.activated = activated
+        reader.activated, reader.end = activated, end
         checked = _check(reader, probes)
         if checked is not None and not reader.needs_images:
             return checked
@@ -66,7 +69,8 @@ def _check(reader: ReplayReader, probes: Probes) -> Found | None:
         blind = reader.replay(output.feature_map + noise, _others(probes))
     except (LikethatError, RuntimeError, AssertionError, KeyError, IndexError, TypeError, ValueError):
         return None  # this module's output cannot be replaced; the next one may
-    error = relative_error(same, output.logits)
+    own = (reader.end if reader.activated is None else reader.activated.fitted.end).apply(output.logits)
+    error = max(relative_error(same, output.logits), relative_error(own, probes.second_logits))
     if error > probes.head_tolerance or relative_error(moved, output.logits) <= 10 * probes.tolerance:
         return None
     reader.needs_images = relative_error(blind, moved) > probes.head_tolerance

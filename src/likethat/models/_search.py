@@ -1,6 +1,6 @@
 """Find the head and a reading of a feature map that reproduces what enters it, on images not seen before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from likethat.errors import ModelError
+from likethat.models._ends import ENDS, fit_end
 from likethat.models._libraries import has_timm_api, timm_pass
-from likethat.models._probe import TOLERANCE, Probes, logits_of
+from likethat.models._probe import Probes, logits_of
 from likethat.models._readers import HeadCall, HookReader, LibraryReader
 from likethat.models._trace import Call, capturing, record, relative_error, vector_of
 from likethat.models.readings import Reading, Step, is_linear_map, layouts, readings, step_of
-from likethat.models.split_model import Head, SplitOutput
+from likethat.models.split_model import SplitOutput
 
-__all__ = ["Found", "find_head", "find_linear", "head_copy"]
+__all__ = ["Found", "find_head", "find_linear"]
 
 VARIATION = 1e-4  # images must move the pooled vector this much (and 3 tolerances), or agreement proves nothing
 MOST_TRIED = 24
@@ -38,13 +39,6 @@ class _Target:
     steps: tuple[Step, ...]
 
 
-def head_copy(module: Any) -> Head:
-    """Return weight and bias of the head in float32, detached from the network."""
-    weight = module.weight.detach().float().flatten(1).clone()
-    bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias.detach().float().clone()
-    return Head(weight=weight, bias=bias)
-
-
 def find_head(network: nn.Module, probes: Probes) -> tuple[HeadCall | None, list[Call]]:
     """Return the last linear map whose output is the logits (or what they are made of), and the vectors before it.
 
@@ -58,52 +52,48 @@ def find_head(network: nn.Module, probes: Probes) -> tuple[HeadCall | None, list
 
     calls, result = record(network, probes.first, keep)
     probes.check_same(logits_of(result, batch))
-    for accept in (_is_logits, _is_mean, _is_activated):
-        for place in range(len(calls) - 1, -1, -1):
-            call = calls[place]
-            if call.output is None or not is_linear_map(call.module):
-                continue
-            matched = accept(call, probes.first_logits)
-            if matched is not None:
-                head = HeadCall(name=call.name, module=call.module, index=call.index, **matched)
-                return head, calls[:place]
-    return None, calls
+    places = [place for place in range(len(calls) - 1, -1, -1) if is_linear_map(calls[place].module)]
+    for end in ENDS:
+        for place in places:
+            for head, values in _read_as_logits(calls[place], probes):
+                # The logits themselves are the head's output bit for bit; what is computed from it is rounded anew.
+                exact = not end.name and not head.per_cell
+                fitted = fit_end(end, values, probes.first_logits, tolerance=0.0 if exact else probes.tolerance)
+                if fitted is not None:
+                    return replace(head, fitted=fitted), calls[:place]
+    return _find_scaled(network, probes, calls, places)
 
 
-def _is_logits(call: Call, logits: Tensor) -> dict[str, Any] | None:
-    assert call.output is not None
-    output = call.output.flatten(1) if vector_of(call.output) is not None else None
-    same = output is not None and output.shape == logits.shape and torch.equal(output.float(), logits.float())
-    return {} if same else None
-
-
-def _is_mean(call: Call, logits: Tensor) -> dict[str, Any] | None:
-    """A head that acts on every cell, its outputs averaged over space."""
+def _read_as_logits(call: Call, probes: Probes) -> Iterator[tuple[HeadCall, Tensor]]:
+    """Yield the ways in which a call's output has the logits' shape: as it is, and as the mean over its cells."""
     output = call.output
-    assert output is not None
-    if output.ndim not in (3, 4):
-        return None
-    axes = (2, 3) if isinstance(call.module, nn.Conv2d) else tuple(range(1, output.ndim - 1))
-    same = relative_error(output.float().mean(dim=axes), logits.float()) <= TOLERANCE.get(logits.dtype, 1e-5)
-    return {"per_cell": True} if same else None
+    if output is None:
+        return
+    for per_cell in (False, True):
+        head = HeadCall(name=call.name, module=call.module, index=call.index, per_cell=per_cell)
+        if output.ndim in (3, 4) if per_cell else vector_of(output) is not None:
+            values = head.logits(output)
+            if values.shape == probes.first_logits.shape:
+                yield head, values
 
 
-def _is_activated(call: Call, logits: Tensor) -> dict[str, Any] | None:
-    """A head followed by softmax, log-softmax or sigmoid."""
-    assert call.output is not None
-    output = call.output.flatten(1).float()
-    if output.shape != logits.shape:
-        return None
-    tolerance = TOLERANCE.get(logits.dtype, 1e-5)
-    ways: dict[str, Callable[[Tensor], Tensor]] = {
-        "softmax": lambda values: values.softmax(1),
-        "log_softmax": lambda values: values.log_softmax(1),
-        "sigmoid": torch.sigmoid,
-    }
-    for name, way in ways.items():
-        if relative_error(way(output), logits.float()) <= tolerance:
-            return {"activated": name}
-    return None
+def _find_scaled(
+    network: nn.Module, probes: Probes, calls: list[Call], places: list[int]
+) -> tuple[HeadCall | None, list[Call]]:
+    """Find a head whose output is divided by a temperature, or shifted; both batches tell by how much."""
+    returned = torch.cat([probes.first_logits, probes.second_logits])
+    for place in places:
+        for head, values in _read_as_logits(calls[place], probes):
+            with capturing(head.module, head.index, clone=False) as again:
+                network(probes.second)
+            if again.output is None:
+                continue
+            both = torch.cat([values, head.logits(again.output)])
+            fits = [fit_end(end, both, returned, scaled=True, tolerance=probes.tolerance) for end in ENDS]
+            good = [fitted for fitted in fits if fitted is not None]
+            if good:  # a narrow stretch of a sigmoid is nearly a line: the best one is meant
+                return replace(head, fitted=min(good, key=lambda fitted: fitted.error)), calls[:place]
+    return None, calls
 
 
 def find_linear(
@@ -217,15 +207,11 @@ def _matching(raw: Tensor, targets: list[_Target], probes: Probes) -> Iterator[R
 
 def _verify(reader: HookReader | LibraryReader, probes: Probes, head: HeadCall) -> Found | None:
     """Return the split if it reproduces pooled vector and logits of the second batch, else None."""
-    output, predicted = reader.check(probes.second)
-    copied = head_copy(head.module)
+    output, error = reader.error(probes.second)
+    copied, end = head.copy(), head.fitted.end
     logits = torch.nn.functional.linear(output.pooled, copied.weight, copied.bias)
     own = output.logits if head.activated else probes.second_logits.float()
-    means = output.feature_map.mean(dim=(2, 3))
-    errors = [relative_error(predicted, output.pooled)]
-    if reader.spatially_additive:
-        errors.append(relative_error(means, output.pooled))
-    rounding = [relative_error(logits, own), relative_error(output.logits, own)]
-    if max(errors) > probes.tolerance or max(rounding) > probes.head_tolerance:
+    rounding = [relative_error(logits, own), relative_error(end.apply(output.logits), probes.second_logits)]
+    if error > probes.tolerance or max(rounding) > probes.head_tolerance:
         return None
-    return Found(reader=reader, output=output, error=max(*errors, *rounding))
+    return Found(reader=reader, output=output, error=max(error, *rounding))

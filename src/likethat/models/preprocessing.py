@@ -17,6 +17,7 @@ from likethat.errors import InputError
 __all__ = ["Preprocess"]
 
 _MODES = {"bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
+_LARGEST = 2.0  # of mean and std in units of [0, 1]; those for 0 to 255 are 30 and more
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, in torchvision's digits
 
 
@@ -30,13 +31,16 @@ class Preprocess:
         resize: what is resized before the crop: the shorter side, or (height, width); None means `size`.
         crop: how the resized image meets `size`: ``"center"`` keeps the aspect and cuts the middle, ``"squash"``
             stretches to `resize` and cuts the middle, ``"border"`` keeps everything and pads with `mean`.
-        mean: one number a channel (or one for all), taken away from the view. None takes nothing away.
-        std: one number a channel (or one for all) that the difference is divided by. None divides by 1.
+        mean: one number a channel (or one for all), taken away from the view, in units of images in [0, 1]. None, with
+            `std` None, leaves the view as it is.
+        std: one number a channel (or one for all) that the difference is divided by.
         interpolation: ``"bilinear"``, ``"bicubic"`` (overshoot is clamped to [0, 1]) or ``"nearest"``.
         rounding: where half a pixel of the crop's corner goes: ``"even"`` as in torchvision and timm, ``"down"`` as in
             Hugging Face.
         channels: channels that the network takes; grey becomes RGB and RGB becomes grey as needed.
-        transform: a function of a batch of views that takes the place of `mean` and `std`.
+        order: of the channels as the network takes them; ``"bgr"`` turns those of a view round. `mean` and `std` are in
+            this order.
+        transform: a function of a batch of views that takes the place of `mean`, `std` and `order`.
 
     Example:
         >>> import torch
@@ -54,12 +58,14 @@ class Preprocess:
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
     rounding: Literal["even", "down"] = "even"
     channels: int | None = None
+    order: Literal["rgb", "bgr"] = "rgb"
     transform: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.interpolation, name="interpolation", choices=tuple(_MODES))
         check_choice(self.crop, name="crop", choices=("center", "squash", "border"))
         check_choice(self.rounding, name="rounding", choices=("even", "down"))
+        check_choice(self.order, name="order", choices=("rgb", "bgr"))
         object.__setattr__(self, "size", _pair(self.size, name="size", square=True))
         object.__setattr__(self, "resize", _pair(self.resize, name="resize", square=False))
         object.__setattr__(self, "mean", _numbers(self.mean, name="mean"))
@@ -73,6 +79,23 @@ class Preprocess:
                 f"`transform` must be a function of a batch of views, got {type(self.transform).__name__}."
             )
         self._check_channels()
+        self._check_units()
+
+    def _check_units(self) -> None:
+        """Refuse what runs and gives wrong answers: numbers for pixels from 0 to 255, and one half of a pair."""
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            largest = max((abs(number) for number in values or ()), default=0.0)
+            if largest > _LARGEST:
+                raise InputError(
+                    f"`{name}` must be in units of images in [0, 1], got {largest:g}, as for pixels from 0 to 255. "
+                    "Divide mean and std by 255."
+                )
+        if (self.mean is None) != (self.std is None):
+            there, absent, nothing = ("mean", "std", 1) if self.std is None else ("std", "mean", 0)
+            raise InputError(
+                f"`{absent}` must be given with `{there}`, got None. Say {absent}={nothing} if the network was trained "
+                "without."
+            )
 
     def _check_channels(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -116,11 +139,47 @@ class Preprocess:
         """Return the views as the network's first layer takes them."""
         if self.transform is not None:
             return self.transform(views)
+        self._check_fit(views)
+        if self.order == "bgr":
+            views = views.flip(-3)
         if self.mean is not None:
             views = views - views.new_tensor(self.mean).view(-1, 1, 1)
         if self.std is not None:
             views = views / views.new_tensor(self.std).view(-1, 1, 1)
         return views
+
+    def in_words(self) -> str:
+        """Return the preprocessing as a line of a table.
+
+        Example:
+            >>> Preprocess(size=224, resize=256, mean=(0.5,), std=(0.5,)).in_words()
+            '224 x 224 of 256, mean 0.5, std 0.5'
+            >>> Preprocess().in_words()
+            'images in [0, 1] as they are'
+        """
+        words = []
+        if self.input_size is not None:
+            of = "" if self.resize is None else f" of {_by(self.resize)}"
+            words.append(f"{_by(self.input_size)}{of}{'' if self.crop == 'center' else f' ({self.crop})'}")
+        if self.transform is not None:
+            words.append(f"the function {getattr(self.transform, '__name__', type(self.transform).__name__)}")
+        elif self.mean is not None and self.std is not None:
+            for name, numbers in (("mean", self.mean), ("std", self.std)):
+                words.append(f"{name} {' '.join(f'{number:.4g}' for number in numbers)}")
+        if self.transform is None and self.order == "bgr":
+            words.append("blue first")
+        if self.transform is None and self.mean is None:
+            words.append("in [0, 1] as they are" if words else "images in [0, 1] as they are")
+        return ", ".join(words)
+
+    def _check_fit(self, views: Tensor) -> None:
+        """Refuse numbers for other channels than there are, which a broadcast would not always notice."""
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) not in (1, views.shape[-3]):
+                raise InputError(
+                    f"`{name}` must have 1 or {views.shape[-3]} numbers, as the images have {views.shape[-3]} "
+                    f"channels, got {len(values)}."
+                )
 
     def _convert(self, images: Tensor) -> Tensor:
         """Convert between grey and RGB where `channels` asks for another number; an alpha of ones goes."""
@@ -191,6 +250,10 @@ def _centre(images: Tensor, size: tuple[int, int], *, fill: float | Tensor, down
     spare = (height - size[0], width - size[1])
     top, left = (spare[0] // 2, spare[1] // 2) if down else (round(spare[0] / 2), round(spare[1] / 2))
     return images[..., top : top + size[0], left : left + size[1]]
+
+
+def _by(size: tuple[int, int] | int) -> str:
+    return str(size) if isinstance(size, int) else f"{size[0]} x {size[1]}"
 
 
 def _pair(value: Any, *, name: str, square: bool) -> tuple[int, int] | int | None:

@@ -12,19 +12,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat._calls import public
+from likethat._checks import check_choice
 from likethat._options import check_names, check_text, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifierError
+from likethat.functional.links import Outputs
 from likethat.models._builders import as_preprocess
-from likethat.models._libraries import configured_name, configured_names, other_inputs
+from likethat.models._ends import ENDS, End, end_of_values, last_function
+from likethat.models._libraries import configured_name, configured_names, has_independent_labels, other_inputs
 from likethat.models._probe import Probes, probings
 from likethat.models._readers import HeadCall
 from likethat.models._replay_search import find_replay
-from likethat.models._search import Found, find_head, find_linear, head_copy
+from likethat.models._search import Found, find_head, find_linear
 from likethat.models._state import untouched, unwrap
 from likethat.models.fingerprint import fingerprint
 from likethat.models.preprocessing import Preprocess
-from likethat.models.split_model import Head, SplitModel
+from likethat.models.split_model import Head, SplitModel, note_on
 
 __all__ = ["split"]
 
@@ -33,20 +36,26 @@ __all__ = ["split"]
 @in_own_session
 def split(
     network: nn.Module,
-    preprocess: Any = None,
+    preprocess: Any = "default",
     layer: str | None = None,
     class_names: Sequence[str] | None = None,
     example: Float[Tensor, "batch channel height width"] | None = None,
+    outputs: Outputs | None = None,
 ) -> SplitModel:
     """Cut a classifier into feature map, pooled vector and head, checked on the network itself.
 
     Args:
         network: an image classifier, in any mode, on any device; it comes back as it was.
-        preprocess: None when the network takes images in [0, 1] as they are, "auto" to read its configuration, a
-            `Preprocess`, a dictionary of its arguments, the library's transforms, or a function of a batch.
+        preprocess: a `Preprocess`, a dictionary of its arguments, the library's transforms, or a function of a batch;
+            None when the network takes images in [0, 1] as they are; "auto" to read its configuration. The default
+            reads the configuration where the network carries one (timm, Hugging Face), and is None where not.
         layer: dotted name of the module to read the map from; None finds the one closest to the head.
         class_names: one name a class; None takes them from the network's configuration, else "class 0", ...
-        example: images in [0, 1] of a size and channels that the network takes; None finds those out.
+        example: images in [0, 1] of a size and channels that the network takes, such as those it will explain; the size
+            matters where `preprocess` names none. None finds one out, and a fit then checks the split at its images'.
+        outputs: ``"softmax"`` where one class of several is right, ``"sigmoid"`` where each is a label of its own; None
+            reads it off how the network ends, then its configuration. Several bare logits are taken for a softmax's:
+            what they were trained with cannot be seen. One logit is always a sigmoid's.
 
     Returns:
         The split model, whose logits are the network's own.
@@ -55,7 +64,7 @@ def split(
         ModelError: no layer's map decides the logits, or the network does not run.
         NotAClassifierError: no (batch, class) logits come out of it.
         NonFiniteError: weights that are NaN or infinite.
-        InputError: class names, layer or example that do not fit.
+        InputError: class names, layer, example or outputs that do not fit.
 
     Example:
         >>> import torch
@@ -95,10 +104,12 @@ def split(
         probed=found.output,
         name=configured_name(network),
         in_channels=channels,
+        size=cut.size,
         error=found.error,
         note=cut.note,
         fingerprint=fingerprint(network, layer=found.reader.layer, pooling=found.reader.pooling),
         volatile=frozenset(volatile),
+        outputs=_outputs(network, cut, outputs),
     )
 
 
@@ -111,6 +122,12 @@ class _Cut:
     copied: Head | None
     note: str
     channels: int
+    size: tuple[int, int]
+
+    @property
+    def end(self) -> End:
+        """How the network makes what it returns of its logits."""
+        return self.head.fitted.end if self.head is not None else getattr(self.found.reader, "end", ENDS[0])
 
     @property
     def is_located(self) -> bool:
@@ -147,12 +164,12 @@ def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | Non
     else:
         found, why = find_linear(network, probes, head, before, layer=layer)
         if found is not None:
-            cells = found.output.feature_map[0, 0].numel()
-            notes = [probes.taken, "" if cells > 1 else "The map has a single cell: explanations cannot say where."]
-            note = " ".join(filter(None, notes))
-            return _Cut(found=found, head=head, copied=head_copy(head.module), note=note, channels=channels)
+            shape = found.output.feature_map.shape
+            note = " ".join(filter(None, [probes.taken, note_on((shape[2], shape[3]))]))
+            return _Cut(found=found, head=head, copied=head.copy(), note=note, channels=channels, size=probes.size)
     head = head if head is not None and head.activated else None
-    replayed = find_replay(network, probes, layer=layer, activated=head)
+    end = ENDS[0] if head is not None else _end_of(network, probes)
+    replayed = find_replay(network, probes, layer=layer, activated=head, end=end)
     if replayed is None:
         where = f"of `{layer}` " if layer is not None else ""
         raise ModelError(
@@ -161,7 +178,37 @@ def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | Non
         )
     note = f"There are no contributions: {why}, so the network is replayed from `{replayed.reader.layer}`."
     note = f"{probes.taken} {note}".strip()
-    return _Cut(found=replayed, head=head, copied=None, note=note, channels=channels)
+    return _Cut(found=replayed, head=head, copied=None, note=note, channels=channels, size=probes.size)
+
+
+def _end_of(network: nn.Module, probes: Probes) -> End:
+    """Return how a network ends whose head is not known."""
+    return end_of_values([probes.first_logits, probes.second_logits], last_function(network, probes.first))
+
+
+def _outputs(network: Any, cut: _Cut, asked: Outputs | None) -> Outputs:
+    """Return what the logits stand for: seen at the network's end, configured, or said by the user.
+
+    Raises:
+        InputError: the user says one thing, and the network is seen to do another.
+        NotAClassifierError: a softmax over one class, which is 1 whatever the picture.
+    """
+    if asked is not None:
+        check_choice(asked, name="outputs", choices=("softmax", "sigmoid"))
+    seen = cut.end.outputs
+    if cut.found.output.logits.shape[1] == 1:
+        if seen == "softmax":
+            raise NotAClassifierError(
+                "`network` must tell images apart, and it ends in a softmax over one class, which says 1 for every "
+                "image. Let it end in a sigmoid, or return its logit."
+            )
+        seen = "sigmoid"
+    if seen is None:
+        return asked or ("sigmoid" if has_independent_labels(network) else "softmax")
+    if asked is not None and asked != seen:
+        what = cut.end.name or "one logit"
+        raise InputError(f"`outputs` must be {seen!r} as the network ends in {what}, got {asked!r}. Leave it out.")
+    return seen
 
 
 _NOT_EAGER = (

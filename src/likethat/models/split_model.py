@@ -10,13 +10,22 @@ from torch import Tensor, nn
 from likethat._checks import check_images
 from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError, NotLinearError
+from likethat.functional.links import Outputs, probabilities_of
 from likethat.models._changes import Watch
-from likethat.models._probe import TENSOR_FLOAT, TOLERANCE
-from likethat.models._state import device_of, evaluating, floating_type
+from likethat.models._probe import TENSOR_FLOAT, TOLERANCE, probe_images, tolerance_of
+from likethat.models._state import device_of, evaluating, floating_type, untouched
+from likethat.models._trace import relative_error
 from likethat.models.fingerprint import fingerprint
 from likethat.models.preprocessing import Preprocess
 
-__all__ = ["FeatureReader", "Head", "SplitModel", "SplitOutput"]
+__all__ = ["FeatureReader", "Head", "SplitModel", "SplitOutput", "note_on"]
+
+
+_OUTPUTS_IN_WORDS = {
+    (False, "softmax"): "one class of several (softmax)",
+    (False, "sigmoid"): "independent labels (sigmoid)",
+    (True, "sigmoid"): "the class or not (sigmoid)",
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +56,11 @@ class SplitOutput:
     logits: Float[Tensor, "batch cls"]
 
 
+def note_on(grid: tuple[int, int]) -> str:
+    """Return the sentence on a map of one cell, or ""."""
+    return "" if grid[0] * grid[1] > 1 else "The map has a single cell: explanations cannot say where."
+
+
 @runtime_checkable
 class FeatureReader(Protocol):
     """A strategy that turns what the network takes into a `SplitOutput`: read off a module, or traced.
@@ -73,6 +87,10 @@ class FeatureReader(Protocol):
 
     def read(self, inputs: Float[Tensor, "batch channel height width"]) -> SplitOutput:
         """Return map, pooled vector and logits of normalised views in the network's own type."""
+        ...
+
+    def error(self, inputs: Float[Tensor, "batch channel height width"]) -> tuple[SplitOutput, float]:
+        """Return what `read` does, and how far the reading is from it, relative."""
         ...
 
     def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Float[Tensor, "batch cls"]:
@@ -102,9 +120,12 @@ class SplitModel:
         note: one sentence on a limit of this split, or "".
         n_channels: channels of the feature map.
         n_classes: classes.
-        grid: rows and columns of the map, at the size the split was checked with.
+        grid: rows and columns of the map, for images of `size`.
+        size: height and width of the images that the split was checked with last.
         in_channels: channels of the images that the network takes.
         fingerprint: sha256 of weights, layer and pooling when the split was made.
+        outputs: what the logits stand for: ``"softmax"``, one class of several, or ``"sigmoid"``, labels that each hold
+            or do not (one logit: the class, or not).
     """
 
     def __init__(
@@ -118,10 +139,12 @@ class SplitModel:
         probed: SplitOutput,
         name: str,
         in_channels: int,
+        size: tuple[int, int],
         error: float,
         note: str,
         fingerprint: str,
         volatile: frozenset[str] = frozenset(),
+        outputs: Outputs = "softmax",
     ) -> None:
         self.network = network
         self.preprocess = preprocess
@@ -133,7 +156,9 @@ class SplitModel:
         self.error, self.note, self.fingerprint = error, note, fingerprint
         self.n_channels, self.n_classes = probed.feature_map.shape[1], probed.logits.shape[1]
         self.grid = (probed.feature_map.shape[2], probed.feature_map.shape[3])
+        self.size = size
         self.in_channels = in_channels
+        self.outputs = outputs
         self._reader = reader
         self._head = head
         self._spatial_weight = reader.spatial_weight(self.n_channels)
@@ -203,8 +228,22 @@ class SplitModel:
         return self.forward(images).pooled
 
     def logits(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch cls"]:
-        """Return the network's own logits."""
+        """Return the network's own logits; those before the softmax or sigmoid where it ends in one."""
         return self.forward(images).logits
+
+    def probabilities(self, logits: Float[Tensor, "*n cls"]) -> Float[Tensor, "*n cls"]:
+        """Return the network's own probabilities of its logits: float64, in [0, 1].
+
+        Example:
+            >>> model.probabilities(model.logits(images))  # doctest: +SKIP
+        """
+        if not isinstance(logits, Tensor) or logits.ndim == 0 or logits.shape[-1] != self.n_classes:
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise InputError(
+                f"`logits` must be a tensor (..., class = {self.n_classes}), got {got}. Take them from "
+                "model.logits(images)."
+            )
+        return probabilities_of(logits, self.outputs)
 
     def remainder(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel"]:
         """Return what of the pooled vector is not located in the map; rounding alone when additive."""
@@ -239,6 +278,40 @@ class SplitModel:
                 )
             pooled = pooled + self.remainder(images)
         return nn.functional.linear(pooled, self.head.weight, self.head.bias)
+
+    def follow(self, size: tuple[int, int]) -> None:
+        """Check the split on images of another size, which `grid`, `size` and `error` then speak of.
+
+        A fit calls this with the size of its images: a network without a size of its own was split at a likely one.
+
+        Raises:
+            ModelError: the network does not run at this size, or the split does not hold there.
+        """
+        if size == self.size:
+            return
+        views = probe_images(3, self.in_channels, size, seed=1)
+        advice = "Split it for these images, split(network, example=images), or give it a size with preprocess=."
+        with untouched(self.network):
+            try:
+                output, error = self._reader.error(self._inputs(views))
+            except RuntimeError as problem:
+                line = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+                raise ModelError(
+                    f"{self.name} must run on images of {size[0]} x {size[1]} pixels, but raised: {line} {advice}"
+                ) from problem
+        if self.is_linear:
+            again = nn.functional.linear(output.pooled, self.head.weight, self.head.bias)
+            error = max(error, relative_error(again, output.logits))
+        if error > tolerance_of(self.dtype, self.device):
+            raise ModelError(
+                f"the split of {self.name} must hold on images of {size[0]} x {size[1]} pixels as at {self.size[0]} x "
+                f"{self.size[1]}, got a relative error of {error:.1e}. {advice}"
+            )
+        self.size, self.error = size, error
+        self.grid = (output.feature_map.shape[2], output.feature_map.shape[3])
+        if self.is_linear:
+            others = self.note.replace(note_on((1, 1)), "").strip()
+            self.note = f"{others} {note_on(self.grid)}".strip()
 
     def require_linear(self, method: str) -> None:
         """Raise `NotLinearError` with advice unless the logits are linear in the pooled vector."""
@@ -278,13 +351,19 @@ class SplitModel:
             "how": self.how,
             "pooling": self.pooling,
             "channels": self.n_channels,
-            "grid": f"{self.grid[0]} x {self.grid[1]}",
+            "grid": f"{self.grid[0]} x {self.grid[1]}" + self._at(),
+            "preprocess": self.preprocess.in_words(),
             "classes": self.n_classes,
+            "outputs": _OUTPUTS_IN_WORDS[self.n_classes == 1, self.outputs],
             "linear": self.is_linear,
             "spatially additive": self.spatially_additive,
             "error": self.error,
             "note": self.note,
         }
+
+    def _at(self) -> str:
+        """Say for which size the grid holds, where images keep their own."""
+        return "" if self.preprocess.input_size else f" at {self.size[0]} x {self.size[1]}, follows the images"
 
     def __repr__(self) -> str:
         map_ = f"{self.n_channels} x {self.grid[0]} x {self.grid[1]}"

@@ -4,7 +4,7 @@ import numpy as np
 
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.records import Contribution
-from likethat.report.text import count, percent, shorten, signed
+from likethat.report.text import chance, count, percent, shorten, signed
 from likethat.report.views import class_name, noun_of
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "surroundings_sentence",
     "truth_sentence",
     "unlocated_sentence",
+    "verdict",
 ]
 
 
@@ -26,10 +27,41 @@ def headline(explanation: Explanation) -> str:
     """Return what the page is about, in plain words."""
     target = _quoted(explanation, explanation.target)
     if explanation.against is not None:
-        return f"Why {target} and not {_quoted(explanation, explanation.against)}"
-    if explanation.target == explanation.predicted:
-        return f"The model says {target} ({percent(explanation.probability)})"
-    return f"What speaks for {target} ({percent(explanation.probability)})"
+        return _contrast_headline(explanation, target, _quoted(explanation, explanation.against))
+    if explanation.is_yes_or_no and not explanation.given:
+        return f"The model says not {target} ({chance(1 - explanation.probability)})"
+    if explanation.target in explanation.given:
+        return f"The model says {target} ({chance(explanation.probability)})"
+    return f"What speaks for {target} ({chance(explanation.probability)})"
+
+
+def _contrast_headline(explanation: Explanation, target: str, against: str) -> str:
+    """Labels do not exclude each other: the model may say both."""
+    if explanation.outputs == "softmax" or explanation.against is None:
+        return f"Why {target} and not {against}"
+    more = "more than" if explanation.logit > 0 else "less than" if explanation.logit < 0 else "as much as"
+    first, second = (chance(float(explanation.probabilities[i])) for i in (explanation.target, explanation.against))
+    return f"Why {target} ({first}) {more} {against} ({second})"
+
+
+def verdict(explanation: Explanation) -> str:
+    """Return what the model says of the picture, as short as a line of a console.
+
+    Such as "owl, 97 %", "not tumour, 99 %", "cat, 97 %; dog, 80 %", "none of its 5 labels (cat, 32 %)".
+    """
+
+    def said(index: int) -> str:
+        name = shorten(class_name(explanation.class_names, index), 60)
+        known = index < len(explanation.probabilities)
+        return f"{name}, {chance(float(explanation.probabilities[index]))}" if known else name
+
+    given = explanation.given
+    if explanation.is_yes_or_no and not given:
+        name = shorten(class_name(explanation.class_names, 0), 60)
+        return f"not {name}, {chance(1 - explanation.probability)}"
+    if not given:
+        return f"none of its {len(explanation.class_names):,} labels ({said(explanation.predicted)})"
+    return "; ".join([*map(said, given[:3]), *([f"{len(given) - 3} more"] if len(given) > 3 else [])])
 
 
 def lead(explanation: Explanation, decimals: int) -> str:
@@ -39,13 +71,43 @@ def lead(explanation: Explanation, decimals: int) -> str:
     n_against = sum(row.total < 0 for row in explanation.rows)
     if explanation.against is not None:
         return _contrast_lead(explanation, decimals, n_for, n_against)
-    says = _quoted(explanation, explanation.predicted)
-    start = "" if explanation.target == explanation.predicted else f"The model says {says} instead. "
-    if n_for == 0:
-        return f"{start}No {noun} shown here speaks for it."
-    carry = "carries" if n_for == 1 else "carry"
-    share = f"{_capital(count(n_for, noun))} {carry} {percent(min(explanation.coverage, 1.0))} of the evidence for it"
-    return f"{start}{share}; {_speak(n_against, noun)} against it." if n_against else f"{start}{share}."
+    start = _others(explanation)
+    if explanation.is_yes_or_no and not explanation.given:
+        return f"{start}{_amounts(n_against, n_for, noun, _coverage(explanation, -1), words=('against', 'for'))}"
+    return f"{start}{_amounts(n_for, n_against, noun, explanation.coverage, words=('for', 'against'))}"
+
+
+def _amounts(n_with: int, n_other: int, noun: str, covered: float, *, words: tuple[str, str]) -> str:
+    """Say how much of the evidence the rows carry that go with what the model says, and how many do not."""
+    if n_with == 0:
+        return f"No {noun} shown here speaks {words[0]} it."
+    carry = "carries" if n_with == 1 else "carry"
+    share = f"{_capital(count(n_with, noun))} {carry} {percent(min(covered, 1.0))} of the evidence {words[0]} it"
+    return f"{share}; {_speak(n_other, noun)} {words[1]} it." if n_other else f"{share}."
+
+
+def _coverage(explanation: Explanation, sign: int) -> float:
+    """Return the share of the evidence of one sign that the shown rows carry."""
+    totals = sign * (explanation.contributions.astype(np.float64) + explanation.unlocated)
+    whole = float(totals[totals > 0].sum())
+    return sum(max(sign * row.total, 0.0) for row in explanation.rows) / whole if whole > 0 else 0.0
+
+
+def _others(explanation: Explanation) -> str:
+    """Say which other classes the model gives, or that it gives none; "" where it gives the target alone."""
+    others = [index for index in explanation.given if index != explanation.target]
+    if explanation.outputs == "softmax":
+        return f"The model says {_quoted(explanation, others[0])} instead. " if others else ""
+    if explanation.is_yes_or_no:
+        return ""
+    if not others:
+        n_labels = len(explanation.class_names)
+        return "" if explanation.given else f"The model gives the picture none of its {n_labels:,} labels. "
+    named = [f"{_quoted(explanation, i)} ({chance(float(explanation.probabilities[i]))})" for i in others[:3]]
+    if len(others) > 3:
+        named.append(f"{count(len(others) - 3, 'label')} more")
+    listed = " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+    return f"The model {'also ' if explanation.target in explanation.given else ''}says {listed}. "
 
 
 def _contrast_lead(explanation: Explanation, decimals: int, n_for: int, n_against: int) -> str:

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["clean", "count", "decimals_for", "duration", "percent", "rounded_to_sum", "shorten", "signed"]
+__all__ = ["chance", "clean", "count", "decimals_for", "duration", "percent", "rounded_to_sum", "shorten", "signed"]
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _UNSEEN = re.compile(
@@ -52,6 +52,16 @@ def percent(share: float) -> str:
         return "under 0.1\u202f%"
     digits = 0 if 0.0095 <= share < 0.995 else 1
     return f"{100 * share:.{digits}f}\u202f%"
+
+
+def chance(probability: float) -> str:
+    """Return a model's probability as a percentage; a model of finite logits is never certain.
+
+    Example:
+        >>> [chance(p).replace(chr(0x202f), " ") for p in (0.97, 1.0, 0.0)]
+        ['97 %', 'over 99.9 %', 'under 0.1 %']
+    """
+    return percent(min(max(probability, 1e-9), 1 - 1e-9))
 
 
 def signed(value: float, decimals: int = 2) -> str:

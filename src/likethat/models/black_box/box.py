@@ -42,7 +42,9 @@ class BlackBox:
         columns: names of the table's columns that the predictor takes, in its order; a tensor becomes such a table.
         inputs: called with each batch before it is sent, to turn it into what the predictor takes.
         output: "probabilities", "logits" (softmax is applied), or "auto", which decides on the first answer and
-            keeps to it: rows that sum to 1 are probabilities, numbers below 0 or above 1 are logits.
+            keeps to it: rows that sum to 1 are probabilities, numbers below 0 or above 1 are logits. "labels" are
+            probabilities of independent labels, whose rows need not sum to 1; methods that ask for one class refuse
+            them.
         binary: the predictor gives a single column, the probability (or logit) of the second class.
         check_determinism: ask one row a second time, once, where the budget has room for it; it is counted.
         **options: of an ONNX file or inference server: `output_name`; of a URL: `template` and `answer`
@@ -71,7 +73,7 @@ class BlackBox:
         check_determinism: bool = True,
         **options: Unpack[DoorOptions],
     ) -> None:
-        check_choice(output, name="output", choices=("auto", "probabilities", "logits"))
+        check_choice(output, name="output", choices=("auto", "probabilities", "logits", "labels"))
         door = Prepared(open_door(predict, options), columns=columns, change=inputs)
         facts = door.facts
         output = facts.output if output == "auto" else output
@@ -157,6 +159,14 @@ class BlackBox:
     def class_names(self) -> tuple[str, ...]:
         """One name a class; empty until they are given or the first answer came."""
         return self._oracle.class_names
+
+    def require_classes(self, method: str) -> None:
+        """Raise `InputError` with advice where the classes do not exclude each other."""
+        if self._oracle.reader.output == "labels":
+            raise InputError(
+                f"{method} needs classes of which one is right, got the independent labels of {self.name}. Ask about "
+                "one label: lt.BlackBox(lambda x: model.probabilities(model.logits(x))[:, [label]], binary=True)."
+            )
 
     @property
     def n_classes(self) -> int:

@@ -7,8 +7,8 @@ from likethat._inputs import Inputs
 
 __all__ = ["Door", "Facts", "Output"]
 
-Output: TypeAlias = Literal["auto", "probabilities", "logits"]
-"""What a predictor answers with; "auto" decides on its first answer."""
+Output: TypeAlias = Literal["auto", "probabilities", "logits", "labels"]
+"""What a predictor answers with: "auto" decides on its first answer, "labels" are probabilities of independent ones."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError, InputError, NotAClassifierError
+from likethat.models._libraries import has_independent_labels
 from likethat.models._probe import chosen_logits
 from likethat.models._state import device_of, evaluating, floating_type, put_back
 from likethat.models.black_box.casting import as_type
@@ -27,25 +28,35 @@ class NetworkDoor:
         self._network = network
         if isinstance(network, SplitModel):
             self._module = network.network
+            alone = network.n_classes == 1  # the class or not: two columns
+            names = network.class_names
             self.facts = Facts(
                 name=network.name,
-                class_names=network.class_names,
-                output="logits",
+                class_names=(f"not {names[0]}", names[0]) if alone else names,
+                output="labels" if network.outputs == "sigmoid" and not alone else "probabilities",
                 batch_size=_batch_size(network.network),
                 identity=f"{network.name} {network.fingerprint}",
             )
         else:
             self._module = network
             name = type(network).__name__
-            self.facts = Facts(name=name, identity=f"{name} {fingerprint(network)}", batch_size=_batch_size(network))
+            self.facts = Facts(
+                name=name,
+                identity=f"{name} {fingerprint(network)}",
+                output="labels" if has_independent_labels(network) else "auto",
+                batch_size=_batch_size(network),
+            )
 
     def __call__(self, batch: Inputs) -> Any:
-        """Return the network's output."""
+        """Return the network's own probabilities where it was split, and its output where not."""
         tensor = self._tensor(batch)
         with _left_as_it_was(self._module):
             if isinstance(self._network, SplitModel):
-                return self._network.logits(tensor)
-            return _logits(self._network(tensor), len(tensor))
+                probabilities = self._network.probabilities(self._network.logits(tensor))
+                alone = self._network.n_classes == 1
+                return torch.cat([1 - probabilities, probabilities], 1) if alone else probabilities
+            output = _logits(self._network(tensor), len(tensor))
+            return output.sigmoid() if self.facts.output == "labels" else output
 
     def _tensor(self, batch: Any) -> Tensor:
         if isinstance(batch, list):

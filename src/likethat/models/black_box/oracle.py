@@ -16,7 +16,7 @@ from likethat.models.black_box.answers import read_rows
 from likethat.models.black_box.budget import Account
 from likethat.models.black_box.doors import Prepared
 from likethat.models.black_box.memory import Store
-from likethat.models.black_box.reading import LOGITS_NOTE, Reader
+from likethat.models.black_box.reading import LABELS_NOTE, LOGITS_NOTE, Reader
 
 __all__ = ["Oracle"]
 
@@ -196,6 +196,8 @@ class Oracle:
     def _note_logits(self) -> None:
         if self.reader.output == "logits":
             self.note(LOGITS_NOTE)
+        if self.reader.output == "labels":
+            self.note(LABELS_NOTE)
 
     def note(self, sentence: str) -> None:
         """Keep a sentence for the user, once."""

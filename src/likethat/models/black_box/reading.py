@@ -7,9 +7,10 @@ from torch import Tensor
 from likethat.errors import BlackBoxError
 from likethat.models.black_box.door import Output
 
-__all__ = ["LOGITS_NOTE", "Reader"]
+__all__ = ["LABELS_NOTE", "LOGITS_NOTE", "Reader"]
 
 LOGITS_NOTE = "logits were taken: softmax applied"
+LABELS_NOTE = "labels are independent: each has its own probability, and a row need not sum to 1"
 _TOLERANCE = 1e-3
 _ADVICE = "Normalise the rows in the function, or say output='logits' if softmax shall do it."
 
@@ -20,10 +21,10 @@ class Reader:
     The rule of ``output="auto"``, decided on the first answer: rows without negative numbers that sum to 1 (to 1e-3)
     are probabilities; numbers below 0 or above 1 are logits, and softmax is applied. All else is refused: rows
     between 0 and 1 with another sum are scores of independent classes, and rows with another common sum (100, say)
-    are shares of something.
+    are shares of something. ``"labels"`` takes such scores as they are.
 
     Attributes:
-        output: "probabilities" or "logits" once decided; "auto" before.
+        output: "probabilities", "logits" or "labels" once decided; "auto" before.
         n_classes: number of classes; 0 before the first answer.
     """
 
@@ -39,7 +40,7 @@ class Reader:
         return self.output != "auto" and self.n_classes > 0
 
     def probabilities(self, rows: Float[Tensor, "row column"], *, rounding: float = 0.0) -> Float[Tensor, "row cls"]:
-        """Return the rows as probabilities, float64, each summing to 1.
+        """Return the rows as probabilities, float64, each summing to 1 unless they are of independent labels.
 
         Args:
             rows: the answers.
@@ -59,12 +60,23 @@ class Reader:
                 f"{self._name} must answer with {self.n_classes} classes as before, got {n_classes} (shape "
                 f"{tuple(rows.shape)})."
             )
+        if self.output == "labels":
+            self.n_classes = n_classes
+            return self._in_unit(rows)
         output = self._decide(rows, max(_TOLERANCE, rounding))
         self.output, self.n_classes = output, n_classes
         if output == "logits":
             return rows.softmax(dim=1)
         clean = rows.clamp(min=0)
         return clean / clean.sum(dim=1, keepdim=True)
+
+    def _in_unit(self, rows: Tensor) -> Tensor:
+        if float(rows.min()) < -1e-6 or float(rows.max()) > 1 + 1e-6:
+            raise BlackBoxError(
+                f"{self._name} must answer with probabilities of labels, from 0 to 1, got numbers from "
+                f"{float(rows.min()):.4g} to {float(rows.max()):.4g}. Apply the sigmoid in the function."
+            )
+        return rows.clamp(0, 1)
 
     def _paired(self, rows: Tensor) -> Tensor:
         """Turn the single column of a binary classifier into two."""

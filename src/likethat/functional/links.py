@@ -1,0 +1,45 @@
+"""From logits to a network's own probabilities, and to the classes it gives."""
+
+from typing import Literal, TypeAlias
+
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Outputs", "given_classes", "probabilities_of"]
+
+Outputs: TypeAlias = Literal["softmax", "sigmoid"]
+"""What the logits of a network stand for: classes of which one is right, or labels that each hold or do not."""
+
+
+def probabilities_of(logits: Float[Tensor, "*n cls"], outputs: Outputs) -> Float[Tensor, "*n cls"]:
+    """Return the probability of each class, float64 in [0, 1].
+
+    Of a softmax the rows sum to 1. Of sigmoids each class has its own, and one logit is one class or not. In float64
+    a probability says 1 only where the logits are 37 apart, not 17.
+
+    Args:
+        logits: as the head gives them.
+        outputs: ``"softmax"`` or ``"sigmoid"``.
+
+    Example:
+        >>> import torch
+        >>> probabilities_of(torch.tensor([0.0, 0.0]), "softmax").tolist(), probabilities_of(torch.zeros(1), "sigmoid")
+        ([0.5, 0.5], tensor([0.5000], dtype=torch.float64))
+    """
+    return logits.double().softmax(-1) if outputs == "softmax" else logits.double().sigmoid()
+
+
+def given_classes(logits: Float[Tensor, " cls"], outputs: Outputs) -> tuple[int, ...]:
+    """Return the classes that a network gives one input, the strongest first.
+
+    Of a softmax this is the one of the highest logit; of sigmoids all whose probability is above one half: none, one
+    or several.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([0.5, -1.0, 2.0])
+        >>> given_classes(logits, "softmax"), given_classes(logits, "sigmoid"), given_classes(-logits, "sigmoid")
+        ((2,), (2, 0), (1,))
+    """
+    order = [int(index) for index in logits.argsort(descending=True, stable=True)]
+    return tuple(order[:1]) if outputs == "softmax" else tuple(index for index in order if float(logits[index]) > 0)

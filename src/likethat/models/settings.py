@@ -1,0 +1,144 @@
+"""What of a split is not in the weights: preprocessing, outputs, layer. Kept by a bank, compared, and put back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import nn
+
+from likethat.errors import BankMismatchError, InputError
+from likethat.functional.links import Outputs
+from likethat.models._probe import probe_images
+from likethat.models.preprocessing import Preprocess
+from likethat.models.split import split
+from likethat.models.split_model import SplitModel
+
+__all__ = ["Settings"]
+
+_TRIED = (37, 53)  # height and width of the image that two preprocessings are compared on: a shape like no input size
+_NUMBERS = 24  # of the answer that are kept
+_SAME = 1e-3  # of the largest number; resizing on another device differs less, another mean or size more
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Settings:
+    """How a model was split, as a bank keeps it.
+
+    Attributes:
+        outputs: what its logits stand for.
+        layer: the module that the map is read from, to name it again; None for a library's own features.
+        preprocess: the arguments of its `Preprocess`, without a function.
+        function: the name of the function in place of mean and std, which cannot be kept; "" where there is none.
+        answer: some numbers of what the preprocessing makes of one drawn image.
+        size: height and width of the images that were seen.
+    """
+
+    outputs: Outputs
+    layer: str | None
+    preprocess: dict[str, Any]
+    function: str
+    answer: tuple[float, ...]
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, model: SplitModel) -> "Settings":
+        """Note how a model was split."""
+        own = model.preprocess
+        kept = {item.name: getattr(own, item.name) for item in fields(own) if item.name != "transform"}
+        return cls(
+            outputs=model.outputs,
+            layer=None if model.how == "library" else model.layer,
+            preprocess=kept,
+            function="" if own.transform is None else str(getattr(own.transform, "__name__", "a function")),
+            answer=_answer(model),
+            size=model.size,
+        )
+
+    def __post_init__(self) -> None:
+        self.kept()
+
+    def kept(self) -> Preprocess:
+        """Return the preprocessing, without its function.
+
+        Raises:
+            InputError, TypeError: these are no arguments of one.
+        """
+        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in self.preprocess.items()}
+        return Preprocess(**plain)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain JSON."""
+        return dict(vars(self))
+
+    def check(self, model: SplitModel, class_names: Sequence[str]) -> None:
+        """Raise unless a model was split in the same way.
+
+        Raises:
+            BankMismatchError: other outputs, other class names, or a preprocessing that makes other numbers.
+        """
+        if model.outputs != self.outputs:
+            raise _other("outputs", repr(self.outputs), repr(model.outputs))
+        if _are_named(model.class_names) and _are_named(class_names) and tuple(class_names) != model.class_names:
+            place = next(
+                i for i, pair in enumerate(zip(class_names, model.class_names, strict=True)) if len(set(pair)) > 1
+            )
+            raise _other("class_names", f"{class_names[place]!r} at {place}", repr(model.class_names[place]))
+        if not _same(self.answer, _answer(model)):
+            ours = f"the function {self.function!r}" if self.function else self.kept().in_words()
+            raise _other("preprocess", ours, model.preprocess.in_words())
+
+    def split(self, network: nn.Module, class_names: Sequence[str]) -> SplitModel:
+        """Split a network as it was split before.
+
+        Raises:
+            BankMismatchError: its preprocessing was a function, which nobody keeps.
+        """
+        if self.function:
+            raise BankMismatchError(
+                f"`network` cannot be split as before, because its preprocessing was a function ({self.function}), "
+                "which no bank keeps. Give the function again: open_bank(path, split(network, preprocess=...))."
+            )
+        preprocess = self.kept()
+        example = torch.zeros(1, preprocess.channels or 3, *self.size)
+        return split(
+            network,
+            preprocess=preprocess,
+            layer=self.layer,
+            class_names=list(class_names) if _are_named(class_names) else None,
+            example=example,
+            outputs=self.outputs,
+        )
+
+
+def _other(name: str, kept: str, got: str) -> BankMismatchError:
+    return BankMismatchError(
+        f"`model` must be split as when the bank was made, with {name} {kept}, got {got}. Open it with the network "
+        "alone, open_bank(path, network), and the bank's own settings are put back."
+    )
+
+
+def _are_named(class_names: Sequence[str]) -> bool:
+    """Whether the names are more than the numbers that `split` gives where it knows none."""
+    return any(name != f"class {index}" for index, name in enumerate(class_names))
+
+
+@torch.no_grad()
+def _answer(model: SplitModel) -> tuple[float, ...]:
+    """Return some numbers of what the preprocessing makes of a drawn image; none where it cannot take it."""
+    image = probe_images(1, model.in_channels, _TRIED, seed=5)
+    try:
+        made = model.preprocess.normalise(model.preprocess.view(image)).double().flatten().cpu()
+    except (InputError, RuntimeError):  # a function that takes one size alone
+        return ()
+    places = torch.linspace(0, made.numel() - 1, _NUMBERS).long()
+    return (float(made.numel()), *(round(number, 6) for number in made[places].tolist()))
+
+
+def _same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    if not one or not other:
+        return True  # nothing to compare
+    if len(one) != len(other) or one[0] != other[0]:
+        return False
+    largest = max(abs(number) for number in (*one[1:], *other[1:]))
+    return all(abs(a - b) <= _SAME * max(largest, 1e-6) for a, b in zip(one[1:], other[1:], strict=True))

@@ -1,5 +1,6 @@
 """Our preprocessing is the library's own, to a stated tolerance, and differentiable."""
 
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from likethat.models._builders import as_preprocess
 
 EXACT = 1e-5  # both interpolate the same float tensor
 EIGHT_BIT = 0.02  # a processor that resizes 8-bit pixels rounds each to 1/255, over a std of 0.2 to 0.5
+OTHER_NEAREST = version("transformers").startswith("4.")
+"""Before transformers 5 the pixels that are nearest are others than ours, and such a processor is refused."""
 SHAPES = [(240, 300), (301, 223), (100, 90), (32, 32)]
 
 
@@ -177,6 +180,10 @@ def processors() -> dict[str, Any]:
 @pytest.mark.parametrize("shape", SHAPES[:3])
 def test_hugging_face_processors(name: str, shape: tuple[int, int]) -> None:
     processor = processors()[name]
+    if OTHER_NEAREST and name.startswith("efficientnet"):
+        with pytest.raises(InputError, match="does more than its settings say"):
+            as_preprocess(processor)
+        return
     image = (photo(*shape) * 255).round() / 255
     pixels = np.ascontiguousarray((image * 255).round().byte().permute(1, 2, 0).numpy())
     expected = torch.as_tensor(np.asarray(processor(images=pixels, return_tensors="np")["pixel_values"]))[0].float()
@@ -191,8 +198,8 @@ def test_a_processor_that_does_more_than_it_says_is_refused() -> None:
     import transformers as hf
 
     class Inverting(hf.ViTImageProcessor):
-        def rescale_and_normalize(self, images: Any, *args: Any, **kwargs: Any) -> Any:
-            return -super().rescale_and_normalize(images, *args, **kwargs)
+        def normalize(self, *args: Any, **kwargs: Any) -> Any:
+            return -super().normalize(*args, **kwargs)
 
     with pytest.raises(InputError, match="does more than its settings say"):
         as_preprocess(Inverting())

@@ -100,7 +100,7 @@ class Settings:
                 "which no bank keeps. Give the function again: open_bank(path, split(network, preprocess=...))."
             )
         preprocess = self.kept()
-        example = torch.zeros(1, preprocess.channels or 3, *self.size)
+        example = torch.zeros(1, preprocess.channels or 3, *self.size, dtype=torch.float32)
         return split(
             network,
             preprocess=preprocess,
@@ -131,7 +131,7 @@ def _answer(model: SplitModel) -> tuple[float, ...]:
         made = model.preprocess.normalise(model.preprocess.view(image)).double().flatten().cpu()
     except (InputError, RuntimeError):  # a function that takes one size alone
         return ()
-    places = torch.linspace(0, made.numel() - 1, _NUMBERS).long()
+    places = torch.linspace(0, made.numel() - 1, _NUMBERS, dtype=torch.float32).long()
     return (float(made.numel()), *(round(number, 6) for number in made[places].tolist()))
 
 

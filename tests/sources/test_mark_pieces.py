@@ -55,5 +55,7 @@ def test_a_cut_mask_lies_where_it_was() -> None:
 def test_alike_finds_pairs_of_one_place_and_size() -> None:
     boxes = [((0, 0), (10, 10)), ((0, 0), (10, 10)), ((20, 20), (30, 30)), ((0, 0), (5, 5))]
     pieces = [of_box(np.array(box, dtype=float), (40, 40)) for box in boxes]
-    assert list(alike([piece for piece in pieces if piece is not None])) == [(1, 0)]
-    assert list(alike([])) == []
+    found = [piece for piece in pieces if piece is not None]
+    assert list(alike(found, ["a", "b", "c", "d"])) == [(1, [0]), (2, []), (3, [])]
+    assert list(alike(found, ["a", "a", "c", "d"])) == [(1, []), (2, []), (3, [])]
+    assert list(alike(found, ["a"] * 4)) == list(alike([], [])) == []

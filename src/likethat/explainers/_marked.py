@@ -123,7 +123,8 @@ def _decide(found: list[MarkedPicture], told: Frame | None) -> list[str]:
         usual = told or (seen.pop() if len(seen) == 1 else CONVENTIONS.get(tool, "upright"))
         unclear = [one for one in turned if len(one.fitting) == 2]
         for one in group:
-            fitting = one.fitting if told is None or one.orientation == 1 else (told,)
+            is_known = told is None or one.orientation == 1 or one.marked.frame is not None
+            fitting = one.fitting if is_known else (told,)
             one.frame = usual if len(fitting) == 2 else fitting[0] if fitting else None
         if unclear and told is None:
             notes.append(_assumed(tool, len(unclear), usual, by_others=len(unclear) < len(turned)))

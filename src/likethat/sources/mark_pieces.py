@@ -54,16 +54,21 @@ class Piece:
         return self.pixels[rows, columns]
 
 
-def alike(pieces: Sequence[Piece]) -> Iterator[tuple[int, int]]:
-    """Yield pairs (later, earlier) of pieces that may overlap by more than `SAME_FROM`, by their boxes and sizes."""
+def alike(pieces: Sequence[Piece], names: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each piece, and the earlier ones of other names that may overlap it by `SAME_FROM`, by boxes and sizes."""
+    known = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    if len(known) < 2:
+        return
+    numbers = np.array([known[name] for name in names])
     boxes = np.array([[side.start for side in one.place] + [side.stop for side in one.place] for one in pieces])
     sizes = np.array([one.n_pixels for one in pieces])
     for later in range(1, len(pieces)):
         sides = np.minimum(boxes[later, 2:], boxes[:later, 2:]) - np.maximum(boxes[later, :2], boxes[:later, :2])
         larger, smaller = np.maximum(sizes[later], sizes[:later]), np.minimum(sizes[later], sizes[:later])
         common = np.maximum(sides, 0).prod(axis=1)
-        for earlier in np.flatnonzero((smaller > SAME_FROM * larger) & (common > SAME_FROM * larger)).tolist():
-            yield later, earlier
+        is_other = numbers[later] != numbers[:later]
+        found = np.flatnonzero(is_other & (smaller > SAME_FROM * larger) & (common > SAME_FROM * larger))
+        yield later, found.tolist()
 
 
 def _is_near(points: Points) -> bool:

@@ -109,6 +109,7 @@ class MarkedImage:
             orientation: by which the picture's EXIF turns it, 1 to 8.
             frame: which way up the marks were drawn.
         """
+        frame = "upright" if orientation == 1 else frame
         shape = stored_size((height, width), orientation) if frame == "stored" else (height, width)
         pieces = self._agreeing(self._pieces(shape, (height, width), orientation, frame, problems), problems)
         label = np.full(shape, -1, dtype=np.int32)
@@ -153,13 +154,12 @@ class MarkedImage:
 
     def _agreeing(self, pieces: list[tuple[str, Piece]], problems: Problems) -> list[tuple[str, Piece]]:
         against: set[int] = set()
-        told: set[int] = set()
-        for later, earlier in alike([piece for _, piece in pieces]):
-            (name, piece), (other, other_piece) = pieces[later], pieces[earlier]
-            if later not in told and name != other and piece.overlap(other_piece) > SAME_FROM:
-                against |= {later, earlier}
-                told.add(later)
-                reason = f"the same place is marked as {other!r} and as {name!r}; both were left out"
+        for later, candidates in alike([piece for _, piece in pieces], [name for name, _ in pieces]):
+            name, piece = pieces[later]
+            same = next((one for one in candidates if piece.overlap(pieces[one][1]) > SAME_FROM), None)
+            if same is not None:
+                against |= {later, same}
+                reason = f"the same place is marked as {pieces[same][0]!r} and as {name!r}; both were left out"
                 problems.append((self._called, reason))
         return [piece for place, piece in enumerate(pieces) if place not in against]
 

@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 
+_PATIENCE = 240  # seconds; its imports take a minute and more on a machine that is busy
 _PACKAGES = ("mlserver>=1.7,<1.8", "mlserver-sklearn>=1.7,<1.8", "pandas")
 
 TRAIN = """
 import json
 import joblib, pandas as pd
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -40,6 +42,10 @@ for name, values in data.items():
     model = make_pipeline(first[name], LogisticRegression()).fit(values, labels)
     joblib.dump(model, f"{name}/model.joblib")
     found[name] = model.predict_proba(values[:3]).tolist()
+gaps = [[float("nan") if i % 3 == 0 else float(i), 1.0] for i in range(40)]
+trees = HistGradientBoostingClassifier(max_iter=5, random_state=0).fit(gaps, labels)
+joblib.dump(trees, "trees/model.joblib")
+found["trees"] = trees.predict_proba(gaps[:3]).tolist()
 print(json.dumps(found))
 """
 
@@ -102,7 +108,7 @@ def _write_settings(folder: Path) -> str:
     settings = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics,
                 "parallel_workers": 0}  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
-    for name in ("numbers", "mixed", "texts"):
+    for name in ("numbers", "mixed", "texts", "trees"):
         (folder / name).mkdir()
         model: dict[str, Any] = {"name": name, "implementation": "mlserver_sklearn.SKLearnModel",
                                  "parameters": {"uri": "./model.joblib"}}  # fmt: skip
@@ -128,10 +134,10 @@ def mlserver(folder: Path) -> Iterator[Server]:
         command = [str(python.parent / "mlserver"), "start", str(folder)]
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + _PATIENCE
         while not _is_ready(url):
             assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < end, "MLServer did not get ready in 60 s"
+            assert time.monotonic() < end, f"MLServer did not get ready in {_PATIENCE} s: {log.read_text()[-500:]}"
             time.sleep(0.2)
         yield Server(url, json.loads(trained.stdout), log)
     finally:

@@ -36,6 +36,12 @@ def test_a_mixed_table_as_one_tensor_a_column(server: Server) -> None:
     assert np.allclose(box(table).numpy(), server.expected["mixed"], atol=1e-12)
 
 
+def test_missing_values_as_one_tensor(server: Server) -> None:
+    box = lt.BlackBox(f"{server.url}/v2/models/trees", output_name="predict_proba")
+    table = pd.DataFrame({"a": [np.nan, 1.0, 2.0], "b": [1.0, 1.0, 1.0]})
+    assert np.allclose(box(table).numpy(), server.expected["trees"], atol=1e-12)
+
+
 def test_texts(server: Server) -> None:
     box = lt.BlackBox(f"{server.url}/v2/models/texts", output_name="predict_proba")
     assert np.allclose(box(["good day", "bad night"]).numpy(), server.expected["texts"][:2], atol=1e-12)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import likethat as lt
 from likethat.explanations.rows import digest_of
-from robustness_cases import EITHER, REFUSED, case
+from robustness_cases import EITHER, REFUSED, RIGHT, case
 
 KIND = "forged banks"
 TENSORS, ROWS, MANIFEST = "tensors.safetensors", "prototypes.jsonl", "manifest.json"
@@ -93,6 +93,10 @@ def _in_manifest(*place: str, value: Any) -> Callable[[Path], None]:
     return change
 
 
+for _is_parts in (False, True):
+    _forge(
+        f"nothing is changed ({'parts' if _is_parts else 'channels'})", lambda _: None, accepts=RIGHT, parts=_is_parts
+    )
 _GONE = object()
 MANY = 10**12
 

@@ -3,23 +3,21 @@
 import json
 import os
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load
-from torch import Tensor
 
-__all__ = ["Damaged", "parse_json", "read_bytes", "read_json", "read_tensors", "tensors_of", "typed"]
+from likethat.errors import InputError, LikethatError
+
+__all__ = ["Damaged", "going_on_from", "parse_json", "read_bytes", "read_json", "reason_of", "typed"]
 
 T = TypeVar("T")
 
 LARGEST = 2 * 2**30
 """Bytes of a document that is read whole; COCO's own marks of 118,000 photos have 0.45 GiB."""
-_TENSOR_ERRORS = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, MemoryError)
 
 
 class Damaged(ValueError):  # noqa: N818 - the public function says whose fault, and what to do
@@ -115,53 +113,24 @@ def typed(document: Any, kind: type[T]) -> T:
         raise Damaged(f"does not fit: {str(error)[0].lower()}{str(error)[1:]}") from error
 
 
-def read_tensors(path: str | os.PathLike[str], *, follow: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors in a safetensors file, mapped into memory, and its metadata.
+@contextmanager
+def going_on_from(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Say in one sentence that what lies in a checkpoint does not fit the work that goes on from it.
 
     Raises:
-        Damaged: missing, no file, no safetensors, cut short, or not finite.
-    """
-    path = Path(path)
-    try:
-        if not follow and path.is_symlink():
-            raise Damaged("is a link, and links are not followed")
-        if not path.is_file():
-            raise Damaged("is no file" if path.exists() else "is missing")
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            return finite(tensors), dict(file.metadata() or {})
-    except Damaged:
-        raise
-    except _TENSOR_ERRORS as error:
-        raise Damaged(f"holds no whole tensors ({_reason(error)})") from error
-
-
-def tensors_of(data: bytes, *, may_be_nan: Collection[str] = ()) -> dict[str, Tensor]:
-    """Return the tensors in the bytes of a safetensors file.
-
-    Args:
-        data: the file.
-        may_be_nan: beginnings of names of tensors that may hold NaN.
-
-    Raises:
-        Damaged: no safetensors, cut short, or not finite.
+        InputError: anything went wrong in the block.
     """
     try:
-        return finite(load(data), may_be_nan=may_be_nan)
-    except Damaged:
+        yield
+    except LikethatError:
         raise
-    except _TENSOR_ERRORS as error:
-        raise Damaged(f"holds no whole tensors ({_reason(error)})") from error
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"`checkpoint` must be the folder of interrupted work that fits, got {os.fspath(folder)}, which is damaged "
+            f"({type(error).__name__}: {reason_of(error)}). Begin anew, without resuming."
+        ) from error
 
 
-def finite(tensors: dict[str, Tensor], *, may_be_nan: Collection[str] = ()) -> dict[str, Tensor]:
-    """Return tensors that are finite; raise `Damaged` for others."""
-    for name, value in tensors.items():
-        is_float = value.is_floating_point() or value.is_complex()
-        if is_float and not name.startswith(tuple(may_be_nan)) and not bool(torch.isfinite(value).all()):
-            raise Damaged(f"holds NaN or infinity in {name!r}")
-    return tensors
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return the first line of what an error says, or what it is called."""
     return (str(error).splitlines() or [""])[0][:200] or type(error).__name__

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._documents import going_on_from
 from likethat._progress import Progress, Watcher
 from likethat.coordinates import Rotation
 from likethat.errors import InputError, ModelError
@@ -265,10 +266,11 @@ class Run:
 
     def _take_back(self) -> _Climbed | None:
         state = self.begun.left.read_state("climbed") if self.begun.left else None
-        if state is None:
+        if state is None or self.begun.left is None:
             return None
         columns: dict[str, Any] = {**state[0], **state[1]}
-        return _Climbed(**columns)
+        with going_on_from(self.begun.left.folder):
+            return _Climbed(**columns)
 
     def _prototypes(
         self, rotation: Rotation, climbed: _Climbed, dead: Int[Tensor, " unit"]

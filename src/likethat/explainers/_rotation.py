@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._documents import going_on_from, typed
 from likethat._progress import Progress, Watcher
 from likethat.features import Checkpoint, Features, read_peaks
 from likethat.functional import polar_factor, purity, rotation_from, whitening
@@ -134,7 +135,8 @@ class AdamSolver:
         optimizer = torch.optim.Adam([exponent], lr=self.learning_rate, weight_decay=self.weight_decay)
         epoch, chosen = 0, None
         if checkpoint and (state := checkpoint.read_state("adam")):
-            epoch, chosen = self._take_back(state[0], state[1]["epoch"], exponent, optimizer)
+            with going_on_from(checkpoint.folder):
+                epoch, chosen = self._take_back(state[0], typed(state[1]["epoch"], int), exponent, optimizer)
         counts = schedule.counts()
         while epoch < self.epochs:
             stage = epoch * len(counts) // self.epochs

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from likethat._cells import csv_of
 from likethat._files import new_folder
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _write_inputs(inputs: Any, folder: Path) -> None:
         lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in inputs)
         (folder / "texts.txt").write_text(lines, encoding="utf-8", errors="surrogatepass")
     elif not isinstance(inputs, Tensor):
-        (folder / "table.csv").write_text(inputs.to_csv(index=False), encoding="utf-8")
+        (folder / "table.csv").write_text(csv_of(inputs), encoding="utf-8")
     elif inputs.ndim == 4 and inputs.shape[1] in {1, 3}:
         for place, image in enumerate(inputs):
             (folder / f"{place}.png").write_bytes(_png(image))

@@ -19,9 +19,10 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from likethat._documents import Damaged, read_bytes, tensors_of
+from likethat._documents import Damaged, read_bytes
 from likethat._files import new_folder
 from likethat._session import in_own_session
+from likethat._tensors import tensors_of
 from likethat.coordinates import Coordinates, HeadParts, Rotation
 from likethat.errors import BankFormatError, InputError
 from likethat.explanations.images import ImageStore

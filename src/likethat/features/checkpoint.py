@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from likethat._documents import Damaged, read_json, typed
 from likethat._files import OwnFolder
+from likethat._tensors import read_left
 from likethat.errors import InputError, LikethatError, StorageError
 from likethat.features.rows import Keeper, Rows
 from likethat.sources.base import Skipped
@@ -54,8 +55,8 @@ class Checkpoint:
     def _check_same_work(self) -> None:
         path = self.folder / _MANIFEST
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            found = typed(read_json(path, nan=True), dict[str, Any])
+        except Damaged as error:
             raise InputError(
                 f"`checkpoint` must be the folder of an interrupted fit to resume, got {self.folder}, where no "
                 "readable checkpoint.json lies. Fit without resuming."
@@ -104,7 +105,10 @@ class Checkpoint:
                 break  # cut short: the pass goes on from the shard before it
             tensors, about = state
             columns = {name: tensors.pop(name) for name in ("indices", "labels", "predicted", "means", "pooled")}
-            shards.append((Rows(names=about["names"], **columns), tensors, about))
+            rows = Rows(names=typed(about["names"], list[str]), **columns)
+            if {len(column) for column in columns.values()} != {len(rows.names)}:
+                raise Damaged(f"{path.name} holds columns of different length")
+            shards.append((rows, tensors, about))
         return shards
 
     def write_state(self, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -122,10 +126,8 @@ class Checkpoint:
         """Return what `write_state` left under a name; None where there is nothing whole."""
         path = self.folder / f"{name}.safetensors"
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-                return tensors, json.loads(file.metadata()["about"])
-        except (OSError, SafetensorError, KeyError, ValueError):
+            return read_left(path)
+        except Damaged:
             return None
 
     def __enter__(self) -> "Checkpoint":

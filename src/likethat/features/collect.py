@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._documents import Damaged, going_on_from, typed
 from likethat._progress import Progress, Watcher
 from likethat.errors import InputError
 from likethat.features.checkpoint import Checkpoint
@@ -222,11 +223,15 @@ class _Pass:
 
     def take_back(self, checkpoint: Checkpoint) -> None:
         """Go on from what an interrupted pass left."""
-        for rows, held, about in checkpoint.read_shards():
-            self.done.append(rows)
-            self._keeper_for(held["maps"], held["views"]).put(held["held"], held["maps"], held["views"])
-            self.stop, self.grid = about["stop"], tuple(about["grid"])
-            self.skipped[:] = [Skipped(name=name, reason=reason) for name, reason in about["skipped"]]
+        with going_on_from(checkpoint.folder):
+            for rows, held, about in checkpoint.read_shards():
+                if rows.means.shape[1:] != (self.model.n_channels,) or rows.pooled.ndim != 2:
+                    raise Damaged("its vectors are of another model")
+                self.done.append(rows)
+                self._keeper_for(held["maps"], held["views"]).put(held["held"], held["maps"], held["views"])
+                self.stop, self.grid = typed(about["stop"], int), typed(about["grid"], tuple[int, int])
+                skipped = typed(about["skipped"], list[tuple[str, str]])
+                self.skipped[:] = [Skipped(name=name, reason=reason) for name, reason in skipped]
 
     def features(self, *, seconds: float) -> Features:
         """Join everything.

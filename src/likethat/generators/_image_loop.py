@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from likethat._documents import Damaged, going_on_from, typed
 from likethat._files import OwnFolder
 from likethat._progress import Progress, Watcher
+from likethat._tensors import read_left
 from likethat.errors import InputError, NonFiniteError, StorageError
 from likethat.generators._image_data import ImageStack
 
@@ -202,26 +203,26 @@ class _Left:
         if folder is None:
             raise InputError("`checkpoint` must name the folder to resume from, got None.")
         try:
-            with safe_open(folder / _FILE, framework="pt") as file:
-                about = json.loads(file.metadata()["about"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            tensors, about = read_left(folder / _FILE)
+            found = typed(about.get("key"), dict[str, Any])
+        except Damaged as error:
             raise InputError(
                 f"`checkpoint` must be the folder of an interrupted training, got {folder}, where no readable {_FILE} "
                 "lies. Train without resuming."
             ) from error
-        other = sorted(name for name in {*about["key"], *self.key} if about["key"].get(name) != self.key.get(name))
+        other = sorted(name for name in {*found, *self.key} if found.get(name) != self.key.get(name))
         if other:
             raise InputError(
                 f"the checkpoint in {folder} was left by another training: its {other[0]} is "
-                f"{about['key'].get(other[0])!r}, this one's is {self.key.get(other[0])!r}. Use the same data and "
+                f"{found.get(other[0])!r}, this one's is {self.key.get(other[0])!r}. Use the same data and "
                 "options, or train without resuming."
             )
-        self.rng.set_state(tensors.pop("rng"))
-        for name, optimizer in self.run.optimizers.items():
-            _load_optimizer(optimizer, name, tensors)
-        self.run.load_state({name.removeprefix("run."): tensors[name] for name in tensors if name.startswith("run.")})
-        return _Place(**about["place"])
+        with going_on_from(folder):
+            self.rng.set_state(tensors.pop("rng"))
+            for name, optimizer in self.run.optimizers.items():
+                _load_optimizer(optimizer, name, tensors)
+            self.run.load_state(_under("run.", tensors))
+            return typed(about["place"], _Place)
 
     def write_when_due(self, place: _Place) -> None:
         """Write now and then; remove everything at the end."""
@@ -248,6 +249,10 @@ class _Left:
             self._has_failed = True
             warnings.warn(f"No further checkpoints of this training will be written: {error}", stacklevel=2)
         self._last = time.monotonic()
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer, name: str) -> Iterator[tuple[str, Tensor]]:

@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Int
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from likethat._checks import check_count, check_seed
+from likethat._documents import Damaged, going_on_from, typed
 from likethat._files import OwnFolder
 from likethat._progress import Progress, Watcher
+from likethat._tensors import read_left
 from likethat.errors import InputError, NonFiniteError, StorageError
 
 __all__ = ["Fitted", "Loss", "TrainingOptions", "fit_network"]
@@ -205,11 +206,9 @@ class _Run:
             self._own.claim(name="checkpoint")
             return
         try:
-            with safe_open(folder / _FILE, framework="pt") as file:
-                about = json.loads(file.metadata()["about"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            found = about["key"]
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            tensors, about = read_left(folder / _FILE)
+            found = typed(about.get("key"), dict[str, Any])
+        except Damaged as error:
             raise InputError(
                 f"`checkpoint` must be the folder of an interrupted training, got {folder}, where no readable {_FILE} "
                 "lies. Train without resuming."
@@ -220,8 +219,10 @@ class _Run:
                 f"the checkpoint in {folder} was left by another training: its {other[0]} is {found.get(other[0])!r}, "
                 f"this one's is {self.key.get(other[0])!r}. Use the same data and options, or train without resuming."
             )
-        self._take(tensors)
-        self.step, self.stale, self.lowest = about["step"], about["stale"], float(about["lowest"])
+        with going_on_from(folder):
+            self._take(tensors)
+            self.step, self.stale = typed(about["step"], int), typed(about["stale"], int)
+            self.lowest = float(about["lowest"])
 
     def _take(self, tensors: Mapping[str, Tensor]) -> None:
         self.module.load_state_dict(_under("module.", tensors))

@@ -125,7 +125,7 @@ def _built(stored: Any, options: Mapping[str, Any]) -> Any:
         if options and isinstance(error, InputError):
             raise  # an option of the caller's own
         # A forged or damaged configuration fails in as many ways as there are layers.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"the generator of the family {stored.family} is damaged: its settings and weights do not make one "
             f"({reason}). Train it again, or name another."
@@ -139,7 +139,7 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
     for name, value in config.items():
         sizes = value if isinstance(value, list) and name in _SIZES else [value] if name in _SIZES else []
         if not all(isinstance(size, int) and 0 <= size <= _SIZES[name] for size in sizes) or len(sizes) > _MOST_LEVELS:
-            raise Damaged(f"{name} is {str(value)[:60]}")
+            raise Damaged(f"{name} is {repr(value)[:60]}")
 
 
 @torch.no_grad()

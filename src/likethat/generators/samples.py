@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from likethat._cells import csv_of
 from likethat._files import write_whole
 from likethat._inputs import Inputs
 
@@ -38,7 +39,7 @@ def write_samples(generator: Any, folder: str | Path, *, n: int = 48, seed: int 
     if isinstance(made, list):
         lines = "".join(line.replace("\n", " ") + "\n" for line in made)
         return write_whole(Path(folder) / "samples.txt", lines.encode("utf-8", "replace"))
-    return write_whole(Path(folder) / "samples.csv", made.to_csv(index=False).encode())
+    return write_whole(Path(folder) / "samples.csv", csv_of(made).encode())
 
 
 def picture_grid(images: Tensor, *, columns: int = 12) -> bytes:

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from likethat._documents import Damaged, parse_json, read_json, read_tensors, typed
+from likethat._documents import Damaged, parse_json, read_json, typed
 from likethat._files import new_folder, write_whole
+from likethat._tensors import read_tensors
 from likethat.errors import InputError
 
 __all__ = ["StoredGenerator", "filled", "read_generator", "save_generator"]

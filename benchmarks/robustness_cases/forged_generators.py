@@ -1,0 +1,261 @@
+"""Generators, checkpoints and weights that somebody made up: refused with one sentence, in bounded time and memory."""
+
+import functools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import likethat as lt
+from likethat.generators import sample
+from robustness_cases import EITHER, REFUSED, RIGHT, case
+
+KIND = "forged generators"
+WEIGHTS, ABOUT = "weights.safetensors", "generator.json"
+MANY = 10**12
+GONE = object()
+CONFIGS: dict[str, dict[str, Any]] = {
+    "image-vae": {
+        "channels": 1,
+        "size": [8, 8],
+        "latent_dim": 2,
+        "patch": 1,
+        "widths": [8, 8],
+        "encoder_widths": [8, 8],
+    },
+    "image-flow": {"channels": 1, "size": [8, 8], "widths": [8, 8], "patch": 1, "blocks": 1, "code": 8},
+}
+
+
+def _made(family: str) -> Path:
+    """One tiny generator a family, made once and copied."""
+    with torch.random.fork_rng(devices=[]):
+        folder = Path(tempfile.mkdtemp()) / family
+        if family == "image-vae":
+            from likethat.generators.images import ImageVAE, build_networks
+            from likethat.generators.priors import Mixture
+
+            encoder, decoder = build_networks(CONFIGS[family])
+            prior = Mixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1, 2))
+            return ImageVAE(encoder, decoder, prior=prior, config=CONFIGS[family]).save(folder)
+        if family == "image-flow":
+            from likethat.generators._unet import UNet
+            from likethat.generators.flow import ImageFlow
+
+            return ImageFlow(UNet(**CONFIGS[family]), shape=(1, 8, 8), n_steps=2).save(folder)
+        if family == "table-vae":
+            frame = pd.DataFrame({"age": np.arange(60) % 47, "kind": ["=a", "b", "c"] * 20})
+            return lt.train_generator(frame, kind="table", epochs=1).save(folder)
+        return lt.train_generator(["red bird", "blue bird", "a red fish"] * 8, kind="text", epochs=1).save(folder)
+
+
+@functools.cache
+def _generator(family: str) -> Path:
+    try:
+        return _made(family)
+    except lt.errors.LikethatError as error:
+        raise AssertionError("the generator to be forged is not made") from error
+
+
+def _opened(change: Callable[[Path], None], family: str) -> None:
+    folder = Path(tempfile.mkdtemp()) / "generator"
+    try:
+        shutil.copytree(_generator(family), folder)
+        change(folder)
+        sample(lt.load_generator(folder), 2)
+    finally:
+        shutil.rmtree(folder.parent)
+
+
+def _forge(name: str, change: Callable[[Path], None], *, family: str = "image-vae", accepts: Any = REFUSED) -> None:
+    case(KIND, f"{family}: {name}", accepts=accepts)(lambda: _opened(change, family))
+
+
+def _about(*place: str, value: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        document = json.loads((folder / ABOUT).read_text())
+        here = document
+        for step in place[:-1]:
+            here = here[step]
+        if value is GONE:
+            del here[place[-1]]
+        else:
+            here[place[-1]] = value
+        (folder / ABOUT).write_text(json.dumps(document))
+
+    return change
+
+
+def _written(name: str, data: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(data) and None
+
+
+def _tensor(name: str, change: Callable[[torch.Tensor], torch.Tensor | None]) -> Callable[[Path], None]:
+    def forge(folder: Path) -> None:
+        tensors = load_file(folder / WEIGHTS)
+        found = next(key for key in sorted(tensors) if key.startswith(name))
+        new = change(tensors.pop(found).clone())
+        (folder / WEIGHTS).unlink()
+        save_file(tensors if new is None else tensors | {found: new.contiguous()}, folder / WEIGHTS)
+
+    return forge
+
+
+def _holding(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    def change(tensor: torch.Tensor) -> torch.Tensor:
+        tensor.view(-1)[0] = value
+        return tensor
+
+    return change
+
+
+for _family in ("image-vae", "image-flow", "table-vae", "text-vae"):
+    _forge("nothing is changed", lambda _: None, family=_family, accepts=RIGHT)
+for _key in ("schema", "family", "config", "card"):
+    _forge(f"it has no {_key}", _about(_key, value=GONE))
+    for _value in (None, "x", [], 7.5):
+        if (_key, _value) != ("family", "x"):
+            _forge(f"its {_key} is {_value!r}", _about(_key, value=_value))
+_forge("its family is a module to import", _about("family", value="os.system"))
+_forge("its schema is 10^12", _about("schema", value=MANY))
+for _key in ("size", "widths", "encoder_widths", "latent_dim", "channels", "patch"):
+    _forge(f"its {_key} is not there", _about("config", _key, value=GONE))
+    for _value in (MANY, -1, 0, "8", None, 1.5, [], [MANY, MANY], {"a": 1}, [8] * 100_000):
+        _shown = "a list of 100,000" if isinstance(_value, list) and len(_value) > 9 else repr(_value)
+        _forge(f"its {_key} is {_shown}", _about("config", _key, value=_value))
+for _key in ("size", "widths", "blocks", "code", "n_steps", "patch", "channels"):
+    _forge(f"its {_key} is 10^12", _about("config", _key, value=MANY), family="image-flow")
+    _forge(f"its {_key} is a text", _about("config", _key, value="x"), family="image-flow")
+_forge("an option it has not", _about("config", "colour", value="red"), family="image-flow")
+for _key, _values in {
+    "columns": (GONE, None, [], "x", [1], [{}], [{"name": "a"}]),
+    "latent_dim": (GONE, MANY, "8", -1),
+    "width": (GONE, MANY, "8", -1),
+}.items():
+    for _value in _values:
+        _shown = "not there" if _value is GONE else repr(_value)
+        _forge(f"its {_key} is {_shown}", _about("config", _key, value=_value), family="table-vae")
+for _key, _values in {
+    "pieces": (GONE, None, [], "x", [1, 2]),
+    "length": (GONE, MANY, "8", -1),
+    "has_bytes": (GONE, True),
+    "rereads": (GONE, MANY, -1, "1"),
+    "width": (MANY, 0),
+}.items():
+    for _value in _values:
+        _shown = "not there" if _value is GONE else repr(_value)
+        _forge(f"its {_key} is {_shown}", _about("config", _key, value=_value), family="text-vae")
+for _family in ("image-vae", "image-flow", "table-vae", "text-vae"):
+    for _number in (float("nan"), float("inf")):
+        _forge(
+            f"a weight is {_number}",
+            _tensor(
+                "" if _family == "image-flow" else "n" if "-vae" in _family and _family[0] == "t" else "dec",
+                _holding(_number),
+            ),
+            family=_family,
+        )
+    _forge("a weight is not there", _tensor("", lambda _: None), family=_family)
+    _forge("a weight lacks a row", _tensor("", lambda value: value[:-1] if value.ndim else value[None]), family=_family)
+    _forge("its weights are a pickle", _written(WEIGHTS, b"\x80\x04 a pickle"), family=_family)
+_forge("the prior's means lack a column", _tensor("prior.means", lambda value: value[:, :-1]))
+_forge("the prior's weights are negative", _tensor("prior.weights", lambda value: -value))
+_forge("the prior's scales are 0", _tensor("prior.scales", lambda value: 0 * value))
+_forge("a weight of 10^38, so that it makes NaN or refuses", _tensor("dec", lambda value: value + 1e38), accepts=EITHER)
+_DEEP = b"[" * 200_000
+_forge("its description is nested 200,000 deep", _written(ABOUT, _DEEP))
+_forge("its description is a list", _written(ABOUT, b"[]"))
+_forge("its description is no text", _written(ABOUT, b"\xff\xfe\x00\xd8"))
+_forge("its header says it is 10^12 bytes long", _written(WEIGHTS, MANY.to_bytes(8, "little") + b"{}"))
+_HUGE = json.dumps({"a": {"dtype": "F32", "shape": [MANY], "data_offsets": [0, 4 * MANY]}}).encode()
+_forge("a tensor says it has 10^12 numbers", _written(WEIGHTS, len(_HUGE).to_bytes(8, "little") + _HUGE))
+if hasattr(os, "mkfifo"):
+    for _name in (WEIGHTS, ABOUT):
+        _forge(
+            f"{_name} is a pipe that nobody writes to",
+            lambda folder, name=_name: ((folder / name).unlink(), os.mkfifo(folder / name))[1],
+        )
+
+
+CHECKPOINTS = "forged checkpoints"
+
+
+def _fit(folder: Path, *, resume: bool, stop: bool = False) -> None:
+    torch.manual_seed(0)
+    body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU())
+    network = torch.nn.Sequential(body, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    images = torch.rand(12, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+
+    def watch(_: Any) -> None:
+        if stop:
+            raise KeyboardInterrupt
+
+    explainer = lt.EPIC(n_prototypes=2, solver="adam", epochs=2)
+    explainer.fit(lt.split(network.eval(), example=images[:2]), images, checkpoint=folder, resume=resume, watch=watch)
+
+
+@functools.cache
+def _left() -> Path:
+    """What an interrupted fit leaves."""
+    folder = Path(tempfile.mkdtemp()) / "left"
+    try:
+        _fit(folder, resume=False, stop=True)
+    except KeyboardInterrupt:
+        return folder
+    raise AssertionError("it was not interrupted")
+
+
+def _resumed(change: Callable[[Path], None]) -> None:
+    folder = Path(tempfile.mkdtemp()) / "left"
+    try:
+        shutil.copytree(_left(), folder)
+        change(folder)
+        _fit(folder, resume=True)
+    finally:
+        shutil.rmtree(folder.parent)
+
+
+def _shard(change: Callable[[dict[str, torch.Tensor], dict[str, Any]], None]) -> Callable[[Path], None]:
+    def forge(folder: Path) -> None:
+        path = next(folder.glob("shard-*.safetensors"))
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            about = json.loads(file.metadata()["about"])
+        change(tensors, about)
+        path.unlink()
+        save_file(tensors, path, metadata={"about": json.dumps(about)})
+
+    return forge
+
+
+def _left_as(name: str, change: Callable[[Path], None], *, accepts: Any = REFUSED) -> None:
+    case(CHECKPOINTS, name, accepts=accepts)(lambda: _resumed(change))
+
+
+_left_as("nothing is changed", lambda _: None, accepts=RIGHT)
+_left_as("the key is nested deep", _written("checkpoint.json", _DEEP))
+_left_as("the key is a list", _written("checkpoint.json", b"[1]"))
+_left_as("the key is of another fit", _written("checkpoint.json", b'{"seed": 5}'))
+for _name in ("indices", "labels", "means", "pooled", "held", "maps", "views"):
+    _left_as(f"a shard has no {_name}", _shard(lambda tensors, _, name=_name: tensors.pop(name) is None))
+for _name in ("indices", "means", "maps"):
+    _left_as(
+        f"a shard's {_name} lack a row",
+        _shard(lambda tensors, _, name=_name: tensors.update({name: tensors[name][:-1].contiguous()})),
+    )
+_left_as("a shard's vectors are of another width", _shard(lambda tensors, _: tensors.update(means=torch.zeros(12, 9))))
+for _key, _value in {"names": [1] * 12, "stop": "12", "grid": [1], "skipped": "x"}.items():
+    _left_as(
+        f"a shard's {_key} are {str(_value)[:9]}",
+        _shard(lambda _, about, key=_key, value=_value: about.update({key: value})),
+    )
+    _left_as(f"a shard's {_key} are not there", _shard(lambda _, about, key=_key: about.pop(key) is None))

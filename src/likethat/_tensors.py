@@ -1,0 +1,79 @@
+"""Reading safetensors that somebody else may have made."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load
+from torch import Tensor
+
+from likethat._documents import Damaged, parse_json, reason_of, typed
+
+__all__ = ["read_left", "read_tensors", "tensors_of"]
+
+_TENSOR_ERRORS = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, MemoryError)
+
+
+def read_tensors(
+    path: str | os.PathLike[str], *, may_be_nan: Collection[str] = ()
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors in a safetensors file, mapped into memory, and its metadata.
+
+    Args:
+        path: of the file.
+        may_be_nan: beginnings of names of tensors that may hold NaN; ``("",)`` for all.
+
+    Raises:
+        Damaged: missing, no file, no safetensors, cut short, or not finite.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise Damaged("is no file" if path.exists() else "is missing")
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return _finite(tensors, may_be_nan=may_be_nan), dict(file.metadata() or {})
+    except Damaged:
+        raise
+    except _TENSOR_ERRORS as error:
+        raise Damaged(f"holds no whole tensors ({reason_of(error)})") from error
+
+
+def read_left(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return tensors that unfinished work left, and what it noted beside them.
+
+    Raises:
+        Damaged: missing, cut short, or without notes.
+    """
+    tensors, metadata = read_tensors(path, may_be_nan=("",))
+    return tensors, typed(parse_json(metadata.get("about", ""), nan=True), dict[str, Any])
+
+
+def tensors_of(data: bytes, *, may_be_nan: Collection[str] = ()) -> dict[str, Tensor]:
+    """Return the tensors in the bytes of a safetensors file.
+
+    Args:
+        data: the file.
+        may_be_nan: beginnings of names of tensors that may hold NaN.
+
+    Raises:
+        Damaged: no safetensors, cut short, or not finite.
+    """
+    try:
+        return _finite(load(data), may_be_nan=may_be_nan)
+    except Damaged:
+        raise
+    except _TENSOR_ERRORS as error:
+        raise Damaged(f"holds no whole tensors ({reason_of(error)})") from error
+
+
+def _finite(tensors: dict[str, Tensor], *, may_be_nan: Collection[str] = ()) -> dict[str, Tensor]:
+    """Return tensors that are finite; raise `Damaged` for others."""
+    for name, value in tensors.items():
+        is_float = value.is_floating_point() or value.is_complex()
+        if is_float and not name.startswith(tuple(may_be_nan)) and not bool(torch.isfinite(value).all()):
+            raise Damaged(f"holds NaN or infinity in {name!r}")
+    return tensors

@@ -180,6 +180,7 @@ def test_pictures_and_json_of_anybody_are_opened_in_one_place() -> None:
     # Pillow starts Ghostscript on an EPS whatever its name, and json gives up deep documents with a RecursionError.
     doors = {"_pictures.py": "Image.open", "_documents.py": "json.loads"}
     own = {"models/zoo.py", "models/black_box/http.py", "models/black_box/cache.py"}  # what we wrote; an answer's body
+    own |= {"models/black_box/discretion.py"}  # a piece of an answer, to find a secret in it
 
     for path, tree in trees():
         for node in ast.walk(tree):

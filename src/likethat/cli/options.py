@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from likethat._checks import resolve_target
-
 __all__ = [
     "BatchOption",
     "BudgetOption",
@@ -105,6 +103,8 @@ def class_index_or_name(text: str | None, class_names: tuple[str, ...]) -> int |
         return text
     if not 0 <= int(text) < len(class_names):
         return text if text in class_names else int(text)
+    from likethat._checks import resolve_target  # late: it brings torch
+
     index = resolve_target(int(text), class_names)
     return text if text in class_names else index
 

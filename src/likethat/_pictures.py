@@ -9,6 +9,7 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
+from likethat._foreign import foreign, foreign_content
 from likethat.errors import InputError, UnreadableImageError
 
 __all__ = ["TooManyPixels", "formats", "open_picture", "what_went_wrong"]
@@ -45,7 +46,7 @@ def open_picture(
         UnreadableImageError: missing, no regular file, empty, in another format, damaged, or with more pixels than
             Pillow opens safely.
     """
-    with what_went_wrong(name):
+    with what_went_wrong(name, Path(file) if isinstance(file, str | os.PathLike) else None):
         if not isinstance(file, str | os.PathLike):
             with _opened(file, name, only) as image:
                 yield image
@@ -78,14 +79,16 @@ def _opened(stream: IO[bytes], name: str, only: Collection[str] | None) -> Image
 
 
 @contextmanager
-def what_went_wrong(name: str) -> Iterator[None]:
-    """Say in one sentence, with its name, why a picture does not decode."""
+def what_went_wrong(name: str, path: Path | None = None) -> Iterator[None]:
+    """Say in one sentence, with its name, why a picture does not decode; with `path`, what its file is instead."""
     try:
         yield
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"{name} is in no image format that Pillow can open.") from error
+        what = None if path is None else foreign(path.name) or foreign_content(path)
+        hint = f": it {what}" if what else ""
+        raise UnreadableImageError(f"{name} is in no image format that Pillow can open{hint}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixels(f"{name} has more pixels than Pillow opens safely ({error}).") from error
     except FileNotFoundError as error:

@@ -36,9 +36,9 @@ class Images:
             height, width), or a sequence of paths, PIL images, arrays and tensors of any size. Values are 8-bit or
             16-bit, or floating in [0, 1]. In arrays the last axis is the channel if it has 1, 3 or 4 entries and the
             second has not 1 or 3, or is the shortest; four of them are RGB and transparency.
-        labels: class index of each image; None or a negative number where it has none.
+        labels: class index of each image, or the name of its class; None or a negative number where it has none.
         names: what to call each image in a report; ``"image 0"`` and so on when None.
-        class_names: name of each class index.
+        class_names: name of each class index; the labels in alphabetical order where they are names.
         background: what transparency is laid on: a colour such as ``"black"`` or ``"#808080"``, a grey or (red, green,
             blue) in [0, 1]. None keeps a fourth channel as a band. ``"auto"`` is white, for what looks like
             transparency or is said to be by its file.
@@ -75,6 +75,11 @@ class Images:
             if given is not None and len(given) != n:
                 raise InputError(f"`{what}` must have one entry an image, got {len(given)} for {n} images.")
         self.class_names = tuple(map(str, class_names))
+        if labels is not None and _are_names(labels):
+            self.class_names = self.class_names or tuple(
+                sorted({str(name).strip() for name in filter(_is_given, labels)})
+            )
+            labels = _numbered(labels, self.class_names)
         self._labels = None if labels is None else _class_indices(labels, len(self.class_names))
         self._names = None if names is None else [str(name) for name in names]
 
@@ -236,6 +241,30 @@ def _check_brightness(stack: _Stack, kind: str, *, block: int = 64) -> None:
     check_depth(brightest, kind, name="`images`")
 
 
+def _are_names(labels: Any) -> bool:
+    """Return whether labels are texts, as in a column of a table; some may be missing."""
+    given = [label for label in labels if _is_given(label)]
+    return bool(given) and all(isinstance(label, str) for label in given)
+
+
+def _is_given(label: Any) -> bool:
+    """Return whether a label is there: tables have None, NaN or nothing where it is missing."""
+    if isinstance(label, float | np.floating):
+        return not np.isnan(label)
+    return not (label is None or type(label).__name__ == "NAType" or (isinstance(label, str) and not label.strip()))
+
+
+def _numbered(labels: Any, class_names: tuple[str, ...]) -> list[int | None]:
+    number = {name: index for index, name in enumerate(class_names)}
+    unknown = sorted({label.strip() for label in labels if _is_given(label)} - set(number))
+    if unknown:
+        raise InputError(
+            f"`labels` must be among the class_names where both are given, got {unknown[0]!r}, which is none of "
+            f"{len(class_names)} names. Leave class_names out to take the labels' own."
+        )
+    return [number[label.strip()] if _is_given(label) else None for label in labels]
+
+
 def _class_indices(labels: Any, n_classes: int) -> list[int | None]:
     indices = [_class_index(label, at) for at, label in enumerate(labels)]
     highest = max((index for index in indices if index is not None), default=-1)
@@ -253,7 +282,7 @@ def _class_index(label: Any, at: int) -> int | None:
         number = float("nan")
     if not number.is_integer():
         raise InputError(
-            f"`labels` must be class indices, got {label!r} for image {at}. Number the classes from 0 and give their "
-            "names as class_names."
+            f"`labels` must be class indices, got {label!r} for image {at}. Give numbers from 0, or names "
+            "for all of them."
         )
     return int(number) if number >= 0 else None

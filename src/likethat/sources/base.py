@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["ImageSource", "Sample", "Skipped"]
+__all__ = ["ImageSource", "Sample", "Skipped", "class_names_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -16,12 +16,14 @@ class Sample:
     Attributes:
         image: float32 in [0, 1], (channel, height, width), at its own size.
         name: where it came from, e.g. the path below the folder or ``"image 17"``.
-        label: its class index, where the source knows one.
+        label: its class index in the source's own numbering, where the source knows one.
+        label_name: what the source calls its class, where that is more than ``class_names[label]``: a text label.
     """
 
     image: Float[Tensor, "channel height width"]
     name: str
     label: int | None = None
+    label_name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,12 @@ class Skipped:
 
     name: str
     reason: str
+
+
+def class_names_of(source: object) -> tuple[str, ...]:
+    """Return what a source calls its classes, in the order of their indices; empty where it does not say."""
+    names = getattr(source, "class_names", None)
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 @runtime_checkable

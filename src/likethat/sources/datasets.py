@@ -1,11 +1,13 @@
 """Torch data sets, Hugging Face data sets, and streams."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import GeneratorType
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 
 from likethat._session import in_own_session
 from likethat.errors import InputError, UnreadableImageError
@@ -40,11 +42,11 @@ class DatasetSource:
         self.dataset = dataset
         if len(dataset) == 0:
             raise InputError("`images` must hold at least one image, got a data set of length 0.")
-        described = dataset
-        while isinstance(described, Subset):
-            described = described.dataset
-        self._columns = _columns(described)
-        self.class_names = _class_names(described, self._columns)
+        leaves = _leaves(dataset)
+        self._columns = _columns(leaves[0])
+        names = {_class_names(leaf, _columns(leaf)) for leaf in leaves}
+        self._is_mixed = len(names) > 1  # number 0 is another class in each: its name tells
+        self.class_names = () if self._is_mixed else names.pop()
         self._encoded = _encoded(dataset, self._columns[0])
 
     def __len__(self) -> int:
@@ -58,7 +60,8 @@ class DatasetSource:
             raise IndexError(f"image {index} of {n}")
         index %= n
         if self._encoded is None:
-            return _as_sample(self._item(index), index, self._columns)
+            sample = _as_sample(self._item(index), index, self._columns)
+            return self._named(sample, index) if self._is_mixed else sample
         item = self._encoded[index]
         file = item[self._columns[0]]
         if isinstance(file, Mapping) and file.get("bytes") is None and "://" in str(file.get("path")):
@@ -71,6 +74,14 @@ class DatasetSource:
         if isinstance(item, Mapping):
             return next((item[key] for key in (self._columns[0], *_IMAGE_KEYS) if key in item), item)
         return item[0] if isinstance(item, tuple | list) and item else item
+
+    def _named(self, sample: Sample, index: int) -> Sample:
+        """Call a sample's class by its name in the one of several joined data sets that it comes from."""
+        leaf = _leaf_at(self.dataset, index)
+        names = _class_names(leaf, _columns(leaf))
+        if sample.label is None or not names:
+            return replace(sample, label=None)
+        return replace(sample, label=None, label_name=names[sample.label] if sample.label < len(names) else None)
 
     def _item(self, index: int) -> Any:
         try:
@@ -184,8 +195,37 @@ def _class_names(dataset: Any, columns: _Columns) -> tuple[str, ...]:
     for attribute in ("class_names", "classes"):
         names = getattr(dataset, attribute, None)
         if isinstance(names, list | tuple):
-            return tuple(map(str, names))
+            return tuple(map(_joined, names))
+    numbers = getattr(dataset, "class_to_idx", None)
+    if isinstance(numbers, Mapping) and sorted(numbers.values()) == list(range(len(numbers))):
+        return tuple(_joined(name) for name in sorted(numbers, key=lambda name: numbers[name]))
     return ()
+
+
+def _joined(name: Any) -> str:
+    """Return a class's name as text; torchvision's ImageNet has a tuple of synonyms for each."""
+    return ", ".join(map(str, name)) if isinstance(name, tuple | list) else str(name)
+
+
+def _leaves(dataset: Any) -> list[Any]:
+    """Return the data sets that know their classes: what a subset is of, and all of several joined."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    if isinstance(dataset, ConcatDataset):
+        return [leaf for one in dataset.datasets for leaf in _leaves(one)]
+    return [dataset]
+
+
+def _leaf_at(dataset: Any, index: int) -> Any:
+    """Return the data set that an item of subsets and joined data sets comes from."""
+    while isinstance(dataset, Subset | ConcatDataset):
+        if isinstance(dataset, Subset):
+            dataset, index = dataset.dataset, int(dataset.indices[index])
+        else:
+            place = bisect_right(dataset.cumulative_sizes, index)
+            index -= dataset.cumulative_sizes[place - 1] if place else 0
+            dataset = dataset.datasets[place]
+    return dataset
 
 
 def _as_sample(item: Any, index: int, columns: _Columns) -> Sample:
@@ -197,8 +237,7 @@ def _as_sample(item: Any, index: int, columns: _Columns) -> Sample:
     if isinstance(item, tuple | list):
         if not item:
             raise InputError(f"{name} must be an image or (image, label), got an empty {type(item).__name__}.")
-        label = _label(item[1]) if len(item) > 1 else None
-        return Sample(image=to_image(item[0], name=name), name=name, label=label)
+        return _sample(item[0], item[1] if len(item) > 1 else None, name)
     return Sample(image=to_image(item, name=name), name=name)
 
 
@@ -209,11 +248,16 @@ def _from_mapping(item: Mapping[Any, Any], name: str, columns: _Columns) -> Samp
     if key is None:
         raise InputError(f"{name} must have a key 'image', got a dict with the keys {sorted(map(str, item))}.")
     label = next((key for key in (columns[1], *_LABEL_KEYS) if key is not None and key in item), None)
-    return Sample(image=to_image(item[key], name=name), name=name, label=_label(item.get(label)))
+    return _sample(item[key], item.get(label), name)
+
+
+def _sample(image: Any, label: Any, name: str) -> Sample:
+    text = label.strip() or None if isinstance(label, str) else None
+    return Sample(image=to_image(image, name=name), name=name, label=_label(label), label_name=text)
 
 
 def _label(value: Any) -> int | None:
-    """Return a class index where the data set gives one; a mask, a text or several labels are none."""
+    """Return a class index where the data set gives one; a mask or several labels are none, a text is a name."""
     if value is None or isinstance(value, str | bytes | Mapping | list | tuple):
         return None
     if hasattr(value, "numel"):

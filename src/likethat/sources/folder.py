@@ -8,6 +8,7 @@ from typing import Literal
 
 from PIL import Image
 
+from likethat._foreign import foreign, foreign_content
 from likethat._pictures import TooManyPixels, formats, open_picture
 from likethat._session import in_own_session
 from likethat.errors import InputError, UnreadableImageError
@@ -23,13 +24,17 @@ _NEVER_PICTURES = {".csv", ".db", ".html", ".ini", ".json", ".jsonl", ".log", ".
 _NEVER_PICTURES |= {".pdf", ".pkl", ".pt", ".py", ".tsv", ".txt", ".xml", ".yaml", ".yml", ".zip"}
 
 
+_OF_SYSTEMS = {"__MACOSX", "@eaDir", "Thumbs.db", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
+
+
 @in_own_session
 class ImageFolder:
     """All pictures below a folder, in the order of their paths; nothing is decoded before it is asked for.
 
     A file belongs if its ending is one that Pillow reads, or, with another ending or none, if it begins as a picture
-    does. Other files, and hidden files and folders, are passed over. A picture that does not decode stays an item: a
-    fit skips it and lists it.
+    does. Pictures in other formats (HEIC, DICOM, SVG, raw files) are listed with what would read them; all other
+    files, and hidden files and folders, are passed over. A picture that does not decode stays an item: a fit skips it
+    and lists it.
 
     The order is that of the code points, name by name along the path, the same on every system. Links to folders are
     not followed, so there are no loops; links to files that lie outside the folder are left out, so that a folder from
@@ -39,7 +44,8 @@ class ImageFolder:
         path: the folder, or one picture.
         pattern: glob below the folder, such as ``"*/val/*.jpg"``; all pictures when None.
         labels: ``"folders"``: where every picture lies in a subfolder, the first subfolder's name is its class, as in
-            torchvision's ImageFolder; None for no labels. A pattern picks pictures and leaves the classes as they are.
+            torchvision's ImageFolder; an empty subfolder is a class without pictures. None for no labels. A pattern
+            picks pictures and leaves the classes as they are.
         background: what transparent pictures are laid on, such as ``"black"``; None keeps a fourth channel. See
             `Images`.
         white: the value that is white in pictures of more than 8 bits, such as 4095; see `Images`.
@@ -47,7 +53,8 @@ class ImageFolder:
     Attributes:
         root: the folder.
         class_names: the classes in order of their names; empty where there are none.
-        left_out: links that lead out of the folder, and subfolders that cannot be opened.
+        left_out: pictures in formats that are not read here, links that lead out of the folder, and subfolders that
+            cannot be opened.
 
     Raises:
         InputError: no such folder, or no picture in it.
@@ -67,6 +74,8 @@ class ImageFolder:
             raise InputError(f"`labels` must be 'folders' or None, got {labels!r}.")
         self.path = _existing(path)
         self.left_out: list[Skipped] = []
+        self._subfolders: set[str] = set()  # directly below the folder: classes, where they hold no other files alone
+        self._of_others: set[str] = set()
         self.class_names: tuple[str, ...] = ()
         if not self.path.is_dir():
             self.root = self.path.parent
@@ -78,7 +87,8 @@ class ImageFolder:
             self._names = tuple(name for name in everything if wanted is None or name in wanted)
             self._check_any(pattern)
             if labels == "folders" and all("/" in name for name in self._names):
-                self.class_names = tuple(sorted({name.split("/", 1)[0] for name in everything if "/" in name}))
+                with_pictures = {name.split("/", 1)[0] for name in everything if "/" in name}
+                self.class_names = tuple(sorted(with_pictures | (self._subfolders - self._of_others)))
         self._label_of = {name: index for index, name in enumerate(self.class_names)}
         self.class_names = tuple(map(printable, self.class_names))
 
@@ -95,17 +105,21 @@ class ImageFolder:
             prefix = waiting.pop()
             for entry in self._entries(prefix):
                 name = prefix + entry.name
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name in _OF_SYSTEMS:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{name}/")
+                    self._subfolders |= set() if prefix else {entry.name}
                     continue
                 kind = _kind(entry, endings, allowed)
                 if kind == "picture":
                     yield name
-                elif kind == "outside" and (wanted is None or name in wanted):
-                    why = "is a link that leads out of the folder"
-                    self.left_out.append(Skipped(name=printable(name), reason=why))
+                    continue
+                reason = "is a link that leads out of the folder" if kind == "outside" else _foreign(entry, kind)
+                if reason is None:
+                    self._of_others.add(name.split("/", 1)[0])
+                elif wanted is None or name in wanted:
+                    self.left_out.append(Skipped(name=printable(name), reason=reason))
 
     def _entries(self, below: str) -> list[os.DirEntry[str]]:
         """List one folder, in order."""
@@ -125,7 +139,8 @@ class ImageFolder:
         if self._names:
             return
         among = f" matching {pattern!r}" if pattern else ""
-        links = f" {len(self.left_out)} were left out, as links that lead out of it." if self.left_out else ""
+        first = self.left_out[0] if self.left_out else None
+        links = f" {len(self.left_out)} were left out; {first.name} {first.reason}." if first else ""
         raise InputError(
             f"`path` must hold images, got {self.path}, which has none{among}.{links} Endings looked for: .jpg, .png, "
             ".tif and all others that Pillow reads; links to folders are not followed."
@@ -193,6 +208,16 @@ def _kind(entry: os.DirEntry[str], endings: frozenset[str], allowed: str) -> Lit
     if ending in endings:
         return "picture"
     return "picture" if ending not in _NEVER_PICTURES and _begins_as_picture(Path(entry.path)) else "other"
+
+
+def _foreign(entry: os.DirEntry[str], kind: str) -> str | None:
+    """Say what a file is that holds pictures in a format that is not read here; None for all others."""
+    if kind != "other" or entry.is_symlink() or not entry.is_file():
+        return None
+    known = foreign(entry.name)
+    if known is None and _ending(entry.name) not in _NEVER_PICTURES:
+        known = foreign_content(entry.path)
+    return known
 
 
 def _ending(name: str) -> str:

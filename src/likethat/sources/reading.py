@@ -1,10 +1,10 @@
 """Streaming a source: in order, in batches, with what could not be read listed."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from likethat._checks import check_count
 from likethat.errors import InputError, UnreadableImageError
 from likethat.sources.arrays import Images
-from likethat.sources.base import ImageSource, Sample, Skipped
+from likethat.sources.base import ImageSource, Sample, Skipped, class_names_of
 from likethat.sources.datasets import IterableSource
 from likethat.sources.folder import ImageFolder
 
@@ -32,13 +32,17 @@ class Batch:
         images: float32 in [0, 1], (image, channel, height, width).
         indices: their numbers in the source.
         names: their names.
-        labels: class indices, None where the source gives none.
+        labels: class indices in the source's own numbering, None where it gives none.
+        label_names: what the source calls these classes, None where it does not say.
+        shapes: channels, height and width of each image before `view`.
     """
 
     images: Float[Tensor, "image channel height width"]
     indices: tuple[int, ...]
     names: tuple[str, ...]
     labels: tuple[int | None, ...]
+    label_names: tuple[str | None, ...]
+    shapes: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +51,7 @@ class _Item:
 
     index: int
     sample: Sample | None
+    shape: tuple[int, int, int] = (0, 0, 0)
     skipped: Skipped | None = None
 
 
@@ -111,24 +116,29 @@ def _read_stacked(source: Images, batch_size: int, start: int) -> Generator[Batc
         indices = tuple(range(first, min(first + batch_size, len(source))))
         images = source.batch(first, first + batch_size)
         assert images is not None
+        labels = tuple(map(source.label, indices))
         yield Batch(
             images=images,
             indices=indices,
             names=tuple(map(source.name, indices)),
-            labels=tuple(map(source.label, indices)),
+            labels=labels,
+            label_names=tuple(_name_in(source.class_names, label) for label in labels),
+            shapes=(_shape(images[0]),) * len(images),
         )
 
 
 def _decoded(
     source: ImageSource | IterableSource, view: View | None, start: int, workers: int, batch_size: int
 ) -> Generator[_Item, None, None]:
+    names = class_names_of(source)
+
     def one(index: int, item: Any) -> _Item:
         try:
             found = source.sample(index, item) if isinstance(source, IterableSource) else source[index]
         except UnreadableImageError as error:
             name = _name_of(source, index)
             return _Item(index=index, sample=None, skipped=Skipped(name=name, reason=_reason(error, name)))
-        return _Item(index=index, sample=_viewed(found, view))
+        return _Item(index=index, sample=_viewed(found, view, names), shape=_shape(found.image))
 
     items: Iterator[tuple[int, Any]]
     if isinstance(source, IterableSource):
@@ -142,9 +152,19 @@ def _decoded(
         yield one(index, item)
 
 
-def _viewed(found: Any, view: View | None) -> Sample:
+def _shape(image: Tensor) -> tuple[int, int, int]:
+    channels, height, width = image.shape
+    return channels, height, width
+
+
+def _name_in(names: Sequence[str], label: int | None) -> str | None:
+    return names[label] if label is not None and 0 <= label < len(names) else None
+
+
+def _viewed(found: Any, view: View | None, names: Sequence[str]) -> Sample:
     if not isinstance(found, Sample):
         raise InputError(f"`source` must give samples, got {type(found).__name__}. Wrap it: as_source(images).")
+    found = replace(found, label_name=found.label_name or _name_in(names, found.label))
     if view is None:
         return found
     try:
@@ -154,7 +174,7 @@ def _viewed(found: Any, view: View | None) -> Sample:
     if not isinstance(image, Tensor) or image.ndim != 3:
         got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
         raise InputError(f"`view` must give a tensor (channel, height, width), got {got} for {found.name}.")
-    return Sample(image=image, name=found.name, label=found.label)
+    return Sample(image=image, name=found.name, label=found.label, label_name=found.label_name)
 
 
 def _in_threads(
@@ -196,4 +216,6 @@ def _batch(items: list[_Item]) -> Batch:
         indices=tuple(item.index for item in items),
         names=tuple(sample.name for sample in samples),
         labels=tuple(sample.label for sample in samples),
+        label_names=tuple(sample.label_name for sample in samples),
+        shapes=tuple(item.shape for item in items),
     )

@@ -19,6 +19,8 @@ Every error that the library raises on purpose is a `LikethatError`, and also th
     ├── UnsafeFileError (ValueError)       a pickle where plain tensors were expected
     ├── StorageError (OSError)             the disk did not take what was written
     └── MissingExtraError (ImportError)    an optional library is not installed
+
+A `DataWarning` (UserWarning) is no error: a fit goes on, and its bank says the same sentence.
 """
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "BankMismatchError",
     "BlackBoxError",
     "BudgetError",
+    "DataWarning",
     "InputError",
     "LikethatError",
     "MissingExtraError",
@@ -40,6 +43,10 @@ __all__ = [
     "UnreadableImageError",
     "UnsafeFileError",
 ]
+
+
+class DataWarning(UserWarning):
+    """Labels and a model's answers fit so badly that the images are probably prepared or named in another way."""
 
 
 class LikethatError(Exception):

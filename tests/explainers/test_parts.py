@@ -16,6 +16,7 @@ from likethat.explainers._part_fit import PartFit
 from likethat.features import collect
 from likethat.functional import cell_box, peak_cells
 
+pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 LABELS = [index % 3 for index in range(90)]
 WAYS: list[dict[str, Any]] = [
     {},
@@ -337,7 +338,7 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
         ({"way": "named"}, {}, "`parts` must be marks of parts for way='named', got None"),
         ({}, {"parts": lt.Marks.of({})}, "`way` must be 'named' where `parts` are given"),
         ({"way": "named"}, {"parts": {"a": 1}}, "`parts` must be likethat.Marks, got {'a': 1}"),
-        ({}, {"labels": "guessed"}, "None, 'predicted' or one class index an image, got 'guessed'"),
+        ({}, {"labels": "guessed"}, "None, 'given', 'predicted' or one class an image, got 'guessed'"),
         ({}, {"labels": [0, 1]}, "at least 90, got torch.int64"),
         ({}, {"labels": [7] * 90}, "`labels` must be from 0 to 2"),
         ({}, {"resume": True}, "`checkpoint` must name the folder"),

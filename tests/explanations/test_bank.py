@@ -13,6 +13,8 @@ from toys import pictures, same_files, small_cnn
 import likethat as lt
 from likethat.errors import BankError, BankFormatError, BankMismatchError, InputError, StorageError, TargetError
 
+pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
+
 
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:

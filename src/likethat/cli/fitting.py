@@ -3,6 +3,7 @@
 import shlex
 import tempfile
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from likethat.cli.console import duration, notes, say, say_path, say_table
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
-from likethat.errors import InputError, StorageError
+from likethat.errors import DataWarning, InputError, StorageError
 
 if TYPE_CHECKING:
     from likethat.explanations import Bank
@@ -157,7 +158,8 @@ def save_what_fits(fit: Callable[[Watcher], "Bank"], job: Job) -> "Bank":
         StorageError: the bank could not be written to its place; the sentence says where it lies instead.
     """
     try:
-        with progress_bar() as watch:
+        with progress_bar() as watch, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # it is among the notes that are printed
             bank = fit(watch)
     except KeyboardInterrupt as stop:
         if checkpoint_of(job.out).exists():
@@ -207,7 +209,12 @@ def say_measures(bank: "Bank", rows: Mapping[str, object]) -> None:
 
 def say_outcome(bank: "Bank", job: Job, *, next_words: list[str]) -> None:
     """Print notes, what was left out, where the bank lies and what to type next."""
+    from likethat.report.data import data_rows
+
     about = bank.provenance
+    if about.data:
+        say("the images", style="bold")
+        say_table({name.lower(): value for name, value in data_rows(about.data)})
     for note in about.notes:
         say(f"note: {note}", style="yellow")
     for name, reason in about.skipped[:3]:

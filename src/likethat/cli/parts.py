@@ -84,9 +84,10 @@ def parts(
             help="Name parts by marks on a few images: COCO or LabelMe JSON, a folder of those or of PNG masks, or truth:N.",
         ),
     ] = None,
-    labels: Annotated[Labels, typer.Option(help="Images of a class: by label, or by the model's prediction.")] = (
-        Labels.given
-    ),
+    labels: Annotated[
+        Labels | None,
+        typer.Option(help="Images of a class: by label, or by the model's prediction. By label where there are any."),
+    ] = None,
     n_prototypes: Annotated[int, typer.Option(help="Images a part.")] = 5,
     seed: SeedOption = 0,
     batch_size: BatchOption = 32,
@@ -143,7 +144,7 @@ def _count(text: str) -> Any:
 class _WithMarks:
     """The method, with what the command says of marks and labels."""
 
-    def __init__(self, method: "PartPrototypes", marks: str | None, labels: Labels) -> None:
+    def __init__(self, method: "PartPrototypes", marks: str | None, labels: Labels | None) -> None:
         self.method, self.labels = method, labels
         self.marks = marks if marks is None or marks.startswith("truth:") else _read(Path(marks))
 
@@ -163,7 +164,7 @@ class _WithMarks:
         return self.method.fit(
             model,
             images,
-            labels="predicted" if self.labels is Labels.predicted else None,
+            labels=None if self.labels is None else self.labels.value,
             parts=self._true_marks(images) if isinstance(self.marks, str) else self.marks,
             memory_budget=memory_budget,
             batch_size=batch_size,

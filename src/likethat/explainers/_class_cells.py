@@ -1,14 +1,17 @@
 """The cells of each class's images: what its parts are learned from."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from likethat.errors import InputError
 from likethat.features import Features
+from likethat.models.class_names import match_classes
 
 __all__ = ["ClassCells", "blocks", "cells_of", "classes_of", "seeded"]
 
@@ -50,27 +53,25 @@ class ClassCells:
         return order % 2 == 0, order % 2 == 1
 
 
-def classes_of(features: Features, labels: object, n_classes: int) -> Int[Tensor, " image"]:
+def classes_of(features: Features, labels: object, class_names: Sequence[str]) -> Int[Tensor, " image"]:
     """Return the class whose parts each image is for; -1 for none.
 
     Args:
         features: of the images.
-        labels: None for the source's labels, or the model's predictions where it has none; ``"predicted"``; or one
-            class index an item of the source.
-        n_classes: of the model.
+        labels: None for the source's labels, or the model's predictions where it has none; ``"given"`` for the
+            source's labels alone; ``"predicted"``; or one class an item of the source, by index or by name.
+        class_names: of the model.
 
     Raises:
         InputError: labels of another length or outside the classes.
     """
+    n_classes = len(class_names)
     if labels is None:
-        given = features.labels
-        chosen = given if bool((given >= 0).any()) else features.predicted
+        chosen = features.labels if bool((features.labels >= 0).any()) else features.predicted
     elif isinstance(labels, str):
-        if labels != "predicted":
-            raise InputError(f"`labels` must be None, 'predicted' or one class index an image, got {labels!r}.")
-        chosen = features.predicted
+        chosen = features.predicted if labels == "predicted" else _of_source(features, labels)
     else:
-        chosen = _given(features, labels)
+        chosen = _given(features, labels, class_names)
     if bool((chosen >= n_classes).any()) or bool((chosen < -1).any()):
         raise InputError(
             f"`labels` must be from 0 to {n_classes - 1} (-1 for none), got {int(chosen.min())} to "
@@ -79,12 +80,49 @@ def classes_of(features: Features, labels: object, n_classes: int) -> Int[Tensor
     return chosen
 
 
-def _given(features: Features, labels: object) -> Tensor:
+def _of_source(features: Features, labels: str) -> Tensor:
+    """Return the source's labels, where it has any that are classes of the model.
+
+    Raises:
+        InputError: another word, or no such labels.
+    """
+    if labels != "given":
+        raise InputError(f"`labels` must be None, 'given', 'predicted' or one class an image, got {labels!r}.")
+    if not bool((features.labels >= 0).any()):
+        why = features.remarks[0] if features.data.get("labels") and features.remarks else "The images have none."
+        raise InputError(
+            f"`labels` must be 'predicted' or one class an image where the source's labels are no classes of the "
+            f"model, got 'given'. {why}"
+        )
+    return features.labels
+
+
+def _by_name(labels: Any, class_names: Sequence[str]) -> Any:
+    """Return the model's class indices of names, -1 for none; anything else as it is.
+
+    Raises:
+        InputError: a name that is no class of the model, or could be several.
+    """
+    names = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    if not isinstance(names, list | tuple) or not any(isinstance(name, str) for name in names):
+        return labels
+    given = sorted({name for name in names if isinstance(name, str)})
+    match = match_classes(given, class_names)
+    unknown = [name for name in given if name not in match.partners]
+    if unknown or match.assumed:
+        raise InputError(
+            f"`labels` must be classes of the model where they are names, got {(unknown or given)[0]!r}, which is none "
+            f"of {', '.join(map(repr, class_names[:5]))}{', …' if len(class_names) > 5 else ''}."
+        )
+    return [match.partners[name] if isinstance(name, str) else -1 if name is None else name for name in names]
+
+
+def _given(features: Features, labels: object, class_names: Sequence[str]) -> Tensor:
     try:
-        chosen = torch.as_tensor(labels)
+        chosen = torch.as_tensor(_by_name(labels, class_names))
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"`labels` must be None, 'predicted' or one class index an image, got {type(labels).__name__}."
+            f"`labels` must be None, 'given', 'predicted' or one class an image, got {type(labels).__name__}."
         ) from error
     needed = int(features.indices.max()) + 1
     if chosen.ndim != 1 or len(chosen) < needed or chosen.is_floating_point():

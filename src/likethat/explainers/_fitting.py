@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import likethat
 from likethat._checks import check_count
 from likethat._options import byte_count, check_callable, check_flag, check_path
 from likethat._progress import Watcher
-from likethat.errors import InputError
+from likethat.errors import DataWarning, InputError
 from likethat.explanations import Provenance
 from likethat.features import Checkpoint, Features, collect
 from likethat.models import SplitModel, as_model, check_model
@@ -88,6 +89,8 @@ def begin(
         checkpoint, method=method, options=options, seed=seed, model=model, source=source, resume=resume
     )
     features = collect(model, source, seed=seed, checkpoint=left, **reading)
+    if features.warning:
+        warnings.warn(features.warning, DataWarning, stacklevel=3)
     return Begun(model=model, source=source, features=features, left=left)
 
 
@@ -148,8 +151,12 @@ def provenance_of(
     measures: Mapping[str, float],
     notes: Sequence[str],
     skipped: Sequence[tuple[str, str]] = (),
+    is_made: bool = False,
 ) -> Provenance:
-    """Note how a bank was made."""
+    """Note how a bank was made; `is_made` where its images were made for it, and are no data to report on."""
+    remarks, data = ((), {}) if is_made else (features.remarks, features.data)
+    accuracy = data.get("labels", {}).get("accuracy")
+    measured = {} if accuracy is None else {"accuracy": accuracy}
     return Provenance(
         method=method,
         options=options,
@@ -161,8 +168,10 @@ def provenance_of(
         versions={"likethat": likethat.__version__, "torch": torch.__version__, "python": platform.python_version()},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=seconds,
-        measures={**measures, "backbone_seconds": features.backbone_seconds},
-        notes=(*features.notes, *notes),
+        measures={**measures, **measured, "backbone_seconds": features.backbone_seconds},
+        notes=(*remarks, *features.notes, *notes),
+        data=data,
+        warning="" if is_made else features.warning,
     )
 
 

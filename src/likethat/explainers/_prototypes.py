@@ -219,6 +219,7 @@ class _Gathering:
                     label=label if label >= 0 else None,
                     predicted=self._given(seen.row),
                     true_part=_true_part(self.source, index, box, size),
+                    label_name=features.label_names[seen.row] if features.label_names else None,
                 )
             )
         return found

@@ -120,8 +120,9 @@ class PartPrototypes:
         Args:
             model: from `likethat.split` or `likethat.load`; a network is split, as `likethat.split` would.
             images: a folder, arrays, tensors in [0, 1], a data set, or any `ImageSource`.
-            labels: which class an image is for: None for the source's labels (the model's predictions where it has
-                none), ``"predicted"``, or one class index an image.
+            labels: which class an image is for: None for the source's labels, matched with the model's classes by name
+                (the model's predictions where none is), ``"given"`` for these alone, ``"predicted"``, or one class an
+                image, by index or by name.
             parts: marks of parts on a few of the images (`likethat.Marks`), for ``way="named"``.
             memory_budget: bytes for feature maps, or a text such as "2GB"; past it parts are learned on a random part
                 of the images.
@@ -152,7 +153,7 @@ class PartPrototypes:
         )
         model, source, features = begun.model, begun.source, begun.features
         with begun.work():
-            classes = classes_of(features, labels, model.n_classes)
+            classes = classes_of(features, labels, model.class_names)
             work = PartFit(model=model, source=source, features=features, classes=classes, options=self, watch=watch)
             return self._bank(work, work.run(parts), started)
 

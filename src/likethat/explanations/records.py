@@ -30,9 +30,10 @@ class Prototype:
         activation: mean over the feature map of the channel's values (the sum of EPIC over the cell count).
         peak: the channel's value at the peak cell.
         purity: cosine between the feature vector at the peak and the channel's axis, in [-1, 1].
-        label: class index the data gives, where it gives one.
+        label: the model's class index that the data gives, where it gives one that the model has.
         predicted: class index the model gives.
         true_part: name of the drawn part under the box, where the truth is known.
+        label_name: what the data calls that class, or one that the model has not.
     """
 
     unit: int
@@ -49,6 +50,7 @@ class Prototype:
     label: int | None = None
     predicted: int | None = None
     true_part: str | None = None
+    label_name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,6 +109,8 @@ class Provenance:
         seconds: wall time of the fit.
         measures: what was measured while fitting, e.g. ``{"purity": 0.27}``.
         notes: sentences a reader of the report should see.
+        data: what the images were like: counts, sizes, bands, brightness, duplicates, labels; see `likethat.features`.
+        warning: one sentence, where the model's accuracy on the labels says that something is wrong; else "".
     """
 
     method: str
@@ -121,3 +125,5 @@ class Provenance:
     seconds: float = 0.0
     measures: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    warning: str = ""

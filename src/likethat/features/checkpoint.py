@@ -14,7 +14,7 @@ from likethat._documents import Damaged, read_json, typed
 from likethat._files import OwnFolder
 from likethat._tensors import read_left
 from likethat.errors import InputError, LikethatError, StorageError
-from likethat.features.rows import Keeper, Rows
+from likethat.features.rows import COLUMNS, Keeper, Rows
 from likethat.sources.base import Skipped
 
 __all__ = ["Checkpoint"]
@@ -85,6 +85,7 @@ class Checkpoint:
         tensors = rows.tensors() | {"held": indices, "maps": maps, "views": views}
         about = {
             "names": rows.names,
+            "label_names": rows.label_names,
             "stop": stop,
             "grid": list(grid),
             "skipped": [[item.name, item.reason] for item in skipped],
@@ -104,9 +105,12 @@ class Checkpoint:
             if state is None:
                 break  # cut short: the pass goes on from the shard before it
             tensors, about = state
-            columns = {name: tensors.pop(name) for name in ("indices", "labels", "predicted", "means", "pooled")}
-            rows = Rows(names=typed(about["names"], list[str]), **columns)
-            if {len(column) for column in columns.values()} != {len(rows.names)}:
+            if "label_names" not in about:
+                break  # of an earlier likethat, which did not note them
+            columns = {name: tensors.pop(name) for name in COLUMNS}
+            label_names = typed(about["label_names"], list[str | None])
+            rows = Rows(names=typed(about["names"], list[str]), label_names=label_names, **columns)
+            if {len(column) for column in (*columns.values(), label_names)} != {len(rows.names)}:
                 raise Damaged(f"{path.name} holds columns of different length")
             shards.append((rows, tensors, about))
         return shards

@@ -1,8 +1,10 @@
 """The pass itself: a model over a source, in chunks of a fixed size."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 
 import torch
 from jaxtyping import Float
@@ -12,11 +14,13 @@ from likethat._documents import Damaged, going_on_from, typed
 from likethat._progress import Progress, Watcher
 from likethat.errors import InputError
 from likethat.features.checkpoint import Checkpoint
+from likethat.features.data import describe, remarks
 from likethat.features.features import Features
+from likethat.features.labels import match_labels
 from likethat.features.rows import Keeper, Rows
 from likethat.models import SplitModel, SplitOutput
 from likethat.sources import Batch, Images, IterableSource, read
-from likethat.sources.base import ImageSource, Skipped
+from likethat.sources.base import ImageSource, Skipped, class_names_of
 
 __all__ = ["Forward", "collect"]
 
@@ -56,7 +60,14 @@ def collect(
     """
     started = time.perf_counter()
     total = len(source) if isinstance(source, ImageSource) else None
-    work = _Pass(model=model, forward=Forward(model), total=total, seed=seed, budget=memory_budget)
+    work = _Pass(
+        model=model,
+        forward=Forward(model),
+        total=total,
+        seed=seed,
+        budget=memory_budget,
+        class_names=class_names_of(source),
+    )
     if checkpoint:
         work.take_back(checkpoint)
         checkpoint.unwritten = lambda: work.leave(checkpoint)
@@ -139,7 +150,17 @@ class _Chunk:
     indices: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    label_names: list[str | None] = field(default_factory=list)
+    shapes: list[tuple[int, int, int]] = field(default_factory=list)
     stacked: Tensor | None = None  # the views in one piece, where they came so
+
+    def extend(self, batch: Batch, which: slice) -> None:
+        """Note what is known of some images of a batch."""
+        self.indices += batch.indices[which]
+        self.names += batch.names[which]
+        self.labels += [-1 if label is None else label for label in batch.labels[which]]
+        self.label_names += batch.label_names[which]
+        self.shapes += batch.shapes[which]
 
     def images(self) -> Tensor:
         """Return the views in one piece."""
@@ -151,14 +172,14 @@ def _chunks(batches: Iterable[Batch], size: Callable[[], int]) -> Iterator[_Chun
     chunk = _Chunk()
     for batch in batches:
         if not chunk.views and len(batch.indices) == size():
-            labels = [-1 if label is None else label for label in batch.labels]
-            yield _Chunk(stacked=batch.images, indices=[*batch.indices], names=[*batch.names], labels=labels)
+            chunk.extend(batch, slice(None))
+            chunk.stacked = batch.images
+            yield chunk
+            chunk = _Chunk()
             continue
-        for view, index, name, label in zip(batch.images, batch.indices, batch.names, batch.labels, strict=True):
+        for place, view in enumerate(batch.images):
             chunk.views.append(view)
-            chunk.indices.append(index)
-            chunk.names.append(name)
-            chunk.labels.append(-1 if label is None else label)
+            chunk.extend(batch, slice(place, place + 1))
             if len(chunk.views) >= size():
                 yield chunk
                 chunk = _Chunk()
@@ -175,6 +196,7 @@ class _Pass:
     total: int | None
     seed: int
     budget: int
+    class_names: tuple[str, ...] = ()  # of the source
     done: list[Rows] = field(default_factory=list)
     fresh: list[Rows] = field(default_factory=list)  # since the last shard
     skipped: list[Skipped] = field(default_factory=list)
@@ -193,17 +215,21 @@ class _Pass:
             reason = "the model's features or logits for it are NaN or infinite"
             self.skipped.append(Skipped(name=chunk.names[row], reason=reason))
         good = slice(None) if bool(finite.all()) else finite  # a slice copies nothing
+        pixels, fine = _as_bytes(views[good]), finite.tolist()
         rows = Rows(
-            names=[name for name, fine in zip(chunk.names, finite.tolist(), strict=True) if fine],
+            names=[*compress(chunk.names, fine)],
+            label_names=[*compress(chunk.label_names, fine)],
             indices=torch.tensor(chunk.indices)[good],
             labels=torch.tensor(chunk.labels)[good],
             predicted=output.logits.argmax(1)[good],
             means=means[good],
             pooled=means[good] if self.model.spatially_additive else output.pooled[good],
+            facts=_facts(chunk.shapes, views)[good],
+            digests=_digests(pixels),
         )
         self.grid = (output.feature_map.shape[2], output.feature_map.shape[3])
         maps = output.feature_map.flatten(2)[good]
-        self._keeper_for(maps, views).put(rows.indices, maps, _as_bytes(views[good]))
+        self._keeper_for(maps, views).put(rows.indices, maps, pixels)
         self.fresh.append(rows)
         self.stop = chunk.indices[-1] + 1
 
@@ -248,11 +274,15 @@ class _Pass:
             )
         rows = Rows.join(parts)
         kept, maps, views = self.keeper.in_order_of(rows.indices)
+        labels = match_labels(rows, self.class_names, self.model.class_names)
+        size = (views.shape[-2], views.shape[-1])
+        data = describe(rows, self.skipped, n_channels=rows.means.shape[1], view=size)
         return Features(
             means=rows.means,
             pooled=rows.means if self.model.spatially_additive else rows.pooled,
             predicted=rows.predicted,
-            labels=rows.labels,
+            labels=labels.classes,
+            label_names=rows.label_names,
             indices=rows.indices,
             names=rows.names,
             kept=kept,
@@ -263,7 +293,23 @@ class _Pass:
             seconds=seconds,
             backbone_seconds=self.forward.seconds,
             notes=self.forward.notes,
+            data=data | {"labels": labels.row},
+            remarks=[*labels.notes, *([labels.warning] if labels.warning else []), *remarks(data)],
+            warning=labels.warning,
         )
+
+
+def _facts(shapes: list[tuple[int, int, int]], views: Tensor) -> Tensor:
+    """Return (image, 6): channels, height and width as they came; lowest, highest and mean value of the views."""
+    flat = views.flatten(1).float().cpu()
+    low, high = flat.aminmax(dim=1)
+    return torch.cat([torch.tensor(shapes).float(), torch.stack([low, high, flat.mean(1)], dim=1)], dim=1)
+
+
+def _digests(pixels: Tensor) -> Tensor:
+    """Return a number an image that is the same for the same pixels."""
+    found = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels.numpy()]
+    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in found], dtype=torch.long)
 
 
 def _as_bytes(views: Tensor) -> Tensor:

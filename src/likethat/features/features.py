@@ -1,6 +1,7 @@
 """What one pass over the images leaves behind."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -18,7 +19,8 @@ class Features:
         means: (image, channel) mean of the feature map over its cells: all that selection needs, under any mixing.
         pooled: (image, channel) what the head reads; the same tensor as `means` when the model is additive.
         predicted: (image,) class the model gives.
-        labels: (image,) class the source gives, -1 where it gives none.
+        labels: (image,) the model's class that the source gives, matched by name; -1 where it gives none.
+        label_names: what the source calls the class it gives, None where it does not say.
         indices: (image,) the item's number in its source.
         names: the item's name in its source.
         kept: (map,) rows of the images whose maps are held, ascending.
@@ -28,6 +30,9 @@ class Features:
         skipped: items that were left out.
         seconds: of the pass; `backbone_seconds` of it inside the network.
         notes: sentences for the report.
+        data: what the images are like (see `likethat.features.data`), plain values for JSON.
+        remarks: sentences on the images and their labels.
+        warning: that of them which says what is likely wrong with the labels or the preprocessing, or "".
     """
 
     means: Float[Tensor, "image channel"]
@@ -44,6 +49,10 @@ class Features:
     seconds: float = 0.0
     backbone_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    label_names: list[str | None] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    warning: str = ""
 
     def __len__(self) -> int:
         """Return the number of images that took part."""

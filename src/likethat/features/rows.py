@@ -9,7 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Keeper", "Rows", "priority"]
+__all__ = ["COLUMNS", "Keeper", "Rows", "priority"]
+
+
+COLUMNS = ("indices", "labels", "predicted", "means", "pooled", "facts", "digests")
+"""What of `Rows` is a tensor."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -18,10 +22,13 @@ class Rows:
 
     names: list[str]
     indices: Tensor
-    labels: Tensor
+    labels: Tensor  # in the source's own numbering
     predicted: Tensor
     means: Tensor
     pooled: Tensor
+    label_names: list[str | None]
+    facts: Tensor  # (image, 6): channels, height and width as it came; lowest, highest and mean value as it was seen
+    digests: Tensor  # (image,) of the pixels as they were seen
 
     @classmethod
     def join(cls, parts: Sequence["Rows"]) -> "Rows":
@@ -33,17 +40,14 @@ class Rows:
             predicted=torch.cat([part.predicted for part in parts]),
             means=torch.cat([part.means for part in parts]),
             pooled=torch.cat([part.pooled for part in parts]),
+            label_names=[name for part in parts for name in part.label_names],
+            facts=torch.cat([part.facts for part in parts]),
+            digests=torch.cat([part.digests for part in parts]),
         )
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the columns that are tensors, by name."""
-        return {
-            "indices": self.indices,
-            "labels": self.labels,
-            "predicted": self.predicted,
-            "means": self.means,
-            "pooled": self.pooled,
-        }
+        return {name: getattr(self, name) for name in COLUMNS}
 
 
 @dataclass(kw_only=True, eq=False)

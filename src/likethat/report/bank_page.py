@@ -17,6 +17,7 @@ from likethat.report.views import (
     Tile,
     class_name,
     is_made_without_data,
+    label_of,
     noun_of,
     provenance_view,
     tally,
@@ -251,6 +252,10 @@ def _reading(noun: str) -> tuple[str, ...]:
     )
 
 
+def _predicted(prototype: Prototype, class_names: Sequence[str]) -> str | None:
+    return None if prototype.predicted is None else class_name(class_names, prototype.predicted)
+
+
 def _unit_view(
     bank: BankLike, unit: int, place: int, prototypes: list[Prototype], sheet: PictureSheet, *, mark: str
 ) -> UnitView:
@@ -264,7 +269,7 @@ def _unit_view(
         for kind, most in (("positive", _MOST_POSITIVE), ("negative", _MOST_NEGATIVE))
     }
     positive = [item for item in ordered if item.kind == "positive"]
-    classes = [item.predicted if item.label is None else item.label for item in positive]
+    classes = [label_of(item, bank.class_names) or _predicted(item, bank.class_names) for item in positive]
     usage = float(bank.usage[unit]) if len(bank.usage) else 0.0
     largest = float(bank.usage.max(initial=0.0)) if len(bank.usage) else 0.0
     total = float(bank.usage.sum()) if len(bank.usage) else 0.0
@@ -276,7 +281,7 @@ def _unit_view(
         bar=round(100 * usage / largest, 2) if largest else 0.0,
         share=percent(min(usage / total, 1.0)) if total else "",
         purity="" if np.isnan(purity) else f"{purity:.2f}".replace("-", "−"),
-        classes=tally([class_name(bank.class_names, index) for index in classes if index is not None]),
+        classes=tally([name for name in classes if name is not None]),
         parts=tally([item.true_part for item in positive if item.true_part]),
         mark=mark,
         positive=tiles["positive"],

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from likethat.explanations.records import Box, Prototype, Provenance
+from likethat.report.data import data_rows
 from likethat.report.pixels import close_up
 from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import duration, shorten
@@ -19,6 +20,7 @@ __all__ = [
     "Tile",
     "class_name",
     "is_made_without_data",
+    "label_of",
     "noun_of",
     "provenance_view",
     "tally",
@@ -90,6 +92,8 @@ class ProvenanceView:
         skipped: (name, reason).
         notes: sentences.
         is_made: whether no image was opened for it.
+        data: (name, value) of what the images were like.
+        warning: a sentence to put before all else, or "".
     """
 
     facts: tuple[tuple[str, str, str], ...]
@@ -97,6 +101,8 @@ class ProvenanceView:
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     is_made: bool
+    data: tuple[tuple[str, str], ...] = ()
+    warning: str = ""
 
 
 def tile(
@@ -154,12 +160,29 @@ def class_name(class_names: Sequence[str], index: int) -> str:
     return name if name.strip() else f"class {index}"
 
 
+def label_of(prototype: Prototype, class_names: Sequence[str]) -> str | None:
+    """Return what the data calls a prototype's class, with the model's word for it where that is another.
+
+    Example:
+        >>> make = lambda label, name: Prototype(
+        ...     unit=0, rank=0, kind="positive", source="", index=0, image="", cell=(0, 0), box=(0, 0, 1, 1),
+        ...     activation=0.0, peak=0.0, purity=0.0, label=label, label_name=name)
+        >>> label_of(make(1, "n02510455"), ["owl", "giant panda"]), label_of(make(0, "owl"), ["owl"])
+        ('n02510455 (giant panda)', 'owl')
+        >>> label_of(make(None, "yeti"), ["owl"]), label_of(make(None, None), ["owl"])
+        ('yeti', None)
+    """
+    ours = None if prototype.label is None else class_name(class_names, prototype.label)
+    theirs = prototype.label_name
+    if theirs is None or ours is None or theirs.casefold().replace("_", " ") == ours.casefold().replace("_", " "):
+        return theirs or ours
+    return f"{shorten(theirs, 32)} ({shorten(ours, 32)})"
+
+
 def _classes(prototype: Prototype, class_names: Sequence[str]) -> str:
-    names = [
-        None if index is None else shorten(class_name(class_names, index), 32)
-        for index in (prototype.label, prototype.predicted)
-    ]
-    label, predicted = names
+    named = label_of(prototype, class_names)
+    label = None if named is None else shorten(named, 70)
+    predicted = None if prototype.predicted is None else shorten(class_name(class_names, prototype.predicted), 32)
     if label is not None and predicted is not None and prototype.label != prototype.predicted:
         return f"{label}, model says {predicted}"
     return label or (f"model says {predicted}" if predicted else "")
@@ -212,6 +235,8 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
         skipped=tuple((shorten(name, 200), shorten(reason, 300)) for name, reason in provenance.skipped),
         notes=tuple(shorten(note, 1000) for note in provenance.notes),
         is_made=is_made_without_data(provenance),
+        data=tuple((name, shorten(value, 600)) for name, value in data_rows(provenance.data)),
+        warning=shorten(provenance.warning, 1000),
     )
 
 

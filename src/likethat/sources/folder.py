@@ -76,6 +76,7 @@ class ImageFolder:
         self.left_out: list[Skipped] = []
         self._subfolders: set[str] = set()  # directly below the folder: classes, where they hold no other files alone
         self._of_others: set[str] = set()
+        self._unread: set[str] = set()
         self.class_names: tuple[str, ...] = ()
         if not self.path.is_dir():
             self.root = self.path.parent
@@ -88,7 +89,7 @@ class ImageFolder:
             self._check_any(pattern)
             if labels == "folders" and all("/" in name for name in self._names):
                 with_pictures = {name.split("/", 1)[0] for name in everything if "/" in name}
-                self.class_names = tuple(sorted(with_pictures | (self._subfolders - self._of_others)))
+                self.class_names = tuple(sorted(with_pictures | self._unread | (self._subfolders - self._of_others)))
         self._label_of = {name: index for index, name in enumerate(self.class_names)}
         self.class_names = tuple(map(printable, self.class_names))
 
@@ -116,9 +117,9 @@ class ImageFolder:
                     yield name
                     continue
                 reason = "is a link that leads out of the folder" if kind == "outside" else _foreign(entry, kind)
-                if reason is None:
-                    self._of_others.add(name.split("/", 1)[0])
-                elif wanted is None or name in wanted:
+                if "/" in name:
+                    (self._of_others if reason is None else self._unread).add(name.split("/", 1)[0])
+                if reason is not None and (wanted is None or name in wanted):
                     self.left_out.append(Skipped(name=printable(name), reason=reason))
 
     def _entries(self, below: str) -> list[os.DirEntry[str]]:

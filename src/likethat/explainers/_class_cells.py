@@ -66,6 +66,9 @@ def classes_of(features: Features, labels: object, class_names: Sequence[str]) -
         InputError: labels of another length or outside the classes.
     """
     n_classes = len(class_names)
+    beyond = features.data.get("labels", {}).get("beyond")
+    if beyond is not None and (labels is None or (isinstance(labels, str) and labels == "given")):
+        raise _no_classes(n_classes, f"up to {beyond} from the images")
     if labels is None:
         chosen = features.labels if bool((features.labels >= 0).any()) else features.predicted
     elif isinstance(labels, str):
@@ -73,11 +76,15 @@ def classes_of(features: Features, labels: object, class_names: Sequence[str]) -
     else:
         chosen = _given(features, labels, class_names)
     if bool((chosen >= n_classes).any()) or bool((chosen < -1).any()):
-        raise InputError(
-            f"`labels` must be from 0 to {n_classes - 1} (-1 for none), got {int(chosen.min())} to "
-            f"{int(chosen.max())}. Give the model's own class indices, or labels='predicted'."
-        )
+        raise _no_classes(n_classes, f"{int(chosen.min())} to {int(chosen.max())}")
     return chosen
+
+
+def _no_classes(n_classes: int, got: str) -> InputError:
+    return InputError(
+        f"`labels` must be from 0 to {n_classes - 1} (-1 for none), got {got}. Give the model's own class indices or "
+        "names, or labels='predicted'."
+    )
 
 
 def _of_source(features: Features, labels: str) -> Tensor:

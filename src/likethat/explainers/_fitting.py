@@ -169,7 +169,7 @@ def provenance_of(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=seconds,
         measures={**measures, **measured, "backbone_seconds": features.backbone_seconds},
-        notes=(*remarks, *features.notes, *notes),
+        notes=(*filter(None, [model.presumed]), *remarks, *features.notes, *notes),
         data=data,
         warning="" if is_made else features.warning,
     )

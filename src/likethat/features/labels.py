@@ -54,6 +54,7 @@ def match_labels(rows: Rows, given: Sequence[str], known: Sequence[str]) -> Labe
         in_range = (rows.labels >= 0) & (rows.labels < len(known))
         classes, match = torch.where(in_range, rows.labels, -1), ClassMatch()
         by, notes = "number", _beyond(rows.labels, len(known))
+    beyond = int(rows.labels.max()) if by == "number" and notes else None
     n_given = sum(
         name is not None or label >= 0 for name, label in zip(rows.label_names, rows.labels.tolist(), strict=True)
     )
@@ -62,6 +63,7 @@ def match_labels(rows: Rows, given: Sequence[str], known: Sequence[str]) -> Labe
     row = {"given": n_given, "matched": int((classes >= 0).sum()), "by": by}
     row |= {"classes": len(set(classes[classes >= 0].tolist())), "of": len(known)}
     row["unmatched"] = _counted([*match.unmatched, *match.ambiguous], rows)
+    row |= {} if beyond is None else {"beyond": beyond}
     row["renamed"] = {name: known[index] for name, index in match.partners.items() if name != known[index]}
     accuracy, warning = _accuracy(classes, rows.predicted, known)
     row |= {} if accuracy is None else {"accuracy": accuracy}

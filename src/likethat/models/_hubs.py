@@ -11,7 +11,7 @@ from torch import nn
 
 from likethat._checks import require
 from likethat.errors import InputError, LikethatError, ModelError, UnsafeFileError
-from likethat.models._libraries import configured_names
+from likethat.models._libraries import configured_names, usual_names
 from likethat.models._weights import head_classes, is_file_name, put_weights, read_weights
 
 __all__ = ["Loaded", "load_hugging_face", "load_timm", "load_torchvision", "load_zoo_network"]
@@ -25,11 +25,14 @@ class Loaded:
         network: the module.
         preprocess: anything that `as_preprocess` reads.
         class_names: one name a class, where they are known.
+        presumed: a sentence, where the names are those of the architecture's usual weights and nothing says that these
+            weights are of the same classes; else "".
     """
 
     network: nn.Module
     preprocess: Any = None
     class_names: Sequence[str] | None = None
+    presumed: str = ""
 
 
 def load_torchvision(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
@@ -45,8 +48,11 @@ def load_torchvision(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
     else:
         with _fetching(f"torchvision:{name}"):
             network = models.get_model(name, weights=chosen, **kwargs)
-    names = None if chosen is None else chosen.meta.get("categories")
-    return Loaded(network=network, preprocess=None if usual is None else usual.transforms(), class_names=names)
+    names = None if usual is None else usual.meta.get("categories")
+    preprocess = None if usual is None else usual.transforms()
+    if path is not None and names is not None:
+        return _presuming(network, preprocess, names, path)
+    return Loaded(network=network, preprocess=preprocess, class_names=names if chosen is not None else None)
 
 
 def _weight_set(sets: Any, weights: Any) -> Any:
@@ -73,24 +79,38 @@ def load_timm(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
         _check_known(name.partition(".")[0], timm.list_models(), "timm")
     if path is not None:
         network = _with_file(lambda **more: timm.create_model(name, pretrained=False, **more), path, kwargs)
-        return Loaded(network=network, preprocess="auto")
+        return _presuming(network, "auto", _imagenet_names(network, trained=True), path)
     with _fetching(f"timm:{name}"):
         network = timm.create_model(name, pretrained=weights == "DEFAULT", **kwargs)
     return Loaded(network=network, preprocess="auto", class_names=_imagenet_names(network, trained=weights is not None))
 
 
-def _imagenet_names(network: Any, *, trained: bool) -> Sequence[str] | None:
-    """Return ImageNet's names where timm says that the trained head knows those classes."""
-    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+def _presuming(network: nn.Module, preprocess: Any, names: Sequence[str] | None, path: Path) -> Loaded:
+    """Give weights from a file the class names of the architecture's usual ones, where there are as many."""
+    if names is None or len(names) != _n_classes(network):
+        return Loaded(network=network, preprocess=preprocess)
+    return Loaded(
+        network=network,
+        preprocess=preprocess,
+        class_names=names,
+        presumed=f"The class names are presumed: {path.name} has {len(names):,} classes, as many as the usual weights "
+        f"of this architecture ({names[0]!r}, {names[1]!r}, …), whose names they got. If they are others, give "
+        "class_names.",
+    )
 
+
+def _n_classes(network: nn.Module) -> int | None:
+    """Return the outputs of a network's last layer with weights."""
+    heads = [value for name, value in network.state_dict().items() if name.endswith(".weight") and value.ndim in (2, 4)]
+    return int(heads[-1].shape[0]) if heads else None
+
+
+def _imagenet_names(network: Any, *, trained: bool) -> Sequence[str] | None:
+    """Return ImageNet's names where timm says that the trained head knows those classes; none for random weights."""
     n_classes = getattr(network, "num_classes", None)
-    if not trained or n_classes is None or n_classes != network.pretrained_cfg.get("num_classes"):
+    if n_classes is None or configured_names(network, n_classes) is not None:
         return None
-    subset = infer_imagenet_subset(network)
-    if subset is None or configured_names(network, n_classes) is not None:
-        return None
-    info = ImageNetInfo(subset)
-    return [info.index_to_description(index) for index in range(n_classes)]
+    return usual_names(network, n_classes) if trained else [f"class {index}" for index in range(n_classes)]
 
 
 def load_hugging_face(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from likethat._checks import require
 from likethat.errors import InputError, ModelError
+from likethat.models._imagenet import imagenet_names
 from likethat.models._state import device_of, floating_type, untouched
 from likethat.models._trace import Captured, vector_of
 
@@ -22,6 +23,7 @@ __all__ = [
     "has_timm_api",
     "other_inputs",
     "timm_pass",
+    "usual_names",
 ]
 
 
@@ -140,6 +142,17 @@ def configured_names(network: Any, n_classes: int) -> tuple[str, ...] | None:
 def has_independent_labels(network: Any) -> bool:
     """Whether the network's own configuration says that an image may have several labels, or none."""
     return getattr(getattr(network, "config", None), "problem_type", None) == "multi_label_classification"
+
+
+def usual_names(network: Any, n_classes: int) -> tuple[str, ...] | None:
+    """Return ImageNet's class names where timm's configuration says that the usual weights have that many classes.
+
+    The configuration is that of the architecture: it says nothing of the weights that are there.
+    """
+    settings = timm_settings(network)
+    if settings is None or settings.get("num_classes") != n_classes:
+        return None
+    return imagenet_names(n_classes)
 
 
 def timm_preprocess(settings: Mapping[str, Any], network: Any = None) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def load(
         weights: "DEFAULT" for the library's trained weights, the name of a set of torchvision's, a local file
             (``.safetensors``, or a state dictionary that torch saved), or None: random for torchvision and timm, the
             trained ones for Hugging Face and the zoo.
-        class_names: one name a class; None takes those of the weights.
+        class_names: one name a class; None takes those of the weights. A file has none: it gets those of the
+            architecture's usual weights where it has as many classes, and `SplitModel.presumed` says so.
         device: where to put it; None leaves it on the CPU.
         preprocess: as in `likethat.split`; None takes the configuration's own (torchvision without a named set of
             weights: that of the architecture's default set).
@@ -72,6 +73,7 @@ def load(
         layer=layer,
         class_names=_names(loaded, class_names),
     )
+    model.presumed = loaded.presumed if class_names is None else ""
     model.name = f"{prefix}:{Path(rest).name}" if Path(rest).is_dir() else name
     return model
 

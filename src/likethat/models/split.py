@@ -19,7 +19,13 @@ from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifi
 from likethat.functional.links import Outputs
 from likethat.models._builders import as_preprocess
 from likethat.models._ends import ENDS, End, end_of_values, last_function
-from likethat.models._libraries import configured_name, configured_names, has_independent_labels, other_inputs
+from likethat.models._libraries import (
+    configured_name,
+    configured_names,
+    has_independent_labels,
+    other_inputs,
+    usual_names,
+)
 from likethat.models._probe import Probes, probings
 from likethat.models._readers import HeadCall
 from likethat.models._replay_search import find_replay
@@ -94,8 +100,8 @@ def split(
             UserWarning,
             stacklevel=4,
         )
-    names = _class_names(network, class_names, found.output.logits.shape[1])
-    return SplitModel(
+    names, presumed = _class_names(network, class_names, found.output.logits.shape[1])
+    model = SplitModel(
         network,
         found.reader,
         preprocess=_with_channels(prepared, channels),
@@ -111,6 +117,8 @@ def split(
         volatile=frozenset(volatile),
         outputs=_outputs(network, cut, outputs),
     )
+    model.presumed = presumed
+    return model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -284,18 +292,26 @@ def _check_has_head(network: nn.Module) -> None:
             )
 
 
-def _class_names(network: Any, class_names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
+def _class_names(network: Any, class_names: Sequence[str] | None, n_classes: int) -> tuple[tuple[str, ...], str]:
+    """Return the class names, and a sentence where they are presumed."""
     if class_names is not None:
         names = check_names(class_names)
         if len(names) != n_classes:
             raise InputError(
                 f"`class_names` must hold {n_classes} names as the network has {n_classes} classes, got {len(names)}."
             )
-        return names
+        return names, ""
     known = configured_names(network, n_classes)
     if known is not None:
-        return known
-    return tuple(f"class {index}" for index in range(n_classes))
+        return known, ""
+    presumed = usual_names(network, n_classes)
+    if presumed is not None:
+        return presumed, (
+            f"The class names are presumed: the network has {n_classes:,} classes, as the usual weights of its "
+            f"architecture, which know ImageNet's ({presumed[0]!r}, {presumed[1]!r}, …). If they are others, give "
+            "class_names."
+        )
+    return tuple(f"class {index}" for index in range(n_classes)), ""
 
 
 def _with_channels(preprocess: Preprocess, channels: int) -> Preprocess:

@@ -118,6 +118,7 @@ class SplitModel:
         remainder_name: what the pooled vector holds beside the map; "" when nothing.
         error: largest relative error of the split on a second, unseen batch.
         note: one sentence on a limit of this split, or "".
+        presumed: one sentence where the class names are presumed, or "".
         n_channels: channels of the feature map.
         n_classes: classes.
         grid: rows and columns of the map, for images of `size`.
@@ -154,6 +155,7 @@ class SplitModel:
         self.spatially_additive, self.is_linear = reader.spatially_additive, reader.is_linear
         self.remainder_name = reader.remainder_name
         self.error, self.note, self.fingerprint = error, note, fingerprint
+        self.presumed = ""
         self.n_channels, self.n_classes = probed.feature_map.shape[1], probed.logits.shape[1]
         self.grid = (probed.feature_map.shape[2], probed.feature_map.shape[3])
         self.size = size
@@ -358,7 +360,7 @@ class SplitModel:
             "linear": self.is_linear,
             "spatially additive": self.spatially_additive,
             "error": self.error,
-            "note": self.note,
+            "note": " ".join(filter(None, [self.note, self.presumed])),
         }
 
     def _at(self) -> str:

@@ -303,7 +303,7 @@ def _facts(shapes: list[tuple[int, int, int]], views: Tensor) -> Tensor:
     """Return (image, 6): channels, height and width as they came; lowest, highest and mean value of the views."""
     flat = views.flatten(1).float().cpu()
     low, high = flat.aminmax(dim=1)
-    return torch.cat([torch.tensor(shapes).float(), torch.stack([low, high, flat.mean(1)], dim=1)], dim=1)
+    return torch.cat([torch.tensor(shapes, dtype=torch.float32), torch.stack([low, high, flat.mean(1)], dim=1)], dim=1)
 
 
 def _digests(pixels: Tensor) -> Tensor:

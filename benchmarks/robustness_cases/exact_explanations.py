@@ -274,7 +274,7 @@ _after_change("attaching a model that has changed", lambda bank, model: bank.att
     "changed weights", "the check costs at most a fiftieth of a pass through ResNet-20 here", accepts=RIGHT, slow=True
 )
 def _() -> None:
-    # The measured share is well below 1 % on a quiet machine; tests run on busy ones.
+    # Alone it takes 30 us, 1 %; right after a pass, whose weights have pushed it out of the cache, up to twice that.
     import time
 
     from _real import resnet20
@@ -291,8 +291,8 @@ def _() -> None:
         started = time.perf_counter()
         model.check_unchanged()
         checks.append(time.perf_counter() - started)
-    if np.median(checks) > 0.02 * np.median(passes):
-        raise Wrong(f"{np.median(checks):.1e} s beside {np.median(passes):.1e} s")
+    if min(checks) > 0.02 * min(passes):
+        raise Wrong(f"{min(checks):.1e} s beside {min(passes):.1e} s")
 
 
 # ---- threads

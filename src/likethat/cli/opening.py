@@ -114,6 +114,8 @@ def open_bank_with_model(
     try:
         return bank.attach(split)
     except BankMismatchError as error:
+        if split.fingerprint == bank.provenance.fingerprint:  # split in another way: the bank's own is put back
+            return bank.attach(split.network)
         if model is not None or weights is not None or layer is not None:
             raise
         raise BankMismatchError(

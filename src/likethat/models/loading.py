@@ -9,6 +9,7 @@ from torch import nn
 
 from likethat._session import in_own_session
 from likethat.errors import InputError, LikethatError, ModelError
+from likethat.functional.links import Outputs
 from likethat.models._hubs import Loaded, load_hugging_face, load_timm, load_torchvision, load_zoo_network
 from likethat.models.split import split
 from likethat.models.split_model import SplitModel
@@ -33,6 +34,7 @@ def load(
     device: str | torch.device | None = None,
     preprocess: Any = None,
     layer: str | None = None,
+    outputs: Outputs | None = None,
     **model_kwargs: Any,
 ) -> SplitModel:
     """Load a classifier by name and split it.
@@ -49,6 +51,7 @@ def load(
         preprocess: as in `likethat.split`; None takes the configuration's own (torchvision without a named set of
             weights: that of the architecture's default set).
         layer: as in `likethat.split`.
+        outputs: as in `likethat.split`.
         **model_kwargs: for the library's constructor, such as ``num_classes=20``.
 
     Returns:
@@ -72,6 +75,7 @@ def load(
         preprocess=loaded.preprocess if preprocess is None else preprocess,
         layer=layer,
         class_names=_names(loaded, class_names),
+        outputs=outputs,
     )
     model.presumed = loaded.presumed if class_names is None else ""
     model.name = f"{prefix}:{Path(rest).name}" if Path(rest).is_dir() else name

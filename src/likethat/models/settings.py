@@ -64,7 +64,9 @@ class Settings:
         Raises:
             InputError, TypeError: these are no arguments of one.
         """
-        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in self.preprocess.items()}
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.preprocess.items()
+        }
         return Preprocess(**plain)
 
     def to_json(self) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def bank_view(bank: BankLike, sheet: PictureSheet, *, limit: int) -> BankView:
         figures=_figures(bank, units, noun, is_made=made is not None),
         controls=None if made is None else controls_view(bank.provenance),
         groups=_groups(bank, units[:limit], noun, sheet, made),
-        reading=_reading(noun) if made is None else made_reading(noun),
+        reading=_reading(noun, _explained(bank)) if made is None else made_reading(noun),
         provenance=provenance_view(bank.provenance),
     )
 
@@ -242,11 +242,18 @@ def _figures(bank: BankLike, units: list[int], noun: str, *, is_made: bool) -> t
     return tuple(figures)
 
 
-def _reading(noun: str) -> tuple[str, ...]:
+def _explained(bank: BankLike) -> str:
+    """Return what usage is about: nothing is "the predicted class" where there are labels, or one logit."""
+    if getattr(bank, "outputs", "softmax") == "softmax":
+        return "predicted class"
+    return "logit" if len(bank.class_names) == 1 else "label of the highest logit"
+
+
+def _reading(noun: str, explained: str) -> tuple[str, ...]:
     return (
         f"Each card is one {noun} of the network's last feature map. Its pictures are those among all seen that "
         "activate it most; the frame marks where.",
-        f"Usage is how much the {noun} contributes to the predicted class, for or against, on average over the data.",
+        f"Usage is how much the {noun} contributes to the {explained}, for or against, on average over the data.",
         f"Purity says how much of what the network sees in the frame is this {noun} alone: 1 is nothing else.",
         "Hold the pointer on a picture for its source and classes.",
     )

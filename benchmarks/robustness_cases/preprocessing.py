@@ -227,9 +227,7 @@ def _() -> None:
     expect(accuracy >= 0.80, True, f"accuracy {accuracy:.3f}")
 
 
-@case(
-    KIND, "timm's EfficientNet-Lite0, and nothing said: at least .85 of the ImageNet photos", accepts=RIGHT, slow=True
-)
+@case(KIND, "timm's EfficientNet-Lite0, nothing said: at least .85 of the ImageNet photos", accepts=RIGHT, slow=True)
 def _() -> None:
     source = lt.ImageFolder(imagenet_folder())
     accuracy = _accuracy(lt.split(lite0()), source, lambda sample: int(Path(sample.name).name[:3]), 25)

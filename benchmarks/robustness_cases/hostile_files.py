@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 import likethat as lt
 from likethat._cells import csv_of
@@ -73,11 +73,16 @@ _DOORS: dict[str, Callable[[Path], object]] = {
 
 
 def _not_run(door: str) -> None:
+    """Hand over an EPS where a stand-in for Ghostscript leaves a trace when it is started."""
     folder = Path(tempfile.mkdtemp())
     (folder / "a.png").write_bytes(_eps(folder / "was-run"))
+    (folder / "gs").write_text(f"#!/bin/sh\ntouch '{folder}/was-run'\nexit 1\n")
+    (folder / "gs").chmod(0o755)
+    before, EpsImagePlugin.gs_binary = EpsImagePlugin.gs_binary, str(folder / "gs")
     try:
         _DOORS[door](folder / "a.png")
     finally:
+        EpsImagePlugin.gs_binary = before
         expect((folder / "was-run").exists(), False, "whether the program ran")
 
 

@@ -1,0 +1,42 @@
+"""Names of classes: what is a partner, what is none, and what was assumed."""
+
+import pytest
+
+from likethat.models.class_names import are_unnamed, match_classes
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "index"),
+    [
+        ("cat", ["dog", "cat"], 1),
+        ("CAT", ["dog", "cat"], 1),
+        ("guinea_pig", ["cat", "Guinea Pig"], 1),
+        ("tabby cat", ["tench, Tinca tinca", "tabby, tabby cat"], 1),
+        ("missile", ["projectile, missile", "missile"], 1),
+        ("cats", ["dog", "cat"], None),
+        ("", ["dog", ", "], None),
+    ],
+)
+def test_one_name(given: str, known: list[str], index: int | None) -> None:
+    assert match_classes([given], known).partners.get(given) == index
+
+
+def test_two_of_one_name_are_no_partner() -> None:
+    match = match_classes(["crane", "owl"], ["crane", "owl", "crane"])
+    assert (match.partners, match.ambiguous, match.unmatched) == ({"owl": 1}, {"crane": (0, 2)}, [])
+
+
+def test_classes_without_names() -> None:
+    known = [f"class {index}" for index in range(3)]
+    assert match_classes(["c", "a", "b"], known).partners == {"c": 0, "a": 1, "b": 2}  # the source's order, not ours
+    assert "in their order" in match_classes(["c", "a", "b"], known).assumed
+    assert match_classes(["2", "0"], known).partners == {"2": 2, "0": 0}
+    assert match_classes(["1", "2", "3"], known).partners == {
+        "1": 0,
+        "2": 1,
+        "3": 2,
+    }  # 3 is no index, but three in order
+    assert "nothing says which" in match_classes(["a", "b"], known).assumed
+    assert match_classes(["class 2"], known).partners == {"class 2": 2}
+    assert not are_unnamed(["class 1", "class 0"])
+    assert match_classes([], known).assumed == ""

@@ -46,6 +46,7 @@ NEIGHBOURS = {
     ("_checks", "_options"),
     ("_checks", "errors"),
     ("_files", "_documents"),
+    ("_files", "_options"),
     ("_options", "errors"),
     ("_files", "errors"),
     ("_inputs", "errors"),

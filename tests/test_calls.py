@@ -27,8 +27,8 @@ class Thing:
         (lambda: Thing(1, x=2), "`x` is no argument of Thing. It takes number, colour."),
         (lambda: Thing(), "Thing must be called with `number`, got none."),
         (lambda: Thing(1, "red"), "Thing must be called with number and the rest by name, got 2 values."),
-        (lambda: Thing(1).paint("red"), "paint must be called with nothing and the rest by name, got 1 values."),
-        (lambda: Thing(1).paint(), "paint must be called with `colour`, got none."),
+        (lambda: Thing(1).paint("red"), "Thing.paint must be called with nothing and the rest by name, got 1 values."),
+        (lambda: Thing(1).paint(), "Thing.paint must be called with `colour`, got none."),
     ],
 )
 def test_a_call_that_does_not_fit(call: Any, message: str) -> None:

@@ -1,5 +1,6 @@
 """Natural slips: what a user tries first works, or the sentence says what to write instead."""
 
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -121,6 +122,19 @@ def _() -> None:
 @case("slips", "the name of a model instead of the model", accepts=REFUSED)
 def _() -> None:
     lt.EPIC().fit("zoo:digits", images())  # type: ignore[arg-type]
+
+
+@case("slips", "open_bank(path, network) splits the network as the bank was made", accepts=RIGHT)
+def _() -> None:
+    place = bank().save(f"{tempfile.mkdtemp()}/bank")
+    _logit_of(lt.open_bank(place, network()))
+
+
+@case("slips", "bank.attach(network) splits the network as the bank was made", accepts=RIGHT)
+def _() -> None:
+    found = lt.open_bank(bank().save(f"{tempfile.mkdtemp()}/bank"))
+    found.attach(network())
+    _logit_of(found)
 
 
 # --- a DataLoader as images -------------------------------------------------------------------------------------------

@@ -25,8 +25,13 @@ def public(thing: _Public) -> _Public:
     if not isinstance(thing, type):
         return _told(thing, thing.__name__)
     for name, member in list(vars(thing).items()):
-        if inspect.isfunction(member) and (name in ("__init__", "__call__") or not name.startswith("_")):
-            setattr(thing, name, _told(member, thing.__name__ if name == "__init__" else name))
+        if name.startswith("_") and name not in ("__init__", "__call__"):
+            continue
+        called = thing.__name__ if name == "__init__" else f"{thing.__name__}.{name}"
+        if inspect.isfunction(member):
+            setattr(thing, name, _told(member, called))
+        elif isinstance(member, classmethod):
+            setattr(thing, name, classmethod(_told(member.__func__, called)))
     return thing
 
 
@@ -52,12 +57,12 @@ def _complaint(function: Any, name: str, args: Any, kwargs: dict[str, Any]) -> s
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        known = {each: one for each, one in signature.parameters.items() if each != "self"}
+        known = {each: one for each, one in signature.parameters.items() if each not in ("self", "cls")}
         strange = next((each for each in kwargs if each not in known), None)
         if strange is not None:
             return f"`{strange}` is no argument of {name}.{_meant(strange, list(known))}"
         places = [each for each, one in known.items() if one.kind is not one.KEYWORD_ONLY]
-        n_given = len(args) - ("self" in signature.parameters)
+        n_given = len(args) - (len(signature.parameters) - len(known))
         if n_given > len(places):
             by_place = ", ".join(places) or "nothing"
             return f"{name} must be called with {by_place} and the rest by name, got {n_given} values."

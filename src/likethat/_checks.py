@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from likethat._options import shown
-from likethat.errors import InputError, MissingExtraError, NonFiniteError, TargetError
+from likethat.errors import InputError, ItemError, MissingExtraError, ModelError, NonFiniteError, TargetError
 
 _EXTRAS = {
     "torchvision": "vision",
@@ -69,6 +69,7 @@ def check_images(images: Tensor, *, name: str = "images", channels: int | None =
     """
     if not isinstance(images, Tensor):
         raise InputError(f"`{name}` must be a tensor (batch, channel, height, width), got {_kind(images)}.")
+    check_held(images, name=name)
     if images.ndim != 4:
         hint = " Add the batch axis with image[None]." if images.ndim == 3 else ""
         raise InputError(f"`{name}` must be (batch, channel, height, width), got shape {tuple(images.shape)}.{hint}")
@@ -123,6 +124,47 @@ def check_seed(value: Any, *, name: str = "seed") -> int:
     return seed
 
 
+def check_index(value: Any, n: int, *, of: str = "images") -> int:
+    """Return the place of an item of `n`, counted from the end where it is negative.
+
+    Raises:
+        ItemError: there is no such item.
+    """
+    is_whole = hasattr(value, "__index__") and not isinstance(value, bool | np.bool_ | type)
+    try:
+        index = operator.index(value) if is_whole else n
+    except TypeError:
+        index = n
+    if not -n <= index < n:
+        raise ItemError(f"`index` must be a whole number from 0 to {n - 1}, as there are {n} {of}, got {shown(value)}.")
+    return index % n
+
+
+def check_device(value: Any, *, name: str = "device") -> torch.device:
+    """Return the device of a name, if this machine has it.
+
+    Raises:
+        ModelError: there is none.
+    """
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | torch.device):
+            raise TypeError
+        device = torch.device(value)
+        torch.empty(0, device=device).cpu()  # "meta" has no values
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise ModelError(f"`{name}` must be one this machine has, got {shown(value)}. Try 'cpu'.") from error
+    return device
+
+
+def check_held(values: Tensor, *, name: str) -> Tensor:
+    """Raise `InputError` for a tensor that holds no numbers (on the meta device) or not all of them (sparse)."""
+    if values.is_meta or values.layout != torch.strided:
+        got = "one on the meta device, which holds no values" if values.is_meta else f"one of layout {values.layout}"
+        advice = "Load its values first." if values.is_meta else "Give tensor.to_dense()."
+        raise InputError(f"`{name}` must be a dense tensor, got {got}. {advice}")
+    return values
+
+
 def check_choice(value: Any, *, name: str, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`, else raise `InputError` listing them."""
     if not isinstance(value, str) or value not in choices:
@@ -157,9 +199,13 @@ def resolve_target(target: int | str, class_names: Sequence[str]) -> int:
         raise TargetError(f"`target` must be a class of the model, got {target!r}. It knows {known}.")
     if isinstance(target, bool | np.bool_) and str(target) in class_names:
         return resolve_target(str(target), class_names)
-    if isinstance(target, bool | np.bool_) or not hasattr(target, "__index__"):
+    try:
+        index = None if isinstance(target, bool | np.bool_ | type) else operator.index(target)
+    except TypeError:  # no whole number, or a tensor of several
+        index = None
+    if index is None:
         raise TargetError(f"`target` must be a class index or a class name, got {_kind(target)}.")
-    return _unmistaken(int(target), class_names)
+    return _unmistaken(index, class_names)
 
 
 def _unmistaken(index: int, class_names: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from likethat._documents import Damaged, read_json, typed
+from likethat._options import check_path
 from likethat.errors import InputError, LikethatError, StorageError
 
 __all__ = ["OwnFolder", "new_folder", "write_whole"]
@@ -24,7 +25,7 @@ def write_whole(path: str | Path, data: bytes) -> Path:
     Raises:
         StorageError: the disk did not take it; nothing is left behind, an earlier file stays as it was.
     """
-    path = Path(path)
+    path = check_path(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         InputError: something stands there that likethat did not write.
         StorageError: the disk did not take it; what stood there before still does.
     """
-    path = Path(path)
+    path = check_path(path)
     if path.is_symlink():
         path = path.resolve()
     _check_ours(path, name="path")

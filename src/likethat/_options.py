@@ -11,6 +11,7 @@ from likethat.errors import InputError
 __all__ = [
     "byte_count",
     "check_callable",
+    "check_columns",
     "check_flag",
     "check_names",
     "check_number",
@@ -21,6 +22,7 @@ __all__ = [
 
 _UNITS = " kmgt"
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # of the usual file systems
 _MOST_SHOWN = 80  # characters of a value in a sentence
 
 
@@ -68,6 +70,8 @@ def check_number(
     if not fits or number == float("inf"):  # NaN fits nothing
         least = f"{'of at least' if with_low else 'above'} {low:g}"
         most = "" if high == float("inf") else f" and {'at most' if with_high else 'below'} {high:g}"
+        if most and with_low and with_high:
+            least, most = f"from {low:g}", f" to {high:g}"
         raise InputError(f"`{name}` must be a number {least}{most}, got {shown(value)}.")
     return number
 
@@ -115,7 +119,12 @@ def check_path(value: Any, *, name: str = "path") -> Path:
     if isinstance(value, bytes) or not isinstance(value, str | os.PathLike):
         raise InputError(f"`{name}` must be a path, as text or pathlib.Path, got {shown(value)}.")
     text = os.fspath(value)
-    if not isinstance(text, str) or not text.strip() or "\0" in text:
+    is_possible = isinstance(text, str) and bool(text.strip()) and "\0" not in text
+    if (
+        not is_possible
+        or len(os.fsencode(text)) > _LONGEST_PATH
+        or max(map(len, Path(text).parts), default=0) > _LONGEST_NAME
+    ):
         raise InputError(f"`{name}` must be a path, as text or pathlib.Path, got {shown(text)}.")
     return Path(text)
 
@@ -143,6 +152,21 @@ def check_names(value: Any, *, name: str = "class_names") -> tuple[str, ...]:
     if not all(isinstance(item, str) or (hasattr(item, "__index__") and not isinstance(item, bool)) for item in names):
         raise InputError(f"`{name}` must be a list of names, one a class, got {shown(value)}.")
     return tuple(str(item) for item in names)
+
+
+def check_columns(value: Any, *, name: str = "columns") -> list[str]:
+    """Return names of columns in their order, at least one.
+
+    Raises:
+        InputError: no list of names.
+    """
+    try:
+        names = list(check_names(value, name=name))
+    except InputError:
+        names = []
+    if not names:
+        raise InputError(f"`{name}` must be a list of names of columns, got {shown(value)}.")
+    return names
 
 
 def byte_count(value: Any, *, name: str = "memory_budget") -> int:

@@ -5,6 +5,7 @@ Every error that the library raises on purpose is a `LikethatError`, and also th
     LikethatError
     ├── InputError (ValueError)            an argument of the wrong shape, range, kind or content
     │   ├── ArgumentError (also TypeError)  an argument that does not exist, or is missing
+    │   ├── ItemError (also IndexError)     an item of a source that does not exist
     │   ├── NonFiniteError                 NaN or infinity in weights, images or features
     │   ├── UnreadableImageError           one file or item that does not decode (fits skip and list it)
     │   └── TargetError (also LookupError) a class index out of range, an unknown class name
@@ -32,6 +33,7 @@ __all__ = [
     "BudgetError",
     "DataWarning",
     "InputError",
+    "ItemError",
     "LikethatError",
     "MissingExtraError",
     "ModelError",
@@ -59,6 +61,10 @@ class InputError(LikethatError, ValueError):
 
 class ArgumentError(InputError, TypeError):
     """A call names an argument that does not exist, or leaves one out."""
+
+
+class ItemError(InputError, IndexError):
+    """A source has no item of that number."""
 
 
 class NonFiniteError(InputError):

@@ -274,7 +274,7 @@ def test_functions_take_the_place_of_normalisation() -> None:
         ({"size": (1, 2, 3)}, "`size` must be one number"),
         ({"size": "large"}, "`size` must be one number"),
         ({"mean": (float("nan"),)}, "`mean` must hold one finite number"),
-        ({"std": (0.0,)}, "`std` must not hold 0"),
+        ({"std": (0.0,)}, "`std` must be above 0"),
         ({"interpolation": "lanczos"}, "`interpolation` must be one of"),
         ({"crop": "random"}, "`crop` must be one of"),
         ({"channels": 0}, "`channels` must be"),

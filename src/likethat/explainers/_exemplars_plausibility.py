@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._checks import check_images
 from likethat._inputs import Inputs, kind_of
 from likethat.errors import InputError
 
@@ -54,6 +55,8 @@ def _embedded(inputs: Inputs, data: Inputs) -> tuple[Tensor, Tensor]:
     if isinstance(inputs, Tensor) and isinstance(data, Tensor):
         if inputs.shape[1:] != data.shape[1:]:
             raise InputError(f"`data` must have shape (n, {_axes(inputs)}), got (n, {_axes(data)}).")
+        if data.ndim == 4:
+            check_images(data, name="data")
         return _pixels(inputs), _pixels(data)
     if isinstance(inputs, list) and isinstance(data, list):
         return _words(inputs), _words(data)

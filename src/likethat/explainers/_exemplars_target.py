@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from likethat._checks import resolve_target
+from likethat._options import check_number
 from likethat.errors import InputError, TargetError
 from likethat.search import Goal, HighResponse, Probabilities
 
@@ -58,8 +59,10 @@ def read_target(target: Any, class_names: Sequence[str], *, tolerance: float, th
         >>> aim.description, aim.wanted.tolist()
         ('50 % a, 50 % c', [0.5, 0.0, 0.5])
     """
-    if callable(target):
-        goal = HighResponse(response=target, threshold=float("inf") if threshold is None else float(threshold))
+    if threshold is not None:
+        threshold = check_number(threshold, name="threshold", low=-1e30)
+    if callable(target) and not isinstance(target, type):
+        goal = HighResponse(response=target, threshold=float("inf") if threshold is None else threshold)
         name = str(getattr(target, "__name__", type(target).__name__))
         slack = 0.0 if threshold is not None else -1e9
         return Aim(goal=goal, index=-1, description=_described(name, threshold), wanted=None, slack=slack)
@@ -83,12 +86,12 @@ def _wanted(target: Any, class_names: Sequence[str]) -> Tensor:
     if isinstance(target, Mapping):
         wanted = torch.zeros(n_classes, dtype=torch.float64)
         for name, probability in target.items():
-            wanted[resolve_target(name, class_names)] += float(probability)
+            wanted[resolve_target(name, class_names)] += check_number(probability, name="target", high=1.0)
         return _checked(wanted, n_classes)
-    if isinstance(target, Tensor | Sequence) and not isinstance(target, str) and getattr(target, "ndim", 1) == 1:
-        return _checked(torch.as_tensor(target, dtype=torch.float64), n_classes)
-    if hasattr(target, "tolist") and getattr(target, "ndim", 0) == 1:
-        return _checked(torch.tensor(target.tolist(), dtype=torch.float64), n_classes)
+    values = target.tolist() if getattr(target, "ndim", 0) == 1 else target
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes):
+        numbers = [check_number(value, name="target", high=1.0 + _SUM_TOLERANCE) for value in values]
+        return _checked(torch.tensor(numbers, dtype=torch.float64), n_classes)
     try:
         index = resolve_target(target, class_names)
     except TargetError as error:

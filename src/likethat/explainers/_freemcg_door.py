@@ -9,6 +9,7 @@ from torch import Tensor
 
 from likethat._checks import check_images
 from likethat._inputs import Inputs, kind_of
+from likethat._options import shown
 from likethat.errors import InputError
 from likethat.explainers._freemcg_asking import Asked
 from likethat.generators.base import Denoiser, LatentGenerator
@@ -42,6 +43,8 @@ def one_input(source: Any, *, name: str = "source") -> Inputs:
         return [image]
     if isinstance(image, Tensor):
         image = image[None] if image.ndim == 3 else image
+        if image.ndim != 4:
+            raise InputError(f"`{name}` must be (channel, height, width), got shape {tuple(image.shape)}.")
         return check_images(image.detach(), name=name).float() if len(image) == 1 else _several(len(image), name)
     if hasattr(image, "to_frame") and not hasattr(image, "columns"):
         image = image.to_frame().T.infer_objects()
@@ -66,7 +69,10 @@ def check_mask(mask: Any, size: tuple[int, int]) -> Bool[Tensor, "height width"]
     """
     if mask is None:
         return None
-    found = torch.as_tensor(np.asarray(mask)) if not isinstance(mask, Tensor) else mask
+    values = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise InputError(f"`mask` must be true or false (or 1 and 0) for each pixel, got {shown(mask)}.")
+    found = torch.from_numpy(np.ascontiguousarray(values))
     if tuple(found.shape) != size:
         raise InputError(f"`mask` must be (height, width) = {size}, got shape {tuple(found.shape)}.")
     found = found.bool()

@@ -195,8 +195,8 @@ class Exemplars:
     def _aims(
         self, asker: Asker, targets: Sequence[Any] | None, rng: torch.Generator, threshold: float | None
     ) -> list[Aim]:
-        if targets is not None and not len(targets):
-            raise InputError("`targets` must name at least one target, got none.")
+        if targets is not None and (isinstance(targets, str) or not hasattr(targets, "__len__") or not len(targets)):
+            raise InputError(f"`targets` must be a list with at least one target, got {shown(targets)}.")
         if not asker.box.class_names and not len(
             asker.ask(self.generator.prior.sample(1, rng=rng).double())
         ):  # a model names its classes with its first answer

@@ -11,7 +11,7 @@ from torch import Tensor
 from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_seed, resolve_target
 from likethat._inputs import Inputs
-from likethat._options import check_number, shown
+from likethat._options import check_callable, check_number, shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError, TargetError
@@ -129,10 +129,16 @@ class FreeMCG:
             TargetError: no such class, or the source is of it already.
         """
         started = time.perf_counter()
+        check_callable(watch, name="watch", takes="a Progress")
         one, rng = one_input(source), torch.Generator().manual_seed(self.seed)
         check_fits(self.generator, one)
         n_particles = self.n_particles or (16 if isinstance(one, Tensor) and min(one.shape[2:]) >= 64 else 10)
         self._check_budget(budget, n_particles, check_count(n, name="n"))
+        if isinstance(immutable, str) or not hasattr(immutable, "__iter__"):
+            raise InputError(f"`immutable` must be a list of columns, got {shown(immutable)}.")
+        for name, limit in (("ranges", ranges), ("directions", directions)):
+            if limit is not None and not isinstance(limit, Mapping):
+                raise InputError(f"`{name}` must be a dictionary by column, got {shown(limit)}.")
         limits = Limits(immutable=tuple(immutable), ranges=ranges, directions=directions)
         space = self._space(one, mask, limits, rng)
         box = as_asked(model, budget)
@@ -182,6 +188,7 @@ class FreeMCG:
             TargetError: no such class.
         """
         started = time.perf_counter()
+        check_callable(watch, name="watch", takes="a Progress")
         one = one_input(image, name="image")
         if not isinstance(one, Tensor):
             raise InputError(f"`image` must be an image (channel, height, width), got {type(image).__name__}.")
@@ -214,7 +221,9 @@ class FreeMCG:
         """Return the method's name, and what takes the place of patches."""
         can = isinstance(self.generator, Denoiser)
         method = check_choice(
-            method or ("freemcg" if can else "patches"), name="method", choices=("freemcg", "patches")
+            ("freemcg" if can else "patches") if method is None else method,
+            name="method",
+            choices=("freemcg", "patches"),
         )
         if method == "patches":
             return method, mean_colour(one[0])

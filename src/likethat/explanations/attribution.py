@@ -8,11 +8,13 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from likethat._calls import public
 from likethat.explanations.status import Status
 
 __all__ = ["Attribution"]
 
 
+@public
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Attribution:
     """A signed heat map of one image for one class.

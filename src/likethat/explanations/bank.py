@@ -11,17 +11,19 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import nn
 
-from likethat._checks import resolve_target
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, resolve_target
+from likethat._options import check_path
 from likethat._session import in_own_session
 from likethat.coordinates import Coordinates
-from likethat.errors import BankError, BankMismatchError
+from likethat.errors import BankError, BankMismatchError, InputError
 from likethat.explanations.explain import ImageLike, explain
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.images import ImageStore
 from likethat.explanations.records import Prototype, Provenance
 from likethat.functional.familiarity import Familiar
 from likethat.functional.links import Outputs
-from likethat.models import Head, SplitModel, split
+from likethat.models import Head, SplitModel, check_model, split
 from likethat.models.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Bank"]
 
 
+@public
 @in_own_session
 class Bank:
     """Prototypes of a model's units, and the exact coordinates they belong to.
@@ -108,6 +111,7 @@ class Bank:
             BankMismatchError: it is another model, or split in another way.
             ModelError: its network has changed since it was split.
         """
+        check_model(model)
         if isinstance(model, nn.Module):
             model = split(model) if self.settings is None else self.settings.split(model, self.class_names)
         if model.fingerprint != self.provenance.fingerprint:
@@ -155,7 +159,14 @@ class Bank:
         return {key: tuple(sorted(group, key=lambda item: item.rank)) for key, group in grouped.items()}
 
     def prototypes_of(self, unit: int, kind: Literal["positive", "negative"] = "positive") -> tuple[Prototype, ...]:
-        """Return a unit's prototypes, strongest first; empty for a unit that is never active."""
+        """Return a unit's prototypes, strongest first; empty for a unit that is never active.
+
+        Raises:
+            InputError: no such unit or kind.
+        """
+        check_choice(kind, name="kind", choices=("positive", "negative"))
+        if check_count(unit, name="unit", minimum=0) >= self.n_units:
+            raise InputError(f"`unit` must be from 0 to {self.n_units - 1}, got {unit}.")
         return self._by_unit.get((unit, kind), ())
 
     @cached_property
@@ -210,6 +221,7 @@ class Bank:
 
     def save(self, path: str | Path) -> Path:
         """Write the bank as a folder, or its report where `path` ends in ``.html``; return the path."""
+        path = check_path(path)
         if str(path).lower().endswith((".html", ".htm")):
             from likethat.report import save_bank
 

@@ -9,7 +9,11 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from likethat._calls import public
+from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind, kind_of
+from likethat._options import shown
+from likethat.errors import InputError
 from likethat.explanations.status import Status
 
 __all__ = ["Change", "Counterfactual", "Edit", "SearchPath"]
@@ -78,6 +82,7 @@ class SearchPath:
     distance: Float[NDArray[np.float64], " asked"]
 
 
+@public
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Counterfactual:
     """Inputs near a source that the model gives to another class.
@@ -147,15 +152,19 @@ class Counterfactual:
 
     def difference(self, edit: Edit | None = None) -> Float[NDArray[np.float32], "channel height width"]:
         """Return what was added to (above 0) or taken from (below 0) each pixel of the source, of an image."""
+        if edit is not None and not isinstance(edit, Edit):
+            raise InputError(f"`edit` must be one of `edits`, or None for the best, got {shown(edit)}.")
         changed = (self.best if edit is None else edit).input
-        assert isinstance(changed, Tensor)
-        assert isinstance(self.source, Tensor)
+        if not isinstance(changed, Tensor) or not isinstance(self.source, Tensor):
+            raise InputError(f"a difference of pixels needs images, got a {self.kind}. See edit.changes.")
         found: NDArray[np.float32] = (changed - self.source)[0].float().cpu().numpy()
         return found
 
     def frames(self, n: int = 12) -> Float[NDArray[np.float32], "frame channel height width"]:
         """Return the film of the change: blends from the source to the best edit, of an image."""
-        assert isinstance(self.source, Tensor)
+        check_count(n, name="n")
+        if not isinstance(self.source, Tensor):
+            raise InputError(f"a film needs images, got a {self.kind}. See edit.changes.")
         source = self.source[0].float().cpu().numpy()
         shares = np.linspace(0, 1, n, dtype=np.float32)[:, None, None, None]
         film: NDArray[np.float32] = source + shares * self.difference()

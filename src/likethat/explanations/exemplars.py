@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._calls import public
 from likethat._inputs import Inputs, Kind, kind_of
+from likethat._options import check_path
 from likethat.explanations.status import Status
 
 __all__ = ["ExemplarSet", "Film"]
@@ -33,6 +35,7 @@ class Film:
         return len(self.queries)
 
 
+@public
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExemplarSet:
     """Exemplars of one target, best first, and how plausible they are.
@@ -117,13 +120,14 @@ class ExemplarSet:
             InputError: something else stands at the folder's place.
             StorageError: the disk did not take it; nothing is left behind.
         """
-        if Path(path).suffix.lower() in {".html", ".htm"}:
+        path = check_path(path)
+        if path.suffix.lower() in {".html", ".htm"}:
             from likethat.report.exemplars import save_exemplars
 
             return save_exemplars([self], path)
         from likethat.explanations.exemplar_storage import write_exemplars
 
-        return write_exemplars(self, Path(path))
+        return write_exemplars(self, path)
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from likethat._calls import public
 from likethat._session import in_own_session
 from likethat.errors import ModelError
 from likethat.explanations.records import Contribution, Provenance
@@ -22,6 +23,7 @@ EXACT = 1e-4
 """What a sum may be off by, relative to its largest term: float32 leaves 1e-7 to 1e-6, a changed network far more."""
 
 
+@public
 @in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explanation:

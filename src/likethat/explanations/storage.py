@@ -19,8 +19,10 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from likethat._calls import public
 from likethat._documents import Damaged, read_bytes
 from likethat._files import new_folder
+from likethat._options import check_path
 from likethat._session import in_own_session
 from likethat._tensors import tensors_of
 from likethat.coordinates import Coordinates, HeadParts, Rotation
@@ -28,7 +30,7 @@ from likethat.errors import BankFormatError, InputError
 from likethat.explanations.images import ImageStore
 from likethat.explanations.rows import Manifest, TooNew, check_fit, digest_of, read_manifest, read_prototypes
 from likethat.functional.familiarity import Familiar
-from likethat.models import Head, SplitModel
+from likethat.models import Head, SplitModel, check_model
 
 if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
@@ -81,6 +83,7 @@ def write_bank(bank: "Bank", path: str | Path) -> Path:
     return path
 
 
+@public
 @in_own_session
 def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> "Bank":
     """Open a bank that `Bank.save` wrote; with its model it can explain, without it can be browsed.
@@ -96,7 +99,9 @@ def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> 
     """
     from likethat.explanations.bank import Bank
 
-    path = Path(path)
+    path = check_path(path)
+    if model is not None:
+        check_model(model)
     try:
         manifest = _manifest(path)
         tensors = tensors_of(_checked(path, _TENSORS, manifest), may_be_nan=("parts.measures.", "parts.curves."))

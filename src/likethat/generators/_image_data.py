@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from likethat._checks import check_count
+from likethat._options import shown
 from likethat._progress import Progress, Watcher
 from likethat.errors import InputError
 from likethat.sources import ImageSource, Sample, Skipped, as_source, read
@@ -141,7 +142,7 @@ def fit_image(
 
 
 def _checked_size(size: Any) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = (size, size) if hasattr(size, "__index__") else tuple(size) if isinstance(size, list | tuple) else ()
     if len(pair) != 2 or not all(isinstance(side, int) and side >= SMALLEST for side in pair):
-        raise InputError(f"`size` must be (height, width) of at least {SMALLEST} pixels each, got {size!r}.")
+        raise InputError(f"`size` must be (height, width) of at least {SMALLEST} pixels each, got {shown(size)}.")
     return pair[0], pair[1]

@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._calls import public
 from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind, kind_of
+from likethat._options import check_number, check_text, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, LikethatError
 from likethat.generators.base import Prior
@@ -17,6 +19,7 @@ from likethat.generators.priors import StandardNormal
 __all__ = ["CallableGenerator"]
 
 
+@public
 @in_own_session
 class CallableGenerator:
     """Wraps a function of latents; tries it once, on one latent.
@@ -46,12 +49,15 @@ class CallableGenerator:
         if not callable(function):
             raise InputError(f"`function` must be callable, (n, latent) to inputs, got {type(function).__name__}.")
         self.prior = StandardNormal(check_count(latent_dim, name="latent_dim")) if prior is None else prior
+        if not all(hasattr(self.prior, each) for each in ("dim", "sample", "log_prob")) or isinstance(prior, type):
+            raise InputError(f"`prior` must have dim, sample and log_prob, got {shown(prior)}. None is N(0, I).")
         if self.prior.dim != latent_dim:
             raise InputError(f"`prior` must have latent_dim = {latent_dim} dimensions, got {self.prior.dim}.")
-        low, high = value_range
+        is_pair = isinstance(value_range, list | tuple) and len(value_range) == 2
+        low, high = (check_number(end, name="value_range", low=-1e30) for end in value_range) if is_pair else (0, 0)
         if not low < high:
-            raise InputError(f"`value_range` must be (darkest, brightest), got {value_range}.")
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+            raise InputError(f"`value_range` must be (darkest, brightest), got {shown(value_range)}.")
+        self.name = check_text(name, name="name") or getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._low, self._high = float(low), float(high)
         tried, self.differentiable = self._try()

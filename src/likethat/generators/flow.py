@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._calls import public
 from likethat._checks import check_count
 from likethat._inputs import Kind
 from likethat._session import in_own_session
@@ -22,6 +23,7 @@ __all__ = ["ImageFlow"]
 SIGMA_MAX = 40.0
 
 
+@public
 @in_own_session
 class ImageFlow:
     """Straightens noise into images; one network is both the denoiser and the generator.

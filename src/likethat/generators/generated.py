@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat._checks import check_count, check_seed
+from likethat._calls import public
+from likethat._checks import check_count, check_finite, check_index, check_seed
+from likethat._options import check_names, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, NonFiniteError
 from likethat.sources import Sample
@@ -68,6 +70,7 @@ def check_image_generator(generator: Any) -> None:
         raise InputError(f"`generator` must make images, got one that makes a {generator.kind}.")
 
 
+@public
 @in_own_session
 class Generated:
     """Images made of a generator's latents, numbered; each is made again whenever it is read.
@@ -106,13 +109,15 @@ class Generated:
         check_image_generator(generator)
         if (n is None) == (latents is None):
             raise InputError("give either `n`, how many images, or their `latents`.")
-        if latents is not None and (latents.ndim != 2 or latents.shape[1] != generator.prior.dim):
-            raise InputError(
-                f"`latents` must be (n, {generator.prior.dim}) for this generator, got {tuple(latents.shape)}."
-            )
+        if latents is not None:
+            latents = _checked_latents(latents, generator.prior.dim)
         self.generator = generator
         self.seed = check_seed(seed)
         self._n = check_count(n, name="n") if latents is None else len(latents)
+        if seeds is not None and (isinstance(seeds, str) or not hasattr(seeds, "__iter__")):
+            raise InputError(f"`seeds` must be a list of whole numbers, one an image, got {shown(seeds)}.")
+        seeds = None if seeds is None else [check_count(seed, name="seeds", minimum=0) for seed in seeds]
+        names = None if names is None else list(check_names(names, name="names"))
         self._latents, self._seeds, self._names = latents, seeds, names
         for given, what in ((seeds, "seeds"), (names, "names")):
             if given is not None and len(given) != self._n:
@@ -158,11 +163,16 @@ class Generated:
 
     def __getitem__(self, index: int) -> Sample:
         """Return image `index`."""
-        if not -self._n <= index < self._n:
-            raise IndexError(f"image {index} of {self._n}")
-        index %= self._n
+        index = check_index(index, self._n)
         name = self._names[index] if self._names else f"made image {index}"
         return Sample(image=self.images(index // _BLOCK)[index % _BLOCK], name=name)
 
     def __repr__(self) -> str:
         return f"Generated({self._n:,} images of {type(self.generator).__name__})"
+
+
+def _checked_latents(latents: Any, dim: int) -> Tensor:
+    if not isinstance(latents, Tensor) or latents.ndim != 2 or latents.shape[1] != dim or not len(latents):
+        got = tuple(latents.shape) if isinstance(latents, Tensor) else shown(latents)
+        raise InputError(f"`latents` must be a tensor (n, {dim}) for this generator, got {got}.")
+    return check_finite(latents, name="latents", advice="Draw them with generator.prior.sample(n, rng=rng).")

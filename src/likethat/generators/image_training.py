@@ -4,12 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from likethat._calls import known_options
 from likethat._checks import check_choice, check_count
+from likethat._options import shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
@@ -24,6 +26,8 @@ from likethat.generators.priors import fit_kernels, fit_prior
 from likethat.generators.storage import filled
 
 __all__ = ["train_flow", "train_image_vae"]
+
+_Recipe = TypeVar("_Recipe", VaeRecipe, FlowRecipe)
 
 
 @in_own_session(grad=True)
@@ -69,8 +73,8 @@ def train_image_vae(
     check_choice(prior, name="prior", choices=("mixture", "kernels"))
     started = time.perf_counter()
     stack = read_stack(data, size=size, seed=seed, watch=watch)
-    config = config or default_config(stack.shape, latent_dim=latent_dim)
-    recipe = recipe or replace(VaeRecipe(), steps=_checked_steps(steps, stack))
+    config = _checked_config(config, default_config(stack.shape, latent_dim=latent_dim))
+    recipe = _checked_recipe(recipe, VaeRecipe) or replace(VaeRecipe(), steps=_checked_steps(steps, stack))
     last = round((1 - recipe.polish) * recipe.steps)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -119,8 +123,8 @@ def train_flow(
     """
     started = time.perf_counter()
     stack = read_stack(data, size=size, seed=seed, watch=watch)
-    config = config or default_unet(stack.shape)
-    recipe = recipe or replace(FlowRecipe(), steps=_checked_steps(steps, stack))
+    config = _checked_config(config, default_unet(stack.shape))
+    recipe = _checked_recipe(recipe, FlowRecipe) or replace(FlowRecipe(), steps=_checked_steps(steps, stack))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         run = FlowRun(config=config, recipe=recipe, device=device)
@@ -141,6 +145,22 @@ def finish_vae(
     latents = _encoded(encoder, stack, mirror=mirror, seed=seed)
     fit = fit_kernels if prior == "kernels" else fit_prior
     return ImageVAE(encoder, decoder, prior=fit(latents, seed=seed), config=config)
+
+
+def _checked_config(config: Any, usual: dict[str, Any]) -> dict[str, Any]:
+    """Return the widths of the networks, the usual ones where `config` says nothing."""
+    if config is None:
+        return usual
+    if not isinstance(config, Mapping):
+        raise InputError(f"`config` must be a dictionary or None, got {shown(config)}. The usual one is {usual}.")
+    known_options(config, list(usual), of="`config`")
+    return {**usual, **config}
+
+
+def _checked_recipe(recipe: _Recipe | None, kind: type[_Recipe]) -> _Recipe | None:
+    if recipe is not None and not isinstance(recipe, kind):
+        raise InputError(f"`recipe` must be a {kind.__name__} or None, got {shown(recipe)}.")
+    return recipe
 
 
 def _checked_steps(steps: int | None, stack: ImageStack) -> int:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._calls import public
 from likethat._checks import check_images
 from likethat._inputs import Inputs, Kind
 from likethat._session import in_own_session
@@ -21,6 +22,7 @@ from likethat.generators.storage import filled, save_generator
 __all__ = ["ImageVAE"]
 
 
+@public
 @in_own_session
 class ImageVAE:
     """Decodes latents to images; samples where the encodings of its training images lie.

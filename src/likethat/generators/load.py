@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from likethat._calls import known_options, public
+from likethat._checks import check_device
 from likethat._documents import Damaged
+from likethat._options import check_path, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, MissingExtraError
 from likethat.generators.base import Denoiser, LatentGenerator
@@ -36,6 +39,7 @@ _MOST_LEVELS = 16  # halvings of an image: 65,536 pixels a side become one
 _EXAMPLES = "'zoo:creatures', 'diffusers:org/name', 'hf:org/name', or a folder that likethat train-generator wrote"
 
 
+@public
 @in_own_session
 def load_generator(
     source: Any, *, latent_dim: int | None = None, device: str | torch.device | None = None, **options: Any
@@ -69,13 +73,18 @@ def load_generator(
     if isinstance(source, str | Path):
         if latent_dim is not None:
             options["latent_dim"] = latent_dim
-        return _placed(_by_name(str(source), device, options), device)
+        if device is not None:
+            device = check_device(device)
+        return _placed(_by_name(str(check_path(source, name="source")), device, options), device)
     if isinstance(source, LatentGenerator) and latent_dim is None:
         return source
     if _is_pipeline(source):
         return adapt(source, **options)
     if not callable(source):
         raise InputError(f"`source` must be a name such as {_EXAMPLES}, or a function, got {type(source).__name__}.")
+    if isinstance(source, type):
+        raise InputError(f"`source` must be a function, got {shown(source)}. Make an instance of it first.")
+    known_options(options, ["prior", "value_range", "name"], of="a function as a generator")
     if latent_dim is None:
         raise InputError("`latent_dim` must be given for a function: how long are its latents?")
     return CallableGenerator(source, latent_dim=latent_dim, **options)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from likethat._documents import Damaged, parse_json, read_json, typed
 from likethat._files import new_folder, write_whole
+from likethat._options import check_path
 from likethat._tensors import read_tensors
 from likethat.errors import InputError
 
@@ -68,7 +69,7 @@ def save_generator(
         name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
         for name, value in state.items()
     }
-    path = Path(path)
+    path = check_path(path)
     if path.suffix == ".safetensors":
         return write_whole(path, save(tensors, metadata={"generator": json.dumps(about)}))
     with new_folder(path) as folder:

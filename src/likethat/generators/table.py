@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from likethat._calls import public
 from likethat._inputs import Inputs, Kind, kind_of
 from likethat._session import in_own_session
 from likethat.errors import InputError
@@ -54,6 +55,7 @@ class Calibration:
         return bits > self.thresholds
 
 
+@public
 @in_own_session
 class TableVAE:
     """Decodes latents to rows of a table.

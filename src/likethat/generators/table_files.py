@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likethat._checks import require
+from likethat._options import check_path
 from likethat.errors import InputError, UnsafeFileError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def read_table(path: str | Path, *, dates: Sequence[str] = ()) -> "pd.DataFrame"
         MissingExtraError: pandas, or pyarrow for Parquet, is not installed.
     """
     require("pandas", purpose="reading a table")
-    path = Path(path)
+    path = check_path(path)
     suffix = Path(path.stem).suffix.lower() if path.suffix == ".gz" else path.suffix.lower()
     if suffix in _PICKLES:
         raise UnsafeFileError(f"{path} is a pickle, which could run code. Save the table as CSV or Parquet.")

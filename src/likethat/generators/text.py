@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._calls import public
 from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind
 from likethat._session import in_own_session
@@ -22,6 +23,7 @@ from likethat.generators.text_tokens import Tokens
 __all__ = ["TextVAE"]
 
 
+@public
 @in_own_session
 class TextVAE:
     """Decodes latents to texts, token by token, always the most likely one.

@@ -1,8 +1,9 @@
 """Reading texts from a file, one a line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from likethat._options import check_path, shown
 from likethat.errors import InputError
 
 __all__ = ["as_texts", "read_texts"]
@@ -16,7 +17,7 @@ def read_texts(path: str | Path) -> list[str]:
     Raises:
         InputError: no such file, none in UTF-8, or nothing in it.
     """
-    path = Path(path)
+    path = check_path(path)
     if not path.is_file():
         raise InputError(f"`path` must be a text file with one text a line, got {path}, which is not there or no file.")
     content = path.read_bytes()
@@ -41,6 +42,8 @@ def as_texts(data: Sequence[str] | str | Path) -> list[str]:
     Raises:
         InputError: something else, or fewer than 16 texts, or always the same one.
     """
+    if not isinstance(data, Iterable) or isinstance(data, bytes | type):
+        raise InputError(f"`data` must be texts, or a file with one text a line, got {shown(data)}.")
     texts = read_texts(data) if isinstance(data, str | Path) else list(data)
     strange = next((text for text in texts if not isinstance(text, str)), None)
     if strange is not None:

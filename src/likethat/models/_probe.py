@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat._checks import check_finite, check_images
-from likethat.errors import ModelError, NotAClassifierError
+from likethat.errors import InputError, ModelError, NotAClassifierError
 from likethat.models._libraries import configured_shape, first_channels
 from likethat.models._state import device_of, floating_type
 from likethat.models._trace import relative_error
@@ -212,6 +212,8 @@ def probings(network: nn.Module, preprocess: Preprocess, example: Tensor | None)
         if isinstance(example, Tensor) and example.ndim == 3:
             example = example[None]
         check_images(example, name="example")
+        if not example.numel():
+            raise InputError(f"`example` must hold at least one image, got shape {tuple(example.shape)}.")
         channels, size = channels or example.shape[1], size or (example.shape[2], example.shape[3])
     problem: Exception | None = None
     runs = False

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from likethat._calls import public
+from likethat._checks import check_device
 from likethat._session import in_own_session
-from likethat.errors import InputError, LikethatError, ModelError
+from likethat.errors import InputError
 from likethat.functional.links import Outputs
 from likethat.models._hubs import Loaded, load_hugging_face, load_timm, load_torchvision, load_zoo_network
 from likethat.models.split import split
@@ -25,6 +27,7 @@ _LOADERS = {
 _EXAMPLES = "'torchvision:resnet34', 'timm:convnext_tiny', 'hf:microsoft/resnet-18' (or a folder), 'zoo:creatures'"
 
 
+@public
 @in_own_session
 def load(
     name: str,
@@ -89,9 +92,4 @@ def _names(loaded: Loaded, class_names: Sequence[str] | None) -> Sequence[str] |
 def _placed(network: nn.Module, device: str | torch.device | None) -> nn.Module:
     if device is None:
         return network
-    try:
-        return network.to(device)
-    except LikethatError:
-        raise
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ModelError(f"`device` must be one this machine has, got {str(device)!r}. Try 'cpu'.") from error
+    return network.to(check_device(device))

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._calls import foreign, public
 from likethat._checks import check_choice, check_count
+from likethat._options import check_callable, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError
 
@@ -21,6 +23,7 @@ _LARGEST = 2.0  # of mean and std in units of [0, 1]; those for 0 to 255 are 30 
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, in torchvision's digits
 
 
+@public
 @in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Preprocess:
@@ -70,14 +73,11 @@ class Preprocess:
         object.__setattr__(self, "resize", _pair(self.resize, name="resize", square=False))
         object.__setattr__(self, "mean", _numbers(self.mean, name="mean"))
         object.__setattr__(self, "std", _numbers(self.std, name="std"))
-        if self.std is not None and 0.0 in self.std:
-            raise InputError(f"`std` must not hold 0, got {self.std}. A channel that is left alone has std 1.")
+        if self.std is not None and min(self.std) <= 0:
+            raise InputError(f"`std` must be above 0, got {self.std}. A channel that is left alone has std 1.")
         if self.channels is not None:
             check_count(self.channels, name="channels")
-        if self.transform is not None and not callable(self.transform):
-            raise InputError(
-                f"`transform` must be a function of a batch of views, got {type(self.transform).__name__}."
-            )
+        check_callable(self.transform, name="transform", takes="a batch of views")
         self._check_channels()
         self._check_units()
 
@@ -123,9 +123,9 @@ class Preprocess:
             InputError: another number of axes, integers, or channels that cannot be converted.
         """
         if not isinstance(image, Tensor) or image.ndim not in (3, 4) or not image.is_floating_point():
-            got = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
             raise InputError(
-                f"`image` must be a floating tensor in [0, 1], (channel, height, width) or a batch of those, got {got}."
+                f"`image` must be a floating tensor in [0, 1], (channel, height, width) or a batch of those, got "
+                f"{_described(image)}."
             )
         images = self._convert(image if image.ndim == 4 else image[None])
         size = self.input_size
@@ -136,9 +136,19 @@ class Preprocess:
         return images if image.ndim == 4 else images[0]
 
     def normalise(self, views: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel h w"]:
-        """Return the views as the network's first layer takes them."""
+        """Return the views as the network's first layer takes them.
+
+        Raises:
+            InputError: no batch of floating images, or a `transform` that fails or gives something else.
+        """
+        if not isinstance(views, Tensor) or views.ndim != 4 or not views.is_floating_point():
+            raise InputError(f"`views` must be floating (batch, channel, height, width), got {_described(views)}.")
         if self.transform is not None:
-            return self.transform(views)
+            with foreign("`transform`", "It gets a batch of views and returns what the network takes."):
+                changed = self.transform(views)
+            if not isinstance(changed, Tensor) or len(changed) != len(views):
+                raise InputError(f"`transform` must return a tensor with a row a view, got {_described(changed)}.")
+            return changed
         self._check_fit(views)
         if self.order == "bgr":
             views = views.flip(-3)
@@ -189,8 +199,8 @@ class Preprocess:
         if have in (2, 4) and want in (1, 3):
             if not bool((images[:, -1] >= 1).all()):
                 raise InputError(
-                    f"`image` must have {want} channels as the network takes, got {have}, whose last is transparency or "
-                    "another band. Lay it on a colour with Images([image], background='white')[0], or give "
+                    f"`image` must have {want} channels as the network takes, got {have}, whose last is transparency "
+                    "or another band. Lay it on a colour with Images([image], background='white')[0], or give "
                     f"image[:{have - 1}]."
                 )
             images, have = images[:, : have - 1], have - 1
@@ -256,22 +266,29 @@ def _by(size: tuple[int, int] | int) -> str:
     return str(size) if isinstance(size, int) else f"{size[0]} x {size[1]}"
 
 
+def _described(value: Any) -> str:
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
+
+
 def _pair(value: Any, *, name: str, square: bool) -> tuple[int, int] | int | None:
     if value is None:
         return None
-    if isinstance(value, int):
+    if not isinstance(value, list | tuple) and hasattr(value, "__index__"):
         count = check_count(value, name=name)
         return (count, count) if square else count
     pair = tuple(value) if isinstance(value, list | tuple) else ()
     if len(pair) != 2:
-        raise InputError(f"`{name}` must be one number, (height, width) or None, got {value!r}.")
+        raise InputError(f"`{name}` must be one number, (height, width) or None, got {shown(value)}.")
     return check_count(pair[0], name=name), check_count(pair[1], name=name)
 
 
 def _numbers(value: Any, *, name: str) -> tuple[float, ...] | None:
     if value is None:
         return None
-    values = (value,) if isinstance(value, Real) else tuple(value.tolist() if isinstance(value, Tensor) else value)
-    if not values or not all(isinstance(number, Real) and math.isfinite(number) for number in values):
-        raise InputError(f"`{name}` must hold one finite number a channel, got {value!r}.")
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    values = (value,) if isinstance(value, Real) else tuple(value) if isinstance(value, list | tuple) else ()
+    are_numbers = all(isinstance(number, Real) and not isinstance(number, bool) for number in values)
+    if not values or not are_numbers or not all(map(math.isfinite, values)):
+        raise InputError(f"`{name}` must hold one finite number a channel, got {shown(value)}.")
     return tuple(float(number) for number in values)

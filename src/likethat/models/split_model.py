@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likethat._checks import check_images
+from likethat._calls import public
+from likethat._checks import check_finite, check_images
 from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError, NotLinearError
 from likethat.functional.links import Outputs, probabilities_of
@@ -98,6 +99,7 @@ class FeatureReader(Protocol):
         ...
 
 
+@public
 @in_own_session
 class SplitModel:
     """A trained classifier, cut before its pooling; made by `likethat.split` or `likethat.load`.
@@ -394,9 +396,11 @@ class SplitModel:
             or feature_map.ndim != 4
             or feature_map.shape[1] != self.n_channels
             or not feature_map.is_floating_point()
+            or not feature_map.numel()
         ):
             got = tuple(feature_map.shape) if isinstance(feature_map, Tensor) else type(feature_map).__name__
             raise InputError(
                 f"`feature_map` must be a floating tensor (batch, channel = {self.n_channels}, height, width), "
                 f"got {got}. Take it from model.features(images)."
             )
+        check_finite(feature_map.detach(), name="feature_map", advice="Take it from model.features(images).")

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._calls import foreign
 from likethat.errors import InputError, NonFiniteError
 from likethat.functional.fitness import farthest_class, log_loss, squared_loss
 
@@ -71,7 +72,8 @@ class HighResponse:
 
     def _values(self, responses: Tensor) -> Tensor:
         flat = responses.reshape(-1, responses.shape[-1])
-        values = torch.as_tensor(self.response(flat)).double()
+        with foreign("the response", "It gets probabilities (n, class) and returns one number a row."):
+            values = torch.as_tensor(self.response(flat)).double()
         if values.shape != (len(flat),):
             raise InputError(
                 f"`target` must return one number a row, (n,) = ({len(flat)},), got shape {tuple(values.shape)}."

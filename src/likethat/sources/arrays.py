@@ -11,6 +11,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from likethat._calls import foreign, public
+from likethat._checks import check_index
+from likethat._options import check_names, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, NonFiniteError
 from likethat.sources._decode import printable, to_image
@@ -24,6 +27,7 @@ __all__ = ["Images"]
 _LOOKED_AT = 64  # images whose fourth channel is looked at: is it transparency?
 
 
+@public
 @in_own_session
 class Images:
     """Images in memory, or a list of paths.
@@ -72,9 +76,11 @@ class Images:
         if n == 0:
             raise InputError("`images` must hold at least one image, got none.")
         for given, what in ((labels, "labels"), (names, "names")):
+            if given is not None and (isinstance(given, str | bytes) or not hasattr(given, "__len__")):
+                raise InputError(f"`{what}` must be a list with one entry an image, got {shown(given)}.")
             if given is not None and len(given) != n:
                 raise InputError(f"`{what}` must have one entry an image, got {len(given)} for {n} images.")
-        self.class_names = tuple(map(str, class_names))
+        self.class_names = check_names(class_names)
         if labels is not None and _are_names(labels):
             self.class_names = self.class_names or tuple(
                 sorted({str(name).strip() for name in filter(_is_given, labels)})
@@ -118,9 +124,7 @@ class Images:
         return self._images[self._checked(index)] if isinstance(self._images, list) else None
 
     def _checked(self, index: int) -> int:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"image {index} of {len(self)}")
-        return index % len(self)
+        return check_index(index, len(self))
 
     def __repr__(self) -> str:
         return f"Images({len(self):,} images, {len(self.class_names)} classes)"
@@ -192,12 +196,14 @@ def _held(images: Any, pixels: Pixels) -> _Stack | list[Any]:
         return _stacked(images, pixels)
     if isinstance(images, str | os.PathLike):
         raise InputError(f"`images` must be several images, got the path {images}. Read a folder with ImageFolder.")
-    if isinstance(images, Image.Image | bytes | Mapping) or not hasattr(images, "__iter__"):
+    unordered = isinstance(images, Image.Image | bytes | Mapping | set | frozenset | type)
+    if unordered or not hasattr(images, "__iter__"):
         raise InputError(
             f"`images` must be a tensor, an array or a list of images, got {type(images).__name__}. Put one image in "
             "a list: [image]."
         )
-    return list(images)
+    with foreign("`images`"):
+        return list(images)
 
 
 def _stacked(images: Tensor | np.ndarray[Any, Any], pixels: Pixels) -> _Stack:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import ConcatDataset, Subset
 
+from likethat._calls import foreign
+from likethat._checks import check_index
 from likethat._session import in_own_session
 from likethat.errors import InputError, UnreadableImageError
 from likethat.sources._decode import to_image
@@ -18,6 +20,7 @@ __all__ = ["DatasetSource", "IterableSource"]
 
 _IMAGE_KEYS = ("image", "img", "pixel_values", "images", "picture", "x")
 _LABEL_KEYS = ("label", "labels", "fine_label", "target", "y", "class")
+_END = object()
 _Columns = tuple[str | None, str | None]
 
 
@@ -55,10 +58,7 @@ class DatasetSource:
 
     def __getitem__(self, index: int) -> Sample:
         """Return item `index`."""
-        n = len(self)
-        if not -n <= index < n:
-            raise IndexError(f"image {index} of {n}")
-        index %= n
+        index = check_index(index, len(self))
         if self._encoded is None:
             sample = _as_sample(self._item(index), index, self._columns)
             return self._named(sample, index) if self._is_mixed else sample
@@ -84,12 +84,13 @@ class DatasetSource:
         return replace(sample, label=None, label_name=names[sample.label] if sample.label < len(names) else None)
 
     def _item(self, index: int) -> Any:
-        try:
-            return self.dataset[index]
-        except (OSError, SyntaxError) as error:
-            if not _is_damage(error):
-                raise
-            raise UnreadableImageError(f"image {index} does not decode ({_said(error)}).") from error
+        with foreign(f"item {index} of `images`", f"Try images[{index}] by itself."):
+            try:
+                return self.dataset[index]
+            except (OSError, SyntaxError) as error:
+                if not _is_damage(error):
+                    raise
+                raise UnreadableImageError(f"image {index} does not decode ({_said(error)}).") from error
 
     def __repr__(self) -> str:
         return f"DatasetSource({type(self.dataset).__name__}: {len(self):,} images, {len(self.class_names)} classes)"
@@ -129,24 +130,30 @@ class IterableSource:
             self._was_read = True
         index = 0
         while True:
-            try:
-                item = next(items)
-            except StopIteration:
+            item = _next(items, index)
+            if item is _END:
                 return
-            except (OSError, SyntaxError) as error:
-                if not _is_damage(error):
-                    raise
-                raise InputError(
-                    f"`images` is a stream that broke off at image {index}, which does not decode ({_said(error)}). "
-                    "Let the stream give paths or bytes, so that such images are skipped: for Hugging Face, "
-                    "dataset.decode(False)."
-                ) from error
             yield index, item
             index += 1
 
     def sample(self, index: int, item: Any) -> Sample:
         """Turn an item of `raw` into a sample."""
         return _as_sample(item, index, self._columns)
+
+
+def _next(items: Iterator[Any], index: int) -> Any:
+    """Return the next item of a stream, `_END` after the last."""
+    with foreign(f"item {index} of `images`, a stream,"):
+        try:
+            return next(items, _END)
+        except (OSError, SyntaxError) as error:
+            if not _is_damage(error):
+                raise
+            raise InputError(
+                f"`images` is a stream that broke off at image {index}, which does not decode ({_said(error)}). "
+                "Let the stream give paths or bytes, so that such images are skipped: for Hugging Face, "
+                "dataset.decode(False)."
+            ) from error
 
 
 def _is_damage(error: OSError | SyntaxError) -> bool:

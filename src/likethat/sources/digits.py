@@ -6,6 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from likethat._calls import public
 from likethat._checks import check_choice, check_count
 from likethat._session import in_own_session
 from likethat.sources.arrays import Images
@@ -13,6 +14,7 @@ from likethat.sources.arrays import Images
 __all__ = ["digits"]
 
 
+@public
 @in_own_session
 def digits(*, split: Literal["all", "train", "test"] = "all", size: int = 32) -> Images:
     """Return scikit-learn's handwritten digits as grey images.

@@ -8,7 +8,9 @@ from typing import Literal
 
 from PIL import Image
 
+from likethat._calls import public
 from likethat._foreign import foreign, foreign_content
+from likethat._options import check_path, check_text, shown
 from likethat._pictures import TooManyPixels, formats, open_picture
 from likethat._session import in_own_session
 from likethat.errors import InputError, UnreadableImageError
@@ -27,6 +29,7 @@ _NEVER_PICTURES |= {".pdf", ".pkl", ".pt", ".py", ".tsv", ".txt", ".xml", ".yaml
 _OF_SYSTEMS = {"__MACOSX", "@eaDir", "Thumbs.db", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
 
 
+@public
 @in_own_session
 class ImageFolder:
     """All pictures below a folder, in the order of their paths; nothing is decoded before it is asked for.
@@ -70,8 +73,10 @@ class ImageFolder:
         white: float | None = None,
     ) -> None:
         self._pixels = as_pixels(background, white)
-        if labels not in ("folders", None):
-            raise InputError(f"`labels` must be 'folders' or None, got {labels!r}.")
+        if labels is not None and (not isinstance(labels, str) or labels != "folders"):
+            raise InputError(f"`labels` must be 'folders' or None, got {shown(labels)}.")
+        if pattern is not None:
+            check_text(pattern, name="pattern")
         self.path = _existing(path)
         self.left_out: list[Skipped] = []
         self._subfolders: set[str] = set()  # directly below the folder: classes, where they hold no other files alone
@@ -170,10 +175,10 @@ class ImageFolder:
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
-    if not os.fspath(path):
+    if isinstance(path, str) and not path:
         raise InputError("`path` must be a folder of images, got an empty string. The current folder is '.'.")
     try:
-        found = Path(path).expanduser()
+        found = check_path(path).expanduser()
         exists = found.exists()
     except (OSError, RuntimeError) as error:
         raise InputError(f"`path` must be a folder of images, got {path}, which cannot be opened ({error}).") from error

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from likethat._checks import check_choice, check_count
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, check_seed
+from likethat._options import check_path, check_text, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, NonFiniteError
 from likethat.sources.mark_files import read_marks
@@ -26,6 +28,7 @@ class _Drawn(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
+@public
 @in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Marks:
@@ -57,6 +60,14 @@ class Marks:
         Raises:
             InputError: something else.
         """
+        if not isinstance(marks, Mapping) or not all(isinstance(parts, Mapping) for parts in marks.values()):
+            raise InputError(
+                "`marks` must be a dictionary of images and of their parts, as in {'robin.jpg': {'eye': (25, 18)}}, "
+                f"got {shown(marks)}."
+            )
+        for name in marks:
+            if not isinstance(name, str) and (isinstance(name, bool) or not hasattr(name, "__index__")):
+                raise InputError(f"`marks` must name images by text or number, got {shown(name)}.")
         return cls(
             frame=_checked(frame),
             images=tuple(
@@ -68,8 +79,11 @@ class Marks:
     @classmethod
     def from_truth(cls, source: _Drawn, n: int = 20, *, seed: int = 0) -> "Marks":
         """Mark the true parts of `n` images of a drawn source (`likethat.creatures`), chosen at random."""
-        check_count(n, name="n")
-        order = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed))[:n].sort().values
+        n, rng = check_count(n, name="n"), torch.Generator().manual_seed(check_seed(seed))
+        drawn = hasattr(source, "__getitem__") and hasattr(source, "__len__") and len(source) > 0
+        if not drawn or not isinstance(getattr(source[0], "masks", None), Mapping):
+            raise InputError(f"`source` must be drawn with its parts, as likethat.creatures is, got {shown(source)}.")
+        order = torch.randperm(len(source), generator=rng)[:n].sort().values
         return cls.of({int(index): dict(source[int(index)].masks) for index in order})
 
     @classmethod
@@ -85,7 +99,7 @@ class Marks:
         Raises:
             InputError: nothing there, or in no format that is known.
         """
-        images, skipped = read_marks(path)
+        images, skipped = read_marks(check_path(path))
         return cls(images=tuple(images), skipped=tuple(skipped), frame=_checked(frame))
 
     @property
@@ -108,6 +122,7 @@ def _checked(frame: Frame | None) -> Frame | None:
 
 
 def _as_mark(name: str, value: Any) -> Mark:
+    check_text(name, name="the name of a part")
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "bui":

@@ -10,8 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_finite
 from likethat._inputs import Inputs, kind_of
+from likethat._options import check_callable, check_columns, check_flag, check_names, check_path, check_text, shown
 from likethat._session import in_own_session
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import rows_of
@@ -26,6 +28,7 @@ from likethat.models.black_box.reading import Reader
 __all__ = ["BlackBox"]
 
 
+@public
 @in_own_session
 class BlackBox:
     """A classifier that can only be asked: it counts every query, asks no input twice, and stops within its budget.
@@ -74,6 +77,14 @@ class BlackBox:
         **options: Unpack[DoorOptions],
     ) -> None:
         check_choice(output, name="output", choices=("auto", "probabilities", "logits", "labels"))
+        binary = check_flag(binary, name="binary")
+        check_determinism = check_flag(check_determinism, name="check_determinism")
+        columns = None if columns is None else check_columns(columns)
+        check_callable(inputs, name="inputs", takes="a batch")
+        if key is not None:
+            check_text(key, name="key")
+        if cache is not None:
+            check_path(cache, name="cache")
         door = Prepared(open_door(predict, options), columns=columns, change=inputs)
         facts = door.facts
         output = facts.output if output == "auto" else output
@@ -190,9 +201,10 @@ def _first(names: Sequence[str]) -> str:
 def _names(class_names: Sequence[str] | None) -> tuple[str, ...]:
     if class_names is None:
         return ()
-    if isinstance(class_names, str) or len(class_names) < 2:
-        raise InputError(f"`class_names` must be two names or more, got {class_names!r}.")
-    return tuple(str(name) for name in class_names)
+    names = check_names(class_names)
+    if len(names) < 2:
+        raise InputError(f"`class_names` must be two names or more, got {shown(class_names)}.")
+    return names
 
 
 def _checked(inputs: Any) -> Inputs:

@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from likethat._checks import check_count, check_seed
+from likethat._calls import public
+from likethat._checks import check_count, check_index, check_seed
+from likethat._options import check_number, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.sources.base import Sample
@@ -44,6 +46,7 @@ class CreatureSample(Sample):
         return masks(self.creature, self.image.shape[-1])
 
 
+@public
 @in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Creatures:
@@ -76,8 +79,7 @@ class Creatures:
         check_count(self.n, name="n")
         check_seed(self.seed)
         check_count(self.size, name="size", minimum=16)
-        if not 0.0 <= self.removed_parts <= 1.0:
-            raise InputError(f"`removed_parts` must be a probability from 0 to 1, got {self.removed_parts!r}.")
+        check_number(self.removed_parts, name="removed_parts", high=1.0)
 
     def __len__(self) -> int:
         return self.n
@@ -134,13 +136,16 @@ class Creatures:
         Raises:
             InputError: the box is empty or leaves the picture.
         """
-        left, top, right, bottom = box
+        corners = list(box) if isinstance(box, tuple | list) and len(box) == 4 else [-1]
+        if not all(hasattr(corner, "__index__") for corner in corners) or len(corners) != 4:
+            raise InputError(f"`box` must be four whole numbers (left, top, right, bottom), got {shown(box)}.")
+        left, top, right, bottom = corners
         if not (0 <= left < right <= self.size and 0 <= top < bottom <= self.size):
             raise InputError(
                 f"`box` must be (left, top, right, bottom) inside {self.size} x {self.size} pixels, got {box!r}."
             )
-        shown = _masks(self.creature(index), self.size)
-        return {part: float(mask[top:bottom, left:right].mean()) for part, mask in shown.items()}
+        visible = _masks(self.creature(index), self.size)
+        return {part: float(mask[top:bottom, left:right].mean()) for part, mask in visible.items()}
 
     def tensors(self) -> tuple[UInt8[Tensor, "n 3 size size"], Int[Tensor, " n"]]:
         """Draw all pictures at once.
@@ -161,9 +166,7 @@ class Creatures:
         return CreatureSample(image=draw(creature, self.size), name=name, label=creature.label, creature=creature)
 
     def _checked(self, index: int) -> int:
-        if not -self.n <= index < self.n:
-            raise IndexError(f"`index` must be from 0 to {self.n - 1}, got {index}.")
-        return index % self.n
+        return check_index(index, self.n, of="pictures")
 
 
 @lru_cache(maxsize=64)
@@ -172,6 +175,7 @@ def _masks(creature: Creature, size: int) -> dict[str, npt.NDArray[np.bool_]]:
     return masks(creature, size)
 
 
+@public
 @in_own_session
 def creatures(n: int = 4000, *, seed: int = 0, size: int = 96, removed_parts: float = 0.0) -> Creatures:
     """Open a picture book of drawn birds and beasts, of 24 classes told apart by their parts.

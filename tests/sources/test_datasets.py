@@ -88,7 +88,7 @@ class _Failing(Dataset[Any]):
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ConnectionResetError(104, "reset"), KeyError("x")])
 def test_a_failing_disk_is_no_damaged_picture(error: Exception) -> None:
-    with pytest.raises(InputError, match="item [0-3] of `images` must not fail, got") as caught:
+    with pytest.raises(InputError, match=r"item [0-3] of `images` must not fail, got") as caught:
         list(read(DatasetSource(_Failing(error)), workers=2))
     assert caught.value.__cause__ is error
 

@@ -301,7 +301,7 @@ def _fits() -> list[Row]:
                     **_less(_few(wrong.COUNT), "None"),
                     "too few": lambda: [0, 1],
                     "no class": lambda: [7] * 24,
-                    "texts": lambda: ["ant"] * 24,
+                    "names of nobody": lambda: ["nobody"] * 24,
                     "fractions": lambda: [0.5] * 24,
                     "NaN": lambda: np.full(24, np.nan),
                 },
@@ -927,7 +927,6 @@ def _sources() -> list[Row]:
                         "[nan] * 24": [float("nan")] * 24,
                         "[[]] * 24": [[]] * 24,
                         "object()": wrong.Thing(),
-                        "[True] * 24": ["x"] * 24,
                     }
                 ),
                 "names": wrong.same(**{"3": 3, "['a']": ["a"], "object()": wrong.Thing(), "'a' * 24": "a" * 24}),

@@ -282,7 +282,7 @@ def test_bad_inputs() -> None:
         ({"budget": -1}, "`budget` must be a whole number of at least 0"),
         ({"budget": 2.5}, "`budget` must be a whole number"),
         ({"batch_size": 0}, "`batch_size` must be"),
-        ({"output": "labels"}, "`output` must be one of"),
+        ({"output": "percentages"}, "`output` must be one of"),
         ({"class_names": "ab"}, "`class_names` must be two names"),
         ({"class_names": ["a"]}, "`class_names` must be two names"),
         ({"token_env": "X"}, "`token_env` is no option of a Spy"),

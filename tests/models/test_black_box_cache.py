@@ -48,6 +48,14 @@ def test_a_decision_is_kept_too(tmp_path: Path) -> None:
     assert later(inputs(0.5))[0, 0] == pytest.approx(1 / (1 + 2.718281828**-1))  # (0.5, -0.5) alone would be refused
 
 
+def test_independent_labels_are_kept_though_they_do_not_sum_to_1(tmp_path: Path) -> None:
+    for queries in (1, 0):
+        box, _ = box_on(tmp_path / "a", output="labels")
+        box._oracle.door.door._function = lambda x: torch.cat([x, x], dim=1)  # type: ignore[attr-defined]
+        assert box(inputs(0.75)).tolist() == [[0.75, 0.75]]
+        assert box.queries == queries
+
+
 def test_boxes_in_one_file_are_kept_apart(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     box_on(path)[0](inputs(0.1))

@@ -30,6 +30,7 @@ _TABLES = (
 _NAMES = {("table", "boxes"), ("table", "answers")}
 _HEADER = 100  # bytes; where SQLite says what a file is
 _ROUNDING = 1e-6  # how far from 1 the sum of kept probabilities may be: they were divided by their sum
+_OUTPUTS = ("probabilities", "logits", "labels")
 _AT_ONCE = 500
 """Keys in one query; SQLite bounds the number of its parameters."""
 
@@ -58,7 +59,7 @@ class AnswerFile:
         self._identity, self._timeout = identity, timeout
         self._rest = Memory()  # what the disk did not take
         self._lock = threading.Lock()
-        self._n_classes = 0  # until known
+        self._n_classes, self._is_exclusive = 0, False  # until known
         self.trouble = ""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,9 +82,9 @@ class AnswerFile:
             known = tuple(json.loads(names))
         except (TypeError, ValueError, RecursionError):
             raise self._damaged() from None
-        if len(known) < 2 or output not in ("logits", "probabilities") or not all(isinstance(x, str) for x in known):
+        if len(known) < 2 or output not in _OUTPUTS or not all(isinstance(x, str) for x in known):
             raise self._damaged()
-        self._n_classes = len(known)
+        self._n_classes, self._is_exclusive = len(known), output != "labels"
         return Known(class_names=known, output=output)
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
@@ -100,7 +101,7 @@ class AnswerFile:
 
     def keep(self, answers: Mapping[bytes, np.ndarray], *, class_names: Sequence[str], output: str) -> None:
         """Keep answers, on disk before this returns."""
-        self._n_classes = len(class_names)
+        self._n_classes, self._is_exclusive = len(class_names), output != "labels"
         if self.trouble:
             self._rest.keep(answers, class_names=class_names, output=output)
             return
@@ -125,7 +126,8 @@ class AnswerFile:
         except (TypeError, ValueError):
             raise self._damaged() from None
         is_short = len(answer) < 2 or len(answer) != (self._n_classes or len(answer))
-        if is_short or not abs(answer.sum() - 1) <= _ROUNDING or not (answer >= 0).all():
+        is_off = self._is_exclusive and not abs(answer.sum() - 1) <= _ROUNDING
+        if is_short or is_off or not ((answer >= 0) & (answer <= 1 + _ROUNDING)).all():
             raise self._damaged()
         return np.asarray(answer)
 

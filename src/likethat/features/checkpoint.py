@@ -110,7 +110,7 @@ class Checkpoint:
             columns = {name: tensors.pop(name) for name in COLUMNS}
             label_names = typed(about["label_names"], list[str | None])
             rows = Rows(names=typed(about["names"], list[str]), label_names=label_names, **columns)
-            if {len(column) for column in (*columns.values(), label_names)} != {len(rows.names)}:
+            if {len(label_names), *map(len, columns.values())} != {len(rows.names)}:
                 raise Damaged(f"{path.name} holds columns of different length")
             shards.append((rows, tensors, about))
         return shards

@@ -56,6 +56,7 @@ def run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     return names
 
 
+@pytest.mark.filterwarnings("ignore:The model gives only")  # the weights are random here
 def test_the_first_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = run(blocks("README.md", "python")[0], tmp_path, monkeypatch)
     assert abs(names["why"].gap()) < 1e-4
@@ -63,6 +64,7 @@ def test_the_first_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (tmp_path / "bank" / "manifest.json").exists()
 
 
+@pytest.mark.filterwarnings("ignore:The model gives only")  # the weights are random here
 @pytest.mark.slow
 def test_all_python_runs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = blocks("README.md", "python")

@@ -107,7 +107,7 @@ class Checkpoint:
             tensors, about = state
             if "label_names" not in about:
                 break  # of an earlier likethat, which did not note them
-            columns = {name: tensors.pop(name) for name in COLUMNS}
+            columns: dict[str, Any] = {name: tensors.pop(name) for name in COLUMNS}
             label_names = typed(about["label_names"], list[str | None])
             rows = Rows(names=typed(about["names"], list[str]), label_names=label_names, **columns)
             if {len(label_names), *map(len, columns.values())} != {len(rows.names)}:

@@ -42,7 +42,7 @@ def as_texts(data: Sequence[str] | str | Path) -> list[str]:
     Raises:
         InputError: something else, or fewer than 16 texts, or always the same one.
     """
-    if not isinstance(data, Iterable) or isinstance(data, bytes | type):
+    if not isinstance(data, Path | Iterable) or isinstance(data, bytes | type):
         raise InputError(f"`data` must be texts, or a file with one text a line, got {shown(data)}.")
     texts = read_texts(data) if isinstance(data, str | Path) else list(data)
     strange = next((text for text in texts if not isinstance(text, str)), None)

@@ -150,7 +150,7 @@ def check_device(value: Any, *, name: str = "device") -> torch.device:
         if isinstance(value, bool) or not isinstance(value, str | int | torch.device):
             raise TypeError
         device = torch.device(value)
-        torch.empty(0, device=device).cpu()  # "meta" has no values
+        torch.empty(0, dtype=torch.float32, device=device).cpu()  # "meta" has no values
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise ModelError(f"`{name}` must be one this machine has, got {shown(value)}. Try 'cpu'.") from error
     return device

@@ -81,7 +81,7 @@ def parts(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Name parts by marks on a few images: COCO or LabelMe JSON, a folder of those or of PNG masks, or truth:N.",
+            help="Name parts by marks on a few images: COCO or LabelMe JSON, a folder of those or masks, or truth:N.",
         ),
     ] = None,
     labels: Annotated[

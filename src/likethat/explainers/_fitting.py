@@ -22,7 +22,7 @@ from likethat.explanations import Provenance
 from likethat.features import Checkpoint, Features, collect
 from likethat.models import SplitModel, as_model, check_model
 from likethat.sources import ImageFolder, ImageSource, IterableSource, as_source
-from likethat.sources.base import Skipped
+from likethat.sources.base import Skipped, reading_of
 
 __all__ = ["Begun", "begin", "open_checkpoint", "provenance_of"]
 
@@ -121,7 +121,9 @@ def open_checkpoint(
         if check_flag(resume, name="resume"):
             raise InputError("`checkpoint` must name the folder to resume from, got None.")
         return None
-    key = {"method": method, "seed": seed, "model": model.fingerprint, "images": _signature(source)}
+    key: dict[str, Any] = {"method": method, "seed": seed, "model": model.fingerprint, "images": _signature(source)}
+    if reading := reading_of(source):
+        key["reading"] = reading
     return Checkpoint(
         check_path(folder, name="checkpoint"), key={**options, **key}, resume=check_flag(resume, name="resume")
     )

@@ -1,5 +1,6 @@
 """From a bank and an image to an explanation whose terms add up to the logit."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,12 @@ ImageLike = Any
 """A path, PIL image, NumPy array, tensor in [0, 1] or `Sample`."""
 
 
-def as_sample(image: ImageLike) -> Sample:
+def as_sample(image: ImageLike, reading: Mapping[str, Any] | None = None) -> Sample:
     """Turn whatever a user hands over as one image into a `Sample`.
+
+    Args:
+        image: see `ImageLike`.
+        reading: what was said of the pixels of the bank's images (``background``, ``white``): this one is read so too.
 
     Raises:
         InputError: it is no image, or more than one.
@@ -43,12 +48,28 @@ def as_sample(image: ImageLike) -> Sample:
             raise InputError(f"`image` must be an image file, got {path}, which does not exist.")
         if path.is_dir():
             raise InputError(f"`image` must be one image, got the folder {path}. Name a file in it.")
-        return ImageFolder(path)[0]
+        return ImageFolder(path, **_as_said(reading))[0]
     if isinstance(image, Tensor | np.ndarray) and image.ndim == 4 and len(image) != 1:
         raise InputError(f"`image` must be one image, got a batch of {len(image)}. Explain them one by one.")
     if isinstance(image, Tensor | np.ndarray) and image.ndim == 4:
         image = image[0]
-    return Images([image])[0]
+    said = _as_said(reading)
+    if _is_in_unit_range(image):
+        said.pop("white", None)
+    return Images([image], **said)[0]
+
+
+def _is_in_unit_range(image: Any) -> bool:
+    """Whether an array of fractions lies in [0, 1] already, whatever is white in the files of the bank's images."""
+    if isinstance(image, Tensor):
+        return image.is_floating_point() and bool((image <= 1).all())
+    return isinstance(image, np.ndarray) and image.dtype.kind == "f" and bool((image <= 1).all())
+
+
+def _as_said(reading: Any) -> dict[str, Any]:
+    """Return the arguments of a source that a bank's data report holds; the file may be anybody's."""
+    known = reading if isinstance(reading, Mapping) else {}
+    return {name: known[name] for name in ("background", "white") if name in known}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,7 +96,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     model = bank.model
     model.require_linear(bank.provenance.method)
     model.check_unchanged()
-    sample = as_sample(image)
+    sample = as_sample(image, bank.provenance.data.get("reading"))
     seen = _look(model, sample)
     predicted = int(seen.logits.argmax())
     chosen = predicted if target is None else target

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import compress
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,7 +21,7 @@ from likethat.features.labels import match_labels
 from likethat.features.rows import Keeper, Rows
 from likethat.models import SplitModel, SplitOutput
 from likethat.sources import Batch, Images, IterableSource, read
-from likethat.sources.base import ImageSource, Skipped, class_names_of
+from likethat.sources.base import ImageSource, Skipped, class_names_of, reading_of
 
 __all__ = ["Forward", "collect"]
 
@@ -67,6 +68,7 @@ def collect(
         seed=seed,
         budget=memory_budget,
         class_names=class_names_of(source),
+        reading=reading_of(source),
     )
     if checkpoint:
         work.take_back(checkpoint)
@@ -197,6 +199,7 @@ class _Pass:
     seed: int
     budget: int
     class_names: tuple[str, ...] = ()  # of the source
+    reading: dict[str, Any] = field(default_factory=dict)  # what was said of its pixels
     done: list[Rows] = field(default_factory=list)
     fresh: list[Rows] = field(default_factory=list)  # since the last shard
     skipped: list[Skipped] = field(default_factory=list)
@@ -293,7 +296,7 @@ class _Pass:
             seconds=seconds,
             backbone_seconds=self.forward.seconds,
             notes=self.forward.notes,
-            data=data | {"labels": labels.row},
+            data=data | {"labels": labels.row} | ({"reading": self.reading} if self.reading else {}),
             remarks=[*labels.notes, *([labels.warning] if labels.warning else []), *remarks(data)],
             warning=labels.warning,
         )

@@ -58,6 +58,20 @@ def _brightness(data: Mapping[str, Any]) -> str:
     return f"{bright['lowest']:.2f} to {bright['highest']:.2f} of full scale, mean {bright['mean']:.2f}{flat}"
 
 
+def _reading(data: Mapping[str, Any]) -> str:
+    said = data["reading"]
+    rows = [f"{said['white']:g} is white"] if "white" in said else []
+    if "background" in said:
+        behind = said["background"]
+        rows.append(
+            "four channels kept"
+            if behind is None
+            else "transparent pictures on "
+            + "#{:02x}{:02x}{:02x}".format(*(round(255 * float(part)) for part in behind))
+        )
+    return ", ".join(rows)
+
+
 def _duplicates(data: Mapping[str, Any]) -> str:
     copies = data["duplicates"]
     under = int(copies["under_several_labels"])
@@ -99,6 +113,7 @@ _ROWS = (
     ("Sizes", _sizes),
     ("Bands", _bands),
     ("Brightness", _brightness),
+    ("Read with", _reading),
     ("Duplicates", _duplicates),
     ("Labels", _labels),
     ("Called otherwise", _renamed),

@@ -34,6 +34,13 @@ class Pixels:
     is_said: bool = False
     white: float | None = None
 
+    def as_options(self) -> dict[str, Any]:
+        """Return what was said as the arguments that say it again, plain values for JSON; empty for nothing."""
+        said: dict[str, Any] = {} if self.white is None else {"white": self.white}
+        if self.is_said:
+            said["background"] = None if self.background is None else list(self.background)
+        return said
+
 
 AUTO = Pixels()
 

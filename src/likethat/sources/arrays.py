@@ -89,6 +89,11 @@ class Images:
         self._labels = None if labels is None else _class_indices(labels, len(self.class_names))
         self._names = None if names is None else [str(name) for name in names]
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What was said of the pixels (``background``, ``white``), as the arguments that say it again."""
+        return self._pixels.as_options()
+
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self._images)

@@ -1,12 +1,13 @@
 """What a source of given images is: numbered items, each an image in [0, 1] with a name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["ImageSource", "Sample", "Skipped", "class_names_of"]
+__all__ = ["ImageSource", "Sample", "Skipped", "class_names_of", "reading_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +38,12 @@ class Skipped:
 
     name: str
     reason: str
+
+
+def reading_of(source: object) -> dict[str, Any]:
+    """Return what was said of a source's pixels (see `likethat.Images`): how another picture is read as these were."""
+    reading = getattr(source, "reading", None)
+    return dict(reading) if isinstance(reading, Mapping) else {}
 
 
 def class_names_of(source: object) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -151,6 +151,11 @@ class ImageFolder:
             f"`path` must hold images, got {self.path}, which has none{among}.{links} Endings looked for: .jpg, .png, "
             ".tif and all others that Pillow reads; links to folders are not followed."
         )
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What was said of the pixels (``background``, ``white``), as the arguments that say it again."""
+        return self._pixels.as_options()
 
     def __len__(self) -> int:
         """Return the number of pictures, unreadable ones included."""

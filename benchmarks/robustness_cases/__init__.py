@@ -46,6 +46,7 @@ Outcome = Literal["right", "refused", "wrong", "skipped"]
 RIGHT, REFUSED, EITHER = ("right",), ("refused",), ("right", "refused")
 LONGEST_SENTENCE = 700  # characters; more than a screen's five lines is no sentence
 SECONDS = 60.0  # a case that is not done by then counts as wrong, "in bounded time" being part of right
+SLOW_SECONDS = 600.0  # of a slow one: hundreds of photos on a machine that does other things too
 
 
 class Wrong(AssertionError):  # noqa: N818 - an outcome, as the others
@@ -115,7 +116,11 @@ def expect(got: Any, expected: Any, what: str, *, tolerance: float = 0.0) -> Non
 
 def run(tried: Case) -> tuple[Outcome, str]:
     """Run one case; return how it ended, and why where that is not good."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _at_most(SECONDS):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        _at_most(SLOW_SECONDS if tried.is_slow else SECONDS),
+    ):
         warnings.simplefilter("ignore")
         try:
             tried.run()

@@ -21,7 +21,7 @@ def rows(labels: list[int], predicted: list[int], **more: Any) -> Rows:
         "means": torch.zeros(n, 2),
         "pooled": torch.zeros(n, 2),
         "label_names": [None] * n,
-        "facts": torch.tensor([[3, 8, 8, 0.0, 1.0, 0.5]] * n),
+        "facts": torch.tensor([[3, 8, 8, 0.0, 1.0, 0.5, 1.0]] * n),
         "digests": torch.arange(n),
     }
     return Rows(**columns | more)
@@ -50,7 +50,7 @@ def test_a_few_images_say_nothing() -> None:
 
 
 def test_the_data_by_hand() -> None:
-    facts = torch.tensor([[3, 8, 16, 0.0, 0.125, 0.0625], [1, 4, 4, 0.125, 0.125, 0.125]])
+    facts = torch.tensor([[3, 8, 16, 0.0, 0.125, 0.0625, 0.125], [1, 4, 4, 0.125, 0.125, 0.125, 0.0]])
     given = rows([0, 1], [0, 1], facts=facts, digests=torch.tensor([7, 7]))
     data = describe(given, [Skipped(name="x", reason="is empty")], n_channels=3, view=(8, 8))
     assert data["sizes"] == {"smallest": [4, 4], "largest": [16, 8], "different": 2}

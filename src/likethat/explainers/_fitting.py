@@ -89,6 +89,7 @@ def begin(
         checkpoint, method=method, options=options, seed=seed, model=model, source=source, resume=resume
     )
     features = collect(model, source, seed=seed, checkpoint=left, **reading)
+    model.check_unchanged()  # again: another thread may have trained it meanwhile
     if features.warning:
         warnings.warn(features.warning, DataWarning, stacklevel=3)
     return Begun(model=model, source=source, features=features, left=left)

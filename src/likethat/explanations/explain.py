@@ -98,6 +98,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     model.check_unchanged()
     sample = as_sample(image, bank.provenance.data.get("reading"))
     seen = _look(model, sample)
+    model.check_unchanged()  # again: another thread may have trained it meanwhile
     predicted = int(seen.logits.argmax())
     chosen = predicted if target is None else target
     other = _other_class(seen.logits, chosen) if against == -1 else against

@@ -303,10 +303,11 @@ class _Pass:
 
 
 def _facts(shapes: list[tuple[int, int, int]], views: Tensor) -> Tensor:
-    """Return (image, 6): channels, height and width as they came; lowest, highest and mean value of the views."""
-    flat = views.flatten(1).float().cpu()
-    low, high = flat.aminmax(dim=1)
-    return torch.cat([torch.tensor(shapes, dtype=torch.float32), torch.stack([low, high, flat.mean(1)], dim=1)], dim=1)
+    """Return (image, 7): channels, height and width as they came; of the views lowest, highest, mean and contrast."""
+    low, high = views.flatten(2).float().cpu().aminmax(dim=2)  # (image, channel)
+    mean, contrast = views.flatten(1).float().mean(1).cpu(), (high - low).amax(1)
+    seen = torch.stack([low.amin(1), high.amax(1), mean, contrast], dim=1)
+    return torch.cat([torch.tensor(shapes, dtype=torch.float32), seen], dim=1)
 
 
 def _digests(pixels: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from likethat.sources.base import Skipped
 __all__ = ["describe", "remarks"]
 
 _DARK = 0.25  # the brightest value of 14-bit data in 16 bits; what is darker yet wastes at least two bits
+_FLAT = 1e-6  # contrast of one colour in every channel, resized: rounding is a tenth of it
 _LISTED = 5  # duplicates that are named
 
 
@@ -24,7 +25,7 @@ def describe(rows: Rows, skipped: Sequence[Skipped], *, n_channels: int, view: t
     """
     sizes = Counter((int(width), int(height)) for _, height, width in rows.facts[:, :3].tolist())
     by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
-    low, high, mean = rows.facts[:, 3:].double().unbind(1)
+    low, high, mean, contrast = rows.facts[:, 3:].double().unbind(1)
     copies = _copies(rows)
     return {
         "images": len(rows.names) + len(skipped),
@@ -38,7 +39,7 @@ def describe(rows: Rows, skipped: Sequence[Skipped], *, n_channels: int, view: t
             "lowest": _rounded(low.min()),
             "highest": _rounded(high.max()),
             "mean": _rounded(mean.mean()),
-            "flat": int((low == high).sum()),
+            "flat": int((contrast <= _FLAT).sum()),
         },
         "duplicates": {
             "images": sum(len(group) - 1 for group in copies),

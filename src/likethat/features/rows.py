@@ -27,7 +27,7 @@ class Rows:
     means: Tensor
     pooled: Tensor
     label_names: list[str | None]
-    facts: Tensor  # (image, 6): channels, height and width as it came; lowest, highest and mean value as it was seen
+    facts: Tensor  # (image, 7): channels, height, width as it came; lowest, highest, mean and contrast as it was seen
     digests: Tensor  # (image,) of the pixels as they were seen
 
     @classmethod

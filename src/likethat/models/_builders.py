@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from likethat.errors import InputError
-from likethat.models._libraries import hub_processor, interpolation_of, timm_preprocess, timm_settings
+from likethat.models._libraries import (
+    configured_part,
+    hub_processor,
+    interpolation_of,
+    is_given_images,
+    timm_preprocess,
+    timm_settings,
+)
 from likethat.models._probe import probe_images
 from likethat.models.preprocessing import Preprocess
 
@@ -57,7 +64,12 @@ def as_preprocess(anything: Any, network: nn.Module | None = None) -> Preprocess
     if isinstance(anything, str):
         if anything not in ("auto", "default"):
             raise InputError(f"`preprocess` must be 'auto' where it is a word, got {anything!r}. {_ADVICE}")
-        return _from_network(network) if anything == "auto" else _if_configured(network)
+        if network is None:
+            return _from_network(network) if anything == "auto" else Preprocess()
+        part = configured_part(network)
+        if anything == "auto":
+            return _from_network(part)
+        return _if_configured(part) if is_given_images(network, part) else Preprocess()
     return _from_mapping(anything) if isinstance(anything, Mapping) else _from_transforms(anything)
 
 

@@ -17,10 +17,13 @@ from likethat.models._trace import Captured, vector_of
 __all__ = [
     "configured_name",
     "configured_names",
+    "configured_part",
     "configured_shape",
+    "configured_task",
     "first_channels",
     "has_independent_labels",
     "has_timm_api",
+    "is_given_images",
     "other_inputs",
     "timm_pass",
     "usual_names",
@@ -85,6 +88,51 @@ def timm_settings(network: Any) -> Mapping[str, Any] | None:
     return None
 
 
+def configured_part(network: nn.Module) -> nn.Module:
+    """Return the network, or the one module inside it that carries a library's configuration: it may be wrapped."""
+    waiting, found = [network], []
+    while waiting:
+        module = waiting.pop()
+        if _is_configured(module):
+            found.append(module)
+        else:
+            waiting += module.children()
+    return found[0] if len(found) == 1 else network
+
+
+def _is_configured(module: Any) -> bool:
+    config = getattr(module, "config", None)
+    known = isinstance(getattr(config, "id2label", None), Mapping) or getattr(config, "problem_type", None)
+    return timm_settings(module) is not None or hasattr(module, "timm_model") or bool(known)
+
+
+def is_given_images(network: nn.Module, part: nn.Module) -> bool:
+    """Whether a part of a network gets the very images that the network gets, found by running it once.
+
+    A network that prepares its images before it calls the part needs no preparing by the part's configuration.
+    """
+    if part is network:
+        return True
+    channels, size = configured_shape(part)
+    rng, shape = torch.Generator().manual_seed(0), (1, channels or 3, *(size or (224, 224)))
+    inputs = torch.rand(shape, generator=rng, dtype=torch.float32).to(device_of(network), floating_type(network))
+    given: list[bool] = []
+
+    def look(_: nn.Module, args: Any, kwargs: Any) -> None:
+        values = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        given.append(any(value.shape == inputs.shape and torch.equal(value, inputs) for value in values))
+
+    handle = part.register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        with untouched(network):
+            network(inputs.clone())
+    except Exception:  # whatever it raises: split says it, at a size that it takes
+        return bool(given and given[0])
+    finally:
+        handle.remove()
+    return bool(given and given[0])
+
+
 def configured_shape(network: Any) -> tuple[int | None, tuple[int, int] | None]:
     """Return the channels and the size that the network's own configuration names; None for what it does not."""
     settings = timm_settings(network)
@@ -130,8 +178,9 @@ def configured_name(network: Any) -> str:
 def configured_names(network: Any, n_classes: int) -> tuple[str, ...] | None:
     """Return the class names of the network's own configuration, where it names every class."""
     labels = getattr(getattr(network, "config", None), "id2label", None)
-    if isinstance(labels, Mapping) and set(labels) == set(range(n_classes)):
-        return tuple(str(labels[index]) for index in range(n_classes))
+    numbered = {str(number): str(name) for number, name in labels.items()} if isinstance(labels, Mapping) else {}
+    if set(numbered) == {str(index) for index in range(n_classes)}:  # JSON's keys are texts
+        return tuple(numbered[str(index)] for index in range(n_classes))
     settings = timm_settings(network)
     named = settings.get("label_names") if settings is not None else None
     if isinstance(named, tuple | list) and len(named) == n_classes:
@@ -139,9 +188,14 @@ def configured_names(network: Any, n_classes: int) -> tuple[str, ...] | None:
     return None
 
 
-def has_independent_labels(network: Any) -> bool:
+def configured_task(network: nn.Module) -> str | None:
+    """Return what the network's own configuration says that its outputs are for, in transformers' words."""
+    return getattr(getattr(configured_part(network), "config", None), "problem_type", None)
+
+
+def has_independent_labels(network: nn.Module) -> bool:
     """Whether the network's own configuration says that an image may have several labels, or none."""
-    return getattr(getattr(network, "config", None), "problem_type", None) == "multi_label_classification"
+    return configured_task(network) == "multi_label_classification"
 
 
 def usual_names(network: Any, n_classes: int) -> tuple[str, ...] | None:

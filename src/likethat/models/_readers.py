@@ -18,6 +18,8 @@ from likethat.models.split_model import Head, SplitOutput
 
 __all__ = ["HeadCall", "HookReader", "LibraryReader", "ReplayReader"]
 
+MOST_OFF = {torch.float32: 5e-3, torch.float64: 1e-3}  # of a probability: TF32 leaves this; half precision 0.02
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeadCall:
@@ -47,6 +49,25 @@ class HeadCall:
         if self.per_cell:
             output = output.float().mean(dim=self._cells(output))
         return self.fitted.logits(output.flatten(1))
+
+    def logits_behind(self, returned: Tensor, output: Tensor) -> Float[Tensor, "batch cls"]:
+        """Return the logits from the module's output, where they are behind what the network returned.
+
+        Raises:
+            ModelError: it does something with these logits that it did not do with those it was split by.
+        """
+        logits = self.logits(output)
+        again, own = self.fitted.end.apply(logits.detach().float()), returned.detach().float()
+        if self.activated.startswith("log"):  # what lies below all that matters may be rounded away
+            again, own = again.exp(), own.exp()
+        off, most = (again - own).abs(), MOST_OFF.get(self.module.weight.dtype, 0.02)
+        if bool((off > most).any()):  # of NaN it is false: that has a sentence of its own
+            raise ModelError(
+                f"the network must return the {self.activated} of the logits of `{self.name}` for every image, as it "
+                f"did when it was split, got numbers that differ by {float(off.max()):.2g}. Does it clip them? Split "
+                "the network without what comes after its logits."
+            )
+        return logits
 
     def copy(self) -> Head:
         """Return weight and bias in float32, detached from the network, the temperature in them."""
@@ -136,7 +157,8 @@ class HookReader(_LinearReader):
             raise ModelError(
                 f"`{self.head.name}` was not called for inputs {tuple(inputs.shape)} as it was in the split."
             )
-        logits = self.head.logits(head.output) if self.head.activated else logits_of(result, len(inputs))
+        returned = logits_of(result, len(inputs))
+        logits = self.head.logits_behind(returned, head.output) if self.head.activated else returned
         if self._clone is None:  # the first pass is split's own, where overwriting can be seen
             self._clone = layer.overwritten
         return self._output(layer.output, self.head.pooled(head.given), logits, inputs)
@@ -233,9 +255,9 @@ class ReplayReader:
         if self.activated is None:
             return self.end.undo(logits_of(self.network(inputs), len(inputs)))
         with capturing(self.activated.module, self.activated.index, clone=False) as head:
-            self.network(inputs)
+            result = self.network(inputs)
         assert head.output is not None
-        return self.activated.logits(head.output)
+        return self.activated.logits_behind(logits_of(result, len(inputs)), head.output)
 
     def _put(self, output: Any, feature_map: Tensor, size: tuple[int, int]) -> Any:
         """Return the module's output with the map in it, in the container it came in."""

@@ -22,6 +22,8 @@ from likethat.models._ends import ENDS, End, end_of_values, last_function
 from likethat.models._libraries import (
     configured_name,
     configured_names,
+    configured_part,
+    configured_task,
     has_independent_labels,
     other_inputs,
     usual_names,
@@ -204,6 +206,11 @@ def _outputs(network: Any, cut: _Cut, asked: Outputs | None) -> Outputs:
     if asked is not None:
         check_choice(asked, name="outputs", choices=("softmax", "sigmoid"))
     seen = cut.end.outputs
+    if seen is None and asked is None and configured_task(network) == "regression":
+        raise NotAClassifierError(
+            "`network` must be a classifier, got one whose configuration says regression: its numbers are no logits. "
+            "If they are, say what of: split(network, outputs='softmax' or 'sigmoid')."
+        )
     if cut.found.output.logits.shape[1] == 1:
         if seen == "softmax":
             raise NotAClassifierError(
@@ -301,7 +308,7 @@ def _class_names(network: Any, class_names: Sequence[str] | None, n_classes: int
                 f"`class_names` must hold {n_classes} names as the network has {n_classes} classes, got {len(names)}."
             )
         return names, ""
-    known = configured_names(network, n_classes)
+    known = configured_names(configured_part(network), n_classes)
     if known is not None:
         return known, ""
     presumed = usual_names(network, n_classes)

@@ -1,18 +1,18 @@
 """Torch data sets, Hugging Face data sets, and streams."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import GeneratorType
 from typing import Any
 
-import numpy as np
 from torch.utils.data import ConcatDataset, Subset
 
 from likethat._calls import foreign
 from likethat._checks import check_index
 from likethat._session import in_own_session
 from likethat.errors import InputError, UnreadableImageError
+from likethat.sources._dataset_labels import as_label, in_order, numbered_names
 from likethat.sources._decode import to_image
 from likethat.sources.base import Sample
 
@@ -20,6 +20,7 @@ __all__ = ["DatasetSource", "IterableSource"]
 
 _IMAGE_KEYS = ("image", "img", "pixel_values", "images", "picture", "x")
 _LABEL_KEYS = ("label", "labels", "fine_label", "target", "y", "class")
+_NAME_KEYS = ("label_name", "class_name")  # beside a number: what it stands for
 _END = object()
 _Columns = tuple[str | None, str | None]
 
@@ -47,9 +48,10 @@ class DatasetSource:
             raise InputError("`images` must hold at least one image, got a data set of length 0.")
         leaves = _leaves(dataset)
         self._columns = _columns(leaves[0])
-        names = {_class_names(leaf, _columns(leaf)) for leaf in leaves}
-        self._is_mixed = len(names) > 1  # number 0 is another class in each: its name tells
-        self.class_names = () if self._is_mixed else names.pop()
+        names = [numbered_names(leaf, _columns(leaf)[1]) for leaf in leaves]
+        is_list = sorted(names[0]) == list(range(len(names[0])))
+        self._are_named = not is_list or any(other != names[0] for other in names)  # numbers that are no places
+        self.class_names = () if self._are_named else in_order(names[0])
         self._encoded = _encoded(dataset, self._columns[0])
 
     def __len__(self) -> int:
@@ -61,7 +63,7 @@ class DatasetSource:
         index = check_index(index, len(self))
         if self._encoded is None:
             sample = _as_sample(self._item(index), index, self._columns)
-            return self._named(sample, index) if self._is_mixed else sample
+            return self._named(sample, index) if self._are_named else sample
         item = self._encoded[index]
         file = item[self._columns[0]]
         if isinstance(file, Mapping) and file.get("bytes") is None and "://" in str(file.get("path")):
@@ -76,12 +78,11 @@ class DatasetSource:
         return item[0] if isinstance(item, tuple | list) and item else item
 
     def _named(self, sample: Sample, index: int) -> Sample:
-        """Call a sample's class by its name in the one of several joined data sets that it comes from."""
+        """Call a sample's class by its name in the data set that it comes from, which may be one of several."""
         leaf = _leaf_at(self.dataset, index)
-        names = _class_names(leaf, _columns(leaf))
-        if sample.label is None or not names:
-            return replace(sample, label=None)
-        return replace(sample, label=None, label_name=names[sample.label] if sample.label < len(names) else None)
+        if sample.label is None:
+            return sample
+        return replace(sample, label=None, label_name=numbered_names(leaf, _columns(leaf)[1]).get(sample.label))
 
     def _item(self, index: int) -> Any:
         with foreign(f"item {index} of `images`", f"Try images[{index}] by itself."):
@@ -107,7 +108,9 @@ class IterableSource:
         self._items = items
         self._was_read = False
         self._columns = _columns(items)
-        self.class_names = _class_names(items, self._columns)
+        self._names = numbered_names(items, self._columns[1])
+        self._are_named = sorted(self._names) != list(range(len(self._names)))  # numbers that are no places
+        self.class_names = () if self._are_named else in_order(self._names)
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield the samples; `UnreadableImageError` is raised at the item that does not decode."""
@@ -138,7 +141,10 @@ class IterableSource:
 
     def sample(self, index: int, item: Any) -> Sample:
         """Turn an item of `raw` into a sample."""
-        return _as_sample(item, index, self._columns)
+        sample = _as_sample(item, index, self._columns)
+        if self._are_named and sample.label is not None:
+            return replace(sample, label=None, label_name=self._names.get(sample.label))
+        return sample
 
 
 def _next(items: Iterator[Any], index: int) -> Any:
@@ -184,34 +190,20 @@ def _columns(dataset: Any) -> _Columns:
     if not isinstance(features, dict):
         return None, None
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
-    image = next((name for name, kind in kinds.items() if kind == "Image"), None)
-    image = image or next((name for name in _IMAGE_KEYS if name in kinds), None)
+    image = _first_of(_IMAGE_KEYS, kinds, "Image") or next((name for name in _IMAGE_KEYS if name in kinds), None)
     if image is None:
         raise InputError(
             f"`images` must have a column of images, got the columns {sorted(kinds)}. Cast one with "
             "dataset.cast_column(name, datasets.Image())."
         )
-    label = next((name for name, kind in kinds.items() if kind == "ClassLabel"), None)
-    return image, label or next((name for name in _LABEL_KEYS if name in kinds), None)
+    label = next((name for name in _LABEL_KEYS if name in kinds and kinds[name] in ("ClassLabel", "Value")), None)
+    return image, label or _first_of(_LABEL_KEYS, kinds, "ClassLabel")
 
 
-def _class_names(dataset: Any, columns: _Columns) -> tuple[str, ...]:
-    features = getattr(dataset, "features", None)
-    if isinstance(features, dict) and columns[1] is not None:
-        return tuple(getattr(features[columns[1]], "names", None) or ())
-    for attribute in ("class_names", "classes"):
-        names = getattr(dataset, attribute, None)
-        if isinstance(names, list | tuple):
-            return tuple(map(_joined, names))
-    numbers = getattr(dataset, "class_to_idx", None)
-    if isinstance(numbers, Mapping) and sorted(numbers.values()) == list(range(len(numbers))):
-        return tuple(_joined(name) for name in sorted(numbers, key=lambda name: numbers[name]))
-    return ()
-
-
-def _joined(name: Any) -> str:
-    """Return a class's name as text; torchvision's ImageNet has a tuple of synonyms for each."""
-    return ", ".join(map(str, name)) if isinstance(name, tuple | list) else str(name)
+def _first_of(usual: Sequence[str], kinds: Mapping[str, str], kind: str) -> str | None:
+    """Return the column of a type whose name is usual, else the first of that type: a mask is a picture, too."""
+    of_kind = [name for name in kinds if kinds[name] == kind]
+    return next((name for name in usual if name in of_kind), of_kind[0] if of_kind else None)
 
 
 def _leaves(dataset: Any) -> list[Any]:
@@ -255,24 +247,11 @@ def _from_mapping(item: Mapping[Any, Any], name: str, columns: _Columns) -> Samp
     if key is None:
         raise InputError(f"{name} must have a key 'image', got a dict with the keys {sorted(map(str, item))}.")
     label = next((key for key in (columns[1], *_LABEL_KEYS) if key is not None and key in item), None)
-    return _sample(item[key], item.get(label), name)
+    sample = _sample(item[key], item.get(label), name)
+    text = next((item[key] for key in _NAME_KEYS if isinstance(item.get(key), str)), "").strip()
+    return replace(sample, label_name=text) if text and sample.label_name is None and columns[1] is None else sample
 
 
 def _sample(image: Any, label: Any, name: str) -> Sample:
-    text = label.strip() or None if isinstance(label, str) else None
-    return Sample(image=to_image(image, name=name), name=name, label=_label(label), label_name=text)
-
-
-def _label(value: Any) -> int | None:
-    """Return a class index where the data set gives one; a mask or several labels are none, a text is a name."""
-    if value is None or isinstance(value, str | bytes | Mapping | list | tuple):
-        return None
-    if hasattr(value, "numel"):
-        value = value.item() if value.numel() == 1 else None
-    elif isinstance(value, np.ndarray):
-        value = value.item() if value.size == 1 else None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return int(number) if number.is_integer() and number >= 0 else None
+    number, text = as_label(label)
+    return Sample(image=to_image(image, name=name), name=name, label=number, label_name=text)

@@ -40,6 +40,7 @@ FLOORS = {
     "metrics": 5,
     "report": 6,
     "cli": 7,
+    "__main__": 8,
 }
 NEIGHBOURS = {
     ("_calls", "errors"),

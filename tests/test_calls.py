@@ -1,9 +1,13 @@
 """Calls that do not fit, and functions of the user's that fail."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from toys import small_cnn
 
+import likethat as lt
 from likethat._calls import foreign, known_options, public
 from likethat.errors import ArgumentError, InputError, TargetError
 
@@ -59,3 +63,15 @@ def test_what_a_function_of_the_users_raises() -> None:
         raise TargetError("ours")
     with pytest.raises(KeyboardInterrupt), foreign("`f`"):
         raise KeyboardInterrupt
+
+
+def test_a_warning_names_the_line_that_called_us() -> None:
+    with pytest.warns(UserWarning, match="in training mode") as caught:
+        lt.split(small_cnn().train(), preprocess=lt.Preprocess(size=16))
+    assert [each.filename for each in caught] == [__file__]
+
+
+def test_the_module_is_the_command() -> None:
+    asked = [sys.executable, "-m", "likethat", "--version"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
+    assert lt.__version__ in said.stdout

@@ -3,13 +3,16 @@
 import difflib
 import functools
 import inspect
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from likethat.errors import ArgumentError, InputError, LikethatError
 
-__all__ = ["foreign", "known_options", "public"]
+__all__ = ["foreign", "known_options", "public", "warn"]
 
 _Public = TypeVar("_Public", bound=Callable[..., Any])
 
@@ -107,3 +110,17 @@ def foreign(what: str, advice: str = "Try it alone first.") -> Iterator[None]:
         line = next(iter(str(error).strip().splitlines()), "")[:200]
         said = f"{type(error).__name__}: {line}" if line else type(error).__name__
         raise InputError(f"{what} must not fail, got {said.removesuffix('.')}. {advice}") from error
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the user's that called us, however deep we are and whoever's decorators lie between.
+
+    Python from 3.12 on can nearly do it itself (`skip_file_prefixes`).
+    """
+    ours = str(Path(__file__).parent)
+    outside, level, frame = 2, 2, sys._getframe(1)
+    while frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+        if frame.f_code.co_filename.startswith(ours):
+            outside = level
+    warnings.warn(message, category, stacklevel=outside + 1)

@@ -185,7 +185,8 @@ def test_remainders_stand_by_name(tmp_path: Path) -> None:
 def test_headlines() -> None:
     assert headline(explanation(against=1)) == "Why “owl” and not “gull”"
     assert headline(explanation(target=1)) == "What speaks for “gull” (97\u202f%)"
-    assert lead(explanation(target=1), 2).startswith("The model says “owl” instead.")
+    instead = lead(explanation(target=1), 2)
+    assert instead == "The model says “owl” instead. Two channels carry 86\u202f% of the evidence for “gull”."
     assert "“owl” is ahead of “gull” by a logit of 3.00" in lead(explanation(against=1), 2)
     assert "“gull” is ahead of “owl” by a logit of 1.00" in lead(explanation([-1.25], shown=1, against=1), 2)
     assert lead(explanation([-1.0], shown=1), 2) == "No channel shown here speaks for it."
@@ -302,12 +303,23 @@ def test_provenance_and_skipped_files(tmp_path: Path) -> None:
     assert any(attrs.get("title") == made.fingerprint for attrs in page.all("abbr"))
 
 
+def test_what_a_fit_warns_of_stands_once_on_the_page(tmp_path: Path) -> None:
+    made = provenance(warning="Only 3 of 60.", notes=("Only 3 of 60.", "A note."))
+    page = check(save_bank(bank(provenance=made), tmp_path / "bank.html"))
+    assert (page.said.count("Only 3 of 60."), page.said.count("A note.")) == (1, 1)
+
+
+def test_parts_of_classes_without_images(tmp_path: Path) -> None:
+    page = check(save_bank(bank(provenance=provenance(method="PartPrototypes")), tmp_path / "bank.html"))
+    assert "1 more is of a class without images here, or never varies on this data, and has none." in page.said
+
+
 def test_bank_most_used_first(tmp_path: Path) -> None:
     page = check(save_bank(bank(), tmp_path / "bank.html"))
     order = [word for word in page.words if word.startswith("channel ")]
     assert order == ["channel 2", "channel 1", "channel 0"]
     assert "All 3 channels that have prototypes" in page.said
-    assert "1 more never vary" in page.said
+    assert "1 more never varies on this data and has none." in page.said
     purest = bank(usage=np.zeros(0, np.float32), unit_purity=np.array([0.1, 0.9, 0.5, np.nan], np.float32))
     page = check(save_bank(purest, tmp_path / "bank.html"))
     assert [word for word in page.words if word.startswith("channel ")] == ["channel 1", "channel 2", "channel 0"]

@@ -73,7 +73,7 @@ def test_what_climbed_comes_first_and_is_marked(tmp_path: Path) -> None:
 def test_nothing_speaks_of_data(tmp_path: Path) -> None:
     page = check(save_bank(made(), tmp_path / "bank.html"))
     assert "1,780 images made, none opened" in page.said
-    assert "1 more are silent on all that the generator makes" in page.said
+    assert "1 more is silent on all that the generator makes" in page.said
     assert "Samples made 1,000" in page.said
     why = check(save_explanation(explanation(provenance=made().provenance), tmp_path / "why.html"))
     for words in ("images seen", "among all seen", "data"):

@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import likethat
+from likethat._calls import warn
 from likethat._checks import check_count
 from likethat._options import byte_count, check_callable, check_flag, check_path
 from likethat._progress import Watcher
@@ -91,7 +91,7 @@ def begin(
     features = collect(model, source, seed=seed, checkpoint=left, **reading)
     model.check_unchanged()  # again: another thread may have trained it meanwhile
     if features.warning:
-        warnings.warn(features.warning, DataWarning, stacklevel=3)
+        warn(features.warning, DataWarning)
     return Begun(model=model, source=source, features=features, left=left)
 
 

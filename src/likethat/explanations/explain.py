@@ -134,6 +134,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
             *own,
             *_warnings(model),
             *_cautions(bank, chosen, predicted, other),
+            *filter(None, [bank.provenance.warning]),
         ),
         surroundings=_surroundings(bank, terms),
         scale=scale,

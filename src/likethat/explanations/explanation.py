@@ -87,6 +87,11 @@ class Explanation:
     def __post_init__(self) -> None:
         self.check()
 
+    def __repr__(self) -> str:
+        against = "" if self.against is None else f" and not {self.class_names[self.against]!r}"
+        shown = ", ".join(f"{row.name} {row.total:+.2f}" for row in self.rows)
+        return f"<Explanation of {self.target_name!r}{against} for {self.source}: logit {self.logit:.2f}; {shown}>"
+
     @property
     def target_name(self) -> str:
         """The target's class name."""

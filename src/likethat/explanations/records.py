@@ -81,9 +81,9 @@ class Contribution:
     purity: float
     cell: tuple[int, int]
     box: Box
-    heat_map: Float[NDArray[np.float32], "row column"]
-    activation_map: Float[NDArray[np.float32], "row column"]
-    prototypes: tuple[Prototype, ...]
+    heat_map: Float[NDArray[np.float32], "row column"] = field(repr=False)
+    activation_map: Float[NDArray[np.float32], "row column"] = field(repr=False)
+    prototypes: tuple[Prototype, ...] = field(repr=False)
     true_part: str | None = None
 
     @property

@@ -93,7 +93,7 @@ def _notes(rows: Rows, match: ClassMatch, known: Sequence[str]) -> list[str]:
         few = "" if len(known) > _LISTED else f" ({', '.join(map(repr, known))})"
         notes.append(
             f"{_sum(missing)} no label: {_names(missing)} {'is' if len(missing) == 1 else 'are'} not among the "
-            f"{len(known):,} classes of the model{few}."
+            f"{len(known):,} {'class' if len(known) == 1 else 'classes'} of the model{few}."
         )
     if unclear:
         first = next(iter(unclear))

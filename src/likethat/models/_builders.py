@@ -1,6 +1,5 @@
 """The `Preprocess` that a library's own transforms amount to."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from likethat._calls import warn
 from likethat.errors import InputError
 from likethat.models._libraries import (
     configured_part,
@@ -95,10 +95,8 @@ def _if_configured(network: Any) -> Preprocess:
             if (processor := hub_processor(network)) is None:
                 return Preprocess()
         except InputError as error:
-            warnings.warn(
+            warn(
                 f"{type(network).__name__} gets images in [0, 1] as they are: {error} preprocess=None silences this.",
-                UserWarning,
-                stacklevel=6,
             )
             return Preprocess()
         return as_preprocess(processor)
@@ -125,11 +123,9 @@ def _from_network(network: Any) -> Preprocess:
 
 def _say_if_averaged(configured: int, channels: int | None, network: Any) -> None:
     if channels is not None and channels > 3 and configured not in (1, channels):
-        warnings.warn(
+        warn(
             f"The configuration of {type(network).__name__} holds mean and std of {configured} channels, and the "
             f"network takes {channels}: each gets their average. Pass preprocess= with the numbers of your own bands.",
-            UserWarning,
-            stacklevel=8,
         )
 
 

@@ -1,7 +1,6 @@
 """Cut any trained classifier before its pooling, exactly, or say why not."""
 
 import difflib
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likethat._calls import public
+from likethat._calls import public, warn
 from likethat._checks import check_choice
 from likethat._options import check_names, check_text, shown
 from likethat._session import in_own_session
@@ -86,21 +85,17 @@ def split(
     prepared = as_preprocess(preprocess, network)
     _check_layer(network, layer)
     if any(module.training for module in network.modules()):
-        warnings.warn(
+        warn(
             "The network is in training mode; likethat explains it in evaluation mode and gives the mode back. Call "
             "network.eval() first to silence this.",
-            UserWarning,
-            stacklevel=4,
         )
     with untouched(network) as volatile, _said_of_other_inputs(network):
         cut = _cut(network, prepared, example, layer=layer)
     found, channels = cut.found, cut.channels
     if cut.head is not None and cut.head.activated:
-        warnings.warn(
+        warn(
             f"The network returns {cut.head.activated} values; likethat explains the logits of `{cut.head.name}` "
             "before them.",
-            UserWarning,
-            stacklevel=4,
         )
     names, presumed = _class_names(network, class_names, found.output.logits.shape[1])
     model = SplitModel(

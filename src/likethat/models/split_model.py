@@ -371,8 +371,9 @@ class SplitModel:
 
     def __repr__(self) -> str:
         map_ = f"{self.n_channels} x {self.grid[0]} x {self.grid[1]}"
+        classes = "1 class" if self.n_classes == 1 else f"{self.n_classes} classes"
         return (
-            f"SplitModel({self.name}: {self.n_classes} classes, map {map_} of '{self.layer}' ({self.how}), "
+            f"SplitModel({self.name}: {classes}, map {map_} of '{self.layer}' ({self.how}), "
             f"pooling '{self.pooling}', error {self.error:.1e})"
         )
 

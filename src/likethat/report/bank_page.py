@@ -225,10 +225,19 @@ def _lead(bank: BankLike, units: list[int], n_shown: int, noun: str, made: MadeU
         share = float(np.abs(bank.usage[units[:n_shown]]).sum()) / total if total else 0.0
         carry = f"; they carry {percent(min(share, 1.0))} of all contributions" if share else ""
         return f"{start} of {len(units):,} {noun}s, {order}{carry}. The others are in the bank."
-    idle = bank.n_units - len(units)
-    never = "are silent on all that the generator makes" if made else "never vary on this data"
-    rest = f" {idle:,} more {never} and have none." if idle else ""
-    return f"All {len(units):,} {noun}s that have prototypes, {order}.{rest}"
+    return f"All {len(units):,} {noun}s that have prototypes, {order}.{_idle(bank.n_units - len(units), noun, made)}"
+
+
+def _idle(n: int, noun: str, made: MadeUnits | None) -> str:
+    """Say why the others have no prototypes; a part has none, too, where its class has no image."""
+    if n == 0:
+        return ""
+    one = n == 1
+    silent = f"{'is' if one else 'are'} silent on all that the generator makes"
+    never = f"never {'varies' if one else 'vary'} on this data"
+    if noun == "part":
+        never = f"{'is of a class' if one else 'are of classes'} without images here, or {never},"
+    return f" {n:,} more {silent if made else never} and {'has' if one else 'have'} none."
 
 
 def _figures(bank: BankLike, units: list[int], noun: str, *, is_made: bool) -> tuple[tuple[str, str], ...]:

@@ -73,17 +73,19 @@ def lead(explanation: Explanation, decimals: int) -> str:
         return _contrast_lead(explanation, decimals, n_for, n_against)
     start = _others(explanation)
     if explanation.is_yes_or_no and not explanation.given:
-        return f"{start}{_amounts(n_against, n_for, noun, _coverage(explanation, -1), words=('against', 'for'))}"
-    return f"{start}{_amounts(n_for, n_against, noun, explanation.coverage, words=('for', 'against'))}"
+        words, coverage = ("against it", "for it"), _coverage(explanation, -1)
+        return _amounts(n_against, n_for, noun, coverage, words=words)
+    it = _quoted(explanation, explanation.target) if start else "it"  # after another class's name, "it" would be that
+    return f"{start}{_amounts(n_for, n_against, noun, explanation.coverage, words=(f'for {it}', 'against it'))}"
 
 
 def _amounts(n_with: int, n_other: int, noun: str, covered: float, *, words: tuple[str, str]) -> str:
     """Say how much of the evidence the rows carry that go with what the model says, and how many do not."""
     if n_with == 0:
-        return f"No {noun} shown here speaks {words[0]} it."
+        return f"No {noun} shown here speaks {words[0]}."
     carry = "carries" if n_with == 1 else "carry"
-    share = f"{_capital(count(n_with, noun))} {carry} {percent(min(covered, 1.0))} of the evidence {words[0]} it"
-    return f"{share}; {_speak(n_other, noun)} {words[1]} it." if n_other else f"{share}."
+    share = f"{_capital(count(n_with, noun))} {carry} {percent(min(covered, 1.0))} of the evidence {words[0]}"
+    return f"{share}; {_speak(n_other, noun)} {words[1]}." if n_other else f"{share}."
 
 
 def _coverage(explanation: Explanation, sign: int) -> float:

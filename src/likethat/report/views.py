@@ -233,7 +233,7 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
             for name, value in provenance.measures.items()
         ),
         skipped=tuple((shorten(name, 200), shorten(reason, 300)) for name, reason in provenance.skipped),
-        notes=tuple(shorten(note, 1000) for note in provenance.notes),
+        notes=tuple(shorten(note, 1000) for note in provenance.notes if note != provenance.warning),  # it stands above
         is_made=is_made_without_data(provenance),
         data=tuple((name, shorten(value, 600)) for name, value in data_rows(provenance.data)),
         warning=shorten(provenance.warning, 1000),

@@ -18,7 +18,7 @@ from likethat.report.exemplar_film import Curve, animated, curve
 from likethat.report.pages import write_page
 from likethat.report.pixels import to_picture
 from likethat.report.sheet import PictureSheet, Sprite
-from likethat.report.text import clean, count, duration, percent, shorten
+from likethat.report.text import clean, count, duration, in_prose, percent, shorten
 
 __all__ = ["save_exemplars"]
 
@@ -100,7 +100,7 @@ def save_exemplars(sets: Sequence[ExemplarSet], path: str | Path, *, title: str 
     sheet = PictureSheet(_PICTURE_LIMIT)
     pictures: dict[str, NDArray[np.uint8]] = {}
     views = [_set_view(item, number, sets, pictures, sheet) for number, item in enumerate(sets)]
-    name = shorten(sets[0].description, 60) if len(sets) == 1 else count(len(sets), "target")
+    name = in_prose(shorten(sets[0].description, 60)) if len(sets) == 1 else count(len(sets), "target")
     title = f"Exemplars of {name}" if title is None else shorten(title, 120)
     return write_page(
         path,

@@ -4,7 +4,18 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["chance", "clean", "count", "decimals_for", "duration", "percent", "rounded_to_sum", "shorten", "signed"]
+__all__ = [
+    "chance",
+    "clean",
+    "count",
+    "decimals_for",
+    "duration",
+    "in_prose",
+    "percent",
+    "rounded_to_sum",
+    "shorten",
+    "signed",
+]
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _UNSEEN = re.compile(
@@ -86,6 +97,16 @@ def count(number: int, noun: str) -> str:
     """
     word = _WORDS[number] if number < len(_WORDS) else f"{number:,}"
     return f"{word} {noun}{'' if number == 1 else 's'}"
+
+
+def in_prose(name: str) -> str:
+    """Return a name for a sentence: one that could be taken for a number there stands in quotes.
+
+    Example:
+        >>> in_prose("owl"), in_prose("2")
+        ('owl', '“2”')
+    """
+    return name if any(letter.isalpha() for letter in name) else f"“{name}”"
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from likethat.explanations.records import Box, Prototype, Provenance
 from likethat.report.data import data_rows
 from likethat.report.pixels import close_up
 from likethat.report.sheet import PictureSheet, Sprite
-from likethat.report.text import duration, shorten
+from likethat.report.text import duration, in_prose, shorten
 
 __all__ = [
     "BoxView",
@@ -196,7 +196,7 @@ def tally(names: Sequence[str], most: int = 3) -> str:
         '2 × owl, 1 × gull'
     """
     counted = Counter(names).most_common()
-    listed = ", ".join(f"{n} × {shorten(name, 32)}" for name, n in counted[:most])
+    listed = ", ".join(f"{n} × {in_prose(shorten(name, 32))}" for name, n in counted[:most])
     return f"{listed}, …" if len(counted) > most else listed
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from likethat._files import OwnFolder, new_folder, write_whole
-from likethat.errors import InputError
+from likethat.errors import InputError, StorageError
 
 
 def fill(folder: Path, **files: str) -> None:
@@ -116,9 +116,36 @@ def test_what_a_killed_writer_left_is_cleared_by_the_next(tmp_path: Path) -> Non
     left = OwnFolder(tmp_path / "left")
     left.claim(name="checkpoint")
     left.write("state", b"1")
-    (tmp_path / "left" / ".state.x7f3").write_text("half")
+    (tmp_path / "left" / ".state.x7f3ab_0").write_text("half")
     OwnFolder(tmp_path / "left").claim(name="checkpoint")
     assert not names(tmp_path / "left")
+
+
+def test_a_file_that_an_editor_left_is_the_users(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", a="1")
+    (tmp_path / "mine" / ".a.swp").write_text("the user's")
+    with pytest.raises(InputError, match=r"'\.a\.swp' in it is not likethat's"):
+        fill(tmp_path / "mine", a="2")
+
+
+def test_what_stood_there_stands_there_again_where_the_new_folder_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "mine", a="1")
+    moved, replace = [], Path.replace
+
+    def second_fails(path: Path, target: Path) -> Path:
+        if path.parent == tmp_path:  # not those of single files within a folder
+            moved.append(path)
+            if len(moved) == 2:
+                raise OSError("disk failed")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", second_fails)
+    with pytest.raises(StorageError):
+        fill(tmp_path / "mine", a="2")
+    assert (tmp_path / "mine" / "a").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ __all__ = ["OwnFolder", "new_folder", "write_whole"]
 
 _LIST = ".likethat.json"
 """Lies in every folder that likethat writes, and lists the files that are its own."""
+
+_RANDOM = re.compile(r"[a-z0-9_]{8}")  # how Python's temporary names end; an editor's .manifest.json.swp does not
 
 
 def write_whole(path: str | Path, data: bytes) -> Path:
@@ -56,9 +59,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         InputError: something stands there that likethat did not write.
         StorageError: the disk did not take it; what stood there before still does.
     """
-    path = check_path(path)
-    if path.is_symlink():
-        path = path.resolve()
+    path = _place(check_path(path))
     _check_ours(path, name="path")
     temporary: Path | None = None
     try:
@@ -78,13 +79,37 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _place(path: Path) -> Path:
+    """Return where a folder shall stand, links followed.
+
+    Raises:
+        InputError: links that lead to each other, or the folder that the program works in, which would vanish under it.
+    """
+    try:
+        place = path.resolve() if path.is_symlink() or not path.name or path.name == ".." else path
+        is_here = place.exists() and Path.cwd().is_relative_to(place.resolve())
+    except (OSError, RuntimeError) as error:  # RuntimeError: Python up to 3.12
+        raise InputError(f"`path` must lead somewhere, got {path}, whose links lead nowhere ({error}).") from error
+    if is_here and (not any(place.iterdir()) or _listed(place).files):  # else what lies there is named
+        raise InputError(
+            f"`path` must be another folder than the current one or those above it, got {path}. Give a new name, such "
+            f"as {Path(path, 'new')}."
+        )
+    return place
+
+
 def _swap(new: Path, path: Path) -> None:
     if not path.exists():
         new.replace(path)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.old.", dir=path.parent)) / "old"
     path.replace(old)
-    new.replace(path)
+    try:
+        new.replace(path)
+    except OSError:
+        old.replace(path)  # another process has been there, or the disk failed: what was there is there again
+        old.parent.rmdir()
+        raise
     shutil.rmtree(old.parent, ignore_errors=True)
 
 
@@ -152,8 +177,10 @@ class _Own:
     def has(self, name: str) -> bool:
         """Whether a file (its path below the folder, with slashes) is ours, or a leftover of writing one of ours."""
         folder, _, last = name.rpartition("/")
+        if name == _LIST or name in self.files:
+            return True
         begun = (_begun(one.rpartition("/")[2]) for one in (*self.files, _LIST) if one.rpartition("/")[0] == folder)
-        return name == _LIST or name in self.files or any(last.startswith(start) for start in begun)
+        return any(last.startswith(start) and _RANDOM.fullmatch(last[len(start) :]) for start in begun)
 
 
 def _listed(folder: Path) -> _Own:

@@ -75,7 +75,8 @@ def save_generator(
     with new_folder(path) as folder:
         (folder / _MARK).write_text(json.dumps(about, indent=1), encoding="utf-8")
         (folder / _WEIGHTS).write_bytes(save(tensors))
-        (folder / _CARD).write_text(card_page(path.name, family, card, tensors), encoding="utf-8")
+        page = card_page(path.name, family, card, tensors)
+        (folder / _CARD).write_text(page, encoding="utf-8", errors="replace")  # names may be of any bytes
     return path
 
 

@@ -17,8 +17,10 @@ __all__ = ["from_pil"]
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WITH_ALPHA = ("LA", "RGBA", "RGBa", "PA")
 _BITS, _PHOTOMETRIC, _SAMPLES, _KIND, _EXTRA, _FORMAT = 258, 262, 277, 254, 338, 339  # tags of TIFF 6.0
+_COMPRESSION, _PLANES = 259, 284
 _LARGEST = (341, 281)  # SMaxSampleValue, MaxSampleValue
 _REDUCED, _MASK = 1, 4  # kinds of a page that are no picture of their own: a thumbnail, a mask
+_MOST_PAGES = 64  # that are looked at: a pyramid has about ten, and directories may follow each other in a circle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +62,13 @@ def from_pil(image: Image.Image, name: str, pixels: Pixels) -> Tensor:
     if image.mode in _SIXTEEN_BIT:
         return _sixteen_bit(image, about, name, pixels)
     if image.mode == "F":
-        return check_range(shaded(np.asarray(image), pixels.white or 1.0)[None], name)
+        shades = check_range(shaded(np.asarray(image), pixels.white or 1.0)[None], name)
+        return 1 - shades if about.is_inverted else shades
     if image.mode in ("1", "La"):
         image = image.convert("L" if image.mode == "1" else "LA")
-    found = _eight_bit(image, about, pixels)
     if about.bits > 8:  # of which Pillow kept the upper 8
-        _check_kept(found, about, name, pixels)
-    return found
+        _check_kept(image, about, name, pixels)
+    return _eight_bit(image, about, pixels)
 
 
 def _eight_bit(image: Image.Image, about: _About, pixels: Pixels) -> Tensor:
@@ -119,9 +121,12 @@ def _sixteen_bit(image: Image.Image, about: _About, name: str, pixels: Pixels) -
     return shades
 
 
-def _check_kept(found: Tensor, about: _About, name: str, pixels: Pixels) -> None:
-    """Raise where the lower bits, which Pillow drops from colours, were all there was."""
-    brightest = round(float(found.max()) * 255)
+def _check_kept(image: Image.Image, about: _About, name: str, pixels: Pixels) -> None:
+    """Raise where the lower bits, which Pillow drops from colours, were all there was; transparency does not count."""
+    if image.mode == "CMYK":
+        return  # where 0 is white
+    values = np.asarray(image.convert("RGBA"))
+    brightest = int(values[values[..., 3] > 0, :3].max(initial=0))
     asks = pixels.white is not None and pixels.white != FULL_SCALE["uint16"]
     if asks or (0 < brightest <= DARKEST["uint16"] >> 8 and pixels.white is None):
         raise InputError(
@@ -137,16 +142,18 @@ def _about(image: Image.Image, name: str) -> _About:
         tiles: Any = getattr(image, "tile", None)
         raw = tiles[0][3] if tiles else None
         raw = raw[0] if isinstance(raw, tuple) and raw else raw
-        return _About(bits=16 if isinstance(raw, str) and "16" in raw else 0)
+        # FITS has signed numbers of any unit.
+        return _About(bits=16 if isinstance(raw, str) and "16" in raw else 0, says_nothing=image.format == "FITS")
     _check_pages(image, name)
     bits = int(_first(tags, _BITS, 1))
+    _check_planes(tags, bits, name)
     extra = tags.get(_EXTRA)
     largest = max(int(_first(tags, tag, 0)) for tag in _LARGEST)
     is_power = largest > 254 and (largest + 1) & largest == 0 and largest < 2**bits  # else it is this picture's maximum
     return _About(
         bits=bits,
         white=float(largest) if is_power else 2.0**bits - 1 if 8 < bits < 16 else None,
-        is_inverted=_first(tags, _PHOTOMETRIC, 1) == 0 and image.mode in _SIXTEEN_BIT,
+        is_inverted=_first(tags, _PHOTOMETRIC, 1) == 0 and image.mode in (*_SIXTEEN_BIT, "F"),
         is_alpha=None if extra is None else bool(_first(tags, _EXTRA, 0)),
         says_nothing=bits > 16 or _first(tags, _FORMAT, 1) == 2,
         n_dropped=max(0, int(_first(tags, _SAMPLES, 1)) - len(image.getbands())),
@@ -165,15 +172,30 @@ def _check_pages(image: Image.Image, name: str) -> None:
         return
     size, here = image.size, image.tell()
     try:
-        image.seek(here + 1)
-        is_picture = not int(_first(image.tag_v2, _KIND, 0)) & (_REDUCED | _MASK)  # type: ignore[attr-defined]
-        second = image.size
-    except Exception:
-        is_picture, second = False, size  # what cannot be read is no picture
+        is_picture = any(_is_other_picture(image, here + step, size) for step in range(1, _MOST_PAGES))
     finally:
         image.seek(here)
-    if is_picture and second == size:
+    if is_picture:
         raise InputError(
             f"{name} must be one picture, got a TIFF of several pages. Save the page that is meant, or read it with "
             "tifffile and give arrays whose pages are bands or images."
+        )
+
+
+def _is_other_picture(image: Image.Image, page: int, size: tuple[int, int]) -> bool:
+    """Return whether a page is there, and a picture as large as the first."""
+    try:
+        image.seek(page)
+        is_picture = not int(_first(image.tag_v2, _KIND, 0)) & (_REDUCED | _MASK)  # type: ignore[attr-defined]
+        return is_picture and image.size == size
+    except Exception:
+        return False  # what cannot be read is no picture
+
+
+def _check_planes(tags: Any, bits: int, name: str) -> None:
+    """Raise where Pillow reads the bytes of 16-bit colours, which lie plane behind plane, as 8-bit ones."""
+    if bits > 8 and _first(tags, _PLANES, 1) == 2 and _first(tags, _COMPRESSION, 1) == 1:
+        raise InputError(
+            f"{name} must be read by another library: it is a TIFF of {bits}-bit colours in separate planes, which "
+            "Pillow gets wrong. Read it with tifffile or rasterio, and give the arrays: Images(arrays)."
         )

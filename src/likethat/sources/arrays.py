@@ -24,6 +24,7 @@ from likethat.sources.base import Sample
 
 __all__ = ["Images"]
 
+_COLUMN = 'one column of it, such as Images(table["path"]), or its pixels as an array: Images(pixels.reshape(n, h, w))'
 _LOOKED_AT = 64  # images whose fourth channel is looked at: is it transparency?
 
 
@@ -197,6 +198,8 @@ def _check_bounds(low: Tensor, high: Tensor, start: int) -> None:
 def _held(images: Any, pixels: Pixels) -> _Stack | list[Any]:
     if isinstance(images, np.ndarray) and images.dtype == object:
         return list(images)  # images of different sizes
+    if hasattr(images, "columns"):
+        raise InputError(f"`images` must be images or their paths, got a table. Give {_COLUMN}.")
     if isinstance(images, Tensor | np.ndarray):
         return _stacked(images, pixels)
     if isinstance(images, str | os.PathLike):

@@ -21,6 +21,7 @@ __all__ = [
     "Reading",
     "check_pixels",
     "document_of",
+    "is_of_sides",
     "key_of",
     "points_of",
     "read_as",
@@ -188,4 +189,11 @@ def points_of(values: Any, place: str, *, least: int, most: int | None = None) -
     if not (np.abs(points) <= _FARTHEST).all():  # NaN, too
         worst = points[~(np.abs(points) <= _FARTHEST)][0]
         raise BrokenError(place, f"must be finite and near the picture, got {worst}")
+    if len(points) > 1 and is_of_sides(points):
+        raise BrokenError(place, "must be in pixels, got numbers from 0 to 1, as shares of the picture's sides are")
     return points
+
+
+def is_of_sides(points: npt.NDArray[np.float64]) -> bool:
+    """Return whether all coordinates lie in [0, 1]: shares of the picture's sides; pixels would be within one."""
+    return bool(((points >= 0) & (points <= 1)).all()) and not bool((points == np.round(points)).all())

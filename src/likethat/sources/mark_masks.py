@@ -65,9 +65,14 @@ def numbered_masks(root: Path, files: Sequence[str], reading: Reading) -> list[M
     """Read masks whose pixels are numbers of the lines of ``names.txt``, from 1; 0 is the surroundings.
 
     Raises:
-        InputError: ``names.txt`` is no text.
+        InputError: ``names.txt`` is no text, or begins with the background.
     """
     names = [part_name(line) for line in _lines(root / NAMES)]
+    if names and names[0].lower() in NO_PART:  # whose number is 0; does the next line then have 1 or 2?
+        raise InputError(
+            f"`path` must have a {NAMES} whose first line is the part of number 1, got {names[0]!r}. Leave that line "
+            "out if number 0 is meant, else put an empty line in its place."
+        )
 
     def parts(file: str, mask: MaskFile) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         values = _numbers(mask)

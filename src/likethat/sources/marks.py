@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from likethat._calls import public
@@ -13,6 +14,7 @@ from likethat._checks import check_choice, check_count, check_seed
 from likethat._options import check_path, check_text, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, NonFiniteError
+from likethat.sources.mark_documents import is_of_sides
 from likethat.sources.mark_files import read_marks
 from likethat.sources.mark_frames import Frame
 from likethat.sources.mark_records import NO_PART, SURROUNDINGS, Mark, MarkedImage, part_name
@@ -123,24 +125,49 @@ def _checked(frame: Frame | None) -> Frame | None:
 
 def _as_mark(name: str, value: Any) -> Mark:
     check_text(name, name="the name of a part")
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "bui":
-            array = array.astype(float)
-    except (TypeError, ValueError) as error:
-        raise InputError(_wanted(name, type(value).__name__)) from error
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise NonFiniteError(f"the mark of {name!r} must be finite, got NaN or infinity.")
+    array = _numbers(name, value)
     if array.ndim == 2 and array.shape[1] == 2 and array.dtype != bool and len(array) >= 3:
+        _check_pixels(name, array)
         return Mark(name=name, polygons=[array])
     if array.ndim == 2 and array.size:
+        if array.min() < 0 or not (array == np.round(array)).all():
+            raise InputError(
+                f"the mark of {name!r} must be a mask of True and False, or of numbers that are 0 outside, got "
+                f"{array.min():.4g} to {array.max():.4g}. Say where it is: mask > 0.5."
+            )
         return Mark(name=name, mask=array.astype(bool))
     if array.shape == (4,):
+        _check_pixels(name, array)
         left, top, right, bottom = (float(number) for number in array)
         return Mark(name=name, box=(left, top, right, bottom))
     if array.shape == (2,):
         return Mark(name=name, point=(float(array[0]), float(array[1])))
     raise InputError(_wanted(name, f"shape {array.shape}"))
+
+
+def _numbers(name: str, value: Any) -> npt.NDArray[Any]:
+    """Return a mark's numbers, finite and all there."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().resolve_conj().resolve_neg() if not value.is_meta else None
+    try:
+        array = np.asarray(value)
+        if np.ma.is_masked(value) or array.dtype.kind == "c":
+            raise TypeError
+        if array.dtype.kind not in "bui":
+            array = array.astype(float)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(_wanted(name, type(value).__name__)) from error
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise NonFiniteError(f"the mark of {name!r} must be finite, got NaN or infinity.")
+    return array
+
+
+def _check_pixels(name: str, array: npt.NDArray[Any]) -> None:
+    if is_of_sides(array) or (array.ndim == 2 and array.max() <= 1 and array.min() >= 0):
+        raise InputError(
+            f"the mark of {name!r} must be in pixels, got numbers from 0 to 1, as shares of the picture's sides are or "
+            "as a mask has. Multiply by width and height; give a mask as True and False."
+        )
 
 
 def _wanted(name: str, got: str) -> str:

@@ -148,9 +148,10 @@ class Oracle:
                 f"{len(self.class_names)}."
             )
         indices = list(range(n_classes))
-        if not names or names == self.class_names or names == tuple(str(index) for index in indices):
+        is_ours = set(names) == set(self.class_names) and len(set(names)) == n_classes
+        if not names or (not is_ours and names == tuple(str(index) for index in indices)):
             return indices
-        if set(names) != set(self.class_names) or len(set(names)) < n_classes:
+        if not is_ours:
             raise InputError(
                 f"`class_names` must be the classes that {who} names, {', '.join(map(repr, names[:6]))}, got "
                 f"{', '.join(map(repr, self.class_names[:6]))}."

@@ -1,9 +1,11 @@
 """What a second look found: data sets that number classes in ways of their own, networks wrapped or in training."""
 
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -355,3 +357,34 @@ def _() -> None:
     bank = fit(model(NAMES, at=AT), folder({"cat": RED, "dog": GREEN, "horse": BLUE}, n=12))
     about = [note for note in bank.provenance.notes if "label" in note or "class" in note]
     expect(about, [], "notes on labels and classes")
+
+
+def _gelu(network: nn.Sequential) -> None:
+    network[2] = nn.GELU()
+
+
+REBUILT: dict[str, Callable[[nn.Sequential], None]] = {
+    "another activation": _gelu,
+    "another stride": lambda network: setattr(network[0], "stride", (2, 2)),
+    "another padding": lambda network: setattr(network[0], "padding", (1, 1)),
+    "another eps of its batch norm": lambda network: setattr(network[1], "eps", 0.5),
+}
+
+
+def _opened_after(change: Callable[[nn.Sequential], None] | None) -> None:
+    torch.manual_seed(0)
+    features = [nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    network = nn.Sequential(*features, nn.Flatten(), nn.Linear(6, 3)).eval()
+    bank = fit(lt.split(network, example=_images()), _images())
+    path = bank.save(Path(tempfile.mkdtemp()) / "bank")
+    before = bank.explain(_images()[0]).logit
+    if change is not None:
+        change(network)
+    expect(lt.open_bank(path, network).explain(_images()[0]).logit, before, "logit of the bank that was opened")
+
+
+for _name, _change in REBUILT.items():
+    case("self-check", f"a bank opened with the same weights in a network of {_name}", accepts=REFUSED)(
+        partial(_opened_after, _change)
+    )
+case("self-check", "a bank opened with the network it was made from", accepts=RIGHT)(partial(_opened_after, None))

@@ -10,6 +10,7 @@ from torch import nn
 from likethat.errors import BankMismatchError, InputError
 from likethat.functional.links import Outputs
 from likethat.models._probe import probe_images
+from likethat.models._state import untouched
 from likethat.models.preprocessing import Preprocess
 from likethat.models.split import split
 from likethat.models.split_model import SplitModel
@@ -18,6 +19,7 @@ __all__ = ["Settings"]
 
 _TRIED = (37, 53)  # height and width of the image that two preprocessings are compared on: a shape like no input size
 _NUMBERS = 24  # of the answer that are kept
+_SAME_LOGITS = 5e-3  # of the largest: what TF32 on another device leaves; another padding moves them more
 _SAME = 1e-3  # of the largest number; resizing on another device differs less, another mean or size more
 
 
@@ -32,6 +34,8 @@ class Settings:
         function: the name of the function in place of mean and std, which cannot be kept; "" where there is none.
         answer: some numbers of what the preprocessing makes of one drawn image.
         size: height and width of the images that were seen.
+        logits: some of the network's own for one drawn image: its code may change where its weights do not. Empty in
+            banks of an earlier version.
     """
 
     outputs: Outputs
@@ -40,6 +44,7 @@ class Settings:
     function: str
     answer: tuple[float, ...]
     size: tuple[int, int]
+    logits: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, model: SplitModel) -> "Settings":
@@ -53,6 +58,7 @@ class Settings:
             function="" if own.transform is None else str(getattr(own.transform, "__name__", "a function")),
             answer=_answer(model),
             size=model.size,
+            logits=_logits(model, model.size),
         )
 
     def __post_init__(self) -> None:
@@ -89,6 +95,13 @@ class Settings:
         if not _same(self.answer, _answer(model)):
             ours = f"the function {self.function!r}" if self.function else self.kept().in_words()
             raise _other("preprocess", ours, model.preprocess.in_words())
+        if self.logits and not _are_near(
+            self.logits, _logits(model, self.size), share=max(_SAME_LOGITS, 2 * model.rounding[1])
+        ):
+            raise BankMismatchError(
+                f"`model` must be the network the bank was made from, got {model.name} with the same weights and other "
+                "answers: it is built in another way (an activation, a stride, a padding). Build it as it was then."
+            )
 
     def split(self, network: nn.Module, class_names: Sequence[str]) -> SplitModel:
         """Split a network as it was split before.
@@ -135,6 +148,19 @@ def _answer(model: SplitModel) -> tuple[float, ...]:
         return ()
     places = torch.linspace(0, made.numel() - 1, _NUMBERS, dtype=torch.float32).long()
     return (float(made.numel()), *(round(number, 6) for number in made[places].tolist()))
+
+
+@torch.no_grad()
+def _logits(model: SplitModel, size: tuple[int, int]) -> tuple[float, ...]:
+    """Return some of the network's logits for a drawn image."""
+    with untouched(model.network):
+        logits = model.logits(probe_images(1, model.in_channels, size, seed=5))[0, :_NUMBERS]
+    return tuple(float(f"{number:.5g}") for number in logits.tolist())
+
+
+def _are_near(kept: tuple[float, ...], logits: tuple[float, ...], *, share: float) -> bool:
+    largest = max(abs(number) for number in kept)
+    return len(kept) == len(logits) and all(abs(a - b) <= share * largest for a, b in zip(kept, logits, strict=True))
 
 
 def _same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -1,5 +1,6 @@
 """The parts of FreeMCG's search, each on a case whose answer is plain."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor
 import likethat as lt
 from likethat.explainers._freemcg_asking import Archive
 from likethat.explainers._freemcg_pieces import strongest, with_details
+from likethat.explainers._freemcg_results import advice_for
 from likethat.explainers._freemcg_search import Plan, _confirm, _Noise
 from likethat.explainers._freemcg_spaces import ImageSpace, LatentSpace
 
@@ -159,3 +161,18 @@ def test_there_is_no_more_noise_than_was_asked_for_or_than_small_pictures_need(s
     noise = noise_of(size, **options)
     went = [noise.after(torch.tensor([-9.0, -8.0])) for _ in range(4)]
     assert went == ["from here"] * 4
+
+
+def test_the_probability_told_is_that_of_what_is_shown() -> None:
+    p = torch.tensor([[0.9, 0.1], [0.15, 0.85], [0.11, 0.89]])
+    archive = SimpleNamespace(
+        probabilities=p,
+        target=1,
+        source_class=0,
+        margins=(p[:, 1] / p[:, 0]).log(),
+        found=[1],  # the nearer; the likelier is not shown
+        at_query=[1, 2, 3],
+        distances=torch.tensor([0.0, 0.1, 0.2]),
+    )
+    told = advice_for(archive, reason="converged", n=1, confidence=0.98)  # type: ignore[arg-type]
+    assert "probability 0.85; 0.98 was asked for" in told.advice

@@ -86,10 +86,11 @@ def advice_for(archive: Archive, *, reason: str, n: int, confidence: float) -> S
     if found >= n and float(archive.margins[archive.found].min()) >= math.log(confidence / (1 - confidence)):
         return Status(reached=True, reason="reached")
     if found >= n:
+        least = float(path_of(archive).probability[archive.found].min())  # of those shown, not of all asked
         return Status(
             reached=True,
             reason="less confident",
-            advice=f"The model gives it to the target, with probability {best:.2f}; {confidence:.2f} was asked for.",
+            advice=f"The model gives it to the target, with probability {least:.2f}; {confidence:.2f} was asked for.",
         )
     if found:
         advice = f"{found} of {n} different counterfactuals were found. Give more budget."

@@ -14,7 +14,7 @@ from likethat._documents import Damaged, read_json, typed
 from likethat._options import check_path
 from likethat.errors import InputError, LikethatError, StorageError
 
-__all__ = ["OwnFolder", "new_folder", "write_whole"]
+__all__ = ["OwnFolder", "new_folder", "write_into", "write_whole"]
 
 _LIST = ".likethat.json"
 """Lies in every folder that likethat writes, and lists the files that are its own."""
@@ -124,6 +124,11 @@ class OwnFolder:
         self.path = Path(path)
         self._own = _listed(self.path)
 
+    @property
+    def has_list(self) -> bool:
+        """Whether likethat wrote the folder."""
+        return bool(self._own.files)
+
     def claim(self, *, name: str) -> None:
         """Begin anew: remove what likethat left there, and make the folder.
 
@@ -165,6 +170,16 @@ class OwnFolder:
 
     def _write_list(self) -> None:
         _write_list(self.path, self._own.files, made_folder=self._own.made_folder)
+
+
+def write_into(folder: str | Path, name: str, data: bytes) -> Path:
+    """Write one more file into a folder, whole or not at all; one that likethat wrote lists it with its others.
+
+    Raises:
+        StorageError: the disk did not take it.
+    """
+    own = OwnFolder(folder)
+    return own.write(name, data) if own.has_list else write_whole(Path(folder) / name, data)
 
 
 @dataclass(frozen=True, kw_only=True)

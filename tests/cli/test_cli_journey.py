@@ -13,6 +13,7 @@ from toys import same_files
 import likethat as lt
 from likethat._progress import Progress, Watcher
 from likethat.cli import fitting
+from likethat.explanations.rows import digest_of
 
 
 def stop_at(stage: str, done: int) -> object:
@@ -192,7 +193,7 @@ def test_a_model_that_no_longer_loads_is_asked_for(bank: Path, folder: Path, wei
     data["provenance"]["model"] = "Sequential"
     picture = next((folder / "ant").iterdir())
     try:
-        manifest.write_text(json.dumps(data), encoding="utf-8")
+        manifest.write_text(json.dumps({**data, "digest": digest_of(data)}), encoding="utf-8")
         words: list[object] = ["explain", bank, picture, "--out", tmp_path / "w.html"]
         unknown = likethat(*words)
         assert unknown.exit_code == 2

@@ -17,6 +17,7 @@ def test_a_folder_of_pictures_becomes_a_generator(folder: Path, tmp_path: Path) 
     result = likethat("train-generator", "image", folder, "--out", out, "--steps", 20, "--latent-dim", 3)
     assert result.exit_code == 0, result.stderr
     assert sorted(path.name for path in out.iterdir()) == [
+        ".likethat.json",
         "card.md",
         "generator.json",
         "samples.png",
@@ -28,6 +29,9 @@ def test_a_folder_of_pictures_becomes_a_generator(folder: Path, tmp_path: Path) 
     again = likethat("train-generator", "image", folder, "--out", out)
     assert again.exit_code == 2
     assert "already holds a generator" in again.stderr
+    over = likethat("train-generator", "image", folder, "--out", out, "--steps", 20, "--latent-dim", 2, "--overwrite")
+    assert over.exit_code == 0, over.stderr  # the sheet of samples is one of its own files
+    assert lt.load_generator(out).prior.dim == 2
 
 
 @pytest.mark.slow

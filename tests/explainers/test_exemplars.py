@@ -169,7 +169,7 @@ def test_rows_that_are_the_same_count_once() -> None:
         (3, TargetError, "from 0 to 2"),
         ([0.5, 0.5], InputError, "one probability for each of 3 classes"),
         ([0.5, 0.6, 0.0], InputError, "sum to 1"),
-        ({"ant": 2.0, "bee": -1.0}, InputError, "sum to 1"),
+        ({"ant": 2.0, "bee": -1.0}, InputError, "a number from 0 to 1"),
         ({"dog": 1.0}, TargetError, "must be a class of the model"),
         (None, TargetError, "A vector of probabilities or a function"),
         (lambda p: p, InputError, "one number a row"),

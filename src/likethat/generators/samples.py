@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from likethat._cells import csv_of
-from likethat._files import write_whole
+from likethat._files import write_into
 from likethat._inputs import Inputs
 
 __all__ = ["picture_grid", "sample", "write_samples"]
@@ -35,11 +35,11 @@ def write_samples(generator: Any, folder: str | Path, *, n: int = 48, seed: int 
     """
     made = sample(generator, n, seed=seed)
     if isinstance(made, Tensor):
-        return write_whole(Path(folder) / "samples.png", picture_grid(made))
+        return write_into(folder, "samples.png", picture_grid(made))
     if isinstance(made, list):
         lines = "".join(line.replace("\n", " ") + "\n" for line in made)
-        return write_whole(Path(folder) / "samples.txt", lines.encode("utf-8", "replace"))
-    return write_whole(Path(folder) / "samples.csv", csv_of(made).encode())
+        return write_into(folder, "samples.txt", lines.encode("utf-8", "replace"))
+    return write_into(folder, "samples.csv", csv_of(made).encode())
 
 
 def picture_grid(images: Tensor, *, columns: int = 12) -> bytes:

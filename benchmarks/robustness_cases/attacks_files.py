@@ -18,6 +18,7 @@ import likethat as lt
 from likethat._files import new_folder
 from likethat.errors import InputError
 from robustness_cases import REFUSED, RIGHT, case, expect
+from robustness_cases._services import PLAIN, V2, serve, slot
 
 PICTURES, MARKS, FOLDERS = "pictures", "mark files", "foreign folders"
 
@@ -228,3 +229,29 @@ def _() -> None:
 def _() -> None:
     box = lt.BlackBox(lambda x: [{"0": 0.9, "1": 0.1}] * len(x), class_names=["1", "0"], check_determinism=False)
     expect(box(torch.rand(1, 2)).numpy(), np.array([[0.1, 0.9]]), "the answer", tolerance=1e-9)
+
+
+_ROWS = {"predictions": [[0.25, 0.75]] * 3}
+for _name, _reply in {
+    "an error beside its rows": {"error": "warming up, these are defaults", **_ROWS},
+    "rows of True and False": {"predictions": [[True, False]] * 3},
+    "rows twice under one key": json.dumps(_ROWS).encode()[:-1] + b', "predictions": [[1, 0], [1, 0], [1, 0]]}',
+    "a piece of what was asked for (206)": (206, {}, _ROWS),
+}.items():
+
+    @case("servers", f"a service that answers with {_name} is refused", accepts=REFUSED)
+    def _(reply: Any = _reply) -> None:
+        with serve(lambda *_: reply) as service:
+            lt.BlackBox(service.url, **PLAIN)(torch.rand(3, 2))
+
+
+@case("servers", "an inference server that says an error beside its outputs is refused", accepts=REFUSED)
+def _() -> None:
+    def answer(path: str, _: Any) -> Any:
+        if not path.endswith("/infer"):
+            return {"name": "m", "inputs": [slot("x", [-1, 2], "FP32")]}
+        output = {"name": "p", "shape": [3, 2], "datatype": "FP32", "data": [0.5] * 6}
+        return {"error": "warming up", "outputs": [output]}
+
+    with serve(answer) as service:
+        lt.BlackBox(service.url + "/v2/models/m", **V2)(torch.rand(3, 2))

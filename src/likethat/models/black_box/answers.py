@@ -136,6 +136,8 @@ def _aligned(rows: list[Mapping[Any, Any]], *, name: str) -> tuple[tuple[str, ..
 def _are_labels(values: np.ndarray, array: Any) -> bool:
     if values.ndim == 1:
         return _holds_labels(array)
+    if np.asarray(array).dtype.kind == "b":
+        return True  # one True a row: which class, not how probable
     is_whole = values.ndim == 2 and values.shape[1] == 1 and np.asarray(array).dtype.kind in "iub"
     return is_whole and not bool(np.isin(values, (0, 1)).all())
 

@@ -66,6 +66,8 @@ class EndpointDoor:
 
     def _ask(self, body: Any) -> Any:
         reply = value = self._link.json(self._link.address.url, body)
+        if self._path and isinstance(reply, Mapping) and isinstance(reply.get("error"), str) and reply["error"].strip():
+            raise BlackBoxError(f"{self.facts.name} must answer without an error, got {self._link.said(reply)}.")
         for step in self._path:
             value = _step(value, step, who=self.facts.name, said=self._link.said(value))
         said = self._link.said(value if isinstance(value, Mapping) else reply)

@@ -28,6 +28,7 @@ _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 120.0
 _REDIRECTS = 3
 _WINDOW = 16_000  # letters at each end of an answer that a message may show some of
+_PARTIAL = 206  # a piece of what was asked for
 _COMPLAINTS = ("error", "errors", "error_message", "detail", "details", "message", "exception", "reason")
 """What services call the words in which they say that something went wrong."""
 _ADVICE = {
@@ -130,7 +131,7 @@ class Link:
         reply = self._insist(url, content)
         try:
             text = reply.body.decode(json.detect_encoding(reply.body), "surrogatepass")
-            return json.loads(self._discretion.clean_json(text))
+            return json.loads(self._discretion.clean_json(text), object_pairs_hook=_once)
         except (ValueError, RecursionError):
             raise BlackBoxError(
                 f"{self.address.shown} must answer with JSON, got {self._excerpt(reply.body)!r}. Check the address."
@@ -163,7 +164,7 @@ class Link:
                     "address."
                 ) from None
             else:
-                if reply.status < 300:
+                if reply.status < 300 and reply.status != _PARTIAL:
                     return reply
                 if reply.status not in _AGAIN:
                     raise self._refused(reply)
@@ -336,3 +337,11 @@ def _retry_after(value: str | None) -> float | None:
         except (ValueError, TypeError, OverflowError):
             return None
     return None if math.isnan(seconds) else max(seconds, 0.0)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a mapping of an answer; a key that stands there twice says two things."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key twice")
+    return found

@@ -120,7 +120,8 @@ class InferenceDoor:
         if self._output_name is not None:
             body["outputs"] = [{"name": self._output_name}]
         reply = self._link.json(self._link.address.below("/infer"), body)
-        outputs = reply.get("outputs") if isinstance(reply, Mapping) else None
+        is_failure = isinstance(reply, Mapping) and isinstance(reply.get("error"), str) and reply["error"].strip()
+        outputs = reply.get("outputs") if isinstance(reply, Mapping) and not is_failure else None
         try:
             named = {str(item["name"]): item for item in outputs or []}
             numbers = {name: item["datatype"] in _FRACTIONS for name, item in named.items()}

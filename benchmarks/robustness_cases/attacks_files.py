@@ -255,3 +255,11 @@ def _() -> None:
 
     with serve(answer) as service:
         lt.BlackBox(service.url + "/v2/models/m", **V2)(torch.rand(3, 2))
+
+
+@case("generators", "a table without a column of many numbers trains, and samples hold its own values", accepts=RIGHT)
+def _() -> None:
+    data = pd.DataFrame({"sex": ["f", "m"] * 10, "n": [1.0, 2.0] * 10})
+    made = lt.train_generator(data, kind="table", epochs=1)
+    rows = made(made.encode(data))
+    expect(set(rows["sex"]) <= {"f", "m"} and set(rows["n"]) <= {1.0, 2.0}, True, "whether all values are the data's")

@@ -191,7 +191,8 @@ def calibrate(network: TableNetwork, prior: Prior, rows: Coded, *, seed: int, n:
         [output.bits[:, place].double().quantile(1 - share) for place, share in enumerate(share_missing)]
         or [torch.zeros((), dtype=torch.float32)]
     )[: len(share_missing)]
-    quantiles = output.scores.double().quantile(torch.linspace(0, 1, 513, dtype=torch.float64), dim=0).T
+    scores, levels = output.scores.double(), torch.linspace(0, 1, 513, dtype=torch.float64)
+    quantiles = scores.quantile(levels, dim=0).T if scores.shape[1] else scores.new_zeros(0, len(levels))
     offsets = [
         _offsets(logits.double(), torch.bincount(classes, minlength=logits.shape[1] + 1)[:-1].double())
         for logits, classes in zip(output.logits.split(network.n_classes, dim=1), rows.classes.T, strict=True)

@@ -356,7 +356,7 @@ def test_a_full_disk_is_said_and_the_work_goes_on(
             raise StorageError("no space left")
         return write_whole(path, data)
 
-    monkeypatch.setattr("likethat.features.checkpoint.write_whole", full)
+    monkeypatch.setattr("likethat._files.write_whole", full)
     monkeypatch.setattr("likethat.explainers._prodg_run._EVERY", 0.0)
     with pytest.warns(UserWarning, match="No further checkpoints"):
         bank = _prodg(generator, n_samples=40, controls=False).fit(model, checkpoint=tmp_path / "left")

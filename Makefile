@@ -55,11 +55,12 @@ lock:
 	@mv .venv-lock/$(LOCK) $(LOCK) && rm -rf .venv-lock
 	@echo "lock: $$(grep -c == $(LOCK)) packages in $(LOCK)"
 
+# Here what another package announces is an error too: this is the run that is to find it.
 test-newest:
 	@$(call environment,.venv-newest)
 	@$(call basis,.venv-newest)
 	@$(call likethat,.venv-newest,,[test])
-	@.venv-newest/bin/python -m pytest -q
+	@.venv-newest/bin/python -m pytest -q -W error::DeprecationWarning -W error::PendingDeprecationWarning -W error::FutureWarning
 
 test-oldest:
 	@$(call environment,.venv-oldest)

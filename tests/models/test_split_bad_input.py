@@ -121,7 +121,7 @@ def test_torchscript_and_meta_weights() -> None:
     with pytest.raises(ModelError, match="meta device"):
         split(small_cnn().to("meta").eval())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch announces the end of TorchScript
+        warnings.simplefilter("ignore")  # torch announces the end of TorchScript
         traced = torch.jit.trace(small_cnn().eval(), torch.rand(1, 3, 32, 32))
     with pytest.raises(ModelError, match="TorchScript"):
         split(traced)

@@ -57,6 +57,8 @@ def test_one_class_is_drawn_as_the_pipeline_does(guidance: float) -> None:
     assert generator.prior.dim == 1000
     rng = torch.Generator().manual_seed(5)
     official = dit()([7], guidance_scale=guidance, num_inference_steps=3, generator=rng, output_type="pt").images
+    if not isinstance(official, torch.Tensor):  # as this pipeline answered in older releases, channels last
+        official = torch.as_tensor(official).movedim(-1, 1)
     assert torch.allclose(generator(one_class(generator, 7), seeds=[5]), official, atol=1e-5)
     assert not torch.allclose(generator(one_class(generator, 8), seeds=[5]), official, atol=1e-5)
 

@@ -122,7 +122,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         box_on(tmp_path / "file" / "below.sqlite")
     with pytest.raises((InputError, StorageError)):
         box_on(tmp_path)
-    with pytest.raises(InputError, match="`cache` must be a path, as text or pathlib.Path, got 3"):
+    with pytest.raises(InputError, match=r"`cache` must be a path, as text or pathlib\.Path, got 3"):
         lt.BlackBox(Spy(), cache=3, key="k")  # type: ignore[arg-type]
 
 

@@ -21,7 +21,7 @@ FLOORS = {
     "_documents": 0,
     "_options": 0,
     "_files": 0,
-    "_foreign": 0,
+    "_unread": 0,
     "_pictures": 0,
     "_progress": 0,
     "_tensors": 0,
@@ -54,7 +54,7 @@ NEIGHBOURS = {
     ("_documents", "errors"),
     ("_pictures", "errors"),
     ("_tensors", "_documents"),
-    ("_pictures", "_foreign"),
+    ("_pictures", "_unread"),
     ("models", "zoo"),  # weights that come with the library
     ("sources", "zoo"),
 }

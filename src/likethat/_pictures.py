@@ -9,7 +9,7 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-from likethat._foreign import foreign, foreign_content
+from likethat._unread import why_content_unread, why_unread
 from likethat.errors import InputError, UnreadableImageError
 
 __all__ = ["TooManyPixels", "formats", "open_picture", "what_went_wrong"]
@@ -86,7 +86,7 @@ def what_went_wrong(name: str, path: Path | None = None) -> Iterator[None]:
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        what = None if path is None else foreign(path.name) or foreign_content(path)
+        what = None if path is None else why_unread(path.name) or why_content_unread(path)
         hint = f": it {what}" if what else ""
         raise UnreadableImageError(f"{name} is in no image format that Pillow can open{hint}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from PIL import Image
 
 from likethat._calls import public
-from likethat._foreign import foreign, foreign_content
 from likethat._options import check_path, check_text, shown
 from likethat._pictures import TooManyPixels, formats, open_picture
 from likethat._session import in_own_session
+from likethat._unread import why_content_unread, why_unread
 from likethat.errors import InputError, UnreadableImageError
 from likethat.sources._decode import decode, printable
 from likethat.sources._pixels import Background, as_pixels
@@ -121,7 +121,7 @@ class ImageFolder:
                 if kind == "picture":
                     yield name
                     continue
-                reason = "is a link that leads out of the folder" if kind == "outside" else _foreign(entry, kind)
+                reason = "is a link that leads out of the folder" if kind == "outside" else _why_unread(entry, kind)
                 if "/" in name:
                     (self._of_others if reason is None else self._unread).add(name.split("/", 1)[0])
                 if reason is not None and (wanted is None or name in wanted):
@@ -221,13 +221,13 @@ def _kind(entry: os.DirEntry[str], endings: frozenset[str], allowed: str) -> Lit
     return "picture" if ending not in _NEVER_PICTURES and _begins_as_picture(Path(entry.path)) else "other"
 
 
-def _foreign(entry: os.DirEntry[str], kind: str) -> str | None:
+def _why_unread(entry: os.DirEntry[str], kind: str) -> str | None:
     """Say what a file is that holds pictures in a format that is not read here; None for all others."""
     if kind != "other" or entry.is_symlink() or not entry.is_file():
         return None
-    known = foreign(entry.name)
+    known = why_unread(entry.name)
     if known is None and _ending(entry.name) not in _NEVER_PICTURES:
-        known = foreign_content(entry.path)
+        known = why_content_unread(entry.path)
     return known
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-__all__ = ["foreign", "foreign_content"]
+__all__ = ["why_content_unread", "why_unread"]
 
 _HEIC = "is a HEIC picture; install pillow-heif and call pillow_heif.register_heif_opener() first"
 _DICOM = "is DICOM; read it with pydicom and give its pixels as arrays, likethat.Images([...])"
@@ -33,18 +33,18 @@ _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _ENOUGH = 512  # bytes: DICOM's mark stands at 128, and an SVG's element after a declaration and a comment
 
 
-def foreign(name: str) -> str | None:
+def why_unread(name: str) -> str | None:
     """Return what a file is that is a picture (or holds some) and is not read here, by its ending; None for others.
 
     Example:
-        >>> foreign("IMG_0001.HEIC")[:18], foreign("notes.txt")
+        >>> why_unread("IMG_0001.HEIC")[:18], why_unread("notes.txt")
         ('is a HEIC picture;', None)
     """
     lower = name.lower()
     return next((what for ending, what in _BY_ENDING.items() if lower.endswith(ending)), None)
 
 
-def foreign_content(file: str | os.PathLike[str]) -> str | None:
+def why_content_unread(file: str | os.PathLike[str]) -> str | None:
     """Return the same by a file's first bytes, whatever it is called; None where they say nothing."""
     try:
         with Path(file).open("rb") as stream:

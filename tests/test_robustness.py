@@ -3,13 +3,10 @@
 import pytest
 from robustness_cases import Case, all_cases, run
 
-
-def _parameters() -> list[object]:
-    slow = (pytest.mark.slow,)
-    return [pytest.param(one, id=f"{one.kind}: {one.name}", marks=slow if one.is_slow else ()) for one in all_cases()]
+pytestmark = pytest.mark.slow  # some are quick, but there are thousands of them
 
 
-@pytest.mark.parametrize("tried", _parameters())
+@pytest.mark.parametrize("tried", [pytest.param(one, id=f"{one.kind}: {one.name}") for one in all_cases()])
 def test_is_right_or_refused(tried: Case) -> None:
     outcome, why = run(tried)
     if outcome == "skipped":

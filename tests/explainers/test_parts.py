@@ -213,8 +213,8 @@ def test_warning_for_another_class(bank: lt.Bank, images: torch.Tensor) -> None:
     why = bank.explain(images[0])
     assert why.warnings == (bank.provenance.warning,)  # random weights: the fit itself warned
     other = bank.explain(images[0], (why.predicted + 1) % 3)
-    assert "decides what its heat maps look like" in other.warnings[-1]
-    assert "decides what its heat maps look like" in bank.contrast(images[0]).warnings[-1]
+    for why in (other, bank.contrast(images[0])):
+        assert any("decides what its heat maps look like" in sentence for sentence in why.warnings)
 
 
 def test_a_class_without_images_is_one_part(model: lt.SplitModel, images: torch.Tensor) -> None:

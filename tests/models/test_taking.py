@@ -17,15 +17,17 @@ def network(side: int | None = None) -> nn.Module:
 
 def test_a_split_model_stays_itself() -> None:
     model = lt.split(network(), example=torch.rand(1, 3, 8, 8))
-    assert as_model(model) is model
+    asked: list[int] = []
+    assert as_model(model, lambda: asked.append(1)) is model
+    assert not asked  # no image is read or made for nothing
 
 
 def test_a_network_is_split_at_the_size_of_the_images() -> None:
-    assert as_model(network(), torch.rand(3, 12, 10)).grid == (12, 10)
+    assert as_model(network(), lambda: torch.rand(3, 12, 10)).grid == (12, 10)
 
 
 def test_an_image_that_the_network_does_not_take_is_no_obstacle() -> None:
-    assert as_model(network(32), torch.rand(3, 7, 7)).grid == (32, 32)
+    assert as_model(network(32), lambda: torch.rand(3, 7, 7)).grid == (32, 32)
 
 
 @pytest.mark.parametrize(
@@ -44,4 +46,4 @@ def test_what_is_no_model(model: object, advice: str) -> None:
 
 def test_a_network_that_cannot_be_split_says_so() -> None:
     with pytest.raises(ModelError, match="begins with a one-dimensional convolution, for series"):
-        as_model(nn.Sequential(nn.Conv1d(3, 4, 1)).eval(), torch.rand(3, 8, 8))
+        as_model(nn.Sequential(nn.Conv1d(3, 4, 1)).eval(), lambda: torch.rand(3, 8, 8))

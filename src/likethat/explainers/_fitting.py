@@ -82,7 +82,7 @@ def begin(
         "watch": check_callable(watch, name="watch", takes="a Progress"),
     }
     source = as_source(images)
-    model = as_model(model, _first_image(source))
+    model = as_model(model, lambda: _first_image(source))
     model.require_linear(method)
     model.check_unchanged(fully=True)
     left = open_checkpoint(

@@ -156,7 +156,7 @@ class ProDG:
         check_count(n_channels, name="n_channels")
         samples = Generated(self.generator, self.n_samples, seed=self.seed)
         check_model(model)
-        model = as_model(model, samples[0].image)
+        model = as_model(model, lambda: samples[0].image)
         index = None if target is None else resolve_target(target, model.class_names)
         chosen = _checked_channels(channels, model.n_channels, with_target=index is not None)
         self._check_fit(model)

@@ -95,10 +95,11 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     check_count(top, name="top")
     model = bank.model
     model.require_linear(bank.provenance.method)
-    model.check_unchanged()
     sample = as_sample(image, bank.provenance.data.get("reading"))
-    seen = _look(model, sample)
-    model.check_unchanged()  # again: another thread may have trained it meanwhile
+    try:
+        seen = _look(model, sample)
+    finally:  # once, after the pass: it may have changed before, or another thread may have trained it meanwhile
+        model.check_unchanged()
     predicted = int(seen.logits.argmax())
     chosen = predicted if target is None else target
     other = _other_class(seen.logits, chosen) if against == -1 else against

@@ -1,5 +1,6 @@
 """What a method takes as its model: a split one, or a network, which is split."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,12 +27,13 @@ def check_model(model: Any) -> None:
     raise InputError(f"`model` must be a SplitModel or a network (torch.nn.Module), got {shown(model)}. {advice}")
 
 
-def as_model(model: Any, example: Tensor | None = None) -> SplitModel:
+def as_model(model: Any, first_image: Callable[[], Tensor | None] = lambda: None) -> SplitModel:
     """Return a split model as it is; split a network, as `likethat.split` would with its defaults.
 
     Args:
         model: a `SplitModel` or a network.
-        example: an image (channel, height, width) in [0, 1] such as the network will see; its size is tried first.
+        first_image: returns an image (channel, height, width) in [0, 1] such as the network will see, whose size is
+            tried first; asked only where there is a network to split, since reading or making one takes time.
 
     Raises:
         InputError: something else.
@@ -40,6 +42,7 @@ def as_model(model: Any, example: Tensor | None = None) -> SplitModel:
     check_model(model)
     if isinstance(model, SplitModel):
         return model
+    example = first_image()
     if example is not None:
         try:
             return split(model, example=example[None])

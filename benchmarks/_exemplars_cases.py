@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import likethat as lt
 from likethat.generators.priors import StandardNormal
-from likethat.generators.table_training import train_table
+from likethat.generators.table.training import train_table
 from likethat.sources.incomes import incomes
 from likethat.sources.sentences import sentences
 

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import likethat as lt
-from likethat.generators.table_training import train_table
+from likethat.generators.table.training import train_table
 
 
 class Counting:

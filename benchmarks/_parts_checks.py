@@ -6,8 +6,8 @@ from _parts_common import books, creatures_model, fit_features
 from torch import Tensor
 
 import likethat as lt
-from likethat.explainers._class_cells import ClassCells, cells_of, seeded
-from likethat.explainers._splitting import split_by_sharing
+from likethat.explainers.parts.cells import ClassCells, cells_of, seeded
+from likethat.explainers.parts.splitting import split_by_sharing
 from likethat.functional.factorisation import encode, factorise, relative_error, singular_parts
 from likethat.functional.sharing import ownership_regression, ownership_shares
 from likethat.functional.starts import start_parts

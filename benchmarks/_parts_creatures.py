@@ -12,8 +12,8 @@ from torch import Tensor
 import likethat as lt
 from likethat import metrics
 from likethat.coordinates import Coordinates, Rotation
-from likethat.explainers._prototypes import gather_prototypes
 from likethat.explanations import Provenance
+from likethat.fitting.prototypes import gather_prototypes
 from likethat.functional import cell_box
 from likethat.metrics import SURROUNDINGS
 from likethat.metrics.deletion import blank, window_round
@@ -63,7 +63,7 @@ _EXPLAINED = [
     "the unit's most frequent part; *of parts*: where that is not the surroundings.",
     "- *rank*: Spearman of the shown contributions with the logit's drops when their windows (72/224) are blanked; "
     "*drop, random*: mean drop for a shown window, and for windows of the same area at random.",
-    "- *residual*, *moved*, *stable*: see `likethat.explainers._splitting.described`.",
+    "- *residual*, *moved*, *stable*: see `likethat.explainers.parts.splitting.described`.",
 ]
 
 

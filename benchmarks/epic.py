@@ -31,10 +31,10 @@ from _reference_epic import ReferenceEpic
 
 import likethat as lt
 from likethat.coordinates import Rotation
-from likethat.explainers._prototypes import gather_prototypes
-from likethat.explainers._rotation import AdamSolver, Schedule, fit_procrustes
 from likethat.explanations import Bank, Provenance
 from likethat.features import Features, collect
+from likethat.fitting.prototypes import gather_prototypes
+from likethat.fitting.rotation import AdamSolver, Schedule, fit_procrustes
 from likethat.functional import random_rotation
 from likethat.metrics import channel_stability, evaluate, held_out_purity
 from likethat.models import SplitModel

@@ -30,7 +30,7 @@ from _measure import print_rows, write_results
 from reference.exemplars import specimen_loop
 
 from likethat._inputs import join_inputs
-from likethat.explainers.exemplars import Exemplars
+from likethat.explainers.exemplars.method import Exemplars
 from likethat.functional.diversity import mean_distance
 from likethat.models.black_box import BlackBox
 from likethat.search import CMAES, Evolution, Known, PriorSampling, Probabilities, Problem, Surrogate
@@ -127,7 +127,7 @@ def row_of(name: str, model: str, way: str, targets: list[Any], seeds: int, tole
 
 def summary(task: Case, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the figures of many searches."""
-    from likethat.explainers._exemplars_plausibility import distance_to_real
+    from likethat.explainers.exemplars.plausibility import distance_to_real
 
     queries = np.array([run["queries"] for run in runs])
     hits = [run for run in runs if run["found"]]

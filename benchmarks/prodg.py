@@ -26,8 +26,8 @@ from _rows import Row, Rows, run
 
 import likethat as lt
 from likethat.coordinates import Rotation
-from likethat.explainers._prodg_channels import best_samples, respond
-from likethat.explainers._prodg_controls import best_of_prior, with_random_weights
+from likethat.explainers.prodg.channels import best_samples, respond
+from likethat.explainers.prodg.controls import best_of_prior, with_random_weights
 from likethat.explanations import Bank
 from likethat.features import collect
 from likethat.generators import Generated, load_generator
@@ -188,8 +188,8 @@ def _release(judge: Judge, generator: Any, calls: int, channels: list[int], **op
 @torch.no_grad()
 def _bank_of_latents(model: Any, generator: Any, mixing: Tensor, latents: Any, channels: list[int]) -> Bank:
     """Return a bank whose prototypes are images of given latents, by the library's own gathering."""
-    from likethat.explainers._prototypes import Candidates, gather_prototypes
     from likethat.explanations import Provenance
+    from likethat.fitting.prototypes import Candidates, gather_prototypes
 
     rotation = Rotation(mixing, model.head.weight)
     source = Generated(generator, latents=latents(torch.tensor(channels), 5).flatten(0, 1))

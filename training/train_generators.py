@@ -25,9 +25,9 @@ from train_classifiers import draw_creatures, read_digits
 import likethat as lt
 from likethat._progress import Progress
 from likethat.generators import sample
-from likethat.generators._flow_training import FlowRecipe
-from likethat.generators._vae_training import VaeRecipe
-from likethat.generators.image_training import train_flow, train_image_vae
+from likethat.generators.image.flow_training import FlowRecipe
+from likethat.generators.image.training import train_flow, train_image_vae
+from likethat.generators.image.vae_training import VaeRecipe
 from likethat.generators.storage import card_page, save_generator
 from likethat.metrics import frechet_distance
 

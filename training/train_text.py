@@ -13,9 +13,9 @@ from rich.progress import Progress as Bar
 
 from likethat._progress import Progress
 from likethat.generators import sample
-from likethat.generators.text import TextVAE
-from likethat.generators.text_files import read_texts
-from likethat.generators.text_training import train_text
+from likethat.generators.text.files import read_texts
+from likethat.generators.text.generator import TextVAE
+from likethat.generators.text.training import train_text
 from likethat.sources.sentences import read_sentence, sentences
 
 

@@ -11,8 +11,8 @@ from PIL import ExifTags, Image
 from torch import nn
 
 import likethat as lt
-from likethat.explainers._marked import find_marked
-from likethat.explainers._named import marked_shares
+from likethat.explainers.parts.marked import find_marked
+from likethat.explainers.parts.named import marked_shares
 from likethat.features import collect
 from likethat.sources import as_source
 from robustness_cases import expect

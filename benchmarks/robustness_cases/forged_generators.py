@@ -41,15 +41,15 @@ def _made(family: str) -> Path:
     with torch.random.fork_rng(devices=[]):
         folder = Path(tempfile.mkdtemp()) / family
         if family == "image-vae":
-            from likethat.generators.images import ImageVAE, build_networks
+            from likethat.generators.image.vae import ImageVAE, build_networks
             from likethat.generators.priors import Mixture
 
             encoder, decoder = build_networks(CONFIGS[family])
             prior = Mixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1, 2))
             return ImageVAE(encoder, decoder, prior=prior, config=CONFIGS[family]).save(folder)
         if family == "image-flow":
-            from likethat.generators._unet import UNet
-            from likethat.generators.flow import ImageFlow
+            from likethat.generators.image.flow import ImageFlow
+            from likethat.generators.image.unet import UNet
 
             return ImageFlow(UNet(**CONFIGS[family]), shape=(1, 8, 8), n_steps=2).save(folder)
         if family == "table-vae":

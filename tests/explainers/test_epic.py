@@ -13,8 +13,8 @@ from toys import class_token_network, pictures, same_files, small_cnn
 import likethat as lt
 from likethat._progress import Progress
 from likethat.errors import InputError, NotLinearError
-from likethat.explainers._rotation import AdamSolver, Schedule, fit_procrustes
 from likethat.features import collect
+from likethat.fitting.rotation import AdamSolver, Schedule, fit_procrustes
 from likethat.functional import random_rotation
 
 

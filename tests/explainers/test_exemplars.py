@@ -12,8 +12,8 @@ from torch import Tensor
 
 from likethat._progress import Progress
 from likethat.errors import BudgetError, InputError, NonFiniteError, TargetError
-from likethat.explainers._exemplars_plausibility import distance_to_real
-from likethat.explainers.exemplars import Exemplars
+from likethat.explainers.exemplars.method import Exemplars
+from likethat.explainers.exemplars.plausibility import distance_to_real
 from likethat.generators.priors import StandardNormal
 from likethat.models.black_box import BlackBox
 from likethat.report.exemplars import save_exemplars

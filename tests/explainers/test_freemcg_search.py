@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 import likethat as lt
-from likethat.explainers._freemcg_asking import Archive
-from likethat.explainers._freemcg_pieces import strongest, with_details
-from likethat.explainers._freemcg_results import advice_for
-from likethat.explainers._freemcg_search import Plan, _confirm, _Noise
-from likethat.explainers._freemcg_spaces import ImageSpace, LatentSpace
+from likethat.explainers.freemcg.components import strongest, with_details
+from likethat.explainers.freemcg.log import Archive
+from likethat.explainers.freemcg.results import advice_for
+from likethat.explainers.freemcg.search import Plan, _confirm, _Noise
+from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace
 
 SIZE = 8
 

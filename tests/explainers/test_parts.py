@@ -12,7 +12,7 @@ from toys import class_token_network, pictures, same_files, small_cnn
 import likethat as lt
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError, NotLinearError
-from likethat.explainers._part_fit import PartFit
+from likethat.explainers.parts.fit import PartFit
 from likethat.features import collect
 from likethat.functional import cell_box, peak_cells
 

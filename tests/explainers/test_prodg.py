@@ -16,9 +16,9 @@ from toys import same_files, small_cnn
 import likethat as lt
 from likethat._progress import Progress
 from likethat.errors import InputError, NonFiniteError
-from likethat.explainers._prodg_ascent import Climb, Group, _Ascent, climb
-from likethat.explainers._prodg_channels import best_samples, respond
-from likethat.explainers._prodg_controls import with_random_weights
+from likethat.explainers.prodg.ascent import Climb, Group, _Ascent, climb
+from likethat.explainers.prodg.channels import best_samples, respond
+from likethat.explainers.prodg.controls import with_random_weights
 from likethat.features import collect
 from likethat.generators import Generated, load_generator
 from likethat.generators.priors import StandardNormal
@@ -357,7 +357,7 @@ def test_a_full_disk_is_said_and_the_work_goes_on(
         return write_whole(path, data)
 
     monkeypatch.setattr("likethat._files.write_whole", full)
-    monkeypatch.setattr("likethat.explainers._prodg_run._EVERY", 0.0)
+    monkeypatch.setattr("likethat.explainers.prodg.run._EVERY", 0.0)
     with pytest.warns(UserWarning, match="No further checkpoints"):
         bank = _prodg(generator, n_samples=40, controls=False).fit(model, checkpoint=tmp_path / "left")
     assert bank.purity > 0

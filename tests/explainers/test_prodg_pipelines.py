@@ -49,7 +49,7 @@ def test_pipelines_make_prototypes(name: str) -> None:
 
 
 def test_what_is_learned_is_one_conditioning_a_channel() -> None:
-    from likethat.explainers._prodg_controls import starting_group
+    from likethat.explainers.prodg.controls import starting_group
 
     source = Generated(_by("flux"), 8)
     group = starting_group(source, torch.tensor([[3, 5], [1, 7]]), torch.tensor([0, 1]), 2)

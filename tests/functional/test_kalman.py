@@ -6,7 +6,7 @@ import torch
 from reference import freemcg as slow
 
 from likethat.errors import NonFiniteError
-from likethat.explainers._freemcg_samplers import release_direction
+from likethat.explainers.freemcg.samplers import release_direction
 from likethat.functional.blur import gaussian_blur
 from likethat.functional.kalman import anomalies, cross_covariance, ensemble_gradient, kalman_gain, kalman_move
 from likethat.functional.tweedie import denoised, tweedie_particles

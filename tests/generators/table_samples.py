@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from likethat.generators.table import TableVAE
-from likethat.generators.table_training import train_table
+from likethat.generators.table.generator import TableVAE
+from likethat.generators.table.training import train_table
 
 N = 120
 

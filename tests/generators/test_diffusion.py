@@ -9,7 +9,7 @@ from torch import Tensor
 
 from likethat.errors import InputError, ModelError
 from likethat.generators import Denoiser, LatentGenerator, load_generator
-from likethat.generators.diffusion import UnconditionalPipeline
+from likethat.generators.pipelines.diffusion import UnconditionalPipeline
 
 pytest.importorskip("diffusers")
 pytestmark = [

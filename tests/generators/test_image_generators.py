@@ -9,12 +9,12 @@ from torch import Tensor
 from likethat._progress import Progress
 from likethat.errors import InputError, NonFiniteError
 from likethat.generators import Denoiser, Encoder, LatentGenerator, load_generator, train_generator
-from likethat.generators._image_data import fit_image, read_stack
-from likethat.generators._image_networks import padded_size
-from likethat.generators._unet import UNet
-from likethat.generators._vae_training import VaeRecipe
-from likethat.generators.flow import ImageFlow
-from likethat.generators.image_training import train_image_vae
+from likethat.generators.image.data import fit_image, read_stack
+from likethat.generators.image.flow import ImageFlow
+from likethat.generators.image.networks import padded_size
+from likethat.generators.image.training import train_image_vae
+from likethat.generators.image.unet import UNet
+from likethat.generators.image.vae_training import VaeRecipe
 from likethat.sources import Images
 
 SMALL = {"channels": 1, "size": [12, 10], "latent_dim": 4, "patch": 1, "widths": [8, 8], "encoder_widths": [8, 8]}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from likethat.errors import InputError, NonFiniteError
 from likethat.generators import LatentGenerator, load_generator
-from likethat.generators.labels import LabelGenerator
+from likethat.generators.pipelines.labels import LabelGenerator
 
 pytest.importorskip("diffusers")
 pytestmark = [

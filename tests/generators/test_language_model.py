@@ -8,7 +8,7 @@ import torch
 from likethat.errors import InputError, ModelError, NonFiniteError
 from likethat.generators import load_generator
 from likethat.generators.base import LatentGenerator
-from likethat.generators.language_model import LanguageModel, load_language_model
+from likethat.generators.text.language_model import LanguageModel, load_language_model
 
 transformers = pytest.importorskip("transformers")
 WORDS = ["[END]", "[UNK]", *(f"word{number}" for number in range(60))]

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from likethat.errors import InputError, NonFiniteError
 from likethat.generators import LatentGenerator, load_generator
-from likethat.generators._pipelines import check_seeds, clamp_through, unclamped
-from likethat.generators.prompts import PromptGenerator, PromptLatents
+from likethat.generators.pipelines.base import check_seeds, clamp_through, unclamped
+from likethat.generators.pipelines.prompts import PromptGenerator, PromptLatents
 
 pytest.importorskip("diffusers")
 slow = pytest.mark.slow

@@ -9,8 +9,8 @@ from table_samples import N, mixed_generator, mixed_table
 from likethat.errors import InputError, NonFiniteError
 from likethat.generators import load_generator, sample
 from likethat.generators.base import Encoder, LatentGenerator
-from likethat.generators.table_quality import compare_tables, is_valid
-from likethat.generators.table_training import train_table
+from likethat.generators.table.quality import compare_tables, is_valid
+from likethat.generators.table.training import train_table
 
 
 def latents(n: int, scale: float = 1.0) -> torch.Tensor:

@@ -6,8 +6,8 @@ import pytest
 from table_samples import mixed_table
 
 from likethat.errors import InputError, NonFiniteError
-from likethat.generators.table_columns import Column
-from likethat.generators.table_schema import learn_columns
+from likethat.generators.table.columns import Column
+from likethat.generators.table.schema import learn_columns
 
 NAMES = list(mixed_table().columns)
 

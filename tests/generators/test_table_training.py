@@ -9,9 +9,9 @@ from table_samples import mixed_generator, mixed_table
 
 from likethat._progress import Progress
 from likethat.errors import InputError, UnsafeFileError
-from likethat.generators.table import TableVAE
-from likethat.generators.table_files import read_table
-from likethat.generators.table_training import train_table
+from likethat.generators.table.files import read_table
+from likethat.generators.table.generator import TableVAE
+from likethat.generators.table.training import train_table
 from likethat.sources.incomes import INCOME_CLASSES, incomes
 
 

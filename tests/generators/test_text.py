@@ -8,8 +8,8 @@ from likethat._progress import Progress
 from likethat.errors import InputError, NonFiniteError
 from likethat.generators import load_generator, sample
 from likethat.generators.base import Encoder, LatentGenerator
-from likethat.generators.text import TextVAE
-from likethat.generators.text_training import train_text
+from likethat.generators.text.generator import TextVAE
+from likethat.generators.text.training import train_text
 from likethat.sources.sentences import SENTIMENTS, TOPICS, read_sentence, sentences
 
 TEXTS = sentences(160)[0]

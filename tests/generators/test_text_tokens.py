@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from likethat.errors import InputError
-from likethat.generators.text_files import as_texts, read_texts
-from likethat.generators.text_tokens import END, HIDDEN, PAD, Tokens
+from likethat.generators.text.files import as_texts, read_texts
+from likethat.generators.text.tokens import END, HIDDEN, PAD, Tokens
 
 TEXTS = [
     "The film was great. Really great!",

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from likethat.sources.mark_documents import (
+from likethat.sources.marks.documents import (
     BrokenError,
     Reading,
     check_pixels,
@@ -16,7 +16,7 @@ from likethat.sources.mark_documents import (
     size_of,
     text_of,
 )
-from likethat.sources.run_lengths import run_lengths
+from likethat.sources.marks.run_lengths import run_lengths
 
 
 class Record(msgspec.Struct):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from likethat.sources.mark_frames import Size, fitting_frames, same_aspect, turned
+from likethat.sources.marks.frames import Size, fitting_frames, same_aspect, turned
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from likethat.sources.mark_names import Names, slashed
+from likethat.sources.marks.names import Names, slashed
 
 FILES = [
     "red/robin.jpg",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from likethat.sources.mark_pieces import Piece, alike, of_box, of_mask, of_outlines
+from likethat.sources.marks.pieces import Piece, alike, of_box, of_mask, of_outlines
 
 
 def pixels(piece: Piece | None, shape: tuple[int, int]) -> list[list[int]]:

@@ -101,7 +101,7 @@ def open_input(name: str, *, shape: tuple[int, ...] | None = None, channels: int
     if not path.is_file():
         raise InputError(f"`--input` must be a file, got {path}, which does not exist.")
     if path.suffix.lower() in _TABLES:
-        from likethat.generators.table_files import read_table
+        from likethat.generators.table.files import read_table
 
         frame = read_table(path)
         place = _row(row if path == Path(stem) else "0", len(frame))

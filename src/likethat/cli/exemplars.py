@@ -131,10 +131,10 @@ def _open_data(name: str, generator: Any) -> Any:
     if not path.is_file():
         raise InputError(f"`--data` must be a file, got {name}, which is none.")
     if generator.kind == "text":
-        from likethat.generators.text_files import read_texts
+        from likethat.generators.text.files import read_texts
 
         return read_texts(path)
-    from likethat.generators.table_files import read_table
+    from likethat.generators.table.files import read_table
 
     return read_table(path)
 

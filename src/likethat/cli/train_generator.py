@@ -95,7 +95,7 @@ def _source(kind: Kind, data: str, dates: list[str]) -> Any:
         return open_images(data)
     if kind is Kind.text:
         return Path(data)
-    from likethat.generators.table_files import read_table
+    from likethat.generators.table.files import read_table
 
     return read_table(data, dates=dates)
 

@@ -1,9 +1,9 @@
 """The methods; each file reads as its paper, and none imports another."""
 
-from likethat.explainers.epic import EPIC
-from likethat.explainers.exemplars import Exemplars
-from likethat.explainers.freemcg import FreeMCG
-from likethat.explainers.parts import PartPrototypes
-from likethat.explainers.prodg import ProDG
+from likethat.explainers.epic.method import EPIC
+from likethat.explainers.exemplars.method import Exemplars
+from likethat.explainers.freemcg.method import FreeMCG
+from likethat.explainers.parts.method import PartPrototypes
+from likethat.explainers.prodg.method import ProDG
 
 __all__ = ["EPIC", "Exemplars", "FreeMCG", "PartPrototypes", "ProDG"]

@@ -17,7 +17,7 @@ from likethat._session import in_own_session
 from likethat.errors import InputError, MissingExtraError
 from likethat.generators.base import Denoiser, LatentGenerator
 from likethat.generators.callables import CallableGenerator
-from likethat.generators.diffusion import adapt, load_pipeline
+from likethat.generators.pipelines.diffusion import adapt, load_pipeline
 from likethat.generators.storage import read_generator
 
 __all__ = ["GENERATORS", "load_generator"]
@@ -26,10 +26,10 @@ GENERATORS = ("creatures", "creatures-flow", "digits", "digits-flow")
 """The generators that come with the library."""
 
 _FAMILIES = {
-    "image-vae": ("likethat.generators.images", "ImageVAE"),
-    "image-flow": ("likethat.generators.flow", "ImageFlow"),
-    "table-vae": ("likethat.generators.table", "TableVAE"),
-    "text-vae": ("likethat.generators.text", "TextVAE"),
+    "image-vae": ("likethat.generators.image.vae", "ImageVAE"),
+    "image-flow": ("likethat.generators.image.flow", "ImageFlow"),
+    "table-vae": ("likethat.generators.table.generator", "TableVAE"),
+    "text-vae": ("likethat.generators.text.generator", "TextVAE"),
 }
 _SIZES = {"blocks": 64, "channels": 64, "code": 2**14, "encoder_widths": 2**14, "latent_dim": 2**17, "length": 2**14}
 _SIZES |= {"n_steps": 2**14, "patch": 64, "rereads": 64, "size": 2**12, "width": 2**14, "widths": 2**14}
@@ -97,7 +97,7 @@ def _by_name(name: str, device: Any, options: Mapping[str, Any]) -> Any:
     if prefix == "diffusers" and rest:
         return load_pipeline(rest, device=device, **options)
     if prefix == "hf" and rest:
-        from likethat.generators.language_model import load_language_model
+        from likethat.generators.text.language_model import load_language_model
 
         return load_language_model(rest, **options)
     if not Path(name).exists():

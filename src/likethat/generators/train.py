@@ -48,14 +48,14 @@ def train_generator(data: Any, *, kind: str = "image", method: str = "vae", **op
 
 def _training(kind: str, method: str) -> Callable[..., Any]:
     if kind == "table":
-        from likethat.generators.table_training import train_table
+        from likethat.generators.table.training import train_table
 
         return train_table
     if kind == "text":
-        from likethat.generators.text_training import train_text
+        from likethat.generators.text.training import train_text
 
         return train_text
-    from likethat.generators.image_training import train_flow, train_image_vae
+    from likethat.generators.image.training import train_flow, train_image_vae
 
     return train_flow if method == "flow" else train_image_vae
 

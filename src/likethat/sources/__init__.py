@@ -25,7 +25,7 @@ from likethat.sources.datasets import DatasetSource, IterableSource
 from likethat.sources.digits import digits
 from likethat.sources.folder import ImageFolder
 from likethat.sources.incomes import incomes
-from likethat.sources.marks import Mark, MarkedImage, Marks
+from likethat.sources.marks.marks import Mark, MarkedImage, Marks
 from likethat.sources.reading import Batch, read
 from likethat.sources.sentences import sentences
 

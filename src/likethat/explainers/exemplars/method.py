@@ -1,0 +1,289 @@
+"""Exemplars: inputs made to be typical of a response, by asking the model and nothing else."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass, replace
+from typing import Any
+
+import torch
+
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, check_seed
+from likethat._inputs import Inputs
+from likethat._options import check_callable, check_number, shown
+from likethat._progress import Progress, Watcher
+from likethat._session import in_own_session
+from likethat.errors import BudgetError, InputError
+from likethat.explainers.exemplars.asking import Asker
+from likethat.explainers.exemplars.loop import Finds, pursue
+from likethat.explainers.exemplars.result import Spacing, exemplar_set
+from likethat.explainers.exemplars.target import Aim, read_target
+from likethat.explanations.exemplars import ExemplarSet
+from likethat.explanations.status import Status
+from likethat.search import CMAES, Evolution, PriorSampling, Strategy, Surrogate
+
+__all__ = ["STRATEGIES", "Exemplars"]
+
+STRATEGIES: dict[str, Callable[[], Strategy]] = {
+    "surrogate": Surrogate,
+    "prior": PriorSampling,
+    "cma": CMAES,
+    "cma-es": CMAES,
+    "evolution": Evolution,
+}
+"""What the strategies are called where a name is more at hand than an object: in notebooks and commands."""
+
+
+@in_own_session(grad=True)
+@public
+class Exemplars:
+    """Finds inputs that a model takes for a class, or for anything between classes, from its answers alone.
+
+    A generator turns latents into inputs; a strategy chooses the latents to ask about. The first answers are to samples
+    of the generator's prior, and all targets share all answers.
+
+    Args:
+        generator: a `LatentGenerator`.
+        strategy: `search.Surrogate()` when None; others are `search.PriorSampling`, `search.CMAES`,
+            `search.Evolution` (the paper's) and `search.GradientAscent`. With their usual options they also go by name:
+            "surrogate", "prior", "cma", "evolution".
+        tolerance: largest difference to the wanted probability, over the classes, that counts as reached: for one
+            class, one minus the confidence.
+        batch: latents asked at once; 1 spends the fewest queries. Sets the strategy's own, where it has one.
+        spacing: least distance between the latents of two exemplars, relative to the mean distance between samples of
+            the prior.
+        seed: of all chance.
+
+    Source:
+        Barbalau, Cosma, Ionescu and Popescu (2020), A Generic and Model-Agnostic Exemplar Synthetization Framework
+        for Explainable AI, arXiv 2006.03896.
+
+    Differs:
+        The search starts at the prior, not far outside it at U(-5, 5); a Gaussian process of the answers takes the
+        place of evolution (`search.Evolution` is the paper's); the loop stops at the first exemplar good enough, not
+        when the worst of a population is; elites are not asked again; exemplars are distinct.
+
+    Example:
+        >>> import torch, likethat as lt
+        >>> from likethat.models.black_box import BlackBox
+        >>> made = lt.load_generator(lambda z: z.sigmoid().reshape(-1, 1, 1, 2), latent_dim=2)
+        >>> box = BlackBox(lambda x: torch.softmax(20 * x.flatten(1), 1), class_names=["left", "right"])
+        >>> found = lt.Exemplars(made).search(box, "right", n=2)
+        >>> bool(found.status), len(found), bool((found.confidence >= 0.95).all())
+        (True, 2, True)
+    """
+
+    def __init__(
+        self,
+        generator: Any,
+        *,
+        strategy: Strategy | str | None = None,
+        tolerance: float = 0.05,
+        batch: int | None = None,
+        spacing: float = 0.25,
+        seed: int = 0,
+    ) -> None:
+        if not all(hasattr(generator, name) for name in ("kind", "prior")) or not callable(generator):
+            raise InputError(
+                f"`generator` must be a LatentGenerator, got {type(generator).__name__}. Wrap a function with "
+                "likethat.load_generator(function, latent_dim=...)."
+            )
+        self.tolerance = check_number(tolerance, name="tolerance", high=1.0, with_low=False, with_high=False)
+        self.spacing = check_number(spacing, name="spacing", high=1.0)
+        self.seed = check_seed(seed)
+        self.generator = generator
+        self.strategy: Strategy = _as_strategy(strategy)
+        if batch is not None and hasattr(self.strategy, "batch"):
+            self.strategy = replace(self.strategy, batch=check_count(batch, name="batch"))  # type: ignore[type-var]
+        self.batch = int(getattr(self.strategy, "batch", 1))
+
+    def search(
+        self,
+        box: Any,
+        target: Any,
+        *,
+        n: int = 5,
+        budget: int = 500,
+        threshold: float | None = None,
+        data: "Inputs | None" = None,
+        watch: Watcher | None = None,
+    ) -> ExemplarSet:
+        """Find `n` distinct exemplars of one target.
+
+        Args:
+            box: a `BlackBox`, or what `BlackBox` takes.
+            target: index or name of a class; a probability vector or a mapping from classes to probabilities; or a
+                function of probabilities (m, cls) to (m,) that shall be high.
+            n: how many.
+            budget: queries at most; never exceeded.
+            threshold: of a function: the value that counts as reached; None looks for the highest.
+            data: real inputs to tell the distance to.
+            watch: called with progress; a KeyboardInterrupt stops the search and leaves what was found.
+
+        Returns:
+            The exemplars; where not all were found, the nearest misses follow and `status` says what to try.
+
+        Raises:
+            TargetError: no class of the model.
+            BudgetError: not one query is allowed.
+            BlackBoxError: the model failed.
+        """
+        return self._run(box, [target], n=n, budget=budget, threshold=threshold, data=data, watch=watch)[0]
+
+    def search_all(
+        self,
+        box: Any,
+        targets: Sequence[Any] | None = None,
+        *,
+        n: int = 5,
+        budget: int = 500,
+        data: "Inputs | None" = None,
+        watch: Watcher | None = None,
+    ) -> list[ExemplarSet]:
+        """Find `n` distinct exemplars of each target, all classes when None; every answer serves all of them.
+
+        Args:
+            box: a `BlackBox`, or what `BlackBox` takes.
+            targets: as `search` takes them.
+            n: how many of each.
+            budget: queries at most for each; what is asked for one and serves another costs nothing.
+            data: real inputs to tell the distance to.
+            watch: called with progress; a KeyboardInterrupt leaves what was found, of the others the nearest misses.
+        """
+        return self._run(box, targets, n=n, budget=budget, threshold=None, data=data, watch=watch)
+
+    def _run(
+        self,
+        box: Any,
+        targets: Sequence[Any] | None,
+        *,
+        n: int,
+        budget: int,
+        threshold: float | None,
+        data: "Inputs | None",
+        watch: Watcher | None,
+    ) -> list[ExemplarSet]:
+        n, budget = check_count(n, name="n"), check_count(budget, name="budget")
+        check_callable(watch, name="watch", takes="a Progress")
+        box = _opened(box)
+        rng = torch.Generator().manual_seed(self.seed)
+        asker = Asker(self.generator, box.limited(budget))
+        aims = self._aims(asker, targets, rng, threshold)
+        spacing = Spacing.of(self.generator.prior, seed=self.seed)
+        report = _Report(watch, n, len(aims))
+        results, is_stopped = [], False
+        for number, aim in enumerate(aims):
+            began, first = time.perf_counter(), len(asker.known) if number else 0
+            asker.box = box.limited(budget) if number else asker.box
+            finds = Finds(asker=asker, aim=aim, n=n, radius=self.spacing * spacing.mean)
+            asker.tell = report.of(number, finds)
+            reason = self._pursued(finds, number, is_stopped)
+            is_stopped = reason == "interrupted"
+            results.append(
+                exemplar_set(
+                    finds,
+                    status=_status(finds, reason, budget),
+                    queries=asker.box.queries,
+                    shared=first,
+                    spacing=spacing,
+                    data=data,
+                    about=self._about(n, budget, time.perf_counter() - began),
+                )
+            )
+        return results
+
+    def _aims(
+        self, asker: Asker, targets: Sequence[Any] | None, rng: torch.Generator, threshold: float | None
+    ) -> list[Aim]:
+        if targets is not None and (isinstance(targets, str) or not hasattr(targets, "__len__") or not len(targets)):
+            raise InputError(f"`targets` must be a list with at least one target, got {shown(targets)}.")
+        if not asker.box.class_names and not len(
+            asker.ask(self.generator.prior.sample(1, rng=rng).double())
+        ):  # a model names its classes with its first answer
+            raise _penniless()
+        names = list(asker.box.class_names)
+        wanted = torch.eye(len(names), dtype=torch.float64) if targets is None else targets
+        return [read_target(item, names, tolerance=self.tolerance, threshold=threshold) for item in wanted]
+
+    def _pursued(self, finds: Finds, number: int, is_stopped: bool) -> str:
+        rng = torch.Generator().manual_seed(1_000_003 * (number + 1) + self.seed)
+        try:
+            finds.look()
+            reason = "interrupted" if is_stopped else pursue(finds, self.strategy, batch=self.batch, rng=rng)
+        except KeyboardInterrupt:
+            finds.look()
+            reason = "interrupted"
+        if not len(finds.asker.known):
+            if reason == "interrupted":
+                raise KeyboardInterrupt
+            raise _penniless()
+        return "reached" if finds.is_done else reason
+
+    def _about(self, n: int, budget: int, seconds: float) -> Mapping[str, Any]:
+        strategy = self.strategy
+        options: dict[str, Any] = asdict(strategy) if is_dataclass(strategy) and not isinstance(strategy, type) else {}
+        own = {"n": n, "budget": budget, "tolerance": self.tolerance, "spacing": self.spacing}
+        plain = {name: value for name, value in options.items() if isinstance(value, str | int | float | None)}
+        return {"method": type(strategy).__name__, "options": own | plain, "seed": self.seed, "seconds": seconds}
+
+
+class _Report:
+    """Tells a watcher how many exemplars there are."""
+
+    def __init__(self, watch: Watcher | None, n: int, n_targets: int) -> None:
+        self._watch, self._n, self._total = watch, n, n * n_targets
+
+    def of(self, number: int, finds: Finds) -> Any:
+        """Return what an asker calls with the number of answers."""
+
+        def tell(_n_answers: int) -> None:
+            if self._watch is not None:
+                done = number * self._n + len(finds.rows)
+                self._watch(Progress(stage="finding exemplars", done=done, total=self._total))
+
+        return tell
+
+
+def _as_strategy(strategy: Any) -> Strategy:
+    """Return a strategy itself, or the one of that name."""
+    if strategy is None:
+        return Surrogate()
+    if isinstance(strategy, str):
+        return STRATEGIES[check_choice(strategy, name="strategy", choices=tuple(STRATEGIES))]()
+    if isinstance(strategy, type) or not callable(getattr(strategy, "begin", None)):
+        raise InputError(
+            f"`strategy` must be a strategy of likethat.search, its name or None, got {shown(strategy)}."
+            + (f" Make an instance: {strategy.__name__}()." if isinstance(strategy, type) else " Try 'cma'.")
+        )
+    chosen: Strategy = strategy
+    return chosen
+
+
+def _opened(box: Any) -> Any:
+    if isinstance(box, type) or not hasattr(box, "affordable"):
+        from likethat.models.black_box import BlackBox
+
+        box = BlackBox(box)
+    if hasattr(box, "require_classes"):
+        box.require_classes("Exemplars")
+    return box
+
+
+def _penniless() -> BudgetError:
+    return BudgetError("`budget` must allow at least one query, got a black box with none left. Raise its budget.")
+
+
+def _status(finds: Finds, reason: str, budget: int) -> Status:
+    if reason == "reached":
+        return Status(reached=True, reason="reached")
+    aim, count = finds.aim, len(finds.rows)
+    nearest = float(aim.errors(finds.asker.known.responses).min())
+    came = f"{count} of {finds.n} found" if count else f"none found, the nearest is {nearest:.3f} away"
+    if aim.wanted is None and aim.slack < 0:
+        return Status(reached=True, reason=reason, advice="")
+    advice = {
+        "budget": f"{came} within the budget of {budget} queries. Raise budget=, or tolerance=, or lower n=.",
+        "no progress": f"{came}; the generator makes the same inputs again and again. Lower n= or spacing=.",
+        "interrupted": f"{came} before it was stopped. Ask again: answers that came cost nothing.",
+    }[reason]
+    return Status(reached=False, reason=reason, advice=advice)

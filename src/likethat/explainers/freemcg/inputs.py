@@ -1,0 +1,107 @@
+"""What a caller may hand to FreeMCG: any model, one input of any kind."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from likethat._checks import check_images
+from likethat._inputs import Inputs, kind_of
+from likethat._options import shown
+from likethat.errors import InputError
+from likethat.explainers.freemcg.log import Asked
+from likethat.generators.base import Denoiser, LatentGenerator
+
+__all__ = ["as_asked", "check_fits", "check_mask", "name_of", "one_input"]
+
+
+def as_asked(model: Any, budget: int | None) -> Asked:
+    """Return a view of a black box with this budget; any other model is wrapped into one.
+
+    Raises:
+        InputError: no model, or one of independent labels.
+    """
+    from likethat.models import BlackBox
+
+    box = model if isinstance(model, BlackBox) else BlackBox(model)
+    box.require_classes("FreeMCG")
+    return box.limited(budget)
+
+
+def one_input(source: Any, *, name: str = "source") -> Inputs:
+    """Return one image, row or text as a batch of one.
+
+    Raises:
+        InputError: none of them, or several.
+    """
+    image = getattr(source, "image", source)  # a sample of a source
+    if isinstance(image, np.ndarray):
+        image = torch.from_numpy(np.ascontiguousarray(image))
+    if isinstance(image, str):
+        return [image]
+    if isinstance(image, Tensor):
+        image = image[None] if image.ndim == 3 else image
+        if image.ndim != 4:
+            raise InputError(f"`{name}` must be (channel, height, width), got shape {tuple(image.shape)}.")
+        return check_images(image.detach(), name=name).float() if len(image) == 1 else _several(len(image), name)
+    if hasattr(image, "to_frame") and not hasattr(image, "columns"):
+        image = image.to_frame().T.infer_objects()
+    if kind_of(image) == "table" or isinstance(image, list):
+        return (
+            image.copy()
+            if len(image) == 1 and not isinstance(image, list)
+            else (image if len(image) == 1 else _several(len(image), name))
+        )
+    raise InputError(f"`{name}` must be one image, one row of a table or one text, got {type(image).__name__}.")
+
+
+def _several(n: int, name: str) -> Any:
+    raise InputError(f"`{name}` must be one input, got {n}. Call it once for each.")
+
+
+def check_mask(mask: Any, size: tuple[int, int]) -> Bool[Tensor, "height width"] | None:
+    """Return a mask as booleans.
+
+    Raises:
+        InputError: another shape, or nothing may change.
+    """
+    if mask is None:
+        return None
+    values = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise InputError(f"`mask` must be true or false (or 1 and 0) for each pixel, got {shown(mask)}.")
+    found = torch.from_numpy(np.ascontiguousarray(values))
+    if tuple(found.shape) != size:
+        raise InputError(f"`mask` must be (height, width) = {size}, got shape {tuple(found.shape)}.")
+    found = found.bool()
+    if not bool(found.any()):
+        raise InputError("`mask` must be true where the image may change, and it is false everywhere.")
+    return found
+
+
+def check_fits(generator: Any, source: Inputs) -> None:
+    """Raise `InputError` unless the generator makes what the source is."""
+    kind = "image" if isinstance(generator, Denoiser) else getattr(generator, "kind", None)
+    if not isinstance(generator, Denoiser | LatentGenerator):
+        raise InputError(
+            f"`generator` must have denoise, or make inputs from latents, got {type(generator).__name__}. Without a "
+            "generator, attribute(..., method='patches') explains an image."
+        )
+    if kind != kind_of(source):
+        raise InputError(f"`source` must be of the generator's kind, which is {kind}, got a {kind_of(source)}.")
+    shape = getattr(generator, "shape", None)
+    if isinstance(source, Tensor) and shape is not None and tuple(source.shape[1:]) != tuple(shape):
+        raise InputError(
+            f"`source` must be (channel, height, width) = {tuple(shape)} as the generator makes images, got "
+            f"{tuple(source.shape[1:])}. Resize the image first."
+        )
+
+
+def name_of(thing: Any) -> str:
+    """Return a printable name."""
+    if thing is None:
+        return "none"
+    name = getattr(thing, "name", "")
+    return name if isinstance(name, str) and name else type(thing).__name__

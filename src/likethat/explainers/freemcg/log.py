@@ -1,0 +1,197 @@
+"""What was asked of a black box while a counterfactual was sought: everything is kept, nothing is asked twice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from likethat._inputs import Inputs, join_inputs, take
+from likethat._progress import Progress, Watcher
+
+__all__ = ["Archive", "Asked", "margins_of"]
+
+_LEAST = 1e-6  # a probability of 0 would make a margin infinite
+_APART = 0.4  # from this on two changes are different ones; 0 the same, 1 nothing in common
+
+
+class Asked(Protocol):
+    """A black box that knows its budget (`likethat.BlackBox`)."""
+
+    @property
+    def queries(self) -> int:
+        """Count the rows that were answered."""
+        ...
+
+    @property
+    def remaining(self) -> int | None:
+        """How many rows may still be asked; None without a budget."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name every class, in the order of the answers."""
+        ...
+
+    def affordable(self, inputs: Inputs) -> int:
+        """Count the rows of a batch, from the first, that the budget still pays for."""
+        ...
+
+    def __call__(self, inputs: Inputs) -> Float[Tensor, "n cls"]:
+        """Answer every row with the probabilities of all classes."""
+        ...
+
+
+def margins_of(probabilities: Float[Tensor, "n cls"], *, target: int | None, source_class: int) -> Float[Tensor, " n"]:
+    """Return the log-probability of the target less that of the best other class.
+
+    Without a target: of the best class that is not the source's, less that of the source's.
+
+    Example:
+        >>> p = torch.tensor([[0.5, 0.25, 0.25]], dtype=torch.float64)
+        >>> [round(float(margins_of(p, target=target, source_class=0).exp()), 6) for target in (0, 1, None)]
+        [2.0, 0.5, 0.5]
+    """
+    logs = probabilities.clamp_min(_LEAST).log()
+    own = source_class if target is None else target
+    others = logs.clone()
+    others[:, own] = -torch.inf
+    margin = logs[:, own] - others.max(dim=1).values
+    return -margin if target is None else margin
+
+
+@dataclass(kw_only=True, eq=False)
+class Archive:
+    """All that was asked, in order.
+
+    Attributes:
+        box: with the budget of this search.
+        target: class wanted; None for any but the source's.
+        source_class: the class of the source.
+        distance: of inputs from the source, (n,).
+        cost: what is to be small, (n,): the distance; of tables the number of columns changed before that.
+        apart: how different the changes of inputs are from that of one input, (n,) in [0, 1].
+        found: rows of counterfactuals found before, from which further ones shall differ.
+        passed_over: whether each of the leading rows is no answer, though its margin is enough.
+        until: stop at this many queries, though the budget may allow more.
+        watch: told of the queries.
+        budget: queries in all, for `watch`.
+    """
+
+    box: Asked
+    target: int | None
+    source_class: int
+    distance: Callable[[Inputs], Float[Tensor, " n"]]
+    cost: Callable[[Inputs], Float[Tensor, " n"]]
+    apart: Callable[[Inputs, Inputs], Float[Tensor, " n"]]
+    found: list[int] = field(default_factory=list)
+    passed_over: Bool[Tensor, " row"] | None = None
+    until: int | None = None
+    watch: Watcher | None = None
+    budget: int | None = None
+    inputs: list[Inputs] = field(default_factory=list)
+    points: list[Tensor | None] = field(default_factory=list)
+    probabilities: Float[Tensor, "n cls"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+    distances: Float[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    costs: Float[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    at_query: list[int] = field(default_factory=list)
+
+    def ask(self, inputs: Inputs, points: Tensor | None = None) -> Float[Tensor, " asked"]:
+        """Return the margins of the leading inputs that the budget allows, and keep them."""
+        n = self.box.affordable(inputs)
+        if self.until is not None:
+            n = min(n, self.until - self.box.queries)
+        if n <= 0:
+            return torch.zeros(0, dtype=torch.float64)
+        inputs = take(inputs, range(n))
+        before = self.box.queries
+        found = self.box(inputs)
+        given = [None] * n if points is None else list(points[:n])
+        everything = (
+            [*self.inputs, inputs],
+            [*self.points, *given],
+            torch.cat([self.probabilities.reshape(-1, found.shape[1]), found]),
+            torch.cat([self.distances, self.distance(inputs).double().cpu()]),
+            torch.cat([self.costs, self.cost(inputs).double().cpu()]),
+            [*self.at_query, *(min(before + place + 1, self.box.queries) for place in range(n))],
+        )  # kept all at once: an interruption must not leave rows without their costs
+        self.inputs, self.points, self.probabilities, self.distances, self.costs, self.at_query = everything
+        if self.watch is not None:
+            self.watch(Progress(stage="asking the model", done=self.box.queries, total=self.budget))
+        return self.margins[-n:]
+
+    @property
+    def margins(self) -> Float[Tensor, " n"]:
+        """Of everything asked."""
+        if not len(self.probabilities):
+            return torch.zeros(0, dtype=torch.float64)
+        return margins_of(self.probabilities, target=self.target, source_class=self.source_class)
+
+    def input(self, row: int) -> Inputs:
+        """Return one input asked, as a batch of one."""
+        for batch in self.inputs:
+            if row < len(batch):
+                return take(batch, [row])
+            row -= len(batch)
+        raise IndexError(row)
+
+    def point(self, row: int) -> Tensor:
+        """Return the point that an input was made from."""
+        point = self.points[row]
+        assert point is not None
+        return point
+
+    def surest(self, wanted: float) -> list[int]:
+        """Return the rows made from points whose margin is enough, the largest margin first."""
+        margins, good = self.margins, (self.margins >= wanted) & self._different()
+        order = margins.argsort(descending=True).tolist()
+        return [row for row in order if bool(good[row]) and self.points[row] is not None]
+
+    def best_point(self) -> Tensor:
+        """Return the point with the largest margin."""
+        order = self.margins.argsort(descending=True).tolist()
+        return self.point(next(row for row in order if self.points[row] is not None))
+
+    def nearest(self, wanted: float, *, with_point: bool = False) -> int | None:
+        """Return the row of least cost among those whose margin is enough; None where there is none."""
+        good = (self.margins >= wanted) & self._different() & self._stands()
+        if with_point:
+            good &= torch.tensor([point is not None for point in self.points])
+        if not bool(good.any()):
+            return None
+        cost = torch.where(good, self.costs, torch.inf)
+        return int((cost == cost.min()).nonzero()[-1])  # of equals the latest, which was sought nearest
+
+    def pass_over(self, *, up_to: float) -> None:
+        """Take no row for an answer that was asked so far and costs no more; what was found before stays."""
+        self.passed_over = ~self._stands() | (self._different() & (self.costs <= up_to))
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the budget is used up."""
+        return self.box.remaining == 0 or (self.until is not None and self.box.queries >= self.until)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all answers so far are the same."""
+        return bool((self.probabilities.amax(dim=0) - self.probabilities.amin(dim=0) < 1e-9).all())
+
+    @property
+    def are_hard(self) -> bool:
+        """Whether all answers so far are labels: one class has all the probability."""
+        return bool(((self.probabilities < 1e-9) | (self.probabilities > 1 - 1e-9)).all())
+
+    def _stands(self) -> Tensor:
+        stands = torch.ones(len(self.distances), dtype=torch.bool)
+        if self.passed_over is not None:
+            stands[: len(self.passed_over)] = ~self.passed_over
+        return stands
+
+    def _different(self) -> Tensor:
+        """Whether each input differs from the counterfactuals that were found before."""
+        if not self.found:
+            return torch.ones(len(self.distances), dtype=torch.bool)
+        everything = join_inputs(self.inputs)
+        return torch.stack([self.apart(everything, self.input(row)) >= _APART for row in self.found]).all(dim=0)

@@ -1,0 +1,304 @@
+"""FreeMCG: counterfactuals and attributions of any black box, from its outputs alone."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, check_seed, resolve_target
+from likethat._inputs import Inputs
+from likethat._options import check_callable, check_number, shown
+from likethat._progress import Watcher
+from likethat._session import in_own_session
+from likethat.errors import InputError, TargetError
+from likethat.explainers.freemcg.attribution import Asker, Replace, heat_map, mean_colour, particles
+from likethat.explainers.freemcg.columns import Limits
+from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, name_of, one_input
+from likethat.explainers.freemcg.log import Archive
+from likethat.explainers.freemcg.results import advice_for, edit_of, edits_of, path_of
+from likethat.explainers.freemcg.run import Found, Settings, seek
+from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace, Space
+from likethat.explanations.attribution import Attribution
+from likethat.explanations.counterfactual import Counterfactual
+from likethat.generators.base import Denoiser, LatentGenerator
+
+__all__ = ["FreeMCG"]
+
+_RULES = ("kalman", "paper", "release")
+
+
+@in_own_session(grad=True)
+@public
+class FreeMCG:
+    """Explains any classifier that can be asked, by inputs that a generator finds typical.
+
+    Args:
+        generator: a denoiser of images, or a latent generator of images, tables or texts; None where only
+            ``attribute(method="patches")`` is wanted.
+        rule: how particles are moved: "kalman" (ours), or of images with a denoiser "paper" and "release".
+        n_particles: of a generation. None takes 16 for pictures of 64 pixels a side or more, else 10.
+        confidence: probability of the target, against the next class, that is enough. Below 0.95 changes often fool
+            this model alone.
+        noise: strongest noise of our particles, on images in [0, 1]; more finds classes that look quite different, less
+            stays nearer. None takes 8 for pictures of 32 pixels a side, in proportion less for larger ones, and up to
+            8 for those too where the first generations lead nowhere.
+        n_steps: of the paper's sampler; ours has none.
+        seed: the same seed gives the same result.
+
+    Source:
+        Kim, Lee, Kim, Ye: "Derivative-free diffusion manifold-constrained gradient for unified XAI", CVPR 2025.
+
+    Differs:
+        By default each particle moves by the ensemble Kalman gain of its missing margin, and what was found is then
+        brought nearer to the source (`reach`, `bring_nearer`); latents and tables too; the paper's sampler and its
+        release's rule are kept under their names. Attribution: the paper leaves open which levels, how averaged.
+
+    Example:
+        >>> import torch, likethat as lt
+        >>> box = lt.BlackBox(lambda x: torch.stack([-x.mean((1, 2, 3)), x.mean((1, 2, 3)) - 0.6], 1) * 9)
+        >>> found = lt.FreeMCG().attribute(box, torch.rand(3, 8, 8), 1, budget=60)
+        >>> found.heat_map.shape, found.queries <= 60
+        ((8, 8), True)
+    """
+
+    def __init__(
+        self,
+        generator: Denoiser | LatentGenerator | None = None,
+        *,
+        rule: str = "kalman",
+        n_particles: int | None = None,
+        confidence: float = 0.98,
+        noise: float | None = None,
+        n_steps: int = 25,
+        seed: int = 0,
+    ) -> None:
+        self.rule = check_choice(rule, name="rule", choices=_RULES)
+        self.n_particles = None if n_particles is None else check_count(n_particles, name="n_particles", minimum=2)
+        self.n_steps = check_count(n_steps, name="n_steps")
+        self.confidence = check_number(confidence, name="confidence", low=0.5, high=1.0, with_high=False)
+        self.noise = None if noise is None else check_number(noise, name="noise", with_low=False)
+        if generator is not None and not isinstance(generator, Denoiser | LatentGenerator):
+            raise InputError(
+                f"`generator` must be a denoiser, a latent generator or None, got {shown(generator)}. Make one with "
+                "likethat.load_generator(...)."
+            )
+        if self.rule != "kalman" and not isinstance(generator, Denoiser):
+            raise InputError(f"`generator` must be a denoiser for rule={rule!r}, got {name_of(generator)}.")
+        self.generator, self.seed = generator, check_seed(seed)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments, as plain values."""
+        names = ("rule", "n_particles", "confidence", "noise", "n_steps", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def counterfactual(
+        self,
+        model: Any,
+        source: Any,
+        target: int | str | None = None,
+        *,
+        n: int = 1,
+        budget: int | None = 200,
+        mask: Any = None,
+        immutable: Sequence[str] = (),
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+        directions: Mapping[str, str] | None = None,
+        watch: Watcher | None = None,
+    ) -> Counterfactual:
+        """Find inputs near `source` that the model gives to `target`.
+
+        Args:
+            model: a `BlackBox`, or anything that it wraps.
+            source: one image (channel, height, width), a table of one row, or one text.
+            target: class index or name; None for any but the source's own.
+            n: how many different ones.
+            budget: queries allowed in all.
+            mask: (height, width), true where an image may change; all else stays bit for bit.
+            immutable: columns that stay.
+            ranges: lowest and highest value of a column.
+            directions: "up" or "down": a column may only rise, or only fall.
+            watch: called with a `Progress` as the work goes on.
+
+        Raises:
+            InputError: an input that the generator does not make, limits that exclude it, or a budget below one
+                generation.
+            TargetError: no such class, or the source is of it already.
+        """
+        started = time.perf_counter()
+        check_callable(watch, name="watch", takes="a Progress")
+        one, rng = one_input(source), torch.Generator().manual_seed(self.seed)
+        check_fits(self.generator, one)
+        n_particles = self.n_particles or (16 if isinstance(one, Tensor) and min(one.shape[2:]) >= 64 else 10)
+        self._check_budget(budget, n_particles, check_count(n, name="n"))
+        if isinstance(immutable, str) or not hasattr(immutable, "__iter__"):
+            raise InputError(f"`immutable` must be a list of columns, got {shown(immutable)}.")
+        for name, limit in (("ranges", ranges), ("directions", directions)):
+            if limit is not None and not isinstance(limit, Mapping):
+                raise InputError(f"`{name}` must be a dictionary by column, got {shown(limit)}.")
+        limits = Limits(immutable=tuple(immutable), ranges=ranges, directions=directions)
+        space = self._space(one, mask, limits, rng)
+        box = as_asked(model, budget)
+        own = box(one)[0]
+        wanted_class = None if target is None else resolve_target(target, box.class_names)
+        if wanted_class == int(own.argmax()):
+            raise TargetError(
+                f"`target` must be another class than the source's, and the model gives it to "
+                f"{box.class_names[wanted_class]!r} already. Name another target, or None for any other."
+            )
+        archive = Archive(
+            box=box,
+            target=wanted_class,
+            source_class=int(own.argmax()),
+            distance=space.distance,
+            cost=space.cost,
+            apart=space.apart,
+            watch=watch,
+            budget=budget,
+        )
+        archive.ask(one)
+        found = seek(space, archive, self._settings(n=n, budget=budget, n_particles=n_particles), rng=rng)
+        return self._result(space, archive, found, one, mask=mask, started=started, n=n)
+
+    def attribute(
+        self,
+        model: Any,
+        image: Any,
+        target: int | str | None = None,
+        *,
+        budget: int = 128,
+        method: str | None = None,
+        watch: Watcher | None = None,
+    ) -> Attribution:
+        """Say which pixels speak for a class and which against it.
+
+        Args:
+            model: a `BlackBox`, or anything that it wraps.
+            image: (channel, height, width).
+            target: class index or name; the class that the model gives it when None.
+            budget: queries allowed in all.
+            method: "freemcg" (needs a denoiser), or "patches", which needs no generator; None for the one that can.
+            watch: called with a `Progress` as the work goes on.
+
+        Raises:
+            InputError: no image, or a budget too small to say anything.
+            TargetError: no such class.
+        """
+        started = time.perf_counter()
+        check_callable(watch, name="watch", takes="a Progress")
+        one = one_input(image, name="image")
+        if not isinstance(one, Tensor):
+            raise InputError(f"`image` must be an image (channel, height, width), got {type(image).__name__}.")
+        check_count(budget, name="budget", minimum=32)
+        rng = torch.Generator().manual_seed(self.seed)
+        method, replace = self._hiding(method, one, rng)
+        box = as_asked(model, budget)
+        p = box(one)[0]
+        explained = int(p.argmax()) if target is None else resolve_target(target, box.class_names)
+        found = heat_map(one[0], Asker(box=box, target=explained, budget=budget, watch=watch), replace, rng=rng)
+        return Attribution(
+            image=one[0].cpu().numpy(),
+            probabilities=p.numpy(),
+            target=explained,
+            class_names=box.class_names,
+            heat_map=found.values.float().cpu().numpy(),
+            error=found.error.float().cpu().numpy(),
+            queries=box.queries,
+            seconds=time.perf_counter() - started,
+            method=method,
+            status=found.status(),
+            model=name_of(box),
+            generator=name_of(self.generator) if method == "freemcg" else "none",
+            seed=self.seed,
+            options={"budget": budget, "method": method},
+            notes=tuple(getattr(box, "notes", ())),
+        )
+
+    def _hiding(self, method: str | None, one: Tensor, rng: torch.Generator) -> tuple[str, Replace]:
+        """Return the method's name, and what takes the place of patches."""
+        can = isinstance(self.generator, Denoiser)
+        method = check_choice(
+            ("freemcg" if can else "patches") if method is None else method,
+            name="method",
+            choices=("freemcg", "patches"),
+        )
+        if method == "patches":
+            return method, mean_colour(one[0])
+        if not isinstance(self.generator, Denoiser):
+            raise InputError(
+                f"`generator` must be a denoiser for method='freemcg', got {name_of(self.generator)}. "
+                "method='patches' needs none."
+            )
+        check_fits(self.generator, one)
+        return method, particles(one[0], self.generator, rng=rng)
+
+    def _check_budget(self, budget: int | None, n_particles: int, n: int) -> None:
+        least = n * n_particles + 2
+        if budget is None and self.rule == "kalman":
+            raise InputError("`budget` must be a number of queries, got None. Try 200.")
+        if budget is not None and check_count(budget, name="budget") < least:
+            raise InputError(
+                f"`budget` must be at least {least} (the source, a check, and {n} generation{'s' if n > 1 else ''} of "
+                f"{n_particles} particles), got {budget}."
+            )
+
+    def _space(self, source: Inputs, mask: Any, limits: Limits, rng: torch.Generator) -> Space:
+        size = (source.shape[2], source.shape[3]) if isinstance(source, Tensor) else None
+        if size is None and mask is not None:
+            raise InputError("`mask` must be left out for tables and texts. Name columns with immutable=[...].")
+        may_change = None if size is None else check_mask(mask, size)
+        if size is not None and limits:
+            raise InputError("`immutable`, `ranges` and `directions` are for tables. Use mask=... for an image.")
+        if isinstance(self.generator, Denoiser) and isinstance(source, Tensor):
+            as_published = self.rule != "kalman"
+            return ImageSpace(self.generator, source[0], mask=may_change, noise=self.noise, as_published=as_published)
+        assert isinstance(self.generator, LatentGenerator)
+        return LatentSpace(self.generator, source, limits=limits, mask=may_change, rng=rng)
+
+    def _settings(self, *, n: int, budget: int | None, n_particles: int) -> Settings:
+        return Settings(
+            rule=self.rule,
+            n=n,
+            budget=budget,
+            n_particles=n_particles,
+            n_steps=self.n_steps,
+            confidence=self.confidence,
+        )
+
+    def _result(
+        self,
+        space: Space,
+        archive: Archive,
+        found: Found,
+        source: Inputs,
+        *,
+        mask: Any,
+        started: float,
+        n: int,
+    ) -> Counterfactual:
+        edits = edits_of(space, archive, source, wanted=found.wanted, n=n)
+        likeliest = edit_of(space, archive, int(archive.margins.argmax()), source)
+        status = advice_for(archive, reason=found.reason, n=n, confidence=self.confidence)
+        return Counterfactual(
+            source=source,
+            source_probabilities=archive.probabilities[0].numpy(),
+            target=archive.target,
+            class_names=archive.box.class_names,
+            edits=edits,
+            best=edits[0] if edits else likeliest,
+            mean=None if found.mean_row is None else edit_of(space, archive, found.mean_row, source),
+            mask=None if mask is None else np.asarray(mask, dtype=bool),
+            path=path_of(archive),
+            queries=archive.box.queries,
+            seconds=time.perf_counter() - started,
+            status=status,
+            model=name_of(archive.box),
+            generator=name_of(self.generator),
+            rule=self.rule,
+            seed=self.seed,
+            options=self.options() | {"budget": archive.budget, "n": n},
+            notes=tuple(getattr(archive.box, "notes", ())),
+        )

@@ -1,0 +1,145 @@
+"""One search from the first particle to the last query, whatever ends it."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from likethat.errors import LikethatError, TargetError
+from likethat.explainers.freemcg.log import Archive
+from likethat.explainers.freemcg.samplers import paper_sampler
+from likethat.explainers.freemcg.search import Plan, bring_nearer, reach
+from likethat.explainers.freemcg.spaces import ImageSpace, Space
+
+__all__ = ["Found", "Settings", "seek"]
+
+_LATE, _SOON, _HALFWAY, _CHECK = 0.4, 0.5, 0.6, 0.9  # shares of the budget, see `Plan`
+_MOST = 0.85
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What was asked for.
+
+    Attributes:
+        rule: how particles are moved.
+        n: different counterfactuals.
+        budget: queries in all; None for no limit.
+        n_particles: of a generation.
+        n_steps: of the paper's sampler.
+        confidence: probability of the target that is enough.
+    """
+
+    rule: str
+    n: int
+    budget: int | None
+    n_particles: int
+    n_steps: int
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """How a search ended; what it found lies in the archive.
+
+    Attributes:
+        mean_row: row of the mean of the particles that arrived; None where none did.
+        wanted: margin that counts as arrived: that of the confidence, or less where the model never went so far.
+        reason: "reached", "budget", "collapsed", "interrupted", or the sentence of what broke.
+    """
+
+    mean_row: int | None
+    wanted: float
+    reason: str
+
+
+def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Generator) -> Found:
+    """Fill the archive; an error or an interruption ends the search, and what came before is kept."""
+    mean_row, reason, wanted = None, "budget", _margin(settings.confidence)
+    try:
+        if settings.rule == "kalman":
+            mean_row, reason, wanted = _several(space, archive, settings, rng)
+        else:
+            mean_row = _as_published(space, archive, settings, rng)
+    except LikethatError as error:
+        if len(archive.distances) < 2:
+            raise
+        reason = str(error).rstrip(".")
+    except KeyboardInterrupt:
+        if len(archive.distances) < 2:
+            raise
+        reason = "interrupted"
+    archive.until = None
+    return Found(mean_row=mean_row, wanted=_within_reach(archive.margins, wanted), reason=reason)
+
+
+def _several(space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> tuple[int | None, str, float]:
+    """Find one counterfactual after the other, each with its share of the budget."""
+    mean_row, reason, wanted = None, "budget", _margin(settings.confidence)
+    assert settings.budget is not None
+    for left in range(settings.n, 0, -1):
+        first = len(archive.distances)
+        plan = _planned(archive, settings, share=(settings.budget - archive.box.queries) // left)
+        reason = reach(space, archive, plan, rng=rng)
+        if mean_row is None and isinstance(space, ImageSpace):
+            mean_row = _mean_of_arrived(archive, first, plan.wanted)
+        plan = replace(plan, wanted=_within_reach(archive.margins[first:], plan.wanted))
+        if archive.nearest(plan.wanted) is not None:
+            wanted = min(wanted, plan.wanted)
+            bring_nearer(space, archive, plan, rng=rng)
+            row = archive.nearest(plan.wanted)
+            archive.found += [] if row is None else [row]
+    return mean_row, reason, wanted
+
+
+def _planned(archive: Archive, settings: Settings, *, share: int) -> Plan:
+    """Return what the next search aims at, and keep the archive within its share of the budget."""
+    before = archive.box.queries
+    archive.until = before + share
+    return Plan(
+        n_particles=settings.n_particles,
+        wanted=_margin(settings.confidence),
+        late=before + round(_LATE * share),
+        soon=before + round(_SOON * share),
+        halfway=before + round(_HALFWAY * share),
+        check=before + round(_CHECK * share),
+        n_generations=2 * math.ceil(share / settings.n_particles),
+    )
+
+
+def _margin(confidence: float) -> float:
+    return math.log(confidence / (1 - confidence))
+
+
+def _within_reach(margins: Float[Tensor, " n"], wanted: float) -> float:
+    """Return the margin wanted; most of the largest one, where none is so large but one is on the right side."""
+    largest = float(margins.max()) if len(margins) else 0.0
+    return wanted if largest >= wanted or largest <= 0 else _MOST * largest
+
+
+def _mean_of_arrived(archive: Archive, first: int, wanted: float) -> int | None:
+    """Ask for the mean of the particles that arrived; return its row."""
+    rows = (archive.margins >= wanted).nonzero()[:, 0].tolist()
+    points = [archive.point(row) for row in rows if row >= first and archive.points[row] is not None]
+    if len(points) < 2:
+        return None
+    mean: Tensor = torch.stack(points).mean(dim=0, keepdim=True)
+    return len(archive.distances) - 1 if len(archive.ask(mean, mean)) else None
+
+
+def _as_published(space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> int | None:
+    assert isinstance(space, ImageSpace)
+    if archive.target is None:
+        raise TargetError(f"`target` must be a class for rule={settings.rule!r}, got None.")
+    mean = paper_sampler(
+        space,
+        archive,
+        target=archive.target,
+        rule="release" if settings.rule == "release" else "paper",
+        n_particles=settings.n_particles,
+        n_steps=settings.n_steps,
+        rng=rng,
+    )
+    return None if mean is None or not len(archive.ask(mean, mean)) else len(archive.distances) - 1

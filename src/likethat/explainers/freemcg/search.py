@@ -1,0 +1,245 @@
+"""Find an input that a black box gives to the target, then bring it nearer to the source."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from likethat._inputs import Inputs, take
+from likethat.explainers.freemcg.components import take_back
+from likethat.explainers.freemcg.log import Archive
+from likethat.explainers.freemcg.spaces import Space
+from likethat.functional.kalman import kalman_move
+
+__all__ = ["Plan", "bring_nearer", "reach"]
+
+_SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
+_SIDES = 3  # generations with constant answers before the search gives up
+_HALVINGS = 5
+_PROVE, _PROGRESS = (2, 3), 0.04  # generations that must bring the best particle this share nearer to what is wanted
+_TRIES, _SURVIVES, _BEYOND = 4, 0.92, 1.02  # see `_confirm`
+_FURTHER = (1.25, 1.6)  # of the way from the source: denoised changes are muted, and more of the same is surer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a search aims at, and with how much.
+
+    Attributes:
+        n_particles: of a generation.
+        wanted: margin that is enough.
+        keep: share of the way from the source that particles keep after each move.
+        late: queries after which more of the best change is asked for too: a surer input, though a farther one.
+        soon: queries after which any counterfactual will do, though it has not the margin wanted.
+        halfway: queries after which a counterfactual is no longer moved, only cut smaller.
+        check: queries after which what was found is only checked.
+        n_generations: at most: where inputs repeat, asking costs nothing, and the budget alone would never end it.
+    """
+
+    n_particles: int
+    wanted: float
+    keep: float = 0.9
+    late: int = 60
+    soon: int = 100
+    halfway: int = 150
+    check: int = 180
+    n_generations: int = 100
+
+
+def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> str:
+    """Move an ensemble until an input has the margin wanted; return why it stopped.
+
+    Scatter, ask, move all by what each lacks (`kalman_move`), let those that lag follow those that lead, draw them a
+    little towards the source, scatter less. When the levels are through it begins anew round the best particle so far.
+    """
+    noise, first, constant = _Noise(space, plan.wanted), len(archive.distances), 0
+    start = space.origin.expand(plan.n_particles, *space.origin.shape)
+    points = space.around(start, noise.level, rng=rng)
+    for _ in range(plan.n_generations):
+        margins = archive.ask(space.made(points), points)
+        ended = _ended(space, archive, plan, points, margins, first)
+        if ended is not None:
+            return ended
+        after = noise.after(margins)
+        if float(margins.std()) < 1e-9:
+            constant += 1
+            if constant == _SIDES and archive.is_constant:
+                return "collapsed"
+            centres = start
+        elif after == "from the source":
+            centres = start
+        else:
+            moved = kalman_move(points, margins, plan.wanted + _SURPLUS, trust=2.0)
+            centres = space.origin + plan.keep * (_followed(moved, margins, rng) - space.origin)
+        if after == "from the best":
+            centres = archive.best_point().expand_as(points)
+        points = space.around(centres, noise.level, rng=rng)
+    return "no progress"
+
+
+class _Noise:
+    """How far particles are scattered: less with every generation, and once from far off if the first lead nowhere.
+
+    Classes that differ in a small part are reached through little noise, and the rest stays as it is; others only
+    through much.
+    """
+
+    def __init__(self, space: Space, wanted: float) -> None:
+        self._wider, self._wanted = space.wider, wanted
+        self._levels, self._at, self._before = space.levels, 0, -math.inf
+
+    @property
+    def level(self) -> float:
+        return self._levels[self._at]
+
+    def after(self, margins: Float[Tensor, " particle"]) -> str:
+        """Take in what a generation's margins are, choose the next level; say where to go on from."""
+        self._at += 1
+        largest, before = float(margins.max()), self._before
+        self._before = largest
+        lags = largest < 0 and largest - before < _PROGRESS * (self._wanted - before)
+        if lags and self._at in _PROVE and self._levels is not self._wider:
+            self._levels, self._at = self._wider, 0
+            return "from the source"
+        if self._at == len(self._levels):
+            self._at = 1
+            return "from the best"
+        return "from here"
+
+
+def _ended(
+    space: Space, archive: Archive, plan: Plan, points: Tensor, margins: Float[Tensor, " particle"], first: int
+) -> str | None:
+    """Return why the search is over, None if it is not; ask for more of the best change first where it is late."""
+    is_late = archive.box.queries >= plan.late
+    if is_late and len(margins) == plan.n_particles and 0 < float(margins.max()) < plan.wanted:
+        _go_further(space, archive, points[int(margins.argmax())])
+    best = float(archive.margins[first:].max()) if len(archive.distances) > first else -math.inf
+    if best >= plan.wanted:
+        return "reached"
+    is_enough = best > 0 and archive.box.queries >= plan.soon
+    return "budget" if is_enough or len(margins) < plan.n_particles else None
+
+
+def _go_further(space: Space, archive: Archive, point: Tensor) -> None:
+    """Ask for more of the change that one particle made."""
+    shares = torch.tensor(_FURTHER, dtype=torch.float32).reshape(-1, *[1] * point.ndim).to(point)
+    points = space.origin + shares * (point - space.origin)
+    archive.ask(space.made(points), points)
+
+
+def _followed(
+    moved: Float[Tensor, "particle *shape"], margins: Float[Tensor, " particle"], rng: torch.Generator
+) -> Float[Tensor, "particle *shape"]:
+    """Draw particles anew, those with a larger margin more often: e times for each standard deviation."""
+    weight = ((margins - margins.max()) / margins.std()).exp().float()
+    return moved[torch.multinomial(weight, len(moved), replacement=True, generator=rng).to(moved.device)]
+
+
+def bring_nearer(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Spend what is left of the budget on inputs nearer to the source that keep the margin wanted."""
+    if space.is_table:
+        _fewest_columns(space, archive, plan, rng=rng)
+        return
+    until, archive.until = archive.until, plan.check
+    _approach(space, archive, plan, rng=rng)
+    _along_the_line(space, archive, plan, rng=rng)
+    _peel(space, archive, plan)
+    for round_number in range(3):
+        row = archive.nearest(plan.wanted)
+        pieces = None if row is None else space.pieces(archive.input(row), round_number)
+        if row is None or pieces is None or archive.box.queries >= plan.check:
+            break
+        take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted)
+    archive.until = until
+    _confirm(space, archive, plan, rng=rng)
+
+
+def _confirm(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Pass over counterfactuals that do not survive a little noise and denoising: they fool this model alone."""
+    before = archive.passed_over
+    while (row := archive.nearest(plan.wanted)) is not None:
+        again = space.settled(archive.input(row), _TRIES, rng=rng)
+        margins = torch.zeros(0, dtype=torch.float32) if again is None else archive.ask(again)
+        if len(margins) < _TRIES or float(margins.mean()) >= _SURVIVES * plan.wanted:
+            return
+        archive.pass_over(up_to=_BEYOND * float(archive.costs[row]))
+    archive.passed_over = before  # none survives: better the nearest than nothing
+
+
+def _peel(space: Space, archive: Archive, plan: Plan) -> None:
+    """Find by halving how many pixels, the least changed first, can be the source's again."""
+    row = archive.nearest(plan.wanted)
+    if row is None:
+        return
+    changed, enough, too_many = archive.input(row), 0.0, 1.0
+    for _ in range(_HALVINGS):
+        share = (enough + too_many) / 2
+        peeled = space.strongest(changed, share)
+        margin = torch.zeros(0, dtype=torch.float32) if peeled is None else archive.ask(peeled)
+        if not len(margin):
+            return
+        enough, too_many = (share, too_many) if float(margin[0]) >= plan.wanted else (enough, share)
+
+
+def _fewest_columns(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Make particles surer than they need be, give back columns of the surest, then halve what is left."""
+    row = archive.nearest(plan.wanted, with_point=True)
+    if row is None:
+        return
+    centre = archive.point(row)
+    points = space.around(centre.expand(plan.n_particles, *centre.shape), space.near, rng=rng)
+    margins = archive.ask(space.made(points), points)
+    if len(margins) == plan.n_particles:
+        moved = kalman_move(points, margins, plan.wanted + 4 * _SURPLUS, trust=2.0)
+        archive.ask(space.made(moved), moved)
+    for tried, sure in enumerate(archive.surest(plan.wanted)[: plan.n_generations]):
+        if tried and archive.box.queries >= plan.halfway:
+            break
+        _take_back(space, archive, sure, plan)
+    for _ in range(4):
+        row = archive.nearest(plan.wanted)
+        if row is None or archive.is_spent:
+            return
+        _take_back(space, archive, row, plan, left=0.6)
+
+
+def _take_back(space: Space, archive: Archive, row: int, plan: Plan, *, left: float = 0.0) -> None:
+    pieces = space.pieces(archive.input(row), 0)
+    if pieces is not None:
+        take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted, left=left)
+
+
+def _approach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Begin again and again a quarter nearer to the source, with the gradient seen from there."""
+    level = space.near
+    for _ in range(plan.n_generations):
+        row = archive.nearest(plan.wanted, with_point=True)
+        if row is None or archive.box.queries >= plan.halfway:
+            return
+        centre = space.origin + 0.75 * (archive.point(row) - space.origin)
+        points = space.around(centre.expand(plan.n_particles, *centre.shape), level, rng=rng)
+        margins = archive.ask(space.made(points), points)
+        if len(margins) < plan.n_particles:
+            return
+        moved = kalman_move(points, margins, plan.wanted + _SURPLUS, trust=2.0, back=True)
+        settled = space.around(moved, 0.3 * level, rng=rng)
+        made = space.made(settled)
+        nearest = space.distance(made).argsort()[: math.ceil(plan.n_particles / 2)]
+        archive.ask(take(made, nearest), settled[nearest.to(settled.device)])
+        level *= 0.9
+
+
+def _along_the_line(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+    """Ask for points between the source and the nearest counterfactual, all at once."""
+    row = archive.nearest(plan.wanted, with_point=True)
+    if row is None:
+        return
+    shares = torch.linspace(0.4, 0.95, 6, dtype=torch.float32).reshape(-1, *[1] * space.origin.ndim).to(space.origin)
+    points = space.origin + shares * (archive.point(row) - space.origin)
+    if space.exact:
+        points = space.around(points, space.near / 6, rng=rng)
+    made: Inputs = space.made(points)
+    archive.ask(made, points)

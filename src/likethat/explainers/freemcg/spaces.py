@@ -1,0 +1,294 @@
+"""Where a counterfactual is sought: among an image's denoised neighbours, or in a generator's latents."""
+
+import difflib
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from likethat._inputs import Inputs, Kind
+from likethat.errors import NonFiniteError
+from likethat.explainers.freemcg.columns import Columns, Limits
+from likethat.explainers.freemcg.components import Pieces, image_pieces, strongest, with_details
+from likethat.functional.tweedie import denoised
+from likethat.generators.base import Denoiser, Encoder, LatentGenerator
+
+__all__ = ["ImageSpace", "LatentSpace", "Space"]
+
+_N_TYPICAL, _N_STARTS = 256, 1024
+_WIDEST = 8.0  # noise on pictures of 32 pixels a side; less at first on larger ones: smaller parts
+
+
+class Space(Protocol):
+    """Points that particles are, and the inputs made of them.
+
+    Attributes:
+        origin: the point of the source.
+        levels: how far particles are scattered, generation by generation.
+        wider: the same where those lead nowhere; `levels` itself where nothing goes further.
+        near: how far when a counterfactual that was found is brought nearer.
+        exact: whether the origin makes the source itself.
+        is_table: whether few changed columns matter more than short ways.
+    """
+
+    origin: Tensor
+    levels: tuple[float, ...]
+    wider: tuple[float, ...]
+    near: float
+    exact: bool
+    is_table: bool
+
+    def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
+        """Scatter points, and bring them back to where inputs are typical."""
+        ...
+
+    def made(self, points: Tensor) -> Inputs:
+        """Return the input of each point."""
+        ...
+
+    def distance(self, inputs: Inputs) -> Float[Tensor, " n"]:
+        """Return how far each input is from the source."""
+        ...
+
+    def cost(self, inputs: Inputs) -> Float[Tensor, " n"]:
+        """Return what is to be small."""
+        ...
+
+    def apart(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
+        """Return how different the changes of inputs are from that of one other: 0 the same, 1 nothing in common."""
+        ...
+
+    def pieces(self, changed: Inputs, round_number: int) -> Pieces | None:
+        """Cut the change of one input into pieces, finer in later rounds; None where it cannot be cut (further)."""
+        ...
+
+    def strongest(self, changed: Inputs, share: float) -> Tensor | None:
+        """Give back a share of the pixels, the least changed; None where there are no pixels."""
+        ...
+
+    def settled(self, changed: Inputs, n: int, *, rng: torch.Generator) -> Tensor | None:
+        """Return one input n times, each brought back to where inputs are typical; None where nothing can do that."""
+        ...
+
+
+class ImageSpace:
+    """Particles are images: noised, then denoised in one step. Pixels outside `mask` never change."""
+
+    exact = True
+    is_table = False
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        source: Float[Tensor, "channel height width"],
+        *,
+        mask: Bool[Tensor, "height width"] | None = None,
+        noise: float | None = None,
+        as_published: bool = False,
+    ) -> None:
+        self.origin = source
+        self.denoiser, self._mask, self._as_published = denoiser, mask, as_published
+        widest = min(_WIDEST if noise is None else noise, denoiser.sigma_max)
+        top = min(widest, _WIDEST * min(1.0, 32 / min(source.shape[1:]))) if noise is None else widest
+        self.levels = self.wider = _down_from(top)
+        if top < widest:
+            self.wider = _down_from(widest)
+        self.near, self._settling = min(0.6, top), min(0.5 * max(1.0, min(source.shape[1:]) / 32), top)
+
+    def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
+        """Noise at one level and one denoising step (Tweedie's formula)."""
+        noise = torch.randn(points.shape, generator=rng, dtype=torch.float32).to(points)
+        return self.made(denoised(self.denoiser, points + level * noise, level))
+
+    def made(self, points: Tensor) -> Tensor:
+        """Return the points with the source's pixels where they hardly differ, and outside the mask."""
+        points = points.clamp(0, 1)
+        if not self._as_published:
+            points = with_details(self.origin, points)
+        return points if self._mask is None else torch.where(self._mask.to(points.device), points, self.origin)
+
+    def distance(self, inputs: Inputs) -> Float[Tensor, " n"]:
+        """Return the mean absolute difference of pixels."""
+        return _pixels(inputs, self.origin)
+
+    def cost(self, inputs: Inputs) -> Float[Tensor, " n"]:
+        """Return the distance."""
+        return self.distance(inputs)
+
+    def apart(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
+        """Return the pixels' difference from the other, as a share of both changes."""
+        return _changes_apart(inputs, other, self.origin)
+
+    def pieces(self, changed: Inputs, round_number: int) -> Pieces | None:
+        """Cut into soft patches, 4 by 4 at first."""
+        return _patches_of(changed, self.origin, round_number)
+
+    def settled(self, changed: Inputs, n: int, *, rng: torch.Generator) -> Tensor:
+        """Noise a little, denoise: what is no typical picture of its class leaves it."""
+        assert isinstance(changed, Tensor)
+        return self.around(changed.to(self.origin).expand(n, *self.origin.shape), self._settling, rng=rng)
+
+    def strongest(self, changed: Inputs, share: float) -> Tensor:
+        """Give back the least changed pixels."""
+        assert isinstance(changed, Tensor)
+        return strongest(self.origin, changed[0].to(self.origin), share)[None]
+
+
+class LatentSpace:
+    """Particles are latents; what the generator makes of them is held to the limits."""
+
+    def __init__(
+        self,
+        generator: LatentGenerator,
+        source: Inputs,
+        *,
+        limits: Limits | None = None,
+        mask: Bool[Tensor, "height width"] | None = None,
+        rng: torch.Generator,
+    ) -> None:
+        self.kind: Kind = generator.kind
+        self._generator, self._source, self._mask = generator, source, mask
+        self._rebuilt: Tensor | None = None
+        latents = generator.prior.sample(_N_TYPICAL, rng=rng)
+        self._spread = latents.std(dim=0).clamp_min(1e-3)
+        with torch.no_grad():
+            self._columns = Columns(source, generator(latents), limits or Limits()) if self.kind == "table" else None
+            self.origin = self._start(rng)
+        if self.kind == "image":
+            rebuilt = self._made_free(self.origin[None])
+            assert isinstance(rebuilt, Tensor)
+            self._rebuilt = rebuilt[0]
+        self.levels = self.wider = tuple(_geometric(1.0, 0.3, 6))
+        self.near = 0.3
+        self.exact = self.kind == "image"
+        self.is_table = self.kind == "table"
+
+    def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
+        """Scatter by `level` times the prior's spread."""
+        return points + level * self._spread * torch.randn(points.shape, generator=rng, dtype=torch.float32)
+
+    def made(self, points: Tensor) -> Inputs:
+        """Return what the generator makes of each latent, within the limits."""
+        with torch.no_grad():
+            made: Any = self._generator(points)
+        if self._columns is not None:
+            return self._columns.constrained(made)
+        if not isinstance(made, Tensor):
+            return made
+        if not bool(torch.isfinite(made).all()):
+            raise NonFiniteError("the generator must make finite images, got NaN or infinity. Check its weights.")
+        return self._with_details(made.detach())
+
+    def distance(self, inputs: Inputs) -> Float[Tensor, " n"]:
+        """Return the mean difference of pixels or columns, or the share of words that differ."""
+        if self._columns is not None:
+            return self.by_column(inputs).mean(dim=1)
+        if isinstance(inputs, Tensor):
+            return _pixels(inputs, self._image())
+        return torch.tensor([_words_apart(str(self._source[0]), str(text)) for text in inputs], dtype=torch.float32)
+
+    def cost(self, inputs: Inputs) -> Float[Tensor, " n"]:
+        """Return the distance; of tables the number of columns changed, and the distance within equal numbers."""
+        if not self.is_table:
+            return self.distance(inputs)
+        far = self.by_column(inputs)
+        return (far > 0).sum(dim=1) + far.mean(dim=1) / (1 + far.mean(dim=1))
+
+    def apart(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
+        """Return the share of changed columns, pixels or words that are not common to both."""
+        if self._columns is not None:
+            changed, theirs = self.by_column(inputs) > 0, self.by_column(other) > 0
+            either = (changed | theirs).sum(dim=1).clamp_min(1)
+            return 1 - (changed & theirs).sum(dim=1) / either
+        if isinstance(inputs, Tensor):
+            return _changes_apart(inputs, other, self._image())
+        return torch.tensor([_words_apart(str(other[0]), str(text)) for text in inputs], dtype=torch.float32)
+
+    def pieces(self, changed: Inputs, round_number: int) -> Pieces | None:
+        """Cut into columns or soft patches; a text is not cut, for its words hang together."""
+        if self._columns is not None:
+            return self._columns.pieces(changed)
+        return _patches_of(changed, self._image(), round_number) if self.kind == "image" else None
+
+    def settled(self, changed: Inputs, n: int, *, rng: torch.Generator) -> None:
+        """Return None: there is no denoiser."""
+
+    def strongest(self, changed: Inputs, share: float) -> Tensor | None:
+        """Give back the least changed pixels."""
+        if not isinstance(changed, Tensor):
+            return None
+        return strongest(self._image(), changed[0].to(self._image()), share)[None]
+
+    def by_column(self, inputs: Inputs) -> Float[Tensor, "n column"]:
+        """Return the distance of each column from the source's, of tables."""
+        assert self._columns is not None
+        return self._columns.distances(inputs)
+
+    def _with_details(self, made: Tensor) -> Tensor:
+        """Put back, where nothing changes, what the generator leaves out when it rebuilds the source."""
+        source = self._image()
+        made = made.to(source).clamp(0, 1)
+        if self._rebuilt is not None:
+            made = with_details(source, made, rebuilt=self._rebuilt)
+        return made if self._mask is None else torch.where(self._mask, made, source)
+
+    def _image(self) -> Tensor:
+        assert isinstance(self._source, Tensor)
+        return self._source[0]
+
+    def _start(self, rng: torch.Generator) -> Tensor:
+        """Return the source's latent: by the encoder, else the nearest of many, brought nearer step by step."""
+        if isinstance(self._generator, Encoder):
+            return self._generator.encode(self._source).detach().cpu().float()[0]
+        latents = self._generator.prior.sample(_N_STARTS, rng=rng)
+        best = latents[int(self.distance(self._made_free(latents)).argmin())]
+        for level in _geometric(0.7, 0.05, 12):
+            tried = torch.cat(
+                [
+                    best[None],
+                    best + level * self._spread * torch.randn(64, len(best), generator=rng, dtype=torch.float32),
+                ]
+            )
+            best = tried[int(self.distance(self._made_free(tried)).argmin())]
+        return best
+
+    def _made_free(self, latents: Tensor) -> Inputs:
+        mask, self._mask = self._mask, None
+        try:
+            return self.made(latents)
+        finally:
+            self._mask = mask
+
+
+def _down_from(top: float) -> tuple[float, ...]:
+    return tuple(_geometric(top, min(0.5, top), 6))
+
+
+def _geometric(first: float, last: float, n: int) -> list[float]:
+    return (
+        torch.logspace(0, 1, n, base=last / first, dtype=torch.float64).mul(first).tolist()
+        if first > last
+        else [first] * n
+    )
+
+
+def _pixels(inputs: Inputs, source: Tensor) -> Tensor:
+    assert isinstance(inputs, Tensor)
+    return (inputs.to(source) - source).abs().flatten(1).mean(dim=1)
+
+
+def _changes_apart(inputs: Inputs, other: Inputs, source: Tensor) -> Tensor:
+    assert isinstance(other, Tensor)
+    both = _pixels(inputs, source) + _pixels(other, source)
+    return _pixels(inputs, other[0].to(source)) / both.clamp_min(1e-9)
+
+
+def _patches_of(changed: Inputs, source: Tensor, round_number: int) -> Pieces | None:
+    assert isinstance(changed, Tensor)
+    grids = (4, 6, 8)
+    return image_pieces(source, changed[0], grids[round_number]) if round_number < len(grids) else None
+
+
+def _words_apart(first: str, second: str) -> float:
+    return 1 - difflib.SequenceMatcher(None, first.split(), second.split(), autojunk=False).ratio()

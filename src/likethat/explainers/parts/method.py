@@ -1,0 +1,245 @@
+"""Post-hoc part prototypes: every class's head vector split exactly into parts.
+
+Source:
+    Tan, Zhou, Chen (2024), Post-hoc part-prototype networks, ICML, arXiv 2406.03421. Written from the paper's
+    equations.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from likethat._calls import public
+from likethat._checks import check_choice, check_count, check_seed
+from likethat._options import check_number, shown
+from likethat._progress import Watcher
+from likethat._session import in_own_session
+from likethat.coordinates import HeadParts
+from likethat.errors import InputError
+from likethat.explainers.parts.cells import classes_of
+from likethat.explainers.parts.fit import PartFit
+from likethat.explainers.parts.splitting import SHARINGS
+from likethat.explanations import Bank, Prototype, Provenance
+from likethat.features import Features
+from likethat.fitting.fitting import begin, provenance_of
+from likethat.fitting.prototypes import Candidates, gather_prototypes
+from likethat.functional import contributions, coverage
+from likethat.functional.familiarity import familiar
+from likethat.models import SplitModel
+from likethat.sources import Marks
+
+__all__ = ["PartPrototypes"]
+
+
+@in_own_session(grad=True)
+@public
+class PartPrototypes:
+    """Split what a network looks for in each class into parts that add up to the class's head vector.
+
+    The logits stay the network's own, because the parts of a class sum to its row of the head.
+
+    Args:
+        n_parts: parts a class, or ``"auto"``: one more, up to 8, while the parts of two halves of the class's images
+            own the same cells (mean correlation at least .9) and each takes away at least a twentieth of the error of
+            a single part. Not used by ``way="named"``.
+        way: from parts that are found to parts that add up. ``"ownership"``: each part takes the evidence of the cells
+            it occurs in, by regression; its boxes are those of ``"shared"``. ``"shared"``: the paper's, least squares
+            and a shared residual. ``"named"``: parts that the user has marked, spread by a probe, then as
+            ``"ownership"``; only then is it known what surrounds the object.
+        sharing: of the residual (``way="shared"``): ``"closed-form"`` and ``"nelder-mead"`` change the heat maps least,
+            relative to their size; ``"equal"``.
+        n_prototypes: images a part.
+        ridge: of the ownership regression, relative to the features' mean square.
+        cells_per_class: more cells than that are sampled at random; the error on those left out is measured.
+        seed: of the starts and the samples.
+
+    Source:
+        Tan, Zhou, Chen (2024): factorise the cells of a class, scale the parts by least squares, share the residual.
+
+    Differs:
+        By default contributions come from ownership regression (docs/methods.md): with the paper's sharing
+        (``way="shared"``) a third of the parts count against their own class (benchmarks/results/parts.md). The
+        shares of the residual minimise an objective of ours (`likethat.functional.sharing.share_objective`). Features
+        that can be negative are factorised with what is below 0 in channels of its own. Images belong to a class by
+        label or by prediction.
+
+    Example:
+        >>> import torch, likethat as lt
+        >>> images = torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        >>> network = torch.nn.Sequential(
+        ...     torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        ...     torch.nn.Linear(8, 2)).eval()
+        >>> bank = lt.PartPrototypes(n_parts=2, n_prototypes=3).fit(lt.split(network, example=images[:4]), images)
+        >>> abs(bank.explain(images[0]).gap()) < 1e-5
+        True
+    """
+
+    def __init__(
+        self,
+        n_parts: int | Literal["auto"] = 4,
+        *,
+        way: Literal["ownership", "shared", "named"] = "ownership",
+        sharing: Literal["closed-form", "nelder-mead", "equal"] = "closed-form",
+        n_prototypes: int = 5,
+        ridge: float = 1e-3,
+        cells_per_class: int = 8192,
+        seed: int = 0,
+    ) -> None:
+        self.n_parts = "auto" if isinstance(n_parts, str) and n_parts == "auto" else _n_parts(n_parts)
+        self.way = check_choice(way, name="way", choices=("ownership", "shared", "named"))
+        self.sharing = check_choice(sharing, name="sharing", choices=tuple(SHARINGS))
+        self.n_prototypes = check_count(n_prototypes, name="n_prototypes")
+        self.cells_per_class = check_count(cells_per_class, name="cells_per_class", minimum=16)
+        self.seed = check_seed(seed)
+        self.ridge = check_number(ridge, name="ridge", with_low=False)
+
+    def options(self) -> dict[str, Any]:
+        """Return the hyper-parameters, by name."""
+        return {name: value for name, value in vars(self).items() if name != "seed"}
+
+    def fit(
+        self,
+        model: SplitModel | nn.Module,
+        images: Any,
+        *,
+        labels: Any = None,
+        parts: Any = None,
+        memory_budget: int | str = 2 * 2**30,
+        batch_size: int = 32,
+        workers: int = 0,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        watch: Watcher | None = None,
+    ) -> Bank:
+        """Find the parts of every class and their prototypes.
+
+        Args:
+            model: from `likethat.split` or `likethat.load`; a network is split, as `likethat.split` would.
+            images: a folder, arrays, tensors in [0, 1], a data set, or any `ImageSource`.
+            labels: which class an image is for: None for the source's labels, matched with the model's classes by name
+                (the model's predictions where none is), ``"given"`` for these alone, ``"predicted"``, or one class an
+                image, by index or by name.
+            parts: marks of parts on a few of the images (`likethat.Marks`), for ``way="named"``.
+            memory_budget: bytes for feature maps, or a text such as "2GB"; past it parts are learned on a random part
+                of the images.
+            batch_size: images decoded at a time; the result does not depend on it.
+            workers: threads that decode; the result does not depend on it.
+            checkpoint: folder to leave an unfinished pass in; removed when the fit is done.
+            resume: go on from `checkpoint`.
+            watch: called with a `Progress` as the work goes on.
+
+        Raises:
+            NotLinearError: the model's head is not linear in its pooled features.
+            InputError: no image can be used, labels that are no classes, or marks that fit no image.
+        """
+        started = time.perf_counter()
+        self._check_marks(parts)
+        begun = begin(
+            model,
+            images,
+            method="PartPrototypes",
+            options=self.options(),
+            seed=self.seed,
+            checkpoint=checkpoint,
+            resume=resume,
+            memory_budget=memory_budget,
+            batch_size=batch_size,
+            workers=workers,
+            watch=watch,
+        )
+        model, source, features = begun.model, begun.source, begun.features
+        with begun.work():
+            classes = classes_of(features, labels, model.class_names)
+            work = PartFit(model=model, source=source, features=features, classes=classes, options=self, watch=watch)
+            return self._bank(work, work.run(parts), started)
+
+    def _bank(self, work: PartFit, coordinates: HeadParts, started: float) -> Bank:
+        """Choose the prototypes of each part among its class's images, and put everything together."""
+        model, features = work.model, work.features
+        among = [
+            Candidates(units=coordinates.units_of(target), rows=(work.classes == target).nonzero()[:, 0])
+            for target in range(model.n_classes)
+        ]
+        prototypes, pictures = gather_prototypes(
+            model,
+            work.source,
+            features,
+            coordinates,
+            n=self.n_prototypes,
+            among=among,
+            with_negative=False,
+            watch=work.watch,
+        )
+        use = _contributions_to_predicted(features, coordinates)
+        seconds = time.perf_counter() - started
+        return Bank(
+            coordinates=coordinates,
+            prototypes=prototypes,
+            images=pictures,
+            head=model.head,
+            class_names=model.class_names,
+            provenance=self._provenance(work, prototypes=prototypes, use=use, seconds=seconds),
+            usage=use.abs().mean(0).float().numpy(),
+            familiar=familiar(features.pooled),
+            model=model,
+        )
+
+    def _check_marks(self, parts: Any) -> None:
+        if self.way == "named" and parts is None:
+            raise InputError(
+                "`parts` must be marks of parts for way='named', got None. Read them with likethat.Marks.read(path), "
+                "or leave way out to find parts without marks."
+            )
+        if parts is not None and not isinstance(parts, Marks):
+            raise InputError(
+                f"`parts` must be likethat.Marks, got {shown(parts)}. Make them with likethat.Marks.of({{...}}), or "
+                "read them with likethat.Marks.read(path)."
+            )
+        if self.way != "named" and parts is not None:
+            raise InputError(f"`way` must be 'named' where `parts` are given, got {self.way!r}.")
+
+    def _provenance(
+        self,
+        work: PartFit,
+        *,
+        prototypes: list[Prototype],
+        use: Tensor,
+        seconds: float,
+    ) -> Provenance:
+        model, features = work.model, work.features
+        measures = {
+            "purity": float(np.mean([item.purity for item in prototypes])) if prototypes else 0.0,
+            "coverage_of_4": float(coverage(use, top=4).mean()),
+            "parts_per_class": use.shape[1] / model.n_classes,
+        }
+        return provenance_of(
+            model,
+            features,
+            method="PartPrototypes",
+            options=self.options(),
+            seed=self.seed,
+            seconds=seconds,
+            measures=measures | work.measures,
+            notes=work.notes,
+            skipped=work.skipped,
+        )
+
+
+def _n_parts(value: Any) -> int:
+    if isinstance(value, str):
+        raise InputError(f"`n_parts` must be a whole number of at least 1, or 'auto', got {shown(value)}.")
+    return check_count(value, name="n_parts")
+
+
+def _contributions_to_predicted(features: Features, coordinates: HeadParts) -> Tensor:
+    """Return (image, unit) what each part supplies to the class that the model gives each image."""
+    use = torch.zeros(len(features), coordinates.n_units, dtype=torch.float64)
+    for target in sorted(set(features.predicted.tolist())):
+        rows = (features.predicted == target).nonzero()[:, 0]
+        units = coordinates.units_of(target)
+        use[rows[:, None], units] = contributions(features.pooled[rows], coordinates.summands(target))
+    return use

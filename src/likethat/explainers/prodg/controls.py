@@ -1,0 +1,211 @@
+"""What would come out if it were not the classifier that is explained: ProDG's two controls."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from likethat._progress import Progress, Watcher
+from likethat.coordinates import Rotation
+from likethat.explainers.prodg.ascent import Climb, Group, climb
+from likethat.explainers.prodg.channels import best_samples
+from likethat.features import Features, Forward, collect
+from likethat.fitting.rotation import Schedule, fit_procrustes
+from likethat.fitting.usage import usage_of
+from likethat.generators.generated import Generated
+from likethat.models import SplitModel, split
+from likethat.sources import Images
+
+__all__ = ["best_of_prior", "made_for_random_weights", "starting_group", "with_random_weights"]
+
+_CANDIDATES = 20
+_SHARE = 0.02
+_OTHER = 86028121
+
+
+@torch.no_grad()
+def best_of_prior(
+    model: SplitModel,
+    source: Generated,
+    features: Features,
+    mixing: Float[Tensor, "channel channel"],
+    units: Int[Tensor, " unit"],
+    *,
+    n: int,
+    watch: Watcher | None = None,
+) -> Float[Tensor, " unit"]:
+    """Return each channel's mean purity of its best `n` among samples of the prior, chosen as ProDG's starts are.
+
+    Args:
+        model: what is explained.
+        source: as many samples as ProDG made images; the first ones are those of `features`.
+        features: of the first ones, which are not made again where their maps are held.
+        mixing: of the channels.
+        units: the channels.
+        n: prototypes a channel.
+        watch: called as it goes on.
+    """
+    readers = mixing[units]
+    n_known = len(features.kept) if features.is_complete else 0
+    activation, purity = [], []
+    for maps in features.maps[:n_known].split(64):
+        found = _answers(maps, readers, mixing)
+        activation.append(found[0])
+        purity.append(found[1])
+    forward = Forward(model)
+    start = n_known
+    while start < len(source):
+        stop = min(start + forward.chunk, len(source))
+        images = torch.stack([source[index].image for index in range(start, stop)])
+        found = _answers(forward(model.preprocess.view(images)).feature_map.flatten(2), readers, mixing)
+        activation.append(found[0])
+        purity.append(found[1])
+        start = stop
+        if watch:
+            watch(Progress(stage="control: prior samples", done=start, total=len(source)))
+    activations, purities = torch.cat(activation), torch.cat(purity)
+    n_candidates = min(len(purities), max(n, _CANDIDATES, round(_SHARE * len(purities))))
+    candidates = purities.gather(0, activations.topk(n_candidates, dim=0).indices)
+    return candidates.topk(min(n, n_candidates), dim=0).values.mean(0)
+
+
+def _answers(maps: Tensor, readers: Tensor, mixing: Tensor) -> tuple[Tensor, Tensor]:
+    """Return activation and purity (image, unit) of feature maps (image, channel, cell)."""
+    values = torch.einsum("ud,idc->iuc", readers, maps)
+    peaks = values.max(2)
+    mixed = torch.einsum("kd,idc->ikc", mixing, maps)
+    norms = torch.linalg.vector_norm(mixed, dim=1).gather(1, peaks.indices)
+    purity = torch.where(norms > 0, peaks.values / norms.clamp_min(torch.finfo(norms.dtype).tiny), 0.0)
+    return values.mean(2), purity
+
+
+def made_for_random_weights(
+    model: SplitModel,
+    features: Features,
+    source: Generated,
+    options: Climb,
+    units: Int[Tensor, " unit"],
+    *,
+    n: int,
+    batch: int,
+    schedule: Schedule,
+    watch: Watcher | None = None,
+) -> float:
+    """Run ProDG on the same network with random weights; return how pure those prototypes are for the model explained.
+
+    Each group of prototypes, made for one channel of the random network, is given to the channel of the model that it
+    suits best, one to one. Purity as the random network sees it would say nothing: a random rotation of random
+    channels has prototypes just as pure (benchmarks/results/prodg.md).
+
+    Source:
+        Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018: an explanation of a network must not survive
+        the network's weights.
+
+    Args:
+        model: what is explained; it is not changed.
+        features: of the samples, whose views are looked at again.
+        source: the samples, whose latents are the starts.
+        options: as in the run itself.
+        units: channels of the model to compare with; as many channels of the random network climb.
+        n: prototypes a channel.
+        batch: images that climb together.
+        schedule: of the rotation.
+        watch: called as it goes on.
+    """
+    random = with_random_weights(model, features.views, seed=options.seed)
+    seen = collect(random, Images(features.views))
+    mixing = fit_procrustes(seen, schedule.for_images(len(seen.kept)))
+    use = usage_of(seen, Rotation(mixing, random.head.weight)).per_channel
+    climber = replace(options, model=random, mixing=mixing.to(random.device), is_rotation=True)
+    found = []
+    for part in torch.from_numpy(use).topk(len(units)).indices.split(max(1, batch // n)):
+        rows = features.kept[best_samples(seen, mixing, part, n).rows]
+        group = starting_group(source, rows, part, n)
+        latents = climb(climber, group, lambda _: None).latents if options.steps else group.latents
+        found.append(_read_by(model, options, replace(group, latents=latents), units))
+        if watch:
+            done = sum(len(item) for item in found)
+            watch(Progress(stage="control: random weights", done=done, total=len(units)))
+    purity = torch.cat(found).numpy()
+    return float(purity[linear_sum_assignment(purity, maximize=True)].mean())
+
+
+@torch.no_grad()
+def _read_by(model: SplitModel, options: Climb, group: Group, units: Tensor) -> Float[Tensor, "made unit"]:
+    """Return the mean purity of each group's images for channels of a model."""
+    n = group.seeds.shape[1]
+    latents = (
+        group.latents.expand(-1, n, -1).flatten(0, 1) if group.latents.shape[1] == 1 else group.latents.flatten(0, 1)
+    )
+    images = options.make(latents.to(options.device), group.seeds.flatten().tolist())
+    maps = model.features(model.preprocess.view(images)).flatten(2).cpu()
+    mixing = options.mixing.cpu()
+    return _answers(maps, mixing[units], mixing)[1].reshape(len(group.units), n, len(units)).mean(1)
+
+
+def starting_group(source: Generated, rows: Int[Tensor, "unit rank"], units: Tensor, n: int) -> Group:
+    """Return a group that begins with samples: one latent an image, or the best one for all where noise differs."""
+    seeds = torch.tensor([source.seeds(part) for part in rows])
+    latents = torch.stack([source.latents(part) for part in rows])
+    if getattr(source.generator, "takes_seeds", False):
+        return Group(units=units, latents=latents[:, :1], seeds=seeds[:, :n])
+    return Group(units=units, latents=latents, seeds=seeds)
+
+
+def with_random_weights(model: SplitModel, views: Float[Tensor, "image channel h w"], *, seed: int) -> SplitModel:
+    """Return a copy of a model with fresh random weights, its normalisations measured again on some views.
+
+    Raises:
+        ModelError: the copy cannot be cut as the model is.
+    """
+    network = copy.deepcopy(model.network)
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        torch.manual_seed(seed + _OTHER)  # a network that was never trained may have the seed itself
+        _randomise(network)
+        sample = views[:64].float().div(255).to(model.device)
+        with _measuring(network):
+            network(model.preprocess.normalise(sample).to(model.dtype))
+    return split(
+        network.eval(),
+        preprocess=model.preprocess,
+        layer=model.layer,
+        class_names=model.class_names,
+        example=sample[:2],
+    )
+
+
+def _randomise(network: nn.Module) -> None:
+    """Give every weight a new value: by the module's own rule, else normal with the old spread."""
+    fresh: set[int] = set()
+    for module in network.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            reset()
+            fresh |= {id(parameter) for parameter in module.parameters(recurse=False)}
+    for parameter in network.parameters():
+        if id(parameter) not in fresh and parameter.is_floating_point():
+            spread = float(parameter.std()) if parameter.numel() > 1 else 1.0
+            parameter.normal_(0.0, spread if spread > 0 else 0.02)
+
+
+@contextmanager
+def _measuring(network: nn.Module) -> Iterator[None]:
+    """Let batch normalisations take the mean and variance of what passes now."""
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    network.eval()
+    kept = [module.momentum for module in norms]
+    for module in norms:
+        module.train()
+        module.momentum = 1.0
+    try:
+        yield
+    finally:
+        for module, momentum in zip(norms, kept, strict=True):
+            module.eval()
+            module.momentum = momentum

@@ -1,0 +1,413 @@
+"""One run of ProDG after its samples were looked through: rotation, climbing, controls, bank."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from likethat._documents import going_on_from
+from likethat._progress import Progress, Watcher
+from likethat.coordinates import Rotation
+from likethat.errors import InputError, ModelError
+from likethat.explainers.prodg.ascent import Climb, Summit, climb
+from likethat.explainers.prodg.channels import best_samples, channels_of_class
+from likethat.explainers.prodg.controls import best_of_prior, made_for_random_weights, starting_group
+from likethat.explanations import Bank, ImageStore, Prototype
+from likethat.features import collect
+from likethat.fitting.fitting import Begun, provenance_of
+from likethat.fitting.prototypes import Candidates, gather_prototypes
+from likethat.fitting.rotation import AdamSolver, Schedule, fit_procrustes
+from likethat.fitting.usage import usage_of
+from likethat.generators.generated import Generated
+from likethat.models import SplitModel
+from likethat.search import varying_units
+
+__all__ = ["Run"]
+
+_SCHEDULE = Schedule(first=100, last=14, rounds=8)
+_PAPER = Schedule(first=100, last=5, rounds=10)
+_RESTARTS = 2
+_CONTROL_UNITS = 16
+_SILENT = 1e-3  # purity up to which a channel counts as not active
+_EVERY = 30.0  # seconds between two states of the climbing
+
+
+class _Options(Protocol):
+    """What a run reads of `ProDG`."""
+
+    generator: Any
+    n_prototypes: int
+    n_samples: int
+    steps: int
+    search: str
+    step: float
+    closeness: float
+    diversity: float
+    solver: str
+    batch: int
+    controls: bool
+    mixed_precision: bool
+    seed: int
+
+    def options(self) -> dict[str, Any]:
+        """Return the hyper-parameters."""
+        ...
+
+
+@dataclass(kw_only=True, eq=False)
+class _Climbed:
+    """The channels that are done.
+
+    Attributes:
+        units: their numbers.
+        latents: (unit, own, latent) and seeds: (unit, image) of their prototypes.
+        purity: (unit, image) of the prototypes; start: of the samples they began with.
+        calls: images made on the way.
+        restarted: channels that were begun anew.
+    """
+
+    units: Int[Tensor, " unit"]
+    latents: Float[Tensor, "unit own latent"]
+    seeds: Int[Tensor, "unit image"]
+    purity: Float[Tensor, "unit image"]
+    start: Float[Tensor, "unit image"]
+    calls: int = 0
+    restarted: int = 0
+
+    def joined(self, other: "_Climbed") -> "_Climbed":
+        """Return both."""
+        names = ("units", "latents", "seeds", "purity", "start")
+        joined: dict[str, Any] = {name: torch.cat([getattr(self, name), getattr(other, name)]) for name in names}
+        return _Climbed(**joined, calls=self.calls + other.calls, restarted=self.restarted + other.restarted)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the columns."""
+        return {name: getattr(self, name) for name in ("units", "latents", "seeds", "purity", "start")}
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """A run: what was asked for, and what was made of it so far."""
+
+    method: _Options
+    model: SplitModel
+    begun: Begun
+    target: int | None
+    watch: Watcher | None
+    notes: list[str] = field(default_factory=list)
+    _done: _Climbed | None = None
+    _left_at: float = 0.0
+
+    @property
+    def source(self) -> Generated:
+        """The samples."""
+        assert isinstance(self.begun.source, Generated)
+        return self.begun.source
+
+    def bank(self, *, n_channels: int, channels: Sequence[int] | None, started: float) -> Bank:
+        """Do all that is left and return the bank."""
+        features = self.begun.features
+        self._check_samples()
+        mixing = self._mixing()
+        rotation = Rotation(mixing, self.model.head.weight)
+        units = self._units(rotation, n_channels, channels)
+        climbed = self._climb(mixing, units)
+        live = climbed.purity.amax(1) > _SILENT
+        prototypes, pictures = self._prototypes(rotation, climbed, units[~live])
+        measures = self._measures(mixing, climbed, live, prototypes)
+        usage = usage_of(features, rotation)
+        measures |= {"coverage_of_4": usage.coverage} | self._controls(mixing, climbed, live)
+        self._note(units, live, climbed)
+        return Bank(
+            coordinates=rotation,
+            prototypes=prototypes,
+            images=pictures,
+            head=self.model.head,
+            class_names=self.model.class_names,
+            provenance=provenance_of(
+                self.model,
+                features,
+                method="ProDG",
+                options={**self.method.options(), "target": self.target},
+                seed=self.method.seed,
+                seconds=time.perf_counter() - started,
+                measures=measures,
+                notes=self.notes,
+                is_made=True,
+            ),
+            usage=usage.per_channel,
+            model=self.model,
+        )
+
+    def _check_samples(self) -> None:
+        means = self.begun.features.means
+        if float((means - means[0]).abs().max()) == 0:
+            raise InputError(
+                f"`generator` must make images that differ, got {len(means)} with the same features from "
+                f"{type(self.method.generator).__name__}."
+            )
+
+    def _mixing(self) -> Tensor:
+        features, method = self.begun.features, self.method
+        if method.solver == "adam":
+            solver = AdamSolver(
+                orthogonal=True, epochs=20, learning_rate=1e-3, weight_decay=1e-5, batch=512, seed=method.seed
+            )
+            schedule = _PAPER.for_images(len(features.kept))
+            return solver.fit(features, schedule, checkpoint=self.begun.left, watch=self.watch)
+        return fit_procrustes(features, _SCHEDULE.for_images(len(features.kept)), watch=self.watch)
+
+    def _units(self, rotation: Rotation, n_channels: int, channels: Sequence[int] | None) -> Int[Tensor, " unit"]:
+        if channels is not None:
+            return torch.tensor(channels)
+        if self.target is None:
+            return torch.arange(rotation.n_units)
+        head = rotation.mixed_head.cpu()
+        return channels_of_class(self.begun.features, rotation.matrix(), head, self.target, n_channels)
+
+    def _climber(self, mixing: Tensor) -> Climb:
+        method = self.method
+        sample = method.generator.prior.sample(1000, rng=torch.Generator().manual_seed(method.seed))
+        search = method.search
+        if search == "auto":
+            search = "gradient" if self._has_gradient() else "evolution"
+        return Climb(
+            model=self.model, generator=method.generator, mixing=mixing.to(self.model.device),
+            scale=sample.float().std(0).clamp_min(1e-6), search=search, steps=method.steps, step=method.step,
+            closeness=method.closeness, diversity=method.diversity, mixed_precision=method.mixed_precision,
+            seed=method.seed,
+        )  # fmt: skip
+
+    def _has_gradient(self) -> bool:
+        """Try whether a gradient flows from the features to a latent."""
+        if not self.method.generator.differentiable:
+            return False
+        rows = torch.zeros(1, dtype=torch.long)
+        latent = self.source.latents(rows).requires_grad_(True)
+        try:
+            takes = getattr(self.method.generator, "takes_seeds", False)
+            made = self.method.generator(latent, seeds=[0]) if takes else self.method.generator(latent)
+            return bool(self.model.features(self.model.preprocess.view(made)).requires_grad)
+        except RuntimeError:
+            return False
+
+    def _climb(self, mixing: Tensor, units: Int[Tensor, " unit"]) -> _Climbed:
+        """Climb group by group; what is done lies in the checkpoint."""
+        options, method = self._climber(mixing), self.method
+        if options.search != "gradient" and method.steps:
+            self.notes.append(f"Prototypes were found without gradients ({options.search}).")
+        self._done = self._take_back()
+        before = set() if self._done is None else set(self._done.units.tolist())
+        each = (method.steps + 1) * method.n_prototypes
+        clock = _Clock(total=len(units) * each, done=len(before) * each)
+        with self._leaving():
+            for group in units.split(max(1, method.batch // method.n_prototypes)):
+                if int(group[0]) in before:
+                    continue
+                found = self._climb_group(options, mixing, group, clock)
+                self._done = found if self._done is None else self._done.joined(found)
+                if time.monotonic() - self._left_at > _EVERY:
+                    self._leave()
+        assert self._done is not None
+        return self._done
+
+    @contextmanager
+    def _leaving(self) -> Iterator[None]:
+        """Leave the channels that are done when the climbing ends, also by Ctrl-C or NaN from the generator."""
+        self._left_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _climb_group(self, options: Climb, mixing: Tensor, units: Tensor, clock: "_Clock") -> _Climbed:
+        method, n = self.method, self.method.n_prototypes
+        starts = best_samples(self.begun.features, mixing, units, n)
+        group = starting_group(self.source, starts.rows, units, n)
+        kept = _Climbed(
+            units=units, latents=group.latents, seeds=group.seeds, purity=starts.purity, start=starts.purity.clone()
+        )
+        if not method.steps:
+            return kept
+
+        def told(n_images: int) -> None:
+            clock.count(n_images)
+            if self.watch:
+                self.watch(clock.progress())
+
+        summit = climb(options, group, told)
+        kept = replace(kept, latents=summit.latents, purity=summit.purity, calls=summit.calls)
+        return self._restart(options, kept)
+
+    def _restart(self, options: Climb, kept: _Climbed) -> _Climbed:
+        """Begin anew, from fresh samples, with channels that no image activates."""
+        n = self.method.n_prototypes
+        for attempt in range(1, _RESTARTS + 1):
+            silent = (kept.purity.amax(1) <= _SILENT).nonzero()[:, 0]
+            if not len(silent):
+                break
+            n_fresh = len(silent) * n
+            fresh = Generated(self.method.generator, n_fresh, seed=self.method.seed + 7919 * attempt)
+            rows = torch.arange(n_fresh).reshape(len(silent), n)
+            group = starting_group(fresh, rows, kept.units[silent], n)
+            summit = climb(options, group, lambda _: None)
+            kept = _with_better(kept, silent, summit, group.seeds)
+        return kept
+
+    def _leave(self) -> None:
+        left, done = self.begun.left, self._done
+        if left and done is not None:
+            left.write_state("climbed", done.tensors(), {"calls": done.calls, "restarted": done.restarted})
+        self._left_at = time.monotonic()
+
+    def _take_back(self) -> _Climbed | None:
+        state = self.begun.left.read_state("climbed") if self.begun.left else None
+        if state is None or self.begun.left is None:
+            return None
+        columns: dict[str, Any] = {**state[0], **state[1]}
+        with going_on_from(self.begun.left.folder):
+            return _Climbed(**columns)
+
+    def _prototypes(
+        self, rotation: Rotation, climbed: _Climbed, dead: Int[Tensor, " unit"]
+    ) -> tuple[list[Prototype], ImageStore]:
+        """Gather what climbed, and the samples of highest and lowest activation of all other channels."""
+        features, n = self.begun.features, self.method.n_prototypes
+        samples, pictures = gather_prototypes(
+            self.model, self.source, features, rotation, n=n, prefix="sample", watch=self.watch
+        )
+        own = set(climbed.units.tolist())
+        silent = set(dead.tolist())
+        found = [
+            item for item in samples if item.unit not in silent and not (item.unit in own and item.kind == "positive")
+        ]
+        live = [place for place, unit in enumerate(climbed.units.tolist()) if unit not in silent]
+        kept = ImageStore()
+        kept.take(pictures, sorted({item.image for item in found}))
+        if live:
+            made, made_pictures = self._made(rotation, climbed, live)
+            found += made
+            kept.take(made_pictures, made_pictures)
+        found.sort(key=lambda item: (item.unit, item.kind == "negative", item.rank))
+        return [replace(item, index=-1) for item in found], kept
+
+    def _made(self, rotation: Rotation, climbed: _Climbed, live: Sequence[int]) -> tuple[list[Prototype], ImageStore]:
+        n, n_own = self.method.n_prototypes, climbed.latents.shape[1]
+        places = torch.tensor(live)
+        units = climbed.units[places]
+        latents = climbed.latents[places].expand(-1, n, -1) if n_own == 1 else climbed.latents[places]
+        how = f"climbed {self.method.steps} steps" if self.method.steps else "a sample"
+        source = Generated(
+            self.method.generator,
+            latents=latents.flatten(0, 1),
+            seeds=climbed.seeds[places].flatten().tolist(),
+            names=[f"made for channel {unit}, {how}" for unit in units.tolist() for _ in range(n)],
+        )
+        seen = collect(self.model, source, watch=self.watch)
+        among = [
+            Candidates(units=units[place : place + 1], rows=torch.arange(place * n, (place + 1) * n))
+            for place in range(len(units))
+        ]
+        made, pictures = gather_prototypes(
+            self.model, source, seen, rotation, n=n, among=among, with_negative=False, prefix="made"
+        )
+        ranked = sorted(made, key=lambda item: (item.unit, -item.purity))
+        return [replace(item, rank=place % n) for place, item in enumerate(ranked)], pictures
+
+    def _measures(
+        self, mixing: Tensor, climbed: _Climbed, live: Tensor, prototypes: Sequence[Prototype]
+    ) -> dict[str, float]:
+        own = set(climbed.units[live].tolist())
+        purity = [item.purity for item in prototypes if item.kind == "positive" and item.unit in own]
+        others = torch.ones(len(mixing), dtype=torch.bool)
+        others[climbed.units] = False
+        idle = int((others & ~varying_units(self.begun.features.means, mixing)).sum())
+        return {
+            "purity": float(sum(purity) / max(1, len(purity))),
+            "purity_of_samples": float(climbed.start[live].mean()) if bool(live.any()) else 0.0,
+            "climbing_channels": float(len(climbed.units)),
+            "dead_channels": float(int((~live).sum())) + idle,
+            "generator_calls": float(self.method.n_samples + climbed.calls),
+        }
+
+    def _controls(self, mixing: Tensor, climbed: _Climbed, live: Tensor) -> dict[str, float]:
+        method = self.method
+        if not method.controls or not bool(live.any()):
+            return {}
+        units = climbed.units[live]
+        many = Generated(method.generator, method.n_samples + climbed.calls, seed=method.seed)
+        prior = best_of_prior(
+            self.model, many, self.begun.features, mixing, units, n=method.n_prototypes, watch=self.watch
+        )
+        found = {"control_prior_purity": float(prior.mean())}
+        compared = (
+            torch.linspace(0, len(units) - 1, min(_CONTROL_UNITS, len(units)), dtype=torch.float32).round().long()
+        )
+        try:
+            random = made_for_random_weights(
+                self.model,
+                self.begun.features,
+                self.source,
+                self._climber(mixing),
+                units[compared],
+                n=method.n_prototypes,
+                batch=method.batch,
+                schedule=_SCHEDULE,
+                watch=self.watch,
+            )
+        except (ModelError, InputError) as error:
+            self.notes.append(f"The control with random weights could not be run: {error}")
+            return found
+        ours = float(climbed.purity[live][compared].mean())
+        return found | {"control_random_purity": random, "purity_beside_random": ours}
+
+    def _note(self, units: Tensor, live: Tensor, climbed: _Climbed) -> None:
+        n_dead = int((~live).sum())
+        if n_dead:
+            self.notes.append(
+                f"{n_dead:,} of {len(units):,} channels are dead: no image that the generator makes activates them, "
+                f"though they were begun anew {_RESTARTS} times. They have no prototypes."
+            )
+        if len(units) < self.model.n_channels:
+            self.notes.append(
+                f"{len(units):,} of {self.model.n_channels:,} channels climbed; the others show their best samples."
+            )
+        self.notes.append(
+            f"No image was opened: {self.method.n_samples + climbed.calls:,} images were made by "
+            f"{type(self.method.generator).__name__}."
+        )
+
+
+def _with_better(kept: _Climbed, silent: Tensor, summit: Summit, seeds: Tensor) -> _Climbed:
+    """Return channels with what a new beginning brought where that is better."""
+    better = summit.purity.mean(1) > kept.purity[silent].mean(1)
+    places = silent[better]
+    latents, purity, all_seeds = kept.latents.clone(), kept.purity.clone(), kept.seeds.clone()
+    latents[places], purity[places], all_seeds[places] = summit.latents[better], summit.purity[better], seeds[better]
+    return replace(
+        kept, latents=latents, purity=purity, seeds=all_seeds, calls=kept.calls + summit.calls,
+        restarted=kept.restarted + len(silent),
+    )  # fmt: skip
+
+
+class _Clock:
+    """Estimates what is left of the climbing."""
+
+    def __init__(self, *, total: int, done: int) -> None:
+        self._total, self._done, self._start = total, done, done
+        self._since = time.monotonic()
+
+    def count(self, n: int) -> None:
+        """Note that images were made."""
+        self._done = min(self._total, self._done + n)
+
+    def progress(self) -> Progress:
+        """Return how far it is."""
+        done = max(1, self._done - self._start)
+        left = (time.monotonic() - self._since) / done * (self._total - self._done)
+        return Progress(stage="climbing", done=self._done, total=self._total, seconds_left=left)

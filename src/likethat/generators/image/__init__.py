@@ -1,0 +1,1 @@
+"""Generators of images that are trained here: a VAE and a flow."""

@@ -1,0 +1,1 @@
+"""Generators that somebody else trained: the pipelines of diffusers."""

@@ -1,0 +1,1 @@
+"""A generator of table rows: a VAE whose every row is valid."""

@@ -1,0 +1,200 @@
+"""A table as numbers a network can learn, and back: normal scores, classes and bits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.special import ndtri
+from torch import Tensor
+
+from likethat.errors import InputError
+from likethat.generators.table.columns import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MOST_CLASSES", "Coded", "Coding", "normal_scores", "values_at"]
+
+MOST_CLASSES = 256
+"""A column of more categories has the most frequent as classes; a score says which of the others."""
+
+_KNOTS = 1001
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Coded:
+    """Rows as a network sees them, or makes them.
+
+    Attributes:
+        scores: of numbers, dates and rare categories; NaN where unknown.
+        classes: of categories; the number of classes where unknown.
+        bits: 1 where a value is missing; of the columns that can miss.
+    """
+
+    scores: Float[Tensor, "n score"]
+    classes: Int[Tensor, "n category"]
+    bits: Float[Tensor, "n bit"]
+
+    def take(self, rows: Int[Tensor, " some"]) -> "Coded":
+        """Return some rows."""
+        return Coded(scores=self.scores[rows], classes=self.classes[rows], bits=self.bits[rows])
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class Coding:
+    """The way from a table to scores, classes and bits, and back to a table whose columns are valid.
+
+    Args:
+        columns: of the table.
+        knots: for each score, sorted values of its column, evenly spread over its distribution.
+        scales: for each score, the spread of its normal scores, by which they are divided.
+    """
+
+    def __init__(
+        self, columns: Sequence[Column], knots: Sequence[Float[np.ndarray, " knot"]], scales: Sequence[float]
+    ) -> None:
+        self.columns = tuple(columns)
+        self.knots = tuple(knots)
+        self.scales = tuple(scales)
+        self.scored = [index for index, column in enumerate(columns) if _has_score(column)]
+        self.classed = [index for index, column in enumerate(columns) if column.kind == "category"]
+        self.missable = [index for index, column in enumerate(columns) if _has_bit(column)]
+
+    @property
+    def n_classes(self) -> list[int]:
+        """How many classes each category has."""
+        return [min(MOST_CLASSES, len(self.columns[index].choices)) for index in self.classed]
+
+    @classmethod
+    def learn(cls, columns: Sequence[Column], frame: "pd.DataFrame") -> "Coding":
+        """Return the coding of a table."""
+        knots, scales = [], []
+        for column in columns:
+            if _has_score(column):
+                values = _score_values(column, column.to_numbers(frame[column.name]))
+                values = np.sort(values[np.isfinite(values)])
+                levels = np.linspace(0, 1, min(_KNOTS, len(values)))
+                knots.append(values if len(values) <= _KNOTS else np.quantile(values, levels))
+                scales.append(float(normal_scores(values, knots[-1]).std()) or 1.0)
+        return cls(columns, knots, scales)
+
+    def encode(self, frame: "pd.DataFrame") -> Coded:
+        """Return a table as numbers; a category never seen is unknown, a number out of range at its end.
+
+        Raises:
+            InputError: columns are absent, or hold something else than what was learned.
+        """
+        absent = [column.name for column in self.columns if column.name not in frame.columns]
+        if absent:
+            raise InputError(
+                f"the table must have the {len(self.columns)} columns that the generator learned, got one without "
+                f"{absent[0]!r}."
+            )
+        numbers = [column.to_numbers(frame[column.name]) for column in self.columns]
+        scores = [
+            normal_scores(_score_values(self.columns[index], numbers[index]), knots) / scale
+            for index, knots, scale in zip(self.scored, self.knots, self.scales, strict=True)
+        ]
+        classes = [_classes(numbers[index], n) for index, n in zip(self.classed, self.n_classes, strict=True)]
+        bits = [frame[self.columns[index].name].isna().to_numpy(dtype=float) for index in self.missable]
+        return Coded(
+            scores=torch.from_numpy(_stacked(scores, len(frame))).float(),
+            classes=torch.from_numpy(_stacked(classes, len(frame))).long(),
+            bits=torch.from_numpy(_stacked(bits, len(frame))).float(),
+        )
+
+    def decode(self, levels: Float[Tensor, "n score"], classes: Int[Tensor, "n category"], bits: Tensor) -> Any:
+        """Return the table; its columns are valid whatever is given.
+
+        Args:
+            levels: shares of the distribution below each value, in [0, 1].
+            classes: as in `Coded`.
+            bits: (n, bit), true where a value is missing.
+        """
+        import pandas as pd
+
+        made: dict[Any, Any] = {}
+        at, n = levels.double().cpu().numpy(), len(levels)
+        for index, column in enumerate(self.columns):
+            numbers = np.zeros(n)
+            if index in self.classed:
+                numbers = classes[:, self.classed.index(index)].double().cpu().numpy()
+            if index in self.scored:
+                place = self.scored.index(index)
+                values = values_at(at[:, place], self.knots[place])
+                is_rare = numbers >= MOST_CLASSES - 1
+                numbers = np.where(is_rare, values, numbers) if index in self.classed else values
+            gone = None
+            if index in self.missable:
+                gone = bits[:, self.missable.index(index)].cpu().numpy().astype(bool)
+            made[column.name] = column.from_numbers(numbers, gone)
+        return pd.DataFrame(made, index=pd.RangeIndex(n))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that `from_state` needs beside the columns."""
+        knots = {f"knots.{place}": torch.from_numpy(values.copy()) for place, values in enumerate(self.knots)}
+        return knots | {"scales": torch.tensor(self.scales, dtype=torch.float64)}
+
+    @classmethod
+    def from_state(cls, columns: Sequence[Column], tensors: Mapping[str, Tensor]) -> "Coding":
+        """Build it again."""
+        scales = tensors["scales"].tolist()
+        return cls(columns, [tensors[f"knots.{place}"].double().numpy() for place in range(len(scales))], scales)
+
+
+def normal_scores(values: Float[np.ndarray, " n"], knots: Float[np.ndarray, " knot"]) -> Float[np.ndarray, " n"]:
+    """Return the standard normal quantile at which each value stands among `knots`; the middle where many are equal.
+
+    Zeros that make up most of a column all get one score, and a long tail is no longer than a normal one.
+
+    Example:
+        >>> normal_scores(np.array([0.0, 5.0]), np.array([0.0, 0.0, 0.0, 5.0])).round(2)
+        array([-0.32,  1.15])
+    """
+    clipped = np.clip(values, knots[0], knots[-1])
+    rank = (np.searchsorted(knots, clipped, "left") + np.searchsorted(knots, clipped, "right")) / 2
+    level = np.clip(rank / len(knots), 0.5 / len(knots), 1 - 0.5 / len(knots))
+    return np.where(np.isnan(values), np.nan, ndtri(level))
+
+
+def values_at(levels: Float[np.ndarray, " n"], knots: Float[np.ndarray, " knot"]) -> Float[np.ndarray, " n"]:
+    """Return the value below which a share `levels` of the distribution lies; never outside the knots.
+
+    Example:
+        >>> values_at(np.array([0.1, 0.6, 0.9]), np.array([0.0, 0.0, 0.0, 5.0]))
+        array([0., 0., 5.])
+    """
+    place = np.clip(levels * len(knots) - 0.5, 0, len(knots) - 1)
+    return np.interp(place, np.arange(len(knots)), knots)
+
+
+def _has_score(column: Column) -> bool:
+    if column.kind == "category":
+        return len(column.choices) > MOST_CLASSES
+    return column.kind in ("number", "date") and column.high > column.low
+
+
+def _has_bit(column: Column) -> bool:
+    return column.can_miss and column.kind != "missing"
+
+
+def _score_values(column: Column, numbers: np.ndarray) -> np.ndarray:
+    """Return what a score stands for: the number; of a category its place among the rare ones."""
+    if column.kind != "category":
+        return numbers
+    return np.where(numbers >= MOST_CLASSES - 1, numbers, np.nan)
+
+
+def _classes(numbers: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return classes; `n_classes` itself where missing or never seen."""
+    is_known = np.isfinite(numbers) & (numbers >= 0)
+    return np.where(is_known, np.minimum(np.nan_to_num(numbers), n_classes - 1), n_classes)
+
+
+def _stacked(columns: list[np.ndarray], n: int) -> np.ndarray:
+    return np.stack(columns, axis=1) if columns else np.zeros((n, 0))

@@ -1,0 +1,179 @@
+"""A VAE of tables: from a latent to a row whose every column is valid, and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from likethat._calls import public
+from likethat._inputs import Inputs, Kind, kind_of
+from likethat._session import in_own_session
+from likethat.errors import InputError
+from likethat.generators.base import Prior
+from likethat.generators.latents import check_latents, in_chunks, under
+from likethat.generators.priors import prior_from_state
+from likethat.generators.storage import filled, save_generator
+from likethat.generators.table.coding import Coded, Coding
+from likethat.generators.table.columns import Column
+from likethat.generators.table.network import TableNetwork, TableOutput
+
+__all__ = ["Calibration", "TableVAE", "build_network"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calibration:
+    """What makes each column of the rows from the prior as frequent as it was in the data.
+
+    Attributes:
+        quantiles: of each score over the prior, evenly spread, rising.
+        offsets: added to the logits of the classes.
+        thresholds: of the logits of being missing.
+    """
+
+    quantiles: Float[Tensor, "score quantile"]
+    offsets: Float[Tensor, " cls"]
+    thresholds: Float[Tensor, " bit"]
+
+    def levels(self, scores: Float[Tensor, "n score"]) -> Float[Tensor, "n score"]:
+        """Return the share of the prior's scores below each score, in [0, 1]."""
+        found = torch.searchsorted(self.quantiles, scores.double().T.contiguous()).clamp(1, self.quantiles.shape[1] - 1)
+        low, high = self.quantiles.gather(1, found - 1), self.quantiles.gather(1, found)
+        part = ((scores.double().T - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+        return ((found - 1 + part) / (self.quantiles.shape[1] - 1)).T
+
+    def classes(self, logits: Float[Tensor, "n cls"], n_classes: Sequence[int]) -> Int[Tensor, "n category"]:
+        """Return the class of each category."""
+        parts = (logits + self.offsets).split(list(n_classes), dim=1)
+        return torch.stack([part.argmax(1) for part in parts], 1) if n_classes else logits.new_zeros(len(logits), 0)
+
+    def is_missing(self, bits: Float[Tensor, "n bit"]) -> Bool[Tensor, "n bit"]:
+        """Return where a value is missing."""
+        return bits > self.thresholds
+
+
+@public
+@in_own_session
+class TableVAE:
+    """Decodes latents to rows of a table.
+
+    Numbers lie in the range they had, whole numbers are whole, categories are ones that existed, only columns that had
+    missing values miss some, and names, order and dtypes are the table's own: whatever the latent is.
+
+    Args:
+        coding: between a table and what the network sees.
+        network: row to latent, latent to row.
+        prior: of the latents: the aggregate posterior of the training rows, as a mixture.
+        calibration: of the rows it makes.
+
+    Source:
+        Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, for the network; normal scores after Patki,
+        Wedge and Veeramachaneni, "The synthetic data vault", DSAA 2016.
+
+    Differs:
+        A row is the most likely one of its latent, not a draw. Quantiles and class frequencies over the prior are
+        therefore matched to the data's afterwards (`Calibration`): most likely values alone are never the rare ones.
+    """
+
+    family = "table-vae"
+    kind: Kind = "table"
+    differentiable = False
+
+    def __init__(self, coding: Coding, network: TableNetwork, *, prior: Prior, calibration: Calibration) -> None:
+        self.coding = coding
+        self.network = network.eval().requires_grad_(False)
+        self.prior = prior
+        self.calibration = calibration
+        self.card: dict[str, Any] = {}
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What each column is, and what is valid in it."""
+        return self.coding.columns
+
+    @torch.no_grad()
+    def __call__(self, latents: Float[Tensor, "n latent"]) -> Any:
+        """Return a DataFrame with one row a latent; the row does not depend on the others."""
+        output = TableOutput(
+            **in_chunks(lambda part: vars(self.network.decode(part)), check_latents(latents, self.prior.dim))
+        )
+        fixed = self.calibration
+        return self.coding.decode(
+            fixed.levels(output.scores),
+            fixed.classes(output.logits, self.coding.n_classes),
+            fixed.is_missing(output.bits),
+        )
+
+    @torch.no_grad()
+    def encode(self, inputs: Inputs) -> Float[Tensor, "n latent"]:
+        """Return the mean of the latent of each row; a category never seen counts as unknown.
+
+        Raises:
+            InputError: no table, or not with the columns that were learned.
+        """
+        if kind_of(inputs) != "table":
+            raise InputError(f"`inputs` must be a DataFrame, got {type(inputs).__name__}.")
+        rows = self.coding.encode(inputs)
+        places = torch.arange(len(rows))
+        return in_chunks(lambda part: {"mean": self.network.encode(_padded(rows, part))[0]}, places)["mean"]
+
+    def save(self, path: str | Path) -> Path:
+        """Write columns, weights, prior and card into a folder.
+
+        Raises:
+            StorageError: the disk did not take it.
+        """
+        return save_generator(path, family=self.family, config=self.config(), state=self.state(), card=self.card)
+
+    def config(self) -> dict[str, Any]:
+        """Return the columns and the sizes of the network."""
+        return {
+            "columns": [column.as_json() for column in self.columns],
+            "latent_dim": self.prior.dim,
+            "width": self.network.encoder[0].out_features,
+        }
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all weights, the quantiles of the columns, and the prior."""
+        return {
+            **{f"network.{key}": value for key, value in self.network.state_dict().items()},
+            **{f"coding.{key}": value for key, value in self.coding.state().items()},
+            **{f"calibration.{key}": value for key, value in vars(self.calibration).items()},
+            **{f"prior.{key}": value for key, value in self.prior.state().items()},  # type: ignore[attr-defined]
+        }
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "TableVAE":
+        """Build it again from what `save` wrote."""
+        columns = [Column.from_json(values) for values in config["columns"]]
+        coding = Coding.from_state(columns, under("coding.", tensors))
+        sizes = {"latent_dim": config["latent_dim"], "width": config["width"]}
+        network = filled(lambda: build_network(coding, **sizes), under("network.", tensors))
+        calibration = Calibration(**under("calibration.", tensors))
+        return cls(coding, network, prior=prior_from_state(under("prior.", tensors)), calibration=calibration)
+
+
+def build_network(coding: Coding, *, latent_dim: int, width: int) -> TableNetwork:
+    """Return a fresh network for a coding."""
+    return TableNetwork(
+        n_scores=len(coding.scored),
+        n_classes=coding.n_classes,
+        n_bits=len(coding.missable),
+        latent_dim=latent_dim,
+        width=width,
+    )
+
+
+def _padded(rows: Coded, places: Tensor) -> Coded:
+    """Return rows by place; the padding repeats the first."""
+    if not len(rows):
+        n = len(places)
+        return Coded(
+            scores=rows.scores.new_zeros(n, rows.scores.shape[1]),
+            classes=rows.classes.new_zeros(n, rows.classes.shape[1]),
+            bits=rows.bits.new_zeros(n, rows.bits.shape[1]),
+        )
+    return rows.take(places)

@@ -1,0 +1,148 @@
+"""Training a generator of texts."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from likethat._checks import check_count
+from likethat._progress import Watcher
+from likethat._session import in_own_session
+from likethat.generators.priors import fit_prior
+from likethat.generators.text.files import as_texts
+from likethat.generators.text.generator import TextVAE
+from likethat.generators.text.network import TextNetwork, text_loss
+from likethat.generators.text.tokens import PAD, Tokens
+from likethat.generators.training import Fitted, TrainingOptions, fit_network
+
+__all__ = ["train_text"]
+
+_WIDTH = 160
+_HIDDEN = 0.1
+_KL_WEIGHT = 0.18
+"""Less, and more texts come back from their latents; more, and more latents say something that goes together."""
+
+
+@in_own_session(grad=True)
+def train_text(
+    data: Sequence[str] | str | Path,
+    *,
+    latent_dim: int | None = None,
+    epochs: int | None = None,
+    max_tokens: int = 64,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    watch: Watcher | None = None,
+) -> TextVAE:
+    """Train a VAE of texts, of any script.
+
+    Args:
+        data: texts, or a file with one text a line.
+        latent_dim: length of a latent; None for 32, fewer for few texts.
+        epochs: passes over the texts, at most; None for 800 to 6,000 steps, by the number of texts.
+        max_tokens: words and signs a text has at most; longer ones are cut, and the card says how many.
+        seed: same seed, same generator on the same machine.
+        checkpoint: folder to leave unfinished work in; removed at the end.
+        resume: go on from `checkpoint`.
+        watch: called with a `Progress` as it goes on.
+
+    Raises:
+        InputError: fewer than 16 texts, always the same one, a file that is none, or a checkpoint of another training.
+        NonFiniteError: the loss became NaN.
+    """
+    started = time.perf_counter()
+    texts = as_texts(data)
+    tokens = Tokens.learn(texts, max_tokens=max_tokens)
+    rows = tokens.encode(texts)
+    n_cut = sum(len(tokens.numbers(text)) >= tokens.length for text in texts)
+    usual = min(32, max(4, len(texts) // 8))
+    latent_dim = usual if latent_dim is None else check_count(latent_dim, name="latent_dim")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = TextNetwork(n_tokens=len(tokens), latent_dim=latent_dim, length=tokens.length, width=_WIDTH)
+    options = _options(len(rows), epochs=epochs, seed=seed, checkpoint=checkpoint, resume=resume)
+    fitted = _fit(network, rows, options, watch=watch)
+    generator = TextVAE(tokens, network, prior=fit_prior(_encodings(network, rows, seed=seed), seed=seed))
+    generator.card = _card(generator, len(rows), fitted, seed=seed, minutes=(time.perf_counter() - started) / 60)
+    generator.card["cut"] = n_cut
+    return generator
+
+
+def _options(n: int, *, epochs: int | None, seed: int, checkpoint: str | Path | None, resume: bool) -> TrainingOptions:
+    batch = min(64, max(8, n // 4))
+    per_epoch = max(1, (n - _n_held_out(n)) // batch)
+    steps = min(6000, max(800, 36 * per_epoch))
+    if epochs is not None:
+        steps = check_count(epochs, name="epochs") * per_epoch
+    return TrainingOptions(
+        steps=steps,
+        batch=batch,
+        learning_rate=3e-3,
+        look_every=max(10, min(100, steps // 20)),
+        seed=seed,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        resume=resume,
+    )
+
+
+def _n_held_out(n: int) -> int:
+    return min(256, max(2, n // 10))
+
+
+def _fit(network: TextNetwork, rows: Tensor, options: TrainingOptions, *, watch: Watcher | None) -> Fitted:
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(options.seed))
+    held_out, learned = rows[order[: _n_held_out(len(rows))]], rows[order[_n_held_out(len(rows)) :]]
+    n_tokens = float((rows != PAD).sum(1).double().mean())
+
+    def loss(batch: Tensor, share: float, rng: torch.Generator) -> Tensor:
+        weight = _KL_WEIGHT * min(1.0, share / 0.3)
+        return _elbo(network, learned[batch], weight=weight, rng=rng) / n_tokens
+
+    def held_out_loss() -> float:
+        return float(_elbo(network, held_out, weight=_KL_WEIGHT, rng=torch.Generator().manual_seed(0))) / n_tokens
+
+    digest = hashlib.blake2b(rows.numpy().tobytes(), digest_size=8).hexdigest()
+    key = {"family": "text-vae", "data": digest, "latent_dim": network.latent_dim}
+    return fit_network(
+        network, loss, held_out=held_out_loss, n_rows=len(learned), options=options, key=key, watch=watch
+    )
+
+
+def _elbo(network: TextNetwork, tokens: Int[Tensor, "n token"], *, weight: float, rng: torch.Generator) -> Tensor:
+    tokens = tokens[:, : int((tokens != PAD).sum(1).max())]
+    mean, log_variance = network.encode(tokens)
+    latents = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng, dtype=torch.float32)
+    divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1)
+    return (text_loss(network, tokens, latents, hidden=_HIDDEN, rng=rng) + weight * divergence).mean()
+
+
+@torch.no_grad()
+def _encodings(network: TextNetwork, rows: Int[Tensor, "n token"], *, seed: int) -> Float[Tensor, "n latent"]:
+    """Return a draw from the posterior of each text: together, where typical latents lie."""
+    rng = torch.Generator().manual_seed(seed + 1)
+    drawn = []
+    for part in rows.split(256):
+        mean, log_variance = network.encode(part)
+        drawn.append(mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng, dtype=torch.float32))
+    return torch.cat(drawn)
+
+
+def _card(generator: TextVAE, n: int, fitted: Fitted, *, seed: int, minutes: float) -> dict[str, Any]:
+    return {
+        "kind": "text",
+        "texts": n,
+        "words_and_characters": len(generator.tokens.pieces),
+        "longest": generator.tokens.length - 1,
+        "latent_dim": generator.prior.dim,
+        "held_out_loss": round(fitted.loss, 4),
+        "steps": fitted.steps,
+        "seed": seed,
+        "minutes": round(minutes, 1),
+        "torch": torch.__version__,
+    }

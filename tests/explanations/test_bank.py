@@ -12,6 +12,7 @@ from toys import pictures, same_files, small_cnn
 
 import likethat as lt
 from likethat.errors import BankError, BankFormatError, BankMismatchError, InputError, StorageError, TargetError
+from likethat.explanations.rows import digest_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 
@@ -194,3 +195,20 @@ def test_an_explanation_says_what_its_bank_was_warned_of(bank: lt.Bank, images: 
     assert str(why).startswith(f"<Explanation of {why.target_name!r} for ")
     assert len(str(why)) < 300  # no arrays
     assert len(str(why.rows[0])) < 300
+
+
+def test_made_images_are_said_to_be_made_and_an_older_bank_is_completed(model: lt.SplitModel, tmp_path: Path) -> None:
+    generator = lt.load_generator(lambda latents: latents.sigmoid().reshape(-1, 3, 16, 16), latent_dim=768)
+    made = lt.EPIC(n_prototypes=2).fit(model, lt.Generated(generator, 40))
+    assert (made.provenance.is_made, made.provenance.unit) == (True, "channel")
+    folder = made.save(tmp_path / "bank")
+    assert lt.open_bank(folder).provenance == made.provenance
+
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for name in ("is_made", "unit"):
+        del manifest["provenance"][name]
+    for method, is_made in (("EPIC", False), ("ProDG", True)):
+        manifest["provenance"]["method"] = method
+        manifest["digest"] = digest_of(manifest)
+        (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        assert lt.open_bank(folder).provenance.is_made is is_made

@@ -310,7 +310,7 @@ def test_what_a_fit_warns_of_stands_once_on_the_page(tmp_path: Path) -> None:
 
 
 def test_parts_of_classes_without_images(tmp_path: Path) -> None:
-    page = check(save_bank(bank(provenance=provenance(method="PartPrototypes")), tmp_path / "bank.html"))
+    page = check(save_bank(bank(provenance=provenance(method="PartPrototypes", unit="part")), tmp_path / "bank.html"))
     assert "1 more is of a class without images here, or never varies on this data, and has none." in page.said
 
 

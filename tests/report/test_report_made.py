@@ -38,6 +38,7 @@ def made(measures: dict[str, float] | None = None, *, options: dict[str, Any] | 
         method="ProDG",
         options={"steps": 12, "target": 1, "controls": True} if options is None else options,
         n_images=1000,
+        is_made=True,
         measures=MEASURES if measures is None else measures,
     )
     images = ImageStore({name: picture(place) for place, name in enumerate(sorted(names))})
@@ -119,6 +120,16 @@ def test_controls_that_were_not_run_are_missed(tmp_path: Path) -> None:
     assert len(re.findall(r"<dt>", without.text)) == 1
     half = check(save_bank(made(own | {"control_prior_purity": 0.4}), tmp_path / "half.html"))
     assert "The control with random weights was not run" in half.said
+
+
+def test_another_method_on_made_images_says_that_they_were_made(tmp_path: Path) -> None:
+    about = provenance(method="EPIC", is_made=True)
+    page = check(save_bank(bank(provenance=about), tmp_path / "bank.html"))
+    assert "60 samples made, no image was opened" in page.said
+    assert "The controls were not run" in page.said
+    assert "Its pictures are those among all that a generator made" in page.said
+    for words in ("images seen", "among all seen", "climbed", "this data"):
+        assert words not in page.said
 
 
 def test_strange_banks_have_a_page(tmp_path: Path) -> None:

@@ -111,6 +111,8 @@ class Provenance:
         notes: sentences a reader of the report should see.
         data: what the images were like: counts, sizes, bands, brightness, duplicates, labels; see `likethat.features`.
         warning: one sentence, where the model's accuracy on the labels says that something is wrong; else "".
+        is_made: whether a generator made all images, so that none was opened.
+        unit: what a unit of the bank is called: ``"channel"`` or ``"part"``.
     """
 
     method: str
@@ -127,3 +129,5 @@ class Provenance:
     notes: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     warning: str = ""
+    is_made: bool = False
+    unit: str = "channel"

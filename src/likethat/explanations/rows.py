@@ -74,7 +74,16 @@ def read_manifest(data: bytes, *, newest: int) -> Manifest:
     has_digest = manifest.digest is not None or any(
         "/" in name for name in manifest.sha256
     )  # as has one with pictures'
-    return replace(manifest, is_intact=not has_digest or digest_of(document) == manifest.digest)
+    is_intact = not has_digest or digest_of(document) == manifest.digest
+    return replace(manifest, is_intact=is_intact, provenance=_completed(manifest, document["provenance"]))
+
+
+def _completed(manifest: Manifest, written: Mapping[str, Any]) -> Provenance:
+    """Fill in what banks before 0.2 do not say of themselves; there, the method's name told it."""
+    about = manifest.provenance
+    if "is_made" not in written:
+        about = replace(about, is_made=about.method == "ProDG")
+    return about if "unit" in written else replace(about, unit="part" if manifest.coordinates == "parts" else "channel")
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:

@@ -69,6 +69,7 @@ def collect(
         budget=memory_budget,
         class_names=class_names_of(source),
         reading=reading_of(source),
+        is_made=getattr(source, "is_made", False) is True,
     )
     if checkpoint:
         work.take_back(checkpoint)
@@ -200,6 +201,7 @@ class _Pass:
     budget: int
     class_names: tuple[str, ...] = ()  # of the source
     reading: dict[str, Any] = field(default_factory=dict)  # what was said of its pixels
+    is_made: bool = False  # by a generator
     done: list[Rows] = field(default_factory=list)
     fresh: list[Rows] = field(default_factory=list)  # since the last shard
     skipped: list[Skipped] = field(default_factory=list)
@@ -299,6 +301,7 @@ class _Pass:
             data=data | {"labels": labels.row} | ({"reading": self.reading} if self.reading else {}),
             remarks=[*labels.notes, *([labels.warning] if labels.warning else []), *remarks(data)],
             warning=labels.warning,
+            is_made=self.is_made,
         )
 
 

@@ -33,6 +33,7 @@ class Features:
         data: what the images are like (see `likethat.features.data`), plain values for JSON.
         remarks: sentences on the images and their labels.
         warning: that of them which says what is likely wrong with the labels or the preprocessing, or "".
+        is_made: whether a generator made them (`likethat.Generated`): no image was opened.
     """
 
     means: Float[Tensor, "image channel"]
@@ -53,6 +54,7 @@ class Features:
     data: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     warning: str = ""
+    is_made: bool = False
 
     def __len__(self) -> int:
         """Return the number of images that took part."""

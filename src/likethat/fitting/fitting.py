@@ -154,10 +154,11 @@ def provenance_of(
     measures: Mapping[str, float],
     notes: Sequence[str],
     skipped: Sequence[tuple[str, str]] = (),
-    is_made: bool = False,
+    unit: str = "channel",
+    reports_data: bool = True,
 ) -> Provenance:
-    """Note how a bank was made; `is_made` where its images were made for it, and are no data to report on."""
-    remarks, data = ((), {}) if is_made else (features.remarks, features.data)
+    """Note how a bank was made; `reports_data` is false where the images are only where a method begins."""
+    remarks, data = (features.remarks, features.data) if reports_data else ((), {})
     accuracy = data.get("labels", {}).get("accuracy")
     measured = {} if accuracy is None else {"accuracy": accuracy}
     return Provenance(
@@ -174,7 +175,9 @@ def provenance_of(
         measures={**measures, **measured, "backbone_seconds": features.backbone_seconds},
         notes=(*filter(None, [model.presumed]), *remarks, *features.notes, *notes),
         data=data,
-        warning="" if is_made else features.warning,
+        warning=features.warning if reports_data else "",
+        is_made=features.is_made,
+        unit=unit,
     )
 
 

@@ -167,6 +167,11 @@ class Generated:
         name = self._names[index] if self._names else f"made image {index}"
         return Sample(image=self.images(index // _BLOCK)[index % _BLOCK], name=name)
 
+    @property
+    def is_made(self) -> bool:
+        """Always true: no image is opened, and a bank of these images says so."""
+        return True
+
     def __repr__(self) -> str:
         return f"Generated({self._n:,} images of {type(self.generator).__name__})"
 

@@ -16,7 +16,6 @@ from likethat.report.views import (
     ProvenanceView,
     Tile,
     class_name,
-    is_made_without_data,
     label_of,
     noun_of,
     provenance_view,
@@ -176,16 +175,18 @@ def bank_view(bank: BankLike, sheet: PictureSheet, *, limit: int) -> BankView:
         model=model,
         method=shorten(bank.provenance.method, 40),
         noun=noun,
-        figures=_figures(bank, units, noun, is_made=made is not None),
+        figures=_figures(bank, units, noun, made),
         controls=None if made is None else controls_view(bank.provenance),
         groups=_groups(bank, units[:limit], noun, sheet, made),
-        reading=_reading(noun, _explained(bank)) if made is None else made_reading(noun),
+        reading=_reading(noun, _explained(bank))
+        if made is None
+        else made_reading(noun, _explained(bank), has_climbed=bool(made.units)),
         provenance=provenance_view(bank.provenance),
     )
 
 
 def _made(bank: BankLike) -> MadeUnits | None:
-    if not is_made_without_data(bank.provenance):
+    if not bank.provenance.is_made:
         return None
     return made_units(bank.provenance, bank.prototypes, bank.class_names)
 
@@ -205,7 +206,7 @@ def _groups(
         )
         for place, unit in enumerate(shown, start=1)
     }
-    if made is None:
+    if made is None or not made.units:
         return (UnitGroup(heading=f"What each {noun} responds to", units=tuple(views.values())),)
     parts = (
         (made.heading, [views[unit] for unit in shown if unit in first]),
@@ -218,9 +219,9 @@ def _lead(bank: BankLike, units: list[int], n_shown: int, noun: str, made: MadeU
     if not units:
         return f"None of its {bank.n_units:,} {noun}s has a prototype."
     best = "most used" if len(bank.usage) else "purest"
-    order = f"those that climbed first, then the {best}" if made else f"{best} first"
+    order = f"those that climbed first, then the {best}" if made and made.units else f"{best} first"
     if n_shown < len(units):
-        start = f"{n_shown}" if made else f"The {n_shown} {best}"
+        start = f"{n_shown}" if made and made.units else f"The {n_shown} {best}"
         total = float(np.abs(bank.usage).sum()) if len(bank.usage) else 0.0
         share = float(np.abs(bank.usage[units[:n_shown]]).sum()) / total if total else 0.0
         carry = f"; they carry {percent(min(share, 1.0))} of all contributions" if share else ""
@@ -240,11 +241,11 @@ def _idle(n: int, noun: str, made: MadeUnits | None) -> str:
     return f" {n:,} more {silent if made else never} and {'has' if one else 'have'} none."
 
 
-def _figures(bank: BankLike, units: list[int], noun: str, *, is_made: bool) -> tuple[tuple[str, str], ...]:
+def _figures(bank: BankLike, units: list[int], noun: str, made: MadeUnits | None) -> tuple[tuple[str, str], ...]:
     figures = [(f"{len(units):,}", f"{noun}s with prototypes"), (f"{len(bank.class_names):,}", "classes")]
-    if is_made:
+    if made and "generator_calls" in bank.provenance.measures:
         return (*figures, *made_figures(bank.provenance.measures))
-    figures.append((f"{bank.provenance.n_images:,}", "images seen"))
+    figures.append((f"{bank.provenance.n_images:,}", "samples made, no image was opened" if made else "images seen"))
     purities = bank.unit_purity[~np.isnan(bank.unit_purity)]
     if len(purities):
         figures.append((f"{float(purities.mean()):.2f}".replace("-", "−"), "mean purity"))

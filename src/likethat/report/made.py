@@ -87,12 +87,16 @@ def made_figures(measures: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
     return tuple(figures)
 
 
-def made_reading(noun: str) -> tuple[str, ...]:
+def made_reading(noun: str, explained: str, *, has_climbed: bool) -> tuple[str, ...]:
     """Return how to read the cards of a bank that was made without data."""
+    how = (
+        "Where it climbed, a generator made its pictures to be as pure as it can; the others are its best samples."
+        if has_climbed
+        else "Its pictures are those among all that a generator made that activate it most."
+    )
     return (
-        f"Each card is one {noun} of the network's last feature map. Where it climbed, a generator made its pictures "
-        "to be as pure as it can; the others are the best of its samples. The frame marks where.",
-        f"Usage is how much the {noun} contributes to the predicted class, for or against, on average over samples.",
+        f"Each card is one {noun} of the network's last feature map. {how} The frame marks where.",
+        f"Usage is how much the {noun} contributes to the {explained}, for or against, on average over samples.",
         f"Purity says how much of what the network sees in the frame is this {noun} alone: 1 is nothing else.",
         "A generator can only show what it can draw. Hold the pointer on a picture for how it came about.",
     )
@@ -116,7 +120,12 @@ def controls_view(provenance: Provenance) -> ControlsView | None:
 def _own_reading(measures: Mapping[str, float]) -> str:
     start = measures.get("purity_of_samples")
     began = "" if start is None else f" The samples that they began with have {_number(start)}."
-    return f"Made for the network explained, channel by channel; 1 would be nothing but the channel.{began}"
+    how = (
+        "Made for the network explained, channel by channel"
+        if "generator_calls" in measures
+        else "Chosen among samples"
+    )
+    return f"{how}; 1 would be nothing but what is looked for.{began}"
 
 
 def _prior_reading(measures: Mapping[str, float]) -> str:

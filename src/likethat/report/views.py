@@ -19,7 +19,6 @@ __all__ = [
     "ProvenanceView",
     "Tile",
     "class_name",
-    "is_made_without_data",
     "label_of",
     "noun_of",
     "provenance_view",
@@ -202,12 +201,7 @@ def tally(names: Sequence[str], most: int = 3) -> str:
 
 def noun_of(provenance: Provenance) -> str:
     """Return what a unit of the bank is called."""
-    return "part" if provenance.method == "PartPrototypes" else "channel"
-
-
-def is_made_without_data(provenance: Provenance) -> bool:
-    """Return whether a bank's pictures were all made by a generator."""
-    return provenance.method == "ProDG"
+    return provenance.unit
 
 
 def provenance_view(provenance: Provenance) -> ProvenanceView:
@@ -221,7 +215,7 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
         ("Model fingerprint", short, provenance.fingerprint),
         ("Options", options, ""),
         ("Seed", str(provenance.seed), ""),
-        ("Samples made" if is_made_without_data(provenance) else "Images", f"{provenance.n_images:,}", ""),
+        ("Samples made" if provenance.is_made else "Images", f"{provenance.n_images:,}", ""),
         ("Made", _date(provenance.created), provenance.created),
         ("Took", duration(provenance.seconds) if provenance.seconds else "", ""),
         ("Versions", versions, ""),
@@ -234,7 +228,7 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
         ),
         skipped=tuple((shorten(name, 200), shorten(reason, 300)) for name, reason in provenance.skipped),
         notes=tuple(shorten(note, 1000) for note in provenance.notes if note != provenance.warning),  # it stands above
-        is_made=is_made_without_data(provenance),
+        is_made=provenance.is_made,
         data=tuple((name, shorten(value, 600)) for name, value in data_rows(provenance.data)),
         warning=shorten(provenance.warning, 1000),
     )

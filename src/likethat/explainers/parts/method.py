@@ -226,6 +226,7 @@ class PartPrototypes:
             measures=measures | work.measures,
             notes=work.notes,
             skipped=work.skipped,
+            unit="part",
         )
 
 

@@ -138,7 +138,7 @@ class Run:
                 seconds=time.perf_counter() - started,
                 measures=measures,
                 notes=self.notes,
-                is_made=True,
+                reports_data=False,
             ),
             usage=usage.per_channel,
             model=self.model,

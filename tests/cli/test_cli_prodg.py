@@ -110,7 +110,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(lt.Bank, "save", lambda *_: full(None, tmp_path / "bank"))  # type: ignore[arg-type]
     lost = likethat(*words(tmp_path / "bank", "--no-controls"))
-    assert "so the bank is lost" in lost.stderr.splitlines()[-1]
+    assert "go on with the same words and --resume" in lost.stderr.splitlines()[-1]
+    assert (tmp_path / "bank.checkpoint" / "climbed.safetensors").exists()
 
 
 @pytest.mark.slow

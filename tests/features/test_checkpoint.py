@@ -54,3 +54,34 @@ def test_a_full_disk_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     left.write_state("b", {"x": torch.zeros(1)}, {})  # a second warning would be an error
     assert len(caught) == 1
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [".likethat.json", "checkpoint.json"]
+
+
+def test_what_another_fit_has_begun_in_its_place_stays(tmp_path: Path) -> None:
+    first = Checkpoint(tmp_path / "c", key={"seed": 0})
+    Checkpoint(tmp_path / "c", key={"seed": 1}).write_state("solver", {"x": torch.zeros(1)}, {})
+    first.remove()
+    assert (tmp_path / "c" / "solver.safetensors").exists()
+
+
+def test_a_first_state_is_due_after_five_seconds_and_slow_writing_makes_them_rarer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    left = Checkpoint(tmp_path / "c", key={})
+    now = 104.9
+    assert not left.is_due()
+    now = 105.0
+    assert left.is_due()
+
+    def slow(*_: Any, **__: Any) -> bytes:
+        nonlocal now
+        now += 2.0
+        return b""
+
+    monkeypatch.setattr("likethat.features.checkpoint.save", slow)
+    left.write_state("solver", {}, {})  # ends at 107
+    now = 126.9
+    assert not left.is_due()
+    now = 127.0  # ten times as long as the writing took
+    assert left.is_due()

@@ -161,15 +161,19 @@ def save_what_fits(fit: Callable[[Watcher], "Bank"], job: Job) -> "Bank":
         with progress_bar() as watch, warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # it is among the notes that are printed
             bank = fit(watch)
+        _save(bank, job)
     except KeyboardInterrupt as stop:
         if checkpoint_of(job.out).exists():
             raise Stopped from stop
         raise
+    return bank
+
+
+def _save(bank: "Bank", job: Job) -> None:
     try:
         bank.save(job.out)
     except StorageError as error:
         raise _saved_elsewhere(bank, job, error) from error
-    return bank
 
 
 def _saved_elsewhere(bank: "Bank", job: Job, error: StorageError) -> StorageError:
@@ -180,7 +184,7 @@ def _saved_elsewhere(bank: "Bank", job: Job, error: StorageError) -> StorageErro
         bank.save(place)
     except StorageError:
         return StorageError(
-            f"{said} The temporary folder took it neither, so the bank is lost. Free space, and fit again."
+            f"{said} The temporary folder took it neither. Free space, and go on with the same words and --resume."
         )
     return StorageError(f"{said} The bank lies in {place} instead: free space and move it.")
 

@@ -1,6 +1,6 @@
 """A bank: what each unit of a model looks for, and the coordinates that make it exact."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,6 +75,7 @@ class Bank:
         self.usage = usage
         self.familiar = familiar
         self.settings = settings
+        self.when_saved: Callable[[], None] | None = None  # removes the checkpoint of the fit that made the bank
         self._model: SplitModel | None = None
         if model is not None:
             self.attach(model)
@@ -220,7 +221,10 @@ class Bank:
         return explain(self, image, target=first, against=second, top=top)
 
     def save(self, path: str | Path) -> Path:
-        """Write the bank as a folder, or its report where `path` ends in ``.html``; return the path."""
+        """Write the bank as a folder, or its report where `path` ends in ``.html``; return the path.
+
+        The checkpoint of the fit that made the bank goes when the folder stands.
+        """
         path = check_path(path)
         if str(path).lower().endswith((".html", ".htm")):
             from likethat.report import save_bank
@@ -228,7 +232,11 @@ class Bank:
             return save_bank(self, path)
         from likethat.explanations.storage import write_bank
 
-        return write_bank(self, path)
+        path = write_bank(self, path)
+        if self.when_saved is not None:
+            self.when_saved()
+            self.when_saved = None
+        return path
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""

@@ -21,6 +21,9 @@ __all__ = ["Checkpoint"]
 
 _MANIFEST = "checkpoint.json"
 
+_EVERY = 5.0  # seconds: what a killed fit may lose of its pass, and little enough to write
+_SHARE = 0.1  # of the time may go into writing: a slow disk makes the shards rarer
+
 
 class Checkpoint:
     """Leaves work on disk piece by piece, and hands it back to the same work only.
@@ -29,7 +32,7 @@ class Checkpoint:
         folder: made where it does not exist.
         key: what makes two fits the same: model, options, seed, length of the source. Plain JSON values.
         resume: go on from what lies there; otherwise what likethat left there is removed.
-        every: seconds between two shards.
+        every: seconds until the first shard, and between two; more where writing one takes more than a tenth of that.
 
     Raises:
         InputError: `resume` and the folder holds the work of other options, or no checkpoint; or files lie there that
@@ -38,7 +41,7 @@ class Checkpoint:
     """
 
     def __init__(
-        self, folder: str | Path, *, key: Mapping[str, Any], resume: bool = False, every: float = 30.0
+        self, folder: str | Path, *, key: Mapping[str, Any], resume: bool = False, every: float = _EVERY
     ) -> None:
         self.folder = Path(folder)
         self.every = every
@@ -46,6 +49,7 @@ class Checkpoint:
         self.unwritten: Callable[[], None] | None = None  # writes what only memory holds so far
         self._key = json.loads(json.dumps(dict(key)))
         self._last = time.monotonic()
+        self._took = 0.0  # seconds that the last writing took
         self._failed = False
         if resume:
             self._check_same_work()
@@ -75,7 +79,7 @@ class Checkpoint:
 
     def is_due(self) -> bool:
         """Return whether it is time for another shard."""
-        return time.monotonic() - self._last >= self.every
+        return time.monotonic() - self._last >= max(self.every, self._took / _SHARE)
 
     def write_shard(
         self, rows: Rows, keeper: Keeper, *, stop: int, grid: tuple[int, int], skipped: list[Skipped]
@@ -92,7 +96,6 @@ class Checkpoint:
         }
         number = len(self._shards())
         self.write_state(f"shard-{number:06d}", tensors, about)
-        self._last = time.monotonic()
 
     def _shards(self) -> list[Path]:
         return sorted(self.folder.glob("shard-*.safetensors"))
@@ -119,12 +122,15 @@ class Checkpoint:
         """Leave tensors under a name, whole or not at all; a full disk is said once and the work goes on."""
         if self._failed:
             return
+        started = time.monotonic()
         data = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         try:
             self._own.write(f"{name}.safetensors", save(data, metadata={"about": json.dumps(dict(about))}))
         except StorageError as error:
             self._failed = True
             warnings.warn(f"No further checkpoints of this fit will be written: {error}", stacklevel=2)
+        self._last = time.monotonic()
+        self._took = self._last - started
 
     def read_state(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what `write_state` left under a name; None where there is nothing whole."""
@@ -138,12 +144,16 @@ class Checkpoint:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Remove the folder when the work is done; leave what was found when it is interrupted."""
-        if kind is None:
-            self.remove()
-        elif self.unwritten and not issubclass(kind, LikethatError):
+        """Leave what was found when the work is interrupted; done, it stays until its result is saved."""
+        if kind is not None and self.unwritten and not issubclass(kind, LikethatError):
             self.unwritten()
+        self.unwritten = None  # it holds all that the pass found
 
     def remove(self) -> None:
-        """Remove what was left: the work is done."""
-        self._own.remove()
+        """Remove what was left, as its result is saved; what another fit has begun there meanwhile stays."""
+        try:
+            is_ours = read_json(self.folder / _MANIFEST, nan=True) == self._key
+        except Damaged:
+            return
+        if is_ours:
+            self._own.remove()

@@ -18,7 +18,7 @@ from likethat._checks import check_count
 from likethat._options import byte_count, check_callable, check_flag, check_path
 from likethat._progress import Watcher
 from likethat.errors import DataWarning, InputError
-from likethat.explanations import Provenance
+from likethat.explanations import Bank, Provenance
 from likethat.features import Checkpoint, Features, collect
 from likethat.models import SplitModel, as_model, check_model
 from likethat.sources import ImageFolder, ImageSource, IterableSource, as_source
@@ -37,8 +37,13 @@ class Begun:
     left: Checkpoint | None
 
     def work(self) -> AbstractContextManager[Any]:
-        """Return the context of what follows: interrupted, it leaves the pass; done, it removes the checkpoint."""
+        """Return the context of what follows: interrupted, it leaves the pass."""
         return nullcontext() if self.left is None else self.left
+
+    def finished(self, bank: Bank) -> Bank:
+        """Return the bank of this fit; its checkpoint goes when it is saved, so that a kill before costs little."""
+        bank.when_saved = None if self.left is None else self.left.remove
+        return bank
 
 
 def begin(

@@ -135,7 +135,7 @@ class EPIC:
                 part of the images, while prototypes are still chosen among all of them.
             batch_size: images decoded at a time; the result does not depend on it.
             workers: threads that decode; the result does not depend on it.
-            checkpoint: folder to leave unfinished work in; removed when the fit is done.
+            checkpoint: folder to leave unfinished work in, first after 5 seconds; removed when the bank is saved.
             resume: go on from `checkpoint`.
             watch: called with a `Progress` as the work goes on.
 
@@ -166,7 +166,7 @@ class EPIC:
                 model, source, features, rotation, n=self.n_prototypes, watch=watch
             )
             use = usage_of(features, rotation)
-            return Bank(
+            bank = Bank(
                 coordinates=rotation,
                 prototypes=prototypes,
                 images=pictures,
@@ -177,6 +177,7 @@ class EPIC:
                 familiar=familiar(features.pooled),
                 model=model,
             )
+        return begun.finished(bank)
 
     def _solve(self, model: SplitModel, features: Features, left: Checkpoint | None, watch: Watcher | None) -> Tensor:
         schedule = (_OURS if self.schedule == "ours" else _PAPER).for_images(len(features.kept))

@@ -128,7 +128,7 @@ class PartPrototypes:
                 of the images.
             batch_size: images decoded at a time; the result does not depend on it.
             workers: threads that decode; the result does not depend on it.
-            checkpoint: folder to leave an unfinished pass in; removed when the fit is done.
+            checkpoint: folder to leave an unfinished pass in, first after 5 seconds; removed when the bank is saved.
             resume: go on from `checkpoint`.
             watch: called with a `Progress` as the work goes on.
 
@@ -155,7 +155,8 @@ class PartPrototypes:
         with begun.work():
             classes = classes_of(features, labels, model.class_names)
             work = PartFit(model=model, source=source, features=features, classes=classes, options=self, watch=watch)
-            return self._bank(work, work.run(parts), started)
+            bank = self._bank(work, work.run(parts), started)
+        return begun.finished(bank)
 
     def _bank(self, work: PartFit, coordinates: HeadParts, started: float) -> Bank:
         """Choose the prototypes of each part among its class's images, and put everything together."""

@@ -143,7 +143,7 @@ class ProDG:
             n_channels: how many those are.
             channels: climb only with these.
             memory_budget: bytes for the samples' feature maps, or a text such as "2GB".
-            checkpoint: folder to leave unfinished work in; removed when the fit is done.
+            checkpoint: folder to leave unfinished work in, first after 5 seconds; removed when the bank is saved.
             resume: go on from `checkpoint`.
             watch: called with a `Progress` as the work goes on.
 
@@ -173,7 +173,8 @@ class ProDG:
         )
         with begun.work():
             run = Run(method=self, model=model, begun=begun, target=index, watch=watch)
-            return run.bank(n_channels=check_count(n_channels, name="n_channels"), channels=chosen, started=started)
+            bank = run.bank(n_channels=check_count(n_channels, name="n_channels"), channels=chosen, started=started)
+        return begun.finished(bank)
 
     def _check_fit(self, model: SplitModel) -> None:
         """Make a few images and let the model look at them, before anything is begun."""

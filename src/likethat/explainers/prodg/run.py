@@ -34,7 +34,6 @@ _PAPER = Schedule(first=100, last=5, rounds=10)
 _RESTARTS = 2
 _CONTROL_UNITS = 16
 _SILENT = 1e-3  # purity up to which a channel counts as not active
-_EVERY = 30.0  # seconds between two states of the climbing
 
 
 class _Options(Protocol):
@@ -101,7 +100,6 @@ class Run:
     watch: Watcher | None
     notes: list[str] = field(default_factory=list)
     _done: _Climbed | None = None
-    _left_at: float = 0.0
 
     @property
     def source(self) -> Generated:
@@ -211,7 +209,7 @@ class Run:
                     continue
                 found = self._climb_group(options, mixing, group, clock)
                 self._done = found if self._done is None else self._done.joined(found)
-                if time.monotonic() - self._left_at > _EVERY:
+                if self.begun.left and self.begun.left.is_due():
                     self._leave()
         assert self._done is not None
         return self._done
@@ -219,7 +217,6 @@ class Run:
     @contextmanager
     def _leaving(self) -> Iterator[None]:
         """Leave the channels that are done when the climbing ends, also by Ctrl-C or NaN from the generator."""
-        self._left_at = time.monotonic()
         try:
             yield
         finally:
@@ -263,7 +260,6 @@ class Run:
         left, done = self.begun.left, self._done
         if left and done is not None:
             left.write_state("climbed", done.tensors(), {"calls": done.calls, "restarted": done.restarted})
-        self._left_at = time.monotonic()
 
     def _take_back(self) -> _Climbed | None:
         state = self.begun.left.read_state("climbed") if self.begun.left else None

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from likethat import errors
+    from likethat._progress import Progress
     from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG
     from likethat.explanations import Bank, Explanation, Prototype, open_bank
-    from likethat.generators import Generated, load_generator, train_generator
+    from likethat.generators import Denoiser, Generated, LatentGenerator, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, Marks, creatures, digits
 
@@ -26,7 +27,10 @@ _HOMES = {
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
     "open_bank": "likethat.explanations",
+    "Progress": "likethat._progress",
+    "Denoiser": "likethat.generators",
     "Generated": "likethat.generators",
+    "LatentGenerator": "likethat.generators",
     "load_generator": "likethat.generators",
     "train_generator": "likethat.generators",
     "BlackBox": "likethat.models",
@@ -45,16 +49,19 @@ __all__ = [
     "EPIC",
     "Bank",
     "BlackBox",
+    "Denoiser",
     "Exemplars",
     "Explanation",
     "FreeMCG",
     "Generated",
     "ImageFolder",
     "Images",
+    "LatentGenerator",
     "Marks",
     "PartPrototypes",
     "Preprocess",
     "ProDG",
+    "Progress",
     "Prototype",
     "SplitModel",
     "creatures",

@@ -22,6 +22,17 @@ def test_fits_and_explains(folder: Path, weights: Path, tmp_path: Path) -> None:
     assert "PartPrototypes" in result.stdout
     assert lt.open_bank(tmp_path / "bank").provenance.options["way"] == "ownership"
 
+    bank, page = lt.open_bank(tmp_path / "bank"), tmp_path / "classes.html"
+    assert likethat("show", tmp_path / "bank", "--by-class", "--out", page).exit_code == 0
+    every = page.read_text(encoding="utf-8")
+    assert all(f">{name}</h2>" in every for name in bank.class_names)
+    one = likethat("show", tmp_path / "bank", "--by-class", "--class", bank.class_names[1], "--out", page)
+    assert one.exit_code == 0, one.stderr
+    shown = page.read_text(encoding="utf-8")
+    assert [f">{name}</h2>" in shown for name in bank.class_names[:2]] == [False, True]
+    alone = likethat("show", tmp_path / "bank", "--class", bank.class_names[1], "--out", page)
+    assert (alone.exit_code, "Add --by-class" in " ".join(alone.stderr.split())) == (2, True)
+
 
 def test_marks_name_the_parts(folder: Path, weights: Path, tmp_path: Path) -> None:
     for file in sorted(folder.rglob("*.png"))[:12]:

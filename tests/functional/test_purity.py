@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from likethat.functional import mean_unit_patches, purity
+from likethat.functional import purity
 
 
 def test_by_hand() -> None:
@@ -24,9 +24,3 @@ def test_zero_vector_has_a_finite_gradient() -> None:
     purity(vectors, torch.tensor([0, 0])).sum().backward()
     assert vectors.grad is not None
     assert bool(torch.isfinite(vectors.grad).all())
-
-
-def test_mean_unit_patches_by_hand() -> None:
-    # (3, 4)/5 = (.6, .8); (0, 2)/2 = (0, 1); their mean is (.3, .9). Zeros stay zeros.
-    patches = mean_unit_patches(torch.tensor([[[3.0, 4.0], [0.0, 2.0]], [[0.0, 0.0], [0.0, 0.0]]]))
-    torch.testing.assert_close(patches, torch.tensor([[0.3, 0.9], [0.0, 0.0]]))

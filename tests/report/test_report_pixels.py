@@ -12,7 +12,6 @@ from likethat.report.pixels import (
     close_up,
     colour_heat,
     data_uri,
-    draw_box,
     encode,
     overlay,
     shrink,
@@ -57,20 +56,6 @@ def test_overlay_by_hand() -> None:
         rgb(AGAINST)
     )
     assert picture.min() == 255
-
-
-def test_boxes_are_drawn_inside_their_edges() -> None:
-    picture = np.zeros((6, 6), dtype=np.uint8)
-    drawn = draw_box(picture, (1, 1, 5, 5), "#ffffff", width=1)
-    frame = drawn[..., 0] == 255
-    assert int(frame.sum()) == 12  # a 4 x 4 frame: 16 - 4
-    assert frame[1, 1]
-    assert frame[4, 4]
-    assert not frame[5, 5]
-    assert not frame[2, 2]
-    outside = draw_box(picture, (-3, -3, 2, 2), "#ffffff", width=1)[..., 0] == 255
-    assert int(outside.sum()) == 3  # the corner (1, 1) and the ends of its two edges
-    assert picture.max() == 0
 
 
 def test_close_ups_stay_inside() -> None:

@@ -23,7 +23,10 @@ EXPLAIN_EXAMPLES = examples(
     "likethat explain bank photo.jpg --target wolf --against husky",
     "likethat explain bank photos/*.jpg --out gallery.html --top 6",
 )
-SHOW_EXAMPLES = examples("likethat show bank --out bank.html")
+SHOW_EXAMPLES = examples(
+    "likethat show bank --out bank.html",
+    "likethat show parts-bank --by-class --class owl --out owl.html",
+)
 
 BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="Folder that likethat fit wrote.")]
 RememberedModel = Annotated[
@@ -105,12 +108,24 @@ def show(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page, one HTML file.")] = Path(
         "bank.html"
     ),
+    by_class: Annotated[bool, typer.Option("--by-class", help="Class by class: banks of parts only.")] = False,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", metavar="CLASS", help="With --by-class: this class; may be repeated.")
+    ] = None,
 ) -> None:
     """Write the page of a bank: every channel with its prototypes. The model is not needed."""
     from likethat.explanations import open_bank
+    from likethat.report import save_classes
 
     _check_html(out)
-    open_bank(bank).save(out)
+    if classes and not by_class:
+        raise InputError("`--class` must stand with --by-class, got it alone. Add --by-class.")
+    opened = open_bank(bank)
+    if by_class:
+        targets = [class_index_or_name(name, opened.class_names) for name in classes or []]
+        save_classes(opened, out, [target for target in targets if target is not None] or None)
+    else:
+        opened.save(out)
     say_path("page", out)
 
 

@@ -2,14 +2,13 @@
 
 from likethat.functional.contributions import contributions, coverage
 from likethat.functional.peaks import cell_box, peak_cells
-from likethat.functional.purity import mean_unit_patches, purity
+from likethat.functional.purity import purity
 from likethat.functional.rotations import polar_factor, random_rotation, rotation_from, whitening
 
 __all__ = [
     "cell_box",
     "contributions",
     "coverage",
-    "mean_unit_patches",
     "peak_cells",
     "polar_factor",
     "purity",

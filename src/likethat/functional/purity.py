@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["mean_unit_patches", "purity"]
+__all__ = ["purity"]
 
 
 def purity(vectors: Float[Tensor, "*batch channel"], channels: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -30,19 +30,3 @@ def purity(vectors: Float[Tensor, "*batch channel"], channels: Int[Tensor, "*bat
     values = vectors.gather(-1, channels.unsqueeze(-1)).squeeze(-1)
     norms = torch.linalg.vector_norm(vectors, dim=-1)
     return torch.where(norms > 0, values / norms.clamp_min(torch.finfo(norms.dtype).tiny), 0.0)
-
-
-def mean_unit_patches(
-    vectors: Float[Tensor, "channel prototype dimension"],
-) -> Float[Tensor, "channel dimension"]:
-    """Return each channel's mean of its peak vectors scaled to length 1; zero vectors count as zero.
-
-    Source:
-        The matrix M whose polar factor maximises mean purity over rotations (derivation in docs/methods.md).
-
-    Example:
-        >>> mean_unit_patches(torch.tensor([[[3.0, 4.0], [0.0, 2.0]]]))
-        tensor([[0.3000, 0.9000]])
-    """
-    norms = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return (vectors / norms.clamp_min(torch.finfo(vectors.dtype).tiny)).mean(1)

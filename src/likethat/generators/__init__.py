@@ -1,6 +1,6 @@
 """Where made inputs come from: generators with a latent, and denoisers."""
 
-from likethat.generators.base import Denoiser, Encoder, LatentGenerator, Prior
+from likethat.generators.base import Denoiser, Encoder, LatentGenerator, Prior, SeededGenerator
 from likethat.generators.generated import Generated
 from likethat.generators.load import GENERATORS, load_generator
 from likethat.generators.samples import sample, write_samples
@@ -13,6 +13,7 @@ __all__ = [
     "Generated",
     "LatentGenerator",
     "Prior",
+    "SeededGenerator",
     "load_generator",
     "sample",
     "train_generator",

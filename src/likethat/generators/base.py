@@ -1,6 +1,6 @@
 """The two protocols of whatever makes inputs: from a latent, or out of noise."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from likethat._inputs import Inputs, Kind
 from likethat.search.base import Prior
 
-__all__ = ["Denoiser", "Encoder", "LatentGenerator", "Prior"]
+__all__ = ["Denoiser", "Encoder", "LatentGenerator", "Prior", "SeededGenerator", "takes_seeds"]
 
 
 @runtime_checkable
@@ -28,6 +28,26 @@ class LatentGenerator(Protocol):
     def __call__(self, latents: Float[Tensor, "n latent"]) -> Inputs:
         """Return one input a latent; row *i* belongs to row *i*, whatever the size of the batch."""
         ...
+
+
+@runtime_checkable
+class SeededGenerator(Protocol):
+    """A latent generator whose images also depend on a start noise that can be given.
+
+    Attributes:
+        takes_seeds: True.
+    """
+
+    takes_seeds: bool
+
+    def __call__(self, latents: Float[Tensor, "n latent"], *, seeds: list[int] | None = None) -> Inputs:
+        """Return one input a latent; the same latent and seed give the same input."""
+        ...
+
+
+def takes_seeds(generator: Any) -> TypeGuard[SeededGenerator]:
+    """Return whether a generator can be told the seed of each image's start noise."""
+    return bool(getattr(generator, "takes_seeds", False))
 
 
 @runtime_checkable

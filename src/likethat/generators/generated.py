@@ -12,6 +12,7 @@ from likethat._checks import check_count, check_finite, check_index, check_seed
 from likethat._options import check_names, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, NonFiniteError
+from likethat.generators.base import takes_seeds
 from likethat.sources import Sample
 
 __all__ = ["Generated", "check_image_generator", "make_images"]
@@ -33,8 +34,7 @@ def make_images(
         InputError: what comes out is no batch of images in [0, 1].
         NonFiniteError: NaN or infinity among them.
     """
-    takes_seeds = bool(getattr(generator, "takes_seeds", False)) and seeds is not None
-    images = generator(latents, seeds=seeds) if takes_seeds else generator(latents)
+    images = generator(latents, seeds=seeds) if seeds is not None and takes_seeds(generator) else generator(latents)
     name = type(generator).__name__
     if not isinstance(images, Tensor) or images.ndim != 4 or len(images) != len(latents):
         got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__

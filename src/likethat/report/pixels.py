@@ -15,7 +15,6 @@ __all__ = [
     "close_up",
     "colour_heat",
     "data_uri",
-    "draw_box",
     "encode",
     "overlay",
     "shrink",
@@ -99,17 +98,6 @@ def overlay(
     alpha = strength * coloured[..., 3:]
     blended = (1 - alpha) * faded + alpha * 255 * coloured[..., :3]
     return np.round(blended).clip(0, 255).astype(np.uint8)
-
-
-def draw_box(picture: NDArray[np.uint8], box: Box, colour: str, *, width: int = 2) -> RGB:
-    """Return a copy with a frame inside `box`'s edges; what lies outside the picture is cut."""
-    drawn = to_rgb(picture).copy()
-    left, top, right, bottom = box
-    inside = np.zeros(drawn.shape[:2], dtype=bool)
-    inside[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
-    inside[max(top + width, 0) : max(bottom - width, 0), max(left + width, 0) : max(right - width, 0)] = False
-    drawn[inside] = rgb(colour)
-    return drawn
 
 
 def close_up(box: Box, size: tuple[int, int], *, zoom: float = 1.7) -> Box:

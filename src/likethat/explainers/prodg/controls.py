@@ -17,6 +17,7 @@ from likethat.explainers.prodg.channels import best_samples
 from likethat.features import Features, Forward, collect
 from likethat.fitting.rotation import Schedule, fit_procrustes
 from likethat.fitting.usage import usage_of
+from likethat.generators.base import takes_seeds
 from likethat.generators.generated import Generated
 from likethat.models import SplitModel, split
 from likethat.sources import Images
@@ -152,7 +153,7 @@ def starting_group(source: Generated, rows: Int[Tensor, "unit rank"], units: Ten
     """Return a group that begins with samples: one latent an image, or the best one for all where noise differs."""
     seeds = torch.tensor([source.seeds(part) for part in rows])
     latents = torch.stack([source.latents(part) for part in rows])
-    if getattr(source.generator, "takes_seeds", False):
+    if takes_seeds(source.generator):
         return Group(units=units, latents=latents[:, :1], seeds=seeds[:, :n])
     return Group(units=units, latents=latents, seeds=seeds)
 

@@ -23,7 +23,7 @@ from likethat.fitting.fitting import Begun, provenance_of
 from likethat.fitting.prototypes import Candidates, gather_prototypes
 from likethat.fitting.rotation import AdamSolver, Schedule, fit_procrustes
 from likethat.fitting.usage import usage_of
-from likethat.generators.generated import Generated
+from likethat.generators.generated import Generated, make_images
 from likethat.models import SplitModel
 from likethat.search import varying_units
 
@@ -188,8 +188,7 @@ class Run:
         rows = torch.zeros(1, dtype=torch.long)
         latent = self.source.latents(rows).requires_grad_(True)
         try:
-            takes = getattr(self.method.generator, "takes_seeds", False)
-            made = self.method.generator(latent, seeds=[0]) if takes else self.method.generator(latent)
+            made = make_images(self.method.generator, latent, seeds=[0])
             return bool(self.model.features(self.model.preprocess.view(made)).requires_grad)
         except RuntimeError:
             return False

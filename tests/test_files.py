@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,3 +158,73 @@ def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`path` must be a folder"):
         fill(tmp_path / "mine", a="1")
     assert (tmp_path / "mine").read_bytes() == b"the user's"
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from likethat import _files
+if sys.argv[2] == "swap":  # dies when the earlier folder has been moved away
+    replace = Path.replace
+    def dying(path, target):
+        if Path(target) == Path(sys.argv[1]):
+            os._exit(9)
+        return replace(path, target)
+    Path.replace = dying
+with _files.new_folder(sys.argv[1]) as new:
+    (new / "half").write_text("half")
+    if sys.argv[2] == "block":
+        os._exit(9)
+"""
+
+
+def killed(folder: Path, when: str) -> Path:
+    """Return the hidden folder that a process leaves that dies while it writes a folder."""
+    before = set(folder.parent.iterdir())
+    assert subprocess.run([sys.executable, "-c", _KILLED, str(folder), when], check=False).returncode == 9
+    return next(path for path in set(folder.parent.iterdir()) - before if path.name.startswith("."))
+
+
+@pytest.mark.parametrize("name", ["mine", "m" * 60], ids=["short", "long"])
+def test_the_next_writer_sweeps_what_a_killed_one_left(tmp_path: Path, name: str) -> None:
+    killed(tmp_path / name, "block")
+    fill(tmp_path / name, a="1")
+    assert names(tmp_path) == [name]
+    killed(tmp_path / name, "swap")
+    assert name not in names(tmp_path)
+    fill(tmp_path / name, b="2")
+    assert names(tmp_path) == [name]
+    assert names(tmp_path / name) == ["b"]
+
+
+def test_what_a_killed_swap_moved_away_comes_back_where_the_next_writing_fails(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", a="1")
+    killed(tmp_path / "mine", "swap")
+    with contextlib.suppress(KeyboardInterrupt), new_folder(tmp_path / "mine"):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["mine"]
+    assert names(tmp_path / "mine") == ["a"]
+
+
+def test_what_is_not_proven_to_be_left_by_a_killed_writer_stays(tmp_path: Path) -> None:
+    left = killed(tmp_path / "mine", "block")
+    unlisted = tmp_path / ".mine.likethat-new-00000000"
+    shutil.copytree(left, unlisted)
+    (unlisted / ".likethat.json").unlink()
+    copy = tmp_path / ".mine.20240101"
+    shutil.copytree(left, copy)
+    aim = tmp_path / ".other.likethat-new-00000000"
+    shutil.copytree(left, aim)
+    link = tmp_path / ".mine.likethat-new-00000001"
+    link.symlink_to(aim)
+    fill(tmp_path / "mine", a="1")
+    assert set(tmp_path.iterdir()) == {tmp_path / "mine", unlisted, copy, aim, link}
+    assert (aim / "half").exists()
+
+
+def test_what_a_living_writer_fills_stays(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "mine") as new:
+        (new / "first").write_text("1")
+        fill(tmp_path / "mine", second="2")
+        assert (new / "first").exists()
+    assert names(tmp_path / "mine") == ["first"]

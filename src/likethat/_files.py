@@ -1,10 +1,12 @@
 """Writing files whole or not at all, and removing only what was written here."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,11 +16,18 @@ from likethat._documents import Damaged, read_json, typed
 from likethat._options import check_path
 from likethat.errors import InputError, LikethatError, StorageError
 
+if sys.platform != "win32":
+    import fcntl
+
 __all__ = ["OwnFolder", "new_folder", "write_into", "write_whole"]
 
 _LIST = ".likethat.json"
 """Lies in every folder that likethat writes, and lists the files that are its own."""
 
+_OLD = "old"
+"""Within the hidden folder of a swap: what stood at the place before."""
+
+_SCRATCH = re.compile(r"(new|old)-[a-z0-9_]{8}")
 _RANDOM = re.compile(r"[a-z0-9_]{8}")  # how Python's temporary names end; an editor's .manifest.json.swp does not
 
 
@@ -61,22 +70,18 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     """
     path = _place(check_path(path))
     _check_ours(path, name="path")
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
-        temporary.chmod(0o777 & ~_umask())
-        yield temporary
-        _write_list(temporary, _files_in(temporary))
-        _check_ours(path, name="path")  # the block may have taken hours
-        _swap(temporary, path)
+        _sweep(path)
+        with _scratch(path, "new") as temporary:
+            yield temporary
+            _check_ours(path, name="path")  # the block may have taken hours
+            _write_list(temporary, (one for one in _files_in(temporary) if one != _LIST))
+            _swap(temporary, path)
     except OSError as error:
         if isinstance(error, LikethatError):
             raise
         raise storage_error(path, error) from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _place(path: Path) -> Path:
@@ -102,15 +107,76 @@ def _swap(new: Path, path: Path) -> None:
     if not path.exists():
         new.replace(path)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.old.", dir=path.parent)) / "old"
-    path.replace(old)
+    with _scratch(path, "old") as holder:
+        path.replace(holder / _OLD)
+        new.replace(path)  # where it fails, what was there is there again
+
+
+@contextlib.contextmanager
+def _scratch(path: Path, kind: str) -> Iterator[Path]:
+    """Yield a new hidden folder beside a place, which goes at the end unless it was moved there.
+
+    It is locked while this process lives, and only then gets the list that proves that likethat made it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"{_scratch_start(path)}{kind}-", dir=path.parent))
+    lock = None
     try:
-        new.replace(path)
+        folder.chmod(0o777 & ~_umask())
+        lock = _lock(folder)
+        if lock is not None:
+            _write_list(folder, (), made_folder=True)
+        yield folder
+    finally:
+        if folder.exists():
+            _clear(folder, path)
+        if lock is not None:
+            os.close(lock)
+
+
+def _scratch_start(path: Path) -> str:
+    """Return how the names of hidden folders beside a place begin; no two places share it."""
+    name = path.name
+    return f".{name if len(name) <= 40 else hashlib.sha256(os.fsencode(name)).hexdigest()[:40]}.likethat-"
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until what is returned is closed, or the process ends; None where it cannot be had."""
+    if sys.platform == "win32":
+        return None  # a folder cannot be locked there: nothing is marked, and nothing swept
+    lock = None
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        old.replace(path)  # another process has been there, or the disk failed: what was there is there again
-        old.parent.rmdir()
-        raise
-    shutil.rmtree(old.parent, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+        return None
+    return lock
+
+
+def _sweep(path: Path) -> None:
+    """Remove the hidden folders that killed writers of a place left: with our name and our list, locked by nobody."""
+    start = _scratch_start(path)
+    for folder in list(path.parent.iterdir()):
+        if not folder.name.startswith(start) or not _SCRATCH.fullmatch(folder.name[len(start) :]):
+            continue
+        lock = _lock(folder)
+        if lock is None:
+            continue
+        own = _listed(folder)
+        if own.files or own.made_folder:
+            _clear(folder, path)
+        os.close(lock)
+
+
+def _clear(folder: Path, path: Path) -> None:
+    """Remove a hidden folder; what it holds of before comes back where nothing stands at the place now."""
+    if (folder / _OLD).exists():
+        (folder / _OLD).replace(folder / "gone" if path.exists() else path)
+    for one in folder.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one, ignore_errors=True)  # first: a list that is gone proves nothing to the next sweep
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class OwnFolder:

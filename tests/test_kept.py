@@ -1,0 +1,60 @@
+"""What a released schema wrote is still read, numbers included (tests/kept/README.md)."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from toys import pictures, small_cnn
+
+import likethat as lt
+from likethat.errors import BankFormatError
+
+KEPT = Path(__file__).parent / "kept"
+
+
+def model() -> lt.SplitModel:
+    return lt.split(small_cnn(), example=pictures(4), class_names=("ant", "bee", "café"))
+
+
+@pytest.mark.parametrize(
+    ("name", "n_prototypes", "purity", "first", "is_made", "unit"),
+    [
+        ("epic", 26, 0.521554, 0.0125287, False, "channel"),
+        ("parts", 30, 0.880347, 0.0170845, False, "part"),
+        ("prodg", 32, 0.629741, 0.0175711, True, "channel"),
+    ],
+)
+def test_a_bank_of_schema_1(
+    name: str, n_prototypes: int, purity: float, first: float, is_made: bool, unit: str
+) -> None:
+    bank = lt.open_bank(KEPT / "schema-1" / name, model())
+    assert (len(bank.prototypes), bank.provenance.is_made, bank.provenance.unit) == (n_prototypes, is_made, unit)
+    assert bank.purity == pytest.approx(purity, abs=1e-5)
+    assert all(len(bank.images[item.image]) for item in bank.prototypes)
+
+    why = bank.explain(pictures(30)[0], "ant")
+    assert why.logit == pytest.approx(-0.0387453, abs=1e-5)
+    assert why.rows[0].contribution == pytest.approx(first, abs=1e-5)
+
+
+def test_a_table_generator_of_schema_1() -> None:
+    generator = lt.load_generator(KEPT / "schema-1" / "table-generator")
+    row = generator(torch.zeros(1, generator.prior.dim, dtype=torch.float32)).iloc[0]
+    assert (row["age"], row["city"]) == (64, "Bern")
+    assert row["income"] == pytest.approx(2571.07, abs=0.02)
+
+
+def test_a_field_that_a_later_likethat_added_is_passed_over(tmp_path: Path) -> None:
+    folder = shutil.copytree(KEPT / "schema-1" / "epic", tmp_path / "bank")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["provenance"]["added_in_0_9"] = 1
+    del manifest["digest"]
+    manifest["sha256"] = {name: value for name, value in manifest["sha256"].items() if "/" not in name}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert lt.open_bank(folder).prototypes == lt.open_bank(KEPT / "schema-1" / "epic").prototypes
+
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 2}), encoding="utf-8")
+    with pytest.raises(BankFormatError, match="schema version 2, this likethat reads up to 1"):
+        lt.open_bank(folder)

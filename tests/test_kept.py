@@ -56,5 +56,7 @@ def test_a_field_that_a_later_likethat_added_is_passed_over(tmp_path: Path) -> N
     assert lt.open_bank(folder).prototypes == lt.open_bank(KEPT / "schema-1" / "epic").prototypes
 
     (folder / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 2}), encoding="utf-8")
-    with pytest.raises(BankFormatError, match="schema version 2, this likethat reads up to 1"):
+    with pytest.raises(
+        BankFormatError, match=r"schema version 2 \(written by likethat 0\.1\.0\), this likethat reads up to 1"
+    ):
         lt.open_bank(folder)

@@ -20,12 +20,13 @@ from likethat.models.settings import Settings
 __all__ = ["Manifest", "TooNew", "check_fit", "digest_of", "read_manifest", "read_prototypes"]
 
 _MOST_PIXELS = 2**24  # of a box's edge; beyond, numbers of a picture are no longer exact in float32
+_LONGEST_VERSION = 40  # characters; longer, and it is none
 _ORTHOGONAL = 1e-2
 """How far a rotation may change the length of a vector, relative; fits end below 1e-5."""
 
 
 class TooNew(Exception):  # noqa: N818 - tells one refusal from another
-    """The schema version, which is newer than this library."""
+    """The schema version, which is newer than this library, and who wrote it where that is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def read_manifest(data: bytes, *, newest: int) -> Manifest:
     document = parse_json(data, nan=True)  # what was measured may be NaN: "not measured"
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > newest:
-        raise TooNew(str(version))
+        raise TooNew(f"{version}{_writer_of(document)}")
     if isinstance(version, int) and version < 1:
         raise Damaged(f"has the schema version {version}")
     manifest = typed(document, Manifest)
@@ -84,6 +85,15 @@ def _completed(manifest: Manifest, written: Mapping[str, Any]) -> Provenance:
     if "is_made" not in written:
         about = replace(about, is_made=about.method == "ProDG")
     return about if "unit" in written else replace(about, unit="part" if manifest.coordinates == "parts" else "channel")
+
+
+def _writer_of(document: Mapping[str, Any]) -> str:
+    """Return " (written by likethat X)" where a manifest of any schema says so in the usual place."""
+    about = document.get("provenance")
+    versions = about.get("versions") if isinstance(about, dict) else None
+    writer = versions.get("likethat") if isinstance(versions, dict) else None
+    is_version = isinstance(writer, str) and writer.isprintable() and 0 < len(writer) <= _LONGEST_VERSION
+    return f" (written by likethat {writer})" if is_version else ""
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:

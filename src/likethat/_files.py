@@ -56,20 +56,26 @@ def write_whole(path: str | Path, data: bytes) -> Path:
 
 
 @contextlib.contextmanager
-def new_folder(path: str | Path) -> Iterator[Path]:
+def new_folder(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a folder to fill; it takes the place of `path` when the block ends well, and vanishes otherwise.
 
     What was written is listed in the folder itself, and only a folder that holds nothing else is ever replaced.
 
     Args:
         path: where the folder shall stand. A link is kept, and the folder it leads to written.
+        overwrite: whether what likethat wrote there may be replaced.
 
     Raises:
-        InputError: something stands there that likethat did not write.
+        InputError: something stands there that likethat did not write, or that may not be replaced.
         StorageError: the disk did not take it; what stood there before still does.
     """
     path = _place(check_path(path))
     _check_ours(path, name="path")
+    if not overwrite and path.exists() and any(path.iterdir()):
+        raise InputError(
+            f"`path` must be a new or empty folder, got {path}, which likethat wrote before. Choose another place, or "
+            "add overwrite=True."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)

@@ -94,7 +94,7 @@ def test_a_place_that_is_taken(bank: Path) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save = lt.Bank.save
 
-    def full(bank: lt.Bank, path: Path) -> Path:
+    def full(bank: lt.Bank, path: Path, **_: bool) -> Path:
         if Path(path).parent == tmp_path:
             raise StorageError("bank could not be written (No space left on device). Free space, nothing is lost.")
         return save(bank, path)
@@ -108,7 +108,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     place = said.partition("lies in ")[2].partition(" instead")[0]
     assert lt.open_bank(place).provenance.method == "ProDG"
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(lt.Bank, "save", lambda *_: full(None, tmp_path / "bank"))  # type: ignore[arg-type]
+    monkeypatch.setattr(lt.Bank, "save", lambda *_, **__: full(None, tmp_path / "bank"))  # type: ignore[arg-type]
     lost = likethat(*words(tmp_path / "bank", "--no-controls"))
     assert "go on with the same words and --resume" in lost.stderr.splitlines()[-1]
     assert (tmp_path / "bank.checkpoint" / "climbed.safetensors").exists()

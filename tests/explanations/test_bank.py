@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_opens_as_it_was_saved(bank: lt.Bank, model: lt.SplitModel, images: torc
 
 def test_saving_over_itself_keeps_it_whole(bank: lt.Bank, tmp_path: Path) -> None:
     opened = lt.open_bank(bank.save(tmp_path / "bank"))
-    opened.save(tmp_path / "bank")
+    opened.save(tmp_path / "bank", overwrite=True)
     assert len(lt.open_bank(tmp_path / "bank").images) == len(bank.images)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bank"]
 
@@ -107,10 +108,39 @@ def test_a_full_disk_leaves_the_earlier_bank(bank: lt.Bank, tmp_path: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(StorageError, match=r"could not be written \(No space left on device\)"):
-            bank.save(path)
+            bank.save(path, overwrite=True)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["bank"]
     assert (path / "tensors.safetensors").read_bytes() == before
     lt.open_bank(path)
+
+
+def test_an_earlier_bank_is_replaced_only_where_that_is_said(bank: lt.Bank, tmp_path: Path) -> None:
+    path = bank.save(tmp_path / "bank")
+    (tmp_path / "latest").symlink_to("bank")
+    for place in (path, tmp_path / "latest"):
+        before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+        with pytest.raises(InputError, match="which likethat wrote before"):
+            bank.save(place)
+        assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+        bank.save(place, overwrite=True)
+    assert (tmp_path / "latest").is_symlink()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["bank", "latest"]
+
+
+@pytest.mark.parametrize("kind", ["file", "fifo", "link to a foreign folder", "loop"])
+def test_a_place_that_is_taken_is_left_as_it_is(bank: lt.Bank, kind: str, tmp_path: Path) -> None:
+    place = tmp_path / "bank"
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "manifest.json").write_text("{}")
+    make = {"file": lambda: place.write_text("x"), "fifo": lambda: os.mkfifo(place)}
+    make |= {"link to a foreign folder": lambda: place.symlink_to("foreign"), "loop": lambda: place.symlink_to("bank")}
+    make[kind]()
+    before = place.lstat()
+    with pytest.raises(InputError, match="`path` must"):
+        bank.save(place, overwrite=True)
+    assert place.lstat().st_ino == before.st_ino
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["bank", "foreign"]
+    assert (tmp_path / "foreign" / "manifest.json").read_text() == "{}"
 
 
 def test_does_not_replace_what_is_no_bank(bank: lt.Bank, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def demo(
     for chapter in _chapters(quick=quick):
         bank = _fit(chapter)
         found += _explained(chapter, bank, out)
-        bank.save(out / f"{chapter.name}-bank")
+        bank.save(out / f"{chapter.name}-bank", overwrite=True)
         bank.save(out / f"{chapter.name}-bank.html")
     from likethat.report import save_gallery
 

@@ -171,7 +171,7 @@ def save_what_fits(fit: Callable[[Watcher], "Bank"], job: Job) -> "Bank":
 
 def _save(bank: "Bank", job: Job) -> None:
     try:
-        bank.save(job.out)
+        bank.save(job.out, overwrite=job.overwrite)
     except StorageError as error:
         raise _saved_elsewhere(bank, job, error) from error
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from likethat._calls import public
 from likethat._checks import check_choice, check_count, resolve_target
-from likethat._options import check_path
+from likethat._options import check_flag, check_path
 from likethat._session import in_own_session
 from likethat.coordinates import Coordinates
 from likethat.errors import BankError, BankMismatchError, InputError
@@ -220,10 +220,18 @@ class Bank:
         second = -1 if against is None else resolve_target(against, self.class_names)
         return explain(self, image, target=first, against=second, top=top)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the bank as a folder, or its report where `path` ends in ``.html``; return the path.
 
         The checkpoint of the fit that made the bank goes when the folder stands.
+
+        Args:
+            path: a new or empty folder; a link is kept, and the folder it leads to written.
+            overwrite: replace an earlier bank there, and only what likethat wrote.
+
+        Raises:
+            InputError: something stands there that may not be replaced; nothing was touched.
+            StorageError: the disk did not take it; what stood there before still does.
         """
         path = check_path(path)
         if str(path).lower().endswith((".html", ".htm")):
@@ -232,7 +240,7 @@ class Bank:
             return save_bank(self, path)
         from likethat.explanations.storage import write_bank
 
-        path = write_bank(self, path)
+        path = write_bank(self, path, overwrite=check_flag(overwrite, name="overwrite"))
         if self.when_saved is not None:
             self.when_saved()
             self.when_saved = None

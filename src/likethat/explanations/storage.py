@@ -42,11 +42,11 @@ _T = TypeVar("_T")
 _MANIFEST, _TENSORS, _PROTOTYPES, _IMAGES = "manifest.json", "tensors.safetensors", "prototypes.jsonl", "images"
 
 
-def write_bank(bank: "Bank", path: str | Path) -> Path:
+def write_bank(bank: "Bank", path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a bank's folder; an earlier bank there is replaced only when the new one is whole.
 
     Raises:
-        InputError: something other than a bank stands at `path`.
+        InputError: something other than a bank stands at `path`, or a bank that `overwrite` does not give up.
         StorageError: the disk did not take it.
     """
     path = Path(path)
@@ -71,7 +71,7 @@ def write_bank(bank: "Bank", path: str | Path) -> Path:
         "settings": None if bank.settings is None else bank.settings.to_json(),
         "sha256": {_TENSORS: hashlib.sha256(data).hexdigest(), _PROTOTYPES: hashlib.sha256(rows).hexdigest()},
     }
-    with new_folder(path) as folder:
+    with new_folder(path, overwrite=overwrite) as folder:
         pictures = bank.images.write(folder / _IMAGES)
         manifest["sha256"] |= {f"{_IMAGES}/{name}": digest for name, digest in pictures.items()}
         manifest["digest"] = digest_of(manifest)

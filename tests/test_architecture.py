@@ -27,6 +27,8 @@ FLOORS = {
     "_tensors": 0,
     "_inputs": 0,
     "_session": 0,
+    "_showing": 0,
+    "_version": 0,
     "functional": 1,
     "sources": 2,
     "models": 2,
@@ -48,6 +50,9 @@ NEIGHBOURS = {
     ("_checks", "_options"),
     ("_checks", "errors"),
     ("_files", "_documents"),
+    ("_showing", "_files"),
+    ("_showing", "_options"),
+    ("_showing", "errors"),
     ("_files", "_options"),
     ("_options", "errors"),
     ("_files", "errors"),
@@ -107,6 +112,44 @@ def test_imports_point_downwards() -> None:
             if FLOORS[other] >= FLOORS[room]:
                 upwards.append(f"{path} imports {other}")
     assert upwards == []
+
+
+def imports_of(tree: ast.AST, modules: set[str]) -> Iterator[str]:
+    """Names of our modules that a module imports, inside functions too; for type checkers alone does not count."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                deep = f"{node.module}.{alias.name}"
+                yield deep if deep in modules else node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif not is_type_checking(node):
+            yield from imports_of(node, modules)
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules that lie in circles or between two: what is left when all others are taken away."""
+    left = {name: set(others) & graph.keys() - {name} for name, others in graph.items()}
+    while True:
+        ends = {name for name, others in left.items() if not others}
+        ends |= {name for name in left if not any(name in others for others in left.values())}
+        if not ends:
+            return sorted(left)
+        left = {name: others - ends for name, others in left.items() if name not in ends}
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    named = {
+        ".".join(("likethat", *path.with_suffix("").parts)).removesuffix(".__init__"): tree for path, tree in trees()
+    }
+    assert circle_in({name: set(imports_of(tree, set(named))) for name, tree in named.items()}) == []
+
+
+def test_the_check_on_circles_sees() -> None:
+    late = ast.parse("def f():\n    from likethat.b import c\nif TYPE_CHECKING:\n    from likethat import d")
+    assert list(imports_of(late, {"likethat.b"})) == ["likethat.b"]
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["b", "c"]
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": set()}) == []
 
 
 def test_explainers_do_not_import_each_other() -> None:

@@ -6,6 +6,9 @@ The public names are imported when they are first used, so that ``import liketha
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from likethat._showing import plug
+from likethat._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from likethat import errors
     from likethat._progress import Progress
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, Marks, creatures, digits
 
-__version__ = "0.1.0"
+plug(lambda: importlib.import_module("likethat.report.results"))  # a module is a Reporter
 
 _HOMES = {
     "EPIC": "likethat.explainers",

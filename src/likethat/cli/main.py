@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-import likethat
+from likethat._version import __version__
 from likethat.cli import (
     attribute,
     bank,
@@ -51,7 +51,7 @@ app.command("train-generator", epilog=train_generator.EXAMPLES)(train_generator.
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        out.print(f"likethat {likethat.__version__}")
+        out.print(f"likethat {__version__}")
         raise typer.Exit
 
 

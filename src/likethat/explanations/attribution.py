@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from likethat._calls import public
+from likethat._showing import figure_of, save
 from likethat.explanations.status import Status
 
 __all__ = ["Attribution"]
@@ -65,13 +66,14 @@ class Attribution:
         return clear
 
     def save(self, path: str | Path) -> Path:
-        """Write a self-contained HTML report and return its path."""
-        from likethat.report.attribution import save_attribution
+        """Write a page (a path that ends in .html) or a figure (.png, .svg, .pdf), and return the path.
 
-        return save_attribution(self, path)
+        Raises:
+            InputError: the path ends in something else.
+            StorageError: the disk did not take it; nothing is left behind.
+        """
+        return save(self, path)
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        from likethat.report.attribution import attribution_figure
-
-        return attribution_figure(self)
+        return figure_of(self)

@@ -13,14 +13,16 @@ from torch import nn
 
 from likethat._calls import public
 from likethat._checks import check_choice, check_count, resolve_target
-from likethat._options import check_flag, check_path
+from likethat._options import check_flag
 from likethat._session import in_own_session
+from likethat._showing import figure_of, save
 from likethat.coordinates import Coordinates
 from likethat.errors import BankError, BankMismatchError, InputError
 from likethat.explanations.explain import ImageLike, explain
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.images import ImageStore
 from likethat.explanations.records import Prototype, Provenance
+from likethat.explanations.storage import write_bank
 from likethat.functional.familiarity import Familiar
 from likethat.functional.links import Outputs
 from likethat.models import Head, SplitModel, check_model, split
@@ -221,26 +223,24 @@ class Bank:
         return explain(self, image, target=first, against=second, top=top)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the bank as a folder, or its report where `path` ends in ``.html``; return the path.
+        """Write the bank as a folder, a page (.html) or a figure (.png, .svg, .pdf); return the path.
 
         The checkpoint of the fit that made the bank goes when the folder stands.
 
         Args:
-            path: a new or empty folder; a link is kept, and the folder it leads to written.
+            path: a new or empty folder; a link is kept, and the folder it leads to written. Or the name of a file.
             overwrite: replace an earlier bank there, and only what likethat wrote.
 
         Raises:
-            InputError: something stands there that may not be replaced; nothing was touched.
+            InputError: the path ends in what a bank cannot be, or something stands there that may not be replaced;
+                nothing was touched.
             StorageError: the disk did not take it; what stood there before still does.
         """
-        path = check_path(path)
-        if str(path).lower().endswith((".html", ".htm")):
-            from likethat.report import save_bank
+        check_flag(overwrite, name="overwrite")
+        return save(self, path, folder=lambda folder: self._write(folder, overwrite=overwrite))
 
-            return save_bank(self, path)
-        from likethat.explanations.storage import write_bank
-
-        path = write_bank(self, path, overwrite=check_flag(overwrite, name="overwrite"))
+    def _write(self, path: Path, *, overwrite: bool) -> Path:
+        path = write_bank(self, path, overwrite=overwrite)
         if self.when_saved is not None:
             self.when_saved()
             self.when_saved = None
@@ -248,9 +248,7 @@ class Bank:
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        from likethat.report import bank_figure
-
-        return bank_figure(self)
+        return figure_of(self)
 
     def __repr__(self) -> str:
         about = self.provenance

@@ -13,6 +13,7 @@ from likethat._calls import public
 from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind, kind_of
 from likethat._options import shown
+from likethat._showing import figure_of, save
 from likethat.errors import InputError
 from likethat.explanations.status import Status
 
@@ -171,16 +172,17 @@ class Counterfactual:
         return film
 
     def save(self, path: str | Path) -> Path:
-        """Write a self-contained HTML report and return its path."""
-        from likethat.report.counterfactual import save_counterfactual
+        """Write a page (a path that ends in .html) or a figure (.png, .svg, .pdf), and return the path.
 
-        return save_counterfactual(self, path)
+        Raises:
+            InputError: the path ends in something else.
+            StorageError: the disk did not take it; nothing is left behind.
+        """
+        return save(self, path)
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        from likethat.report.counterfactual import counterfactual_figure
-
-        return counterfactual_figure(self)
+        return figure_of(self)
 
 
 def _are_numbers(*values: Any) -> bool:

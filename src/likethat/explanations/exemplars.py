@@ -11,7 +11,8 @@ from torch import Tensor
 
 from likethat._calls import public
 from likethat._inputs import Inputs, Kind, kind_of
-from likethat._options import check_path
+from likethat._showing import figure_of, save
+from likethat.explanations.exemplar_storage import write_exemplars
 from likethat.explanations.status import Status
 
 __all__ = ["ExemplarSet", "Film"]
@@ -114,23 +115,14 @@ class ExemplarSet:
         return self.probabilities[:, torch.nonzero(self.wanted)[:, 0]].amin(1)
 
     def save(self, path: str | Path) -> Path:
-        """Write a report (a path that ends in .html) or a folder with tensors and inputs; return the path.
+        """Write a page (.html), a figure (.png, .svg, .pdf), or a folder with tensors and inputs; return the path.
 
         Raises:
-            InputError: something else stands at the folder's place.
+            InputError: the path ends in what exemplars cannot be, or something else stands at the folder's place.
             StorageError: the disk did not take it; nothing is left behind.
         """
-        path = check_path(path)
-        if path.suffix.lower() in {".html", ".htm"}:
-            from likethat.report.exemplars import save_exemplars
-
-            return save_exemplars([self], path)
-        from likethat.explanations.exemplar_storage import write_exemplars
-
-        return write_exemplars(self, path)
+        return save(self, path, folder=lambda path: write_exemplars(self, path))
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        from likethat.report.exemplar_figures import exemplar_figure
-
-        return exemplar_figure(self)
+        return figure_of(self)

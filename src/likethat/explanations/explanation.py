@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from likethat._calls import public
 from likethat._session import in_own_session
+from likethat._showing import figure_of, save
 from likethat.errors import ModelError
 from likethat.explanations.records import Contribution, Provenance
 from likethat.functional.links import Outputs
@@ -158,13 +159,14 @@ class Explanation:
         return max(abs(self.logit), self.scale, abs(self.bias), abs(self.remainder), largest, 1e-12)
 
     def save(self, path: str | Path) -> Path:
-        """Write a self-contained HTML report and return its path."""
-        from likethat.report import save_explanation
+        """Write a page (a path that ends in .html) or a figure (.png, .svg, .pdf), and return the path.
 
-        return save_explanation(self, path)
+        Raises:
+            InputError: the path ends in something else.
+            StorageError: the disk did not take it; nothing is left behind.
+        """
+        return save(self, path)
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        from likethat.report import explanation_figure
-
-        return explanation_figure(self)
+        return figure_of(self)

@@ -17,25 +17,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import Tensor
 
-from likethat._calls import public
 from likethat._documents import Damaged, read_bytes
 from likethat._files import new_folder
-from likethat._options import check_path
-from likethat._session import in_own_session
 from likethat._tensors import tensors_of
 from likethat.coordinates import Coordinates, HeadParts, Rotation
 from likethat.errors import BankFormatError, InputError
 from likethat.explanations.images import ImageStore
 from likethat.explanations.rows import Manifest, TooNew, check_fit, digest_of, read_manifest, read_prototypes
 from likethat.functional.familiarity import Familiar
-from likethat.models import Head, SplitModel, check_model
+from likethat.models import Head
 
 if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
 
-__all__ = ["SCHEMA_VERSION", "open_bank", "write_bank"]
+__all__ = ["SCHEMA_VERSION", "read_bank", "write_bank"]
 
 SCHEMA_VERSION = 1
 _T = TypeVar("_T")
@@ -83,25 +80,12 @@ def write_bank(bank: "Bank", path: str | Path, *, overwrite: bool = False) -> Pa
     return path
 
 
-@public
-@in_own_session
-def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> "Bank":
-    """Open a bank that `Bank.save` wrote; with its model it can explain, without it can be browsed.
-
-    Args:
-        path: the bank's folder.
-        model: the model it was made from, or its network alone: the bank then splits it as before, with its own
-            preprocessing and class names.
+def read_bank(path: Path) -> dict[str, Any]:
+    """Return what `Bank` is made of, by the names of its arguments.
 
     Raises:
         BankFormatError: no bank, cut short, damaged, or of a newer schema.
-        BankMismatchError: `model` is another model, or split in another way.
     """
-    from likethat.explanations.bank import Bank
-
-    path = check_path(path)
-    if model is not None:
-        check_model(model)
     try:
         manifest = _manifest(path)
         tensors = tensors_of(_checked(path, _TENSORS, manifest), may_be_nan=("parts.measures.", "parts.curves."))
@@ -120,17 +104,6 @@ def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> 
         prototypes = read_prototypes(rows, coordinates.n_units, len(manifest.class_names), images)
         if manifest.settings is None and len(manifest.class_names) == 1:  # an earlier version gave it to every image
             prototypes = [dataclasses.replace(item, predicted=None) for item in prototypes]
-        bank = Bank(
-            coordinates=coordinates,
-            prototypes=prototypes,
-            images=images,
-            head=head,
-            class_names=manifest.class_names,
-            provenance=manifest.provenance,
-            usage=usage,
-            familiar=familiar,
-            settings=manifest.settings,
-        )
     except BankFormatError:
         raise
     except (Damaged, InputError, LookupError, TypeError, ValueError, RuntimeError, MemoryError) as error:
@@ -138,7 +111,17 @@ def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> 
         raise BankFormatError(
             f"the bank {path} is damaged: {why}. Restore the folder, or fit the bank again."
         ) from error
-    return bank if model is None else bank.attach(model)
+    return {
+        "coordinates": coordinates,
+        "prototypes": prototypes,
+        "images": images,
+        "head": head,
+        "class_names": manifest.class_names,
+        "provenance": manifest.provenance,
+        "usage": usage,
+        "familiar": familiar,
+        "settings": manifest.settings,
+    }
 
 
 def _manifest(path: Path) -> Manifest:

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import likethat
 from likethat._calls import warn
 from likethat._checks import check_count
 from likethat._options import byte_count, check_callable, check_flag, check_path
 from likethat._progress import Watcher
+from likethat._version import __version__
 from likethat.errors import DataWarning, InputError
 from likethat.explanations import Bank, Provenance
 from likethat.features import Checkpoint, Features, collect
@@ -174,7 +174,7 @@ def provenance_of(
         model=model.name,
         n_images=len(features),
         skipped=(*_pairs(features.skipped), *skipped),
-        versions={"likethat": likethat.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions={"likethat": __version__, "torch": torch.__version__, "python": platform.python_version()},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=seconds,
         measures={**measures, **measured, "backbone_seconds": features.backbone_seconds},

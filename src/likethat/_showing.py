@@ -1,0 +1,99 @@
+"""How a result becomes a page or a figure: results know this port, and the report is plugged into it.
+
+So results need not know the report, which knows them: `likethat` plugs it when it is imported.
+"""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from likethat._files import write_whole
+from likethat._options import check_path
+from likethat.errors import InputError
+
+__all__ = ["Reporter", "figure_of", "plug", "save"]
+
+_PAGES, _FIGURES = (".html", ".htm"), (".png", ".svg", ".pdf")
+_FILES = frozenset(
+    [
+        ".json",
+        ".jsonl",
+        ".csv",
+        ".tsv",
+        ".parquet",
+        ".txt",
+        ".md",
+        ".xlsx",
+        ".zip",
+        ".npz",
+        ".npy",
+        ".pt",
+        ".pkl",
+        ".safetensors",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".webp",
+        ".tiff",
+    ]
+)
+"""Ends of names that mean a file of a kind which is not written: a folder of that name would surprise."""
+
+
+class Reporter(Protocol):
+    """What draws results."""
+
+    def save_page(self, result: Any, path: Path) -> Path:
+        """Write a result as one self-contained HTML file."""
+        ...
+
+    def figure(self, result: Any) -> Any:
+        """Draw a result as a matplotlib figure."""
+        ...
+
+
+_plugged: list[Callable[[], Reporter]] = []
+
+
+def plug(reporter: Callable[[], Reporter]) -> None:
+    """Say who draws results; called when the first is drawn, so that importing stays quick."""
+    _plugged[:] = [reporter]
+
+
+def figure_of(result: Any) -> Any:
+    """Return a result as a matplotlib figure."""
+    return _plugged[0]().figure(result)
+
+
+def save(result: Any, path: str | Path, *, folder: Callable[[Path], Path] | None = None) -> Path:
+    """Write a result as what the end of the path's name says, and return the path.
+
+    Args:
+        result: what is written.
+        path: ``.html`` gives its page; ``.png``, ``.svg`` and ``.pdf`` its figure; all else a folder.
+        folder: writes the folder; None for results that have none.
+
+    Raises:
+        InputError: the name ends in what the result cannot be, or something else stands there.
+        StorageError: the disk did not take it; nothing is left behind.
+    """
+    path = check_path(path)
+    suffix = path.suffix.lower()
+    if suffix in _PAGES:
+        return _plugged[0]().save_page(result, path)
+    if suffix in _FIGURES:
+        return write_whole(path, _drawn(result, suffix[1:]))
+    if folder is None or suffix in _FILES:
+        also = "" if folder is None else ", or a folder's name without an ending"
+        raise InputError(
+            f"`path` must end in .html for a page or in .png, .svg or .pdf for a figure{also}, got {path.name!r}. "
+            "Choose one of them."
+        )
+    return folder(path)
+
+
+def _drawn(result: Any, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    figure_of(result).savefig(buffer, format=kind, bbox_inches="tight")
+    return buffer.getvalue()

@@ -4,6 +4,7 @@ So results need not know the report, which knows them: `likethat` plugs it when 
 """
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,28 +16,8 @@ from likethat.errors import InputError
 __all__ = ["Reporter", "figure_of", "plug", "save"]
 
 _PAGES, _FIGURES = (".html", ".htm"), (".png", ".svg", ".pdf")
-_FILES = frozenset(
-    [
-        ".json",
-        ".jsonl",
-        ".csv",
-        ".tsv",
-        ".parquet",
-        ".txt",
-        ".md",
-        ".xlsx",
-        ".zip",
-        ".npz",
-        ".npy",
-        ".pt",
-        ".pkl",
-        ".safetensors",
-        ".jpg",
-        ".jpeg",
-        ".gif",
-        ".webp",
-        ".tiff",
-    ]
+_FILES = re.compile(
+    r"\.(json|jsonl|csv|tsv|parquet|txt|md|xlsx|zip|npz|npy|pt|pkl|safetensors|jpe?g|gif|webp|tiff?)", re.IGNORECASE
 )
 """Ends of names that mean a file of a kind which is not written: a folder of that name would surprise."""
 
@@ -84,7 +65,7 @@ def save(result: Any, path: str | Path, *, folder: Callable[[Path], Path] | None
         return _plugged[0]().save_page(result, path)
     if suffix in _FIGURES:
         return write_whole(path, _drawn(result, suffix[1:]))
-    if folder is None or suffix in _FILES:
+    if folder is None or _FILES.fullmatch(suffix):
         also = "" if folder is None else ", or a folder's name without an ending"
         raise InputError(
             f"`path` must end in .html for a page or in .png, .svg or .pdf for a figure{also}, got {path.name!r}. "

@@ -45,3 +45,11 @@ def test_contributions_by_hand() -> None:
 )
 def test_coverage(values: list[float], top: int, expected: float) -> None:
     assert float(coverage(torch.tensor(values), top=top)) == pytest.approx(expected)
+
+
+def test_a_box_ends_where_the_next_begins_to_the_pixel() -> None:
+    # 5 pixels over 8 cells: cells 0 and 1 both begin at pixel 0; cell 0 would be empty, and is one pixel
+    boxes = [cell_box((0, column), grid=(1, 8), size=(1, 5)) for column in range(8)]
+    assert [box[0] for box in boxes] == [0, 0, 1, 1, 2, 3, 3, 4]
+    assert [box[2] for box in boxes] == [1, 1, 2, 2, 3, 4, 4, 5]
+    assert all(box[1::2] == (0, 1) for box in boxes)

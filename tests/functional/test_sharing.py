@@ -111,3 +111,16 @@ def test_a_look_twice_is_read_alike_and_zeros_read_nothing() -> None:
     found = look_readers(torch.tensor([[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]]))
     assert torch.allclose(found[0], found[1])
     assert not found[2].any()
+
+
+@pytest.mark.parametrize("n_cells", [3, 12])
+def test_the_ridge_of_a_regression_by_its_normal_equations(n_cells: int) -> None:
+    # fewer cells than channels, and more: (F'F + r I) (q - v/k) = F'(s (F v) - F v/k), r = ridge mean(F²) n
+    rng = torch.Generator().manual_seed(0)
+    f, v = torch.rand(n_cells, 6, generator=rng, dtype=torch.float64), torch.rand(6, generator=rng, dtype=torch.float64)
+    shares = torch.rand(n_cells, 2, generator=rng, dtype=torch.float64)
+    shares = shares / shares.sum(1, keepdim=True)
+    strength = 0.2 * float((f**2).mean()) * n_cells
+    for part, q in enumerate(ownership_regression(f, shares, v, ridge=0.2)):
+        left = (f.T @ f + strength * torch.eye(6, dtype=torch.float64)) @ (q - v / 2)
+        torch.testing.assert_close(left, f.T @ (shares[:, part] * (f @ v) - f @ (v / 2)))

@@ -213,3 +213,26 @@ def test_a_response_must_be_one_number_a_row() -> None:
     goal = HighResponse(response=lambda p: p, threshold=0.5)
     with pytest.raises(InputError, match="one number a row"):
         goal.shortfall(torch.ones(2, 3))
+
+
+def test_the_prior_pulls_an_ascent_to_where_latents_are_typical() -> None:
+    flat = GradientAscent(fitness_gradient=lambda latents, _: torch.zeros_like(latents), n_screen=0)
+    task = problem()
+    far = torch.full((1, DIM), 3.0, dtype=torch.float64)
+    known = Known(latents=far, responses=answers(far))
+    search = flat.begin(Problem(prior=task.prior, goal=task.goal, rng=task.rng, known=known))
+    before = search.ask()
+    search.tell(torch.zeros(1), answers(before))
+    assert torch.equal(before, far)
+    assert float(search.ask().norm()) < float(far.norm())  # the density of N(0, I) rises towards 0
+
+
+def test_a_surrogate_keeps_the_answers_nearest_the_goal() -> None:
+    task = problem()
+    latents = task.prior.sample(450, rng=task.rng).double()
+    known = Known(latents=latents, responses=answers(latents))
+    search = Surrogate(candidates=30).begin(Problem(prior=task.prior, goal=task.goal, rng=task.rng, known=known))
+    kept = search._nearest()  # type: ignore[attr-defined]
+    shortfall = task.goal.shortfall(known.responses)
+    assert len(kept) == 400
+    assert task.goal.shortfall(kept.responses).sort().values.tolist() == shortfall.sort().values[:400].tolist()

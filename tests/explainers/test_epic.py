@@ -91,6 +91,12 @@ def test_negative_prototypes_are_the_lowest(bank: lt.Bank, model: lt.SplitModel,
         if bank.prototypes_of(channel, "negative"):
             lowest = [item.index for item in bank.prototypes_of(channel, "negative")]
             assert lowest == means[:, channel].sort(stable=True).indices[:3].tolist()
+    maps = torch.einsum("kd,ndhw->nkhw", bank.mixing, model.features(images).detach()).flatten(2)
+    negative = [item for item in bank.prototypes if item.kind == "negative"]
+    assert len(negative) > 10
+    for item in negative:  # the box stands on the least active cell, not on the most active
+        values = maps[item.index, item.unit]
+        assert float(values[4 * item.cell[0] + item.cell[1]]) == pytest.approx(float(values.min()), abs=1e-5)
 
 
 def test_each_solver_makes_purer_prototypes_than_the_identity(model: lt.SplitModel, images: torch.Tensor) -> None:

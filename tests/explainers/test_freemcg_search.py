@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import likethat as lt
-from likethat.explainers.freemcg.components import strongest, with_details
+from likethat.explainers.freemcg.components import Pieces, strongest, take_back, with_details
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import advice_for
 from likethat.explainers.freemcg.search import Plan, _confirm, _Noise
@@ -176,3 +176,26 @@ def test_the_probability_told_is_that_of_what_is_shown() -> None:
     )
     told = advice_for(archive, reason="converged", n=1, confidence=0.98)  # type: ignore[arg-type]
     assert "probability 0.85; 0.98 was asked for" in told.advice
+
+
+class Weighed:
+    """Stands where an archive stands: the margin is a weighed sum of the pieces that stay."""
+
+    def __init__(self, weights: list[float]) -> None:
+        self.weights, self.rows = torch.tensor(weights, dtype=torch.float64), torch.zeros(0, len(weights))
+
+    def ask(self, stays: torch.Tensor) -> torch.Tensor:
+        self.rows = torch.cat([self.rows, stays])
+        return stays.double() @ self.weights
+
+
+def test_pieces_go_back_in_the_order_of_margin_lost_for_distance_won() -> None:
+    # Margins 4, .1, 2, .2 and .25 over distances 1, 1, 1, 1 and 3: 6.55 in all, and 6.15 must stay, so .4 may go. A unit
+    # of the fifth loses .083, of the second .1, of the fourth .2: the fifth and the second go (.35), the fourth not (.55).
+    archive = Weighed([4.0, 0.1, 2.0, 0.2, 0.25])
+    pieces = Pieces(sizes=torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0]), compose=lambda stays: stays)
+    take_back(archive, pieces, 6.55, wanted=6.15)  # type: ignore[arg-type]
+    enough = archive.rows[archive.rows.double() @ archive.weights >= 6.15 - 1e-6]
+    distances = (enough * pieces.sizes).sum(1)
+    assert enough[distances.argmin()].tolist() == [1.0, 0.0, 1.0, 1.0, 0.0]
+    assert len(archive.rows) <= 5 + 3  # each alone, then halving

@@ -190,8 +190,8 @@ class Weighed:
 
 
 def test_pieces_go_back_in_the_order_of_margin_lost_for_distance_won() -> None:
-    # Margins 4, .1, 2, .2 and .25 over distances 1, 1, 1, 1 and 3: 6.55 in all, and 6.15 must stay, so .4 may go. A unit
-    # of the fifth loses .083, of the second .1, of the fourth .2: the fifth and the second go (.35), the fourth not (.55).
+    # Margins 4, .1, 2, .2 and .25 over distances 1, 1, 1, 1 and 3: 6.55 in all, and 6.15 must stay: .4 may go.
+    # A unit of the fifth loses .083, of the second .1, of the fourth .2: fifth and second go (.35), the fourth not.
     archive = Weighed([4.0, 0.1, 2.0, 0.2, 0.25])
     pieces = Pieces(sizes=torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0]), compose=lambda stays: stays)
     take_back(archive, pieces, 6.55, wanted=6.15)  # type: ignore[arg-type]

@@ -117,7 +117,7 @@ def _() -> None:
 @case("bank checksums", "a bank saved, opened, and saved in its place opens", accepts=RIGHT)
 def _() -> None:
     path = _saved()
-    lt.open_bank(path).save(path)
+    lt.open_bank(path).save(path, overwrite=True)
     expect(len(lt.open_bank(path).images), len(_bank().images), "pictures")
 
 

@@ -58,7 +58,7 @@ def _train(data: Any, options: dict[str, Any], folder: Path) -> None:
 
 
 WRITERS: dict[str, Writer] = {
-    "bank.save": lambda folder: _bank().save(folder),
+    "bank.save": lambda folder: _bank().save(folder, overwrite=True),
     "generator.save": lambda folder: _generator().save(folder),
     "ExemplarSet.save": lambda folder: _found().save(folder),
     "EPIC().fit(checkpoint=)": partial(_fit, lt.EPIC(n_prototypes=2)),
@@ -151,7 +151,8 @@ def _() -> None:
     def put(_: Any) -> None:
         (folder / "note.txt").write_text(USERS, encoding="utf-8")
 
-    lt.EPIC(n_prototypes=2).fit(_model(), _images(), checkpoint=folder, watch=put)
+    bank = lt.EPIC(n_prototypes=2).fit(_model(), _images(), checkpoint=folder, watch=put)
+    bank.save(folder.with_name("bank"))  # the checkpoint goes when the bank stands
     _expect_there(folder, ("note.txt",))
 
 
@@ -161,6 +162,6 @@ def _() -> None:
     _bank().save(first)
     link = first.with_name("latest")
     link.symlink_to(first)
-    _bank().save(link)
+    _bank().save(link, overwrite=True)
     expect(link.is_symlink(), True, "whether the link is still one")
     expect(lt.open_bank(first).n_units, 4, "units of the bank")

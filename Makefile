@@ -3,6 +3,7 @@
 # make check   the quick tests, under two minutes         make clean   remove what these made
 # make lock    renew requirements.lock                    make test-newest, make test-oldest
 #                                                                      every test on other versions than the lock's
+# make mutants break lines on purpose and see which the tests notice: hours
 #
 # Each target sets up all it needs in .venv. Another Python: make test PYTHON=python3.12
 
@@ -14,10 +15,10 @@ CORE   := $(VENV)/.installed-core
 DEV    := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench lock test-newest test-oldest clean
+.PHONY: help demo test check lint bench mutants lock test-newest test-oldest clean
 
 help:
-	@sed -n '1,7s/^# \{0,1\}//p' Makefile
+	@sed -n '1,8s/^# \{0,1\}//p' Makefile
 
 demo: $(CORE)
 	@echo "demo: fitting and explaining, under three minutes"
@@ -44,6 +45,10 @@ bench: $(DEV)
 	@$(BIN)/python benchmarks/epic.py --write
 	@echo "bench: part prototypes; results go to benchmarks/results/parts.md"
 	@$(BIN)/python benchmarks/parts.py
+
+mutants: $(DEV)
+	@echo "mutants: 200 lines broken one at a time, in copies: hours"
+	@$(BIN)/python benchmarks/mutants.py
 
 # What a torch for GPUs brings along is left out, and so is the name of its build: torch itself pins both.
 lock:

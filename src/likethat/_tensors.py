@@ -1,18 +1,20 @@
 """Reading safetensors that somebody else may have made."""
 
+import hashlib
+import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load
+from safetensors.torch import load, save
 from torch import Tensor
 
 from likethat._documents import Damaged, parse_json, reason_of, typed
 
-__all__ = ["read_left", "read_tensors", "tensors_of"]
+__all__ = ["left_bytes", "read_left", "read_tensors", "tensors_of"]
 
 _TENSOR_ERRORS = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, MemoryError)
 
@@ -42,14 +44,32 @@ def read_tensors(
         raise Damaged(f"holds no whole tensors ({reason_of(error)})") from error
 
 
+def left_bytes(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
+    """Return a file for `read_left`: tensors of unfinished work, what is noted beside them, and a checksum of both."""
+    data = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    text = json.dumps(dict(about))
+    return save(data, metadata={"about": text, "sha256": _checksum(data, text)})
+
+
 def read_left(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return tensors that unfinished work left, and what it noted beside them.
 
     Raises:
-        Damaged: missing, cut short, or without notes.
+        Damaged: missing, cut short, without notes, or not as it was written.
     """
     tensors, metadata = read_tensors(path, may_be_nan=("",))
-    return tensors, typed(parse_json(metadata.get("about", ""), nan=True), dict[str, Any])
+    text = metadata.get("about", "")
+    if "sha256" in metadata and metadata["sha256"] != _checksum(tensors, text):
+        raise Damaged("does not fit its checksum")
+    return tensors, typed(parse_json(text, nan=True), dict[str, Any])
+
+
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode(errors="surrogatepass"))
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def tensors_of(data: bytes, *, may_be_nan: Collection[str] = ()) -> dict[str, Tensor]:

@@ -79,7 +79,7 @@ def test_a_first_state_is_due_after_five_seconds_and_slow_writing_makes_them_rar
         now += 2.0
         return b""
 
-    monkeypatch.setattr("likethat.features.checkpoint.save", slow)
+    monkeypatch.setattr("likethat.features.checkpoint.left_bytes", slow)
     left.write_state("solver", {}, {})  # ends at 107
     now = 126.9
     assert not left.is_due()

@@ -1,6 +1,7 @@
 """Image VAEs and flows: laws, training, disk."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from likethat.generators.image.flow import ImageFlow
 from likethat.generators.image.networks import padded_size
 from likethat.generators.image.training import train_image_vae
 from likethat.generators.image.unet import UNet
-from likethat.generators.image.vae_training import VaeRecipe
+from likethat.generators.image.vae import ImageVAE
+from likethat.generators.image.vae_training import VaeRecipe, VaeRun
 from likethat.sources import Images
 
 SMALL = {"channels": 1, "size": [12, 10], "latent_dim": 4, "patch": 1, "widths": [8, 8], "encoder_widths": [8, 8]}
@@ -103,6 +105,27 @@ def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> No
     assert not left.exists()
     state = whole.state()
     assert all(torch.equal(value, state[key]) for key, value in resumed.state().items())
+
+
+def test_stopped_while_it_looks_at_held_out_images_it_goes_on_as_if_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(**options: Any) -> ImageVAE:
+        return train_image_vae(blobs(), config=SMALL, latent_dim=4, recipe=VaeRecipe(steps=24), **options)
+
+    elbo = VaeRun._elbo
+
+    def stop(run: VaeRun, images: Tensor, noise: Tensor, *, warmth: float) -> tuple[Tensor, Tensor]:
+        if not torch.is_grad_enabled():
+            raise KeyboardInterrupt  # while the averaged weights are in the networks
+        return elbo(run, images, noise, warmth=warmth)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VaeRun, "_elbo", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(checkpoint=tmp_path / "c")
+    whole, resumed = train().state(), train(checkpoint=tmp_path / "c", resume=True).state()
+    assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
 
 
 def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:

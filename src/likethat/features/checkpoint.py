@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
 from torch import Tensor
 
 from likethat._documents import Damaged, read_json, typed
 from likethat._files import OwnFolder
-from likethat._tensors import read_left
+from likethat._tensors import left_bytes, read_left
 from likethat.errors import InputError, LikethatError, StorageError
 from likethat.features.rows import COLUMNS, Keeper, Rows
 from likethat.sources.base import Skipped
@@ -123,9 +122,8 @@ class Checkpoint:
         if self._failed:
             return
         started = time.monotonic()
-        data = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         try:
-            self._own.write(f"{name}.safetensors", save(data, metadata={"about": json.dumps(dict(about))}))
+            self._own.write(f"{name}.safetensors", left_bytes(tensors, about))
         except StorageError as error:
             self._failed = True
             warnings.warn(f"No further checkpoints of this fit will be written: {error}", stacklevel=2)

@@ -179,8 +179,6 @@ def _options(
     checkpoint: str | Path | None,
     resume: bool,
 ) -> LoopOptions:
-    if resume and checkpoint is None:
-        raise InputError("`checkpoint` must name the folder to resume from, got None.")
     return LoopOptions(
         steps=check_count(recipe.steps, name="steps"),
         last_phase=last_phase,

@@ -9,6 +9,7 @@ from test_cli_journey import stop_at
 
 import likethat as lt
 from likethat.cli import train_generator
+from likethat.errors import StorageError
 from likethat.generators import sample
 
 
@@ -57,6 +58,29 @@ def test_stopped_and_resumed_it_is_the_same(
     one, other = lt.load_generator(out), lt.load_generator(tmp_path / "whole")
     latents = one.prior.sample(2, rng=torch.Generator().manual_seed(0))
     assert torch.equal(one(latents), other(latents))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageError("full")], ids=["Ctrl-C", "full disk"])
+def test_stopped_while_it_writes_the_generator_it_goes_on_without_a_step(
+    error: BaseException, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def words(path: Path) -> list[object]:
+        return ["train-generator", "image", folder, "--out", path, "--latent-dim", 3, "--steps", 12]
+
+    def stop(*_: object, **__: object) -> Path:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("likethat.generators.storage.save_generator", stop)
+        assert likethat(*words(tmp_path / "g")).exit_code != 0
+    with monkeypatch.context() as patch:
+        patch.setattr("likethat.generators.image.vae_training.VaeRun.step", stop)
+        again = likethat(*words(tmp_path / "g"), "--resume")
+    assert again.exit_code == 0, again.stderr
+    assert not (tmp_path / "g.checkpoint").exists()
+    assert likethat(*words(tmp_path / "whole")).exit_code == 0
+    one, other = (tmp_path / name / "weights.safetensors" for name in ("g", "whole"))
+    assert one.read_bytes() == other.read_bytes()
 
 
 @pytest.mark.slow

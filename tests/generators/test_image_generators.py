@@ -102,6 +102,8 @@ def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> No
     seen: list[Progress] = []
     resumed = train(checkpoint=left, resume=True, watch=seen.append)
     assert next(item.done for item in seen if item.stage == "training") == 51
+    assert left.exists()
+    resumed.save(tmp_path / "g")
     assert not left.exists()
     state = whole.state()
     assert all(torch.equal(value, state[key]) for key, value in resumed.state().items())

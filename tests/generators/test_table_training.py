@@ -42,6 +42,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at
     assert sorted(path.name for path in left.iterdir()) == [".likethat.json", "training.safetensors"]
     resumed = train_table(mixed_table(), epochs=8, latent_dim=6, checkpoint=left, resume=True)
     assert is_same(mixed_generator(), resumed)
+    resumed.save(tmp_path / "g")
     assert not left.exists()
 
 

@@ -140,3 +140,32 @@ def test_a_full_disk_is_said_once_and_the_training_ends(tmp_path: Path, monkeypa
         carry(training, tmp_path / "c", every=0.0)
     assert len(said) == 1
     assert training.total.tolist() == [4, 4, 4]
+
+
+def test_done_it_stays_until_it_is_removed_and_going_on_takes_no_step(tmp_path: Path) -> None:
+    carry(Sums(), tmp_path / "c")
+    again = Sums()
+    again.advance = None  # type: ignore[assignment, method-assign]
+    left = carry(again, tmp_path / "c", resume=True)
+    assert again.total.tolist() == [4, 4, 4]
+    (tmp_path / "c" / "thesis.txt").write_text("mine")
+    left.remove()
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["thesis.txt"]
+    left.remove()
+
+
+def test_what_another_training_began_there_meanwhile_stays(tmp_path: Path) -> None:
+    first = carry(Sums(), tmp_path / "c")
+    carry(Sums(), tmp_path / "c", key={"seed": 1})
+    first.remove()
+    assert (tmp_path / "c" / STATE).exists()
+
+
+def test_it_is_removed_from_another_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    left = carry(Sums(), Path("c"))
+    (tmp_path / "elsewhere" / "c").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    left.remove()
+    assert not (tmp_path / "c").exists()
+    assert (tmp_path / "elsewhere" / "c").exists()

@@ -80,11 +80,11 @@ def train_generator(
     try:
         with progress_bar() as watch:
             generator = train(source, kind=kind.value, method=method.value, watch=_with_estimate(watch), **options)
+        generator.save(out)
     except KeyboardInterrupt as stop:
         if checkpoint.exists():
             raise Stopped from stop
         raise
-    generator.save(out)
     say_table({key: value for key, value in generator.card.items() if isinstance(value, str | int | float)})
     say_path("generator", out)
     say_path("samples", _write_samples(generator, out, seed=seed))

@@ -74,7 +74,7 @@ class TrainingCheckpoint:
     ) -> None:
         if resume and folder is None:
             raise InputError("`checkpoint` must name the folder to resume from, got None.")
-        self._own = None if folder is None else OwnFolder(folder)
+        self._own = None if folder is None else OwnFolder(folder.absolute())  # its result may be saved from elsewhere
         self._key: dict[str, Any] = json.loads(json.dumps(dict(key)))
         self._resume, self._every = resume, every
         self._last, self._took, self._has_failed = time.monotonic(), 0.0, False
@@ -150,8 +150,15 @@ class TrainingCheckpoint:
         self._took = self._last - started
 
     def remove(self) -> None:
-        """Remove what was left."""
-        if self._own is not None:
+        """Remove what was left, as its result is saved; what another training has begun there meanwhile stays."""
+        if self._own is None:
+            return
+        path = self._own.path / _FILE
+        try:
+            is_ours = not path.exists() or read_left(path)[1].get("key") == self._key
+        except Damaged:
+            return
+        if is_ours:
             self._own.remove()
 
 

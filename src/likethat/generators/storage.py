@@ -1,6 +1,7 @@
 """Generators on disk: JSON and safetensors, in a folder or in one file; nothing is ever unpickled."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from likethat._calls import public
 from likethat._documents import Damaged, parse_json, read_json, typed
 from likethat._files import new_folder, write_whole
 from likethat._options import check_path
+from likethat._session import in_own_session
 from likethat._tensors import read_tensors
 from likethat.errors import InputError
 
-__all__ = ["StoredGenerator", "filled", "read_generator", "save_generator"]
+__all__ = ["StoredGenerator", "TrainedGenerator", "filled", "read_generator", "save_generator"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -39,6 +42,45 @@ class StoredGenerator:
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
     card: Mapping[str, Any]
+
+
+@public
+@in_own_session
+class TrainedGenerator(ABC):
+    """A generator that plain values and tensors build again.
+
+    Attributes:
+        family: what `load_generator` knows its class by.
+        card: what is known of it, as plain JSON values.
+        when_saved: removes the checkpoint of the training that made it.
+    """
+
+    family: str
+    card: dict[str, Any]
+    when_saved: Callable[[], None] | None = None
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return the plain JSON values that build it again."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Return all tensors."""
+
+    def save(self, path: str | Path) -> Path:
+        """Write it into a folder, or into one file where the path ends in .safetensors; return the path.
+
+        The checkpoint of the training that made it goes when it stands.
+
+        Raises:
+            InputError: something else stands there, or a network that could not be built again from numbers alone.
+            StorageError: the disk did not take it; what stood there before still does.
+        """
+        path = save_generator(path, family=self.family, config=self.config(), state=self.state(), card=self.card)
+        if self.when_saved is not None:
+            self.when_saved()
+            self.when_saved = None
+        return path
 
 
 def save_generator(

@@ -26,8 +26,9 @@ def train_generator(data: Any, *, kind: str = "image", method: str = "vae", **op
             Parquet file; for texts, a list or a text file with one text a line.
         kind: "image", "table" or "text".
         method: for images, "vae" (one pass from a short latent) or "flow" (a denoiser too; crisper, slower).
-        **options: of the training: ``seed``, ``checkpoint``, ``resume``, ``watch``, ``latent_dim``; for images also
-            ``size``, ``mirror`` and ``device``. See `train_image_vae`, `train_flow`, `train_table`, `train_text`.
+        **options: of the training: ``seed``, ``checkpoint`` (a folder for unfinished work, which stays until the
+            generator is saved), ``resume``, ``watch``, ``latent_dim``; for images also ``size``, ``mirror`` and
+            ``device``. See `train_image_vae`, `train_flow`, `train_table`, `train_text`.
 
     Returns:
         A `LatentGenerator` with ``.save(folder)``; `likethat.load_generator` opens the folder.

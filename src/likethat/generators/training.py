@@ -38,7 +38,7 @@ class TrainingOptions:
         look_every: steps between two looks at the held-out loss.
         patience: looks without a fall before stopping.
         seed: of the order and of each step's random numbers.
-        checkpoint: folder to leave unfinished work in, emptied at the end; None for none.
+        checkpoint: folder to leave unfinished work in, until its result is saved; None for none.
         resume: go on from there.
         every: seconds between two checkpoints.
     """
@@ -70,11 +70,13 @@ class Fitted:
         loss: the lowest held-out loss; its weights are the ones kept.
         steps: done until then and beyond.
         has_stopped_early: whether the held-out loss stopped falling before the last step.
+        when_saved: removes the checkpoint; called when what was trained is saved.
     """
 
     loss: float
     steps: int
     has_stopped_early: bool
+    when_saved: Callable[[], None]
 
 
 def fit_network(
@@ -108,8 +110,8 @@ def fit_network(
     left.carry(run, steps=options.steps, watch=watch)
     module.load_state_dict(run.best)
     module.eval()
-    left.remove()
-    return Fitted(loss=run.lowest, steps=run.step, has_stopped_early=run.step < options.steps)
+    is_early = run.step < options.steps
+    return Fitted(loss=run.lowest, steps=run.step, has_stopped_early=is_early, when_saved=left.remove)
 
 
 def rows_of_step(step: int, n_rows: int, *, batch: int, seed: int) -> Int[Tensor, " batch"]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from likethat._session import in_own_session
 from likethat.generators.image.blocks import parameter_device
 from likethat.generators.image.unet import UNet
 from likethat.generators.priors import StandardNormal
-from likethat.generators.storage import filled, save_generator
+from likethat.generators.storage import TrainedGenerator, filled
 
 __all__ = ["ImageFlow"]
 
@@ -25,7 +24,7 @@ SIGMA_MAX = 40.0
 
 @public
 @in_own_session
-class ImageFlow:
+class ImageFlow(TrainedGenerator):
     """Straightens noise into images; one network is both the denoiser and the generator.
 
     Inside, images lie in [-1, 1] and y_t = (1 - t) y_0 + t noise, t from 0 to 1; the network returns the velocity
@@ -93,15 +92,6 @@ class ImageFlow:
         if float(then) == 0.0:
             return ahead
         return y + (then - now) * (velocity + self.network(ahead, then.expand(len(y)))) / 2
-
-    def save(self, path: str | Path) -> Path:
-        """Write the weights and the card into a folder.
-
-        Raises:
-            InputError: another network than `UNet`, which could not be built again from numbers alone.
-            StorageError: the disk did not take it.
-        """
-        return save_generator(path, family=self.family, config=self.config(), state=self.state(), card=self.card)
 
     def config(self) -> dict[str, Any]:
         """Return what builds the network again."""

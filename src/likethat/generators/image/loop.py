@@ -16,7 +16,7 @@ from likethat.errors import NonFiniteError
 from likethat.generators.checkpoint import EVERY, TrainingCheckpoint, load_optimizer, optimizer_tensors
 from likethat.generators.image.data import ImageStack
 from likethat.generators.latents import under
-from likethat.generators.training import rng_of_step, rows_of_step
+from likethat.generators.training import Fitted, rng_of_step, rows_of_step
 
 __all__ = ["ImageRun", "LoopOptions", "train_run"]
 
@@ -57,7 +57,7 @@ class LoopOptions:
         mirror: show half of the images left to right.
         patience: looks at the held-out loss without a fall before stopping.
         seed: of the order, the mirroring and the noise.
-        checkpoint: folder to leave unfinished work in, removed at the end (files of others in it stay); None for none.
+        checkpoint: folder to leave unfinished work in, until its result is saved; None for none.
         resume: go on from there.
         every: seconds between two checkpoints.
     """
@@ -85,8 +85,8 @@ class _Place:
 
 def train_run(
     run: ImageRun, stack: ImageStack, options: LoopOptions, *, key: Mapping[str, Any], watch: Watcher | None
-) -> float:
-    """Train to the end, or until the held-out loss stops falling; return the last held-out loss.
+) -> Fitted:
+    """Train to the end, or until the held-out loss stops falling; the loss returned is the last held-out one.
 
     Args:
         run: what learns.
@@ -103,8 +103,12 @@ def train_run(
     left = TrainingCheckpoint(options.checkpoint, key=key, resume=options.resume, every=options.every)
     training = _Training(run, stack, options)
     left.carry(training, steps=options.steps, watch=watch)
-    left.remove()
-    return run.held_out_loss(training.held_out)
+    return Fitted(
+        loss=run.held_out_loss(training.held_out),
+        steps=training.step,
+        has_stopped_early=training.place.is_last,
+        when_saved=left.remove,
+    )
 
 
 def _key(options: LoopOptions, stack: ImageStack) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def train_image_vae(
             data of many separate kinds but keeps encodings of training images: not where those are private.
         seed: same seed, same weights on the same machine.
         device: where to train.
-        checkpoint: folder to leave unfinished work in; removed at the end.
+        checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
 
@@ -80,10 +80,11 @@ def train_image_vae(
         torch.manual_seed(seed)
         run = VaeRun(config=config, recipe=recipe, device=device)
     options = _options(recipe, last, mirror=mirror, seed=seed, checkpoint=checkpoint, resume=resume)
-    loss = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "vae"}, watch=watch)
+    fitted = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "vae"}, watch=watch)
     run.load_averages()
     generator = finish_vae(run.networks.state_dict(), config, stack, mirror=mirror, prior=prior, seed=seed)
-    generator.card = _card(stack, loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
+    generator.card = _card(stack, fitted.loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
+    generator.when_saved = fitted.when_saved
     return generator
 
 
@@ -113,7 +114,7 @@ def train_flow(
         mirror: also show images left to right; where that makes other images (letters, digits), leave it off.
         seed: same seed, same weights on the same machine.
         device: where to train.
-        checkpoint: folder to leave unfinished work in; removed at the end.
+        checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
 
@@ -129,10 +130,11 @@ def train_flow(
         torch.manual_seed(seed)
         run = FlowRun(config=config, recipe=recipe, device=device)
     options = _options(recipe, recipe.steps, mirror=mirror, seed=seed, checkpoint=checkpoint, resume=resume)
-    loss = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "flow"}, watch=watch)
+    fitted = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "flow"}, watch=watch)
     run.load_averages()
     flow = ImageFlow.from_state({**config, "n_steps": 8}, run.network.cpu().state_dict())
-    flow.card = _card(stack, loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
+    flow.card = _card(stack, fitted.loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
+    flow.when_saved = fitted.when_saved
     return flow
 
 

@@ -1,7 +1,6 @@
 """An image VAE: one pass from a short latent to an image, and back."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,14 +16,14 @@ from likethat.generators.base import Prior
 from likethat.generators.image.blocks import parameter_device
 from likethat.generators.image.networks import Decoder, Encoder
 from likethat.generators.priors import prior_from_state
-from likethat.generators.storage import filled, save_generator
+from likethat.generators.storage import TrainedGenerator, filled
 
 __all__ = ["ImageVAE"]
 
 
 @public
 @in_own_session
-class ImageVAE:
+class ImageVAE(TrainedGenerator):
     """Decodes latents to images; samples where the encodings of its training images lie.
 
     Args:
@@ -98,14 +97,6 @@ class ImageVAE:
             ).clamp(0, 1)
         mean: Tensor = self.encoder(images)[0]
         return mean
-
-    def save(self, path: str | Path) -> Path:
-        """Write weights, prior and card into a folder.
-
-        Raises:
-            StorageError: the disk did not take it.
-        """
-        return save_generator(path, family=self.family, config=self.config(), state=self.state(), card=self.card)
 
     def config(self) -> dict[str, Any]:
         """Return what builds the networks again."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from likethat.errors import InputError
 from likethat.generators.base import Prior
 from likethat.generators.latents import check_latents, in_chunks, under
 from likethat.generators.priors import prior_from_state
-from likethat.generators.storage import filled, save_generator
+from likethat.generators.storage import TrainedGenerator, filled
 from likethat.generators.table.coding import Coded, Coding
 from likethat.generators.table.columns import Column
 from likethat.generators.table.network import TableNetwork, TableOutput
@@ -57,7 +56,7 @@ class Calibration:
 
 @public
 @in_own_session
-class TableVAE:
+class TableVAE(TrainedGenerator):
     """Decodes latents to rows of a table.
 
     Numbers lie in the range they had, whole numbers are whole, categories are ones that existed, only columns that had
@@ -119,14 +118,6 @@ class TableVAE:
         rows = self.coding.encode(inputs)
         places = torch.arange(len(rows))
         return in_chunks(lambda part: {"mean": self.network.encode(_padded(rows, part))[0]}, places)["mean"]
-
-    def save(self, path: str | Path) -> Path:
-        """Write columns, weights, prior and card into a folder.
-
-        Raises:
-            StorageError: the disk did not take it.
-        """
-        return save_generator(path, family=self.family, config=self.config(), state=self.state(), card=self.card)
 
     def config(self) -> dict[str, Any]:
         """Return the columns and the sizes of the network."""

@@ -52,7 +52,7 @@ def train_table(
         latent_dim: length of a latent; None for as many as the columns differ in.
         epochs: passes over the rows, at most; None for 1,500 to 8,000 steps, by the number of rows.
         seed: same seed, same generator on the same machine.
-        checkpoint: folder to leave unfinished work in; removed at the end.
+        checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
 
@@ -77,6 +77,7 @@ def train_table(
     fitted = _fit(network, rows, options, watch=watch)
     prior = fit_prior(_encodings(network, rows, seed=seed), seed=seed)
     generator = TableVAE(coding, network, prior=prior, calibration=calibrate(network, prior, rows, seed=seed))
+    generator.when_saved = fitted.when_saved
     generator.card = _card(generator, len(rows), fitted, seed=seed, minutes=(time.perf_counter() - started) / 60)
     return generator
 

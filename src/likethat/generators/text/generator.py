@@ -1,7 +1,6 @@
 """A VAE of texts: from a latent to a text, and back."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from likethat.errors import InputError
 from likethat.generators.base import Prior
 from likethat.generators.latents import check_latents, in_chunks, under
 from likethat.generators.priors import prior_from_state
-from likethat.generators.storage import filled, save_generator
+from likethat.generators.storage import TrainedGenerator, filled
 from likethat.generators.text.network import TextNetwork
 from likethat.generators.text.tokens import Tokens
 
@@ -25,7 +24,7 @@ __all__ = ["TextVAE"]
 
 @public
 @in_own_session
-class TextVAE:
+class TextVAE(TrainedGenerator):
     """Decodes latents to texts, token by token, always the most likely one.
 
     Args:
@@ -77,14 +76,6 @@ class TextVAE:
             raise InputError(f"`inputs` must be a list of texts, got {type(inputs).__name__}.")
         rows = self.tokens.encode(inputs)
         return in_chunks(lambda part: {"mean": self.network.encode(part)[0]}, rows)["mean"]
-
-    def save(self, path: str | Path) -> Path:
-        """Write words, weights, prior and card into a folder.
-
-        Raises:
-            StorageError: the disk did not take it.
-        """
-        return save_generator(path, family=self.family, config=self.config(), state=self.state(), card=self.card)
 
     def config(self) -> dict[str, Any]:
         """Return the words and the sizes of the network."""

@@ -48,7 +48,7 @@ def train_text(
         epochs: passes over the texts, at most; None for 800 to 6,000 steps, by the number of texts.
         max_tokens: words and signs a text has at most; longer ones are cut, and the card says how many.
         seed: same seed, same generator on the same machine.
-        checkpoint: folder to leave unfinished work in; removed at the end.
+        checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
 
@@ -69,6 +69,7 @@ def train_text(
     options = _options(len(rows), epochs=epochs, seed=seed, checkpoint=checkpoint, resume=resume)
     fitted = _fit(network, rows, options, watch=watch)
     generator = TextVAE(tokens, network, prior=fit_prior(_encodings(network, rows, seed=seed), seed=seed))
+    generator.when_saved = fitted.when_saved
     generator.card = _card(generator, len(rows), fitted, seed=seed, minutes=(time.perf_counter() - started) / 60)
     generator.card["cut"] = n_cut
     return generator

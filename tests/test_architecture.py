@@ -50,6 +50,7 @@ NEIGHBOURS = {
     ("_checks", "_options"),
     ("_checks", "errors"),
     ("_files", "_documents"),
+    ("_showing", "_cells"),
     ("_showing", "_files"),
     ("_showing", "_options"),
     ("_showing", "errors"),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from likethat import errors
     from likethat._progress import Progress
     from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG
-    from likethat.explanations import Bank, Explanation, Prototype, open_bank
+    from likethat.explanations import Bank, Explanation, Prototype, open, open_bank
     from likethat.generators import Denoiser, Generated, LatentGenerator, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, Marks, creatures, digits
@@ -29,6 +29,7 @@ _HOMES = {
     "Bank": "likethat.explanations",
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
+    "open": "likethat.explanations",
     "open_bank": "likethat.explanations",
     "Progress": "likethat._progress",
     "Denoiser": "likethat.generators",
@@ -72,6 +73,7 @@ __all__ = [
     "errors",
     "load",
     "load_generator",
+    "open",
     "open_bank",
     "split",
     "train_generator",

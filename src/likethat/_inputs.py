@@ -14,10 +14,12 @@ from likethat.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Inputs", "Kind", "digests", "join_inputs", "kind_of", "take"]
+    # Images (n, channel, height, width) float32 in [0, 1] or any tensor (n, ...); a table in its own units; texts.
+    Inputs: TypeAlias = Tensor | pd.DataFrame | list[str]
+else:
+    Inputs = Any  # the reader of records evaluates annotations, and pandas may be missing
 
-Inputs: TypeAlias = "Tensor | pd.DataFrame | list[str]"
-"""Images (n, channel, height, width) float32 in [0, 1] or any tensor (n, ...); a DataFrame in its own units; texts."""
+__all__ = ["Inputs", "Kind", "digests", "join_inputs", "kind_of", "take"]
 
 Kind: TypeAlias = Literal["image", "table", "text"]
 

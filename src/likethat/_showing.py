@@ -4,11 +4,13 @@ So results need not know the report, which knows them: `likethat` plugs it when 
 """
 
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from likethat._cells import csv_of
 from likethat._files import write_whole
 from likethat._options import check_path
 from likethat.errors import InputError
@@ -17,7 +19,7 @@ __all__ = ["Reporter", "figure_of", "plug", "save"]
 
 _PAGES, _FIGURES = (".html", ".htm"), (".png", ".svg", ".pdf")
 _FILES = re.compile(
-    r"\.(json|jsonl|csv|tsv|parquet|txt|md|xlsx|zip|npz|npy|pt|pkl|safetensors|jpe?g|gif|webp|tiff?)", re.IGNORECASE
+    r"\.(jsonl|tsv|parquet|txt|md|xlsx|zip|npz|npy|pt|pkl|safetensors|jpe?g|gif|webp|tiff?)", re.IGNORECASE
 )
 """Ends of names that mean a file of a kind which is not written: a folder of that name would surprise."""
 
@@ -52,7 +54,8 @@ def save(result: Any, path: str | Path, *, folder: Callable[[Path], Path] | None
 
     Args:
         result: what is written.
-        path: ``.html`` gives its page; ``.png``, ``.svg`` and ``.pdf`` its figure; all else a folder.
+        path: ``.html`` gives its page; ``.png``, ``.svg`` and ``.pdf`` its figure; ``.json`` its plain
+            values; ``.csv`` its table; all else a folder.
         folder: writes the folder; None for results that have none.
 
     Raises:
@@ -65,11 +68,15 @@ def save(result: Any, path: str | Path, *, folder: Callable[[Path], Path] | None
         return _plugged[0]().save_page(result, path)
     if suffix in _FIGURES:
         return write_whole(path, _drawn(result, suffix[1:]))
+    if suffix == ".json":
+        return write_whole(path, json.dumps(result.to_dict(), indent=1, allow_nan=False).encode())
+    if suffix == ".csv":
+        return write_whole(path, csv_of(result.to_frame()).encode("utf-8", "surrogatepass"))
     if folder is None or _FILES.fullmatch(suffix):
         also = "" if folder is None else ", or a folder's name without an ending"
         raise InputError(
-            f"`path` must end in .html for a page or in .png, .svg or .pdf for a figure{also}, got {path.name!r}. "
-            "Choose one of them."
+            f"`path` must end in .html for a page, in .png, .svg or .pdf for a figure, in .json or .csv for numbers"
+            f"{also}, got {path.name!r}. Choose one of them."
         )
     return folder(path)
 

@@ -246,10 +246,10 @@ def test_made_images_are_said_to_be_made_and_an_older_bank_is_completed(model: l
         assert lt.open_bank(folder).provenance.is_made is is_made
 
 
-@pytest.mark.parametrize("name", ["why.json", "why.csv", "why", "why.txt"])
+@pytest.mark.parametrize("name", ["why.jsonl", "why.xlsx", "why.txt"])
 def test_an_explanation_is_no_other_file(name: str, bank: lt.Bank, images: torch.Tensor, tmp_path: Path) -> None:
     why = bank.explain(images[0])
-    with pytest.raises(InputError, match=r"must end in \.html for a page or in \.png, \.svg or \.pdf"):
+    with pytest.raises(InputError, match=r"must end in \.html for a page, in \.png, \.svg or \.pdf"):
         why.save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -262,7 +262,7 @@ def test_results_are_saved_as_figures(
         assert result.save(tmp_path / name).read_bytes().startswith(begins)
 
 
-def test_a_bank_is_no_json_file_but_a_folder_may_have_a_dot(bank: lt.Bank, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"or a folder's name without an ending, got 'bank\.json'"):
-        bank.save(tmp_path / "bank.json")
+def test_a_bank_is_no_text_file_but_a_folder_may_have_a_dot(bank: lt.Bank, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"or a folder's name without an ending, got 'bank\.txt'"):
+        bank.save(tmp_path / "bank.txt")
     assert lt.open_bank(bank.save(tmp_path / "bank.v2")).n_units == bank.n_units

@@ -4,7 +4,7 @@ from likethat.explanations.bank import Bank
 from likethat.explanations.exemplars import ExemplarSet, Film
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.images import ImageStore
-from likethat.explanations.opening import open_bank
+from likethat.explanations.opening import open, open_bank
 from likethat.explanations.records import Box, Contribution, Prototype, Provenance
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "ImageStore",
     "Prototype",
     "Provenance",
+    "open",
     "open_bank",
 ]

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from likethat._calls import public
 from likethat._showing import figure_of, save
+from likethat.explanations.result import Result
+from likethat.explanations.saved import write_result
 from likethat.explanations.status import Status
 
 __all__ = ["Attribution"]
@@ -17,7 +19,7 @@ __all__ = ["Attribution"]
 
 @public
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Attribution:
+class Attribution(Result):
     """A signed heat map of one image for one class.
 
     Attributes:
@@ -54,6 +56,12 @@ class Attribution:
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return (
+            f"<Attribution of {self.target_name!r} by {self.method} for {self.model}: {int(self.is_clear.sum())} of "
+            f"{self.heat_map.size} pixels clear, {self.queries} queries, {self.status.reason}>"
+        )
+
     @property
     def target_name(self) -> str:
         """The target's class name."""
@@ -66,14 +74,23 @@ class Attribution:
         return clear
 
     def save(self, path: str | Path) -> Path:
-        """Write a page (a path that ends in .html) or a figure (.png, .svg, .pdf), and return the path.
+        """Write a page (.html), a figure (.png, .svg, .pdf), values (.json), a table (.csv) or a folder.
 
         Raises:
-            InputError: the path ends in something else.
+            InputError: the path ends in something else, or something else stands at the folder's place.
             StorageError: the disk did not take it; nothing is left behind.
         """
-        return save(self, path)
+        return save(self, path, folder=lambda folder: write_result(self, folder))
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
         return figure_of(self)
+
+    def _facts(self) -> dict[str, Any]:
+        return vars(self)
+
+    def _columns(self) -> dict[str, Any]:
+        order = np.argsort(-np.abs(self.heat_map), axis=None, kind="stable")
+        row, column = np.unravel_index(order, self.heat_map.shape)
+        values = {"value": self.heat_map, "error": self.error, "is_clear": self.is_clear}
+        return {"row": row, "column": column} | {name: value.ravel()[order] for name, value in values.items()}

@@ -1,5 +1,6 @@
 """A bank: what each unit of a model looks for, and the coordinates that make it exact."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from likethat.explanations.explain import ImageLike, explain
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.images import ImageStore
 from likethat.explanations.records import Prototype, Provenance
+from likethat.explanations.result import Result, fields_of
 from likethat.explanations.storage import write_bank
 from likethat.functional.familiarity import Familiar
 from likethat.functional.links import Outputs
@@ -36,7 +38,7 @@ __all__ = ["Bank"]
 
 @public
 @in_own_session
-class Bank:
+class Bank(Result):
     """Prototypes of a model's units, and the exact coordinates they belong to.
 
     Opens without the data, without the generator and, for browsing, without the model; `explain` needs the model.
@@ -223,7 +225,7 @@ class Bank:
         return explain(self, image, target=first, against=second, top=top)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the bank as a folder, a page (.html) or a figure (.png, .svg, .pdf); return the path.
+        """Write a folder, a page (.html), a figure (.png, .svg, .pdf), values (.json) or a table (.csv).
 
         The checkpoint of the fit that made the bank goes when the folder stands.
 
@@ -249,6 +251,14 @@ class Bank:
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
         return figure_of(self)
+
+    def _facts(self) -> dict[str, Any]:
+        names = ("provenance", "class_names", "unit_names", "usage", "unit_purity", "prototypes")
+        return {name: getattr(self, name) for name in names}
+
+    def _columns(self) -> dict[str, Any]:
+        names = [field.name for field in dataclasses.fields(Prototype) if field.name != "cell"]
+        return fields_of(self.prototypes, names)
 
     def __repr__(self) -> str:
         about = self.provenance

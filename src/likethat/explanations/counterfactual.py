@@ -15,6 +15,8 @@ from likethat._inputs import Inputs, Kind, kind_of
 from likethat._options import shown
 from likethat._showing import figure_of, save
 from likethat.errors import InputError
+from likethat.explanations.result import Result, fields_of
+from likethat.explanations.saved import write_result
 from likethat.explanations.status import Status
 
 __all__ = ["Change", "Counterfactual", "Edit", "SearchPath"]
@@ -85,7 +87,7 @@ class SearchPath:
 
 @public
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Counterfactual:
+class Counterfactual(Result):
     """Inputs near a source that the model gives to another class.
 
     Attributes:
@@ -127,6 +129,13 @@ class Counterfactual:
     seed: int
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        found = f"{len(self.edits)} found, nearest {self.best.l1:.3g}" if self.edits else "none found"
+        return (
+            f"<Counterfactual of {self.class_names[self.source_class]!r} for {self.target_name!r} of {self.model}: "
+            f"{found}, {self.queries} queries, {self.status.reason}>"
+        )
 
     @property
     def kind(self) -> Kind:
@@ -172,17 +181,28 @@ class Counterfactual:
         return film
 
     def save(self, path: str | Path) -> Path:
-        """Write a page (a path that ends in .html) or a figure (.png, .svg, .pdf), and return the path.
+        """Write a page (.html), a figure (.png, .svg, .pdf), values (.json), a table (.csv) or a folder.
 
         Raises:
-            InputError: the path ends in something else.
+            InputError: the path ends in something else, or something else stands at the folder's place.
             StorageError: the disk did not take it; nothing is left behind.
         """
-        return save(self, path)
+        return save(self, path, folder=lambda folder: write_result(self, folder))
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
         return figure_of(self)
+
+    def _facts(self) -> dict[str, Any]:
+        return vars(self)
+
+    def _columns(self) -> dict[str, Any]:
+        return {
+            "predicted": [self.class_names[edit.predicted] for edit in self.edits],
+            "probability": [self.probability(edit) for edit in self.edits],
+            **fields_of(self.edits, ("l1", "l2", "is_valid")),
+            "changes": ["; ".join(map(str, edit.changes)) for edit in self.edits],
+        }
 
 
 def _are_numbers(*values: Any) -> bool:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from likethat._cells import csv_of
 from likethat._files import new_folder
+from likethat.explanations.saved import put_result
 
 if TYPE_CHECKING:
     from likethat.explanations.exemplars import ExemplarSet
@@ -28,27 +27,15 @@ _MANIFEST = "exemplars.json"
 def write_exemplars(exemplars: "ExemplarSet", path: Path) -> Path:
     """Write a folder; an earlier one there is replaced only when the new one is whole.
 
-    It holds exemplars.json, tensors.safetensors (latents, probabilities, ...; images too, exactly), and for people
+    It holds the record, whole (see `saved`), exemplars.json for other programs, and for people
     0.png, 1.png, ...; or table.csv; or texts.txt with one JSON string a line.
 
     Raises:
         InputError: something else stands at `path`.
         StorageError: the disk did not take it.
     """
-    tensors = {
-        name: getattr(exemplars, name)
-        for name in ("latents", "probabilities", "errors", "log_prior", "prior_quantile", "curve")
-    }
-    tensors["reached"] = exemplars.reached.to(torch.uint8)
-    if exemplars.distance_to_real is not None:
-        tensors["distance_to_real"] = exemplars.distance_to_real
-    if exemplars.wanted is not None:
-        tensors["wanted"] = exemplars.wanted
-    if isinstance(exemplars.inputs, Tensor):
-        tensors["inputs"] = exemplars.inputs
     with new_folder(path) as folder:
-        data = save_tensors({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
-        (folder / "tensors.safetensors").write_bytes(data)
+        put_result(exemplars, folder)
         _write_inputs(exemplars.inputs, folder)
         text = json.dumps(_manifest(exemplars), ensure_ascii=False, indent=1, allow_nan=False)
         (folder / _MANIFEST).write_text(text, encoding="utf-8")

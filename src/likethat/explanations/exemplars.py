@@ -13,6 +13,7 @@ from likethat._calls import public
 from likethat._inputs import Inputs, Kind, kind_of
 from likethat._showing import figure_of, save
 from likethat.explanations.exemplar_storage import write_exemplars
+from likethat.explanations.result import Result
 from likethat.explanations.status import Status
 
 __all__ = ["ExemplarSet", "Film"]
@@ -38,7 +39,7 @@ class Film:
 
 @public
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExemplarSet:
+class ExemplarSet(Result):
     """Exemplars of one target, best first, and how plausible they are.
 
     Attributes:
@@ -115,7 +116,7 @@ class ExemplarSet:
         return self.probabilities[:, torch.nonzero(self.wanted)[:, 0]].amin(1)
 
     def save(self, path: str | Path) -> Path:
-        """Write a page (.html), a figure (.png, .svg, .pdf), or a folder with tensors and inputs; return the path.
+        """Write a page (.html), a figure (.png, .svg, .pdf), values (.json), a table (.csv) or a folder.
 
         Raises:
             InputError: the path ends in what exemplars cannot be, or something else stands at the folder's place.
@@ -126,3 +127,16 @@ class ExemplarSet:
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
         return figure_of(self)
+
+    def _facts(self) -> dict[str, Any]:
+        return vars(self)
+
+    def _columns(self) -> dict[str, Any]:
+        names = ("confidence", "errors", "reached", "log_prior", "prior_quantile", "distance_to_real")
+        values = {name: getattr(self, name) for name in names}
+        columns = {name: value.tolist() for name, value in values.items() if value is not None}
+        if isinstance(self.inputs, list):
+            return columns | {"text": self.inputs}
+        if isinstance(self.inputs, Tensor):
+            return columns
+        return columns | {f"input {name}": self.inputs[name].tolist() for name in self.inputs.columns}

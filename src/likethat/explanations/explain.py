@@ -122,7 +122,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         logit=logit,
         probability=float(probabilities[chosen]),
         bias=terms.bias,
-        remainder=sum(named.values()),
+        remainder=float(sum(named.values())),
         remainder_terms=named,
         contributions=terms.located.float().numpy(),
         unlocated=terms.unlocated.float().numpy(),

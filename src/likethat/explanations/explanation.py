@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,11 +12,11 @@ from likethat._calls import public
 from likethat._session import in_own_session
 from likethat._showing import figure_of, save
 from likethat.errors import ModelError
+from likethat.explanations.images import ImageStore
 from likethat.explanations.records import Contribution, Provenance
+from likethat.explanations.result import Result, fields_of
+from likethat.explanations.saved import write_result
 from likethat.functional.links import Outputs
-
-if TYPE_CHECKING:
-    from likethat.explanations.images import ImageStore
 
 __all__ = ["EXACT", "Explanation"]
 
@@ -27,7 +27,7 @@ EXACT = 1e-4
 @public
 @in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Explanation:
+class Explanation(Result):
     """A logit (or the difference of two) taken apart exactly.
 
     The law that `gap` measures: located contributions of all units + remainder + bias = logit. None is made, shown or
@@ -77,7 +77,7 @@ class Explanation:
     unlocated: Float[NDArray[np.float32], " unit"]
     rows: tuple[Contribution, ...]
     spatially_additive: bool
-    images: "ImageStore"
+    images: ImageStore
     provenance: Provenance
     warnings: tuple[str, ...] = ()
     surroundings: float | None = None
@@ -159,14 +159,21 @@ class Explanation:
         return max(abs(self.logit), self.scale, abs(self.bias), abs(self.remainder), largest, 1e-12)
 
     def save(self, path: str | Path) -> Path:
-        """Write a page (a path that ends in .html) or a figure (.png, .svg, .pdf), and return the path.
+        """Write a page (.html), a figure (.png, .svg, .pdf), values (.json), a table (.csv) or a folder.
 
         Raises:
-            InputError: the path ends in something else.
+            InputError: the path ends in something else, or something else stands at the folder's place.
             StorageError: the disk did not take it; nothing is left behind.
         """
-        return save(self, path)
+        return save(self, path, folder=lambda folder: write_result(self, folder))
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
         return figure_of(self)
+
+    def _facts(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "images"}
+
+    def _columns(self) -> dict[str, Any]:
+        names = ("unit", "name", "contribution", "unlocated", "total", "activation", "purity", "box", "true_part")
+        return fields_of(self.rows, names)

@@ -32,11 +32,11 @@ from likethat.models import Head
 if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
 
-__all__ = ["SCHEMA_VERSION", "read_bank", "write_bank"]
+__all__ = ["MANIFEST", "SCHEMA_VERSION", "read_bank", "write_bank"]
 
 SCHEMA_VERSION = 1
 _T = TypeVar("_T")
-_MANIFEST, _TENSORS, _PROTOTYPES, _IMAGES = "manifest.json", "tensors.safetensors", "prototypes.jsonl", "images"
+MANIFEST, _TENSORS, _PROTOTYPES, _IMAGES = "manifest.json", "tensors.safetensors", "prototypes.jsonl", "images"
 
 
 def write_bank(bank: "Bank", path: str | Path, *, overwrite: bool = False) -> Path:
@@ -74,7 +74,7 @@ def write_bank(bank: "Bank", path: str | Path, *, overwrite: bool = False) -> Pa
         manifest["digest"] = digest_of(manifest)
         (folder / _TENSORS).write_bytes(data)
         (folder / _PROTOTYPES).write_bytes(rows)
-        (folder / _MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
+        (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     if bank.images.folder is not None and bank.images.folder.resolve() == (path / _IMAGES).resolve():
         bank.images = ImageStore(folder=path / _IMAGES, checksums=pictures)
     return path
@@ -100,7 +100,7 @@ def read_bank(path: Path) -> dict[str, Any]:
         coordinates = _load_coordinates(manifest.coordinates, tensors, head, manifest.unit_names)
         check_fit(coordinates, head, usage, manifest.class_names)
         if not manifest.is_intact:  # last: what is wrong with it is better named
-            raise Damaged(f"{_MANIFEST} was cut short or changed")
+            raise Damaged(f"{MANIFEST} was cut short or changed")
         prototypes = read_prototypes(rows, coordinates.n_units, len(manifest.class_names), images)
         if manifest.settings is None and len(manifest.class_names) == 1:  # an earlier version gave it to every image
             prototypes = [dataclasses.replace(item, predicted=None) for item in prototypes]
@@ -125,10 +125,10 @@ def read_bank(path: Path) -> dict[str, Any]:
 
 
 def _manifest(path: Path) -> Manifest:
-    file = path / _MANIFEST
+    file = path / MANIFEST
     if not file.is_file():
         raise BankFormatError(
-            f"`path` must be the folder of a bank, got {path}, which holds no {_MANIFEST}. Save one with "
+            f"`path` must be the folder of a bank, got {path}, which holds no {MANIFEST}. Save one with "
             "bank.save(path)."
         )
     try:
@@ -139,7 +139,7 @@ def _manifest(path: Path) -> Manifest:
             "likethat: pip install -U likethat."
         ) from error
     except Damaged as error:
-        raise Damaged(f"{_MANIFEST} {error}") from error
+        raise Damaged(f"{MANIFEST} {error}") from error
 
 
 def _checked(path: Path, name: str, manifest: Manifest) -> bytes:

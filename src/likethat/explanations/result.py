@@ -1,0 +1,118 @@
+"""What all results can do: be plain values, a table, and a short table in a notebook."""
+
+import dataclasses
+import html
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from likethat._calls import public
+from likethat._checks import require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SCHEMA_VERSION", "Result", "fields_of", "plain"]
+
+SCHEMA_VERSION = 1
+_SHOWN = 8
+"""Rows of the table in a notebook: more than most explanations have, and less than a screen."""
+
+
+@public
+class Result(ABC):
+    """A result as plain values and as a table; what they hold, each result says itself."""
+
+    @abstractmethod
+    def _facts(self) -> Mapping[str, Any]:
+        """Return all that `to_dict` gives, by name."""
+
+    @abstractmethod
+    def _columns(self) -> dict[str, Sequence[Any]]:
+        """Return the table of `to_frame` as columns of one length."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as values that JSON has, with ``schema`` and ``kind``.
+
+        Arrays become lists; of pictures only the shape is given (``save`` writes a folder that holds them exactly), and
+        a number that is not finite is None.
+        """
+        return {"schema": SCHEMA_VERSION, "kind": type(self).__name__, **plain(self._facts())}
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a table (needs ``likethat[tables]``).
+
+        One row is a prototype of a bank, a shown unit of an explanation, an exemplar, a counterfactual, or a pixel of
+        an attribution, strongest first.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pandas: Any = require("pandas", purpose="a result as a table")
+        frame: pd.DataFrame = pandas.DataFrame(self._columns())
+        return frame
+
+    def _repr_html_(self) -> str:
+        columns = self._columns()
+        n_rows = len(next(iter(columns.values())))
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+        rows = [
+            "".join(f"<td>{html.escape(_cell(column[row]))}</td>" for column in columns.values())
+            for row in range(min(n_rows, _SHOWN))
+        ]
+        more = f"<p>{n_rows - _SHOWN:,} more rows: to_frame()</p>" if n_rows > _SHOWN else ""
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"<p>{html.escape(repr(self))}</p><table><tr>{head}</tr>{body}</table>{more}"
+
+
+def fields_of(records: Sequence[Any], names: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """Return fields of records as columns; a box becomes its four sides."""
+    columns: dict[str, Sequence[Any]] = {name: [getattr(one, name) for one in records] for name in names}
+    if "box" in columns:
+        boxes = columns.pop("box")
+        sides = ("left", "top", "right", "bottom")
+        columns |= {side: [box[place] for box in boxes] for place, side in enumerate(sides)}
+    return columns
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it; of an array of three dimensions or more its shape.
+
+    Example:
+        >>> plain({"a": np.asarray([1.5, np.nan]), "b": (np.int64(2), None)})
+        {'a': [1.5, None], 'b': [2, None]}
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | str | int | float):
+        return value
+    named = _named(value)
+    if named is not None:
+        return {str(name): plain(one) for name, one in named.items()}
+    if isinstance(value, Tensor | np.ndarray):
+        value = value.tolist()
+    return [plain(one) for one in value] if isinstance(value, Sequence | Set) else str(value)
+
+
+def _named(value: Any) -> Mapping[str, Any] | None:
+    """Return what a value is made of, where that has names: a record, a table, the shape of pictures."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, Tensor | np.ndarray):
+        return {"shape": list(value.shape)} if value.ndim > 2 else None
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: value[name].tolist() for name in value.columns} if hasattr(value, "columns") else None
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        return f"{float(value):.3g}"
+    text = "" if value is None else str(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -17,7 +17,7 @@ from likethat.explainers.exemplars.plausibility import distance_to_real
 from likethat.generators.priors import StandardNormal
 from likethat.models.black_box import BlackBox
 from likethat.report.exemplars import save_exemplars
-from likethat.search import CMAES, Evolution, PriorSampling, Surrogate
+from likethat.search import CMAES, Evolution, PriorSampling, Problem, Surrogate
 
 DIM, NAMES = 6, ("ant", "bee", "<b>cat")
 WEIGHT = torch.randn(DIM, 3, generator=torch.Generator().manual_seed(1)) * 2
@@ -100,6 +100,24 @@ def test_a_response_with_and_without_a_threshold() -> None:
     assert most.status.reason == "budget"
     assert -most.errors[0] == pytest.approx(float(doubt(most.probabilities[:1])))
     assert "high doubt" in most.description
+
+
+def test_each_search_is_told_what_was_found_and_how_far_to_stay_away() -> None:
+    class Watched(Surrogate):
+        problems: ClassVar[list[Problem]] = []
+
+        def begin(self, problem: Problem) -> Any:
+            self.problems.append(problem)
+            return super().begin(problem)
+
+    found = Exemplars(Drawn(), strategy=Watched(candidates=60, n_screen=1)).search(box(), "bee", n=3)
+    assert found.status
+    assert len(Watched.problems) >= 2
+    for number, problem in enumerate(Watched.problems):
+        assert len(problem.avoid) >= number
+        assert problem.radius == pytest.approx(0.25 * float(torch.pdist(torch.randn(500, DIM)).mean()), rel=0.1)
+    avoided = Watched.problems[-1].avoid.float()
+    assert int((torch.cdist(found.latents.float(), avoided).min(1).values < 1e-6).sum()) == len(avoided)
 
 
 @pytest.mark.parametrize("strategy", [QUICK, PriorSampling(batch=7), CMAES(), Evolution()])

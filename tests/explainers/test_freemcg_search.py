@@ -11,7 +11,7 @@ import likethat as lt
 from likethat.explainers.freemcg.components import Pieces, strongest, take_back, with_details
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import advice_for
-from likethat.explainers.freemcg.search import Plan, _confirm, _Noise
+from likethat.explainers.freemcg.search import Plan, _confirm, _ended, _Noise, _peel
 from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace
 
 SIZE = 8
@@ -82,6 +82,34 @@ def test_a_check_beyond_the_budget_changes_nothing(space: ImageSpace) -> None:
     _confirm(space, archive, Plan(n_particles=4, wanted=4.0), rng=torch.Generator().manual_seed(0))
     assert archive.nearest(4.0) == 0
     assert archive.box.queries <= 4
+
+
+def test_late_in_the_search_more_of_the_best_change_is_asked_for(space: ImageSpace) -> None:
+    archive = asked(space, torch.full((1, 1, SIZE, SIZE), 0.45))
+    points = torch.stack([torch.full((1, SIZE, SIZE), 0.45), torch.full((1, SIZE, SIZE), 0.55)])
+    margins = archive.ask(space.made(points), points)  # the second class leads by 2; 4 is wanted
+    early, late = (Plan(n_particles=2, wanted=4.0, late=queries) for queries in (10, 0))
+    assert _ended(space, archive, early, points, margins, 0) is None
+    assert len(archive.distances) == 3
+    assert _ended(space, archive, late, points, margins, 0) == "reached"
+    further = [float(archive.input(row).mean()) for row in (3, 4)]
+    assert further == pytest.approx([0.2 + 0.35 * share for share in (1.25, 1.6)], abs=1e-5)
+
+
+def test_pixels_that_do_not_count_are_the_sources_again() -> None:
+    source = torch.rand(1, SIZE, SIZE, generator=torch.Generator().manual_seed(3)) * 0.2
+    space = ImageSpace(Flat(), source)
+    changed = (source + 0.05).clone()
+    changed[:, :2, :2] = 1.0  # the white first pixel is all that counts
+    archive = asked(space, changed[None])
+    plan = Plan(n_particles=4, wanted=4.0)
+    _peel(space, archive, plan)
+    row = archive.nearest(plan.wanted)
+    assert row is not None
+    left = archive.input(row)[0]
+    assert bool((left == source).float().mean() > 0.8)
+    assert float(archive.margins[row]) >= plan.wanted
+    assert archive.box.queries <= 2 + 5  # the source is asked twice, then one at each halving
 
 
 def test_passing_over_spares_what_was_found_before(space: ImageSpace) -> None:

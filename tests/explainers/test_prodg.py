@@ -230,12 +230,13 @@ def _climb_options(model: lt.SplitModel, generator: Any, mixing: Tensor, **optio
     return Climb(model=model, generator=generator, mixing=mixing, scale=torch.full((DIM,), 1.5), **{**usual, **options})
 
 
-def test_the_gradient_is_that_of_the_stated_loss(generator: Any) -> None:
+@pytest.mark.parametrize(("diversity", "closeness"), [(0.2, 0.3), (20.0, 0.0), (0.0, 20.0)])
+def test_the_gradient_is_that_of_the_stated_loss(diversity: float, closeness: float, generator: Any) -> None:
     model = lt.split(small_cnn().double(), example=torch.rand(2, 3, 16, 16))
     rng = torch.Generator().manual_seed(0)
     mixing = torch.linalg.qr(torch.randn(16, 16, generator=rng)).Q
     start = torch.randn(1, 3, DIM, generator=rng)
-    options = _climb_options(model, generator, mixing)
+    options = _climb_options(model, generator, mixing, diversity=diversity, closeness=closeness)
     group = Group(units=torch.tensor([6]), latents=start, seeds=torch.zeros(1, 3, dtype=torch.long))
     at = start + 0.1 * torch.randn(1, 3, DIM, generator=rng)
     gradient = _Ascent(options, group)._gradient(at)[0] / 1.5
@@ -243,7 +244,7 @@ def test_the_gradient_is_that_of_the_stated_loss(generator: Any) -> None:
     def loss(latents: Tensor) -> float:
         with torch.no_grad():
             maps = model.features(paint(latents)).flatten(2)
-        return slow.loss(maps, mixing, 6, latents - start[0], options.scale, diversity=0.2, closeness=0.3)
+        return slow.loss(maps, mixing, 6, latents - start[0], options.scale, diversity=diversity, closeness=closeness)
 
     for place in ((0, 3), (1, 17), (2, 40)):
         step = torch.zeros(3, DIM)
@@ -323,6 +324,17 @@ def test_random_weights_are_random_and_the_model_is_not(model: lt.SplitModel, ge
     again = with_random_weights(model, features.views, seed=0)
     assert random.fingerprint == again.fingerprint
     assert float(random.features(features.views.float() / 255).detach().std()) > 1e-3
+
+
+def test_the_random_networks_normalisations_are_measured_on_the_views(model: lt.SplitModel, generator: Any) -> None:
+    views = collect(model, Generated(generator, 40)).views
+    norm = with_random_weights(model, views, seed=0).network[1]
+    first = with_random_weights(model, views, seed=0).network[0]
+    seen = first(views.float() / 255)  # the one layer before it has its new weights
+    assert torch.allclose(norm.running_mean, seen.mean((0, 2, 3)), atol=1e-5)
+    assert torch.allclose(norm.running_var, seen.var((0, 2, 3)), rtol=1e-3)
+    assert not norm.training
+    assert norm.momentum == 0.1
 
 
 class _Failing:

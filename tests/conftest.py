@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import _torchvision  # noqa: F401 - makes torchvision importable beside a CPU build of torch
 import pytest
 import torch
+from jaxtyping import install_import_hook
 
+install_import_hook("likethat", "_shapes.checked")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from report_samples import LONG, NASTY, QUOTED, TURNED, bank, explanation, picture, prototype, provenance, row
 
+import likethat as lt
 from likethat.errors import InputError, ModelError, StorageError
 from likethat.explanations import Explanation, ImageStore
 from likethat.report import save_bank, save_explanation, save_gallery
@@ -406,7 +407,7 @@ def contrast(first: str, second: str) -> float:
 
 
 def test_contrast_is_aa() -> None:
-    style = Path(save_bank.__code__.co_filename).parent / "templates" / "style.css"
+    style = Path(lt.__file__).parent / "report" / "templates" / "style.css"
     themes = re.findall(r":root \{(.*?)\}", style.read_text(encoding="utf-8"), flags=re.DOTALL)[:2]
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert all(contrast("#ffffff", colour) >= 4.5 for colour in ROW_COLOURS)

@@ -25,7 +25,7 @@ class Features:
         names: the item's name in its source.
         kept: (map,) rows of the images whose maps are held, ascending.
         maps: (map, channel, cell) their feature maps, cells row by row.
-        views: (map, channel, height, width) the same images as the network saw them, 8 bit.
+        views: (map, colour, height, width) the same images as the network saw them, 8 bit.
         grid: rows and columns of the feature map.
         skipped: items that were left out.
         seconds: of the pass; `backbone_seconds` of it inside the network.
@@ -44,7 +44,7 @@ class Features:
     names: list[str]
     kept: Int[Tensor, " map"]
     maps: Float[Tensor, "map channel cell"]
-    views: UInt8[Tensor, "map channel height width"]
+    views: UInt8[Tensor, "map colour height width"]
     grid: tuple[int, int]
     skipped: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0

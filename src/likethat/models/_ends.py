@@ -80,7 +80,7 @@ class Fitted:
     shift: Float[Tensor, " cls"] | None = None
     error: float = 0.0
 
-    def logits(self, linear: Float[Tensor, "batch cls"]) -> Float[Tensor, "batch cls"]:
+    def logits(self, linear: Float[Tensor, "*batch cls"]) -> Float[Tensor, "*batch cls"]:
         """Return the logits before the end, from what the linear map gave."""
         scaled = linear if self.scale == 1.0 else linear * self.scale
         return scaled if self.shift is None else scaled + self.shift.to(scaled)

@@ -110,7 +110,7 @@ class Preprocess:
         """Height and width of a view, or None where images keep their size."""
         return self.size if isinstance(self.size, tuple) else None
 
-    def view(self, image: Float[Tensor, "*batch channel height width"]) -> Float[Tensor, "*batch channel h w"]:
+    def view(self, image: Float[Tensor, "*batch colour height width"]) -> Float[Tensor, "*batch channel h w"]:
         """Return what the network sees of an image in [0, 1]: its channels converted, resized and cropped.
 
         Args:

@@ -223,15 +223,15 @@ class SplitModel:
 
     __call__ = forward
 
-    def features(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel height width"]:
+    def features(self, images: Float[Tensor, "batch colour h w"]) -> Float[Tensor, "batch channel height width"]:
         """Return the feature map of images in [0, 1], as it enters the pooling."""
         return self.forward(images).feature_map
 
-    def pooled(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel"]:
+    def pooled(self, images: Float[Tensor, "batch colour h w"]) -> Float[Tensor, "batch channel"]:
         """Return the vector of each image that enters the head."""
         return self.forward(images).pooled
 
-    def logits(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch cls"]:
+    def logits(self, images: Float[Tensor, "batch colour h w"]) -> Float[Tensor, "batch cls"]:
         """Return the network's own logits; those before the softmax or sigmoid where it ends in one."""
         return self.forward(images).logits
 
@@ -249,14 +249,14 @@ class SplitModel:
             )
         return probabilities_of(logits, self.outputs)
 
-    def remainder(self, images: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel"]:
+    def remainder(self, images: Float[Tensor, "batch colour h w"]) -> Float[Tensor, "batch channel"]:
         """Return what of the pooled vector is not located in the map; rounding alone when additive."""
         return self._remainder(self.forward(images))
 
     def replay(
         self,
         feature_map: Float[Tensor, "batch channel height width"],
-        images: Float[Tensor, "batch channel h w"] | None = None,
+        images: Float[Tensor, "batch colour h w"] | None = None,
     ) -> Float[Tensor, "batch cls"]:
         """Return the logits with the map replaced; differentiable in the map.
 

@@ -32,7 +32,7 @@ class Response:
 
 def respond(
     model: SplitModel,
-    images: Float[Tensor, "image channel height width"],
+    images: Float[Tensor, "image colour height width"],
     readers: Float[Tensor, "image channel"],
     norm_basis: Float[Tensor, "channel channel"] | None = None,
 ) -> Response:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
@@ -158,7 +158,7 @@ def starting_group(source: Generated, rows: Int[Tensor, "unit rank"], units: Ten
     return Group(units=units, latents=latents, seeds=seeds)
 
 
-def with_random_weights(model: SplitModel, views: Float[Tensor, "image channel h w"], *, seed: int) -> SplitModel:
+def with_random_weights(model: SplitModel, views: UInt8[Tensor, "image colour h w"], *, seed: int) -> SplitModel:
     """Return a copy of a model with fresh random weights, its normalisations measured again on some views.
 
     Raises:

@@ -114,7 +114,7 @@ class _Fit:
         self.size = None if size is None else _checked_size(size)
         self.channels: int | None = None
 
-    def __call__(self, image: Float[Tensor, "channel height width"]) -> Float[Tensor, "channel height width"]:
+    def __call__(self, image: Float[Tensor, "any h w"]) -> Float[Tensor, "channel height width"]:
         if self.channels is None:
             self.channels = 1 if image.shape[0] == 1 else 3
         if self.size is None:
@@ -124,7 +124,7 @@ class _Fit:
 
 
 def fit_image(
-    image: Float[Tensor, "any height width"], size: tuple[int, int], channels: int
+    image: Float[Tensor, "any h w"], size: tuple[int, int], channels: int
 ) -> Float[Tensor, "channel height width"]:
     """Cut the middle of the right proportions out of an image and resize it; alpha is left out."""
     image = image[:3] if image.shape[0] >= 3 else image[:1]

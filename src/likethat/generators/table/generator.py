@@ -47,7 +47,9 @@ class Calibration:
     def classes(self, logits: Float[Tensor, "n cls"], n_classes: Sequence[int]) -> Int[Tensor, "n category"]:
         """Return the class of each category."""
         parts = (logits + self.offsets).split(list(n_classes), dim=1)
-        return torch.stack([part.argmax(1) for part in parts], 1) if n_classes else logits.new_zeros(len(logits), 0)
+        if not n_classes:
+            return torch.zeros(len(logits), 0, dtype=torch.long, device=logits.device)
+        return torch.stack([part.argmax(1) for part in parts], 1)
 
     def is_missing(self, bits: Float[Tensor, "n bit"]) -> Bool[Tensor, "n bit"]:
         """Return where a value is missing."""

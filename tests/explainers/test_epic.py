@@ -201,6 +201,12 @@ def test_a_small_budget_still_chooses_among_all_images(
     assert small.explain(images[0], 0).logit == pytest.approx(logit, rel=1e-5)
 
 
+def test_prototypes_stand_by_unit_then_kind_then_rank(bank: lt.Bank) -> None:
+    order = [(item.unit, ("positive", "negative").index(item.kind), item.rank) for item in bank.prototypes]
+    assert order == sorted(order)
+    assert {item.kind for item in bank.prototypes} == {"positive", "negative"}
+
+
 def test_a_stream_is_read_once(model: lt.SplitModel, images: torch.Tensor) -> None:
     def stream() -> Any:
         yield from images

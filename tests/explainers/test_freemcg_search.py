@@ -11,6 +11,7 @@ import likethat as lt
 from likethat.explainers.freemcg.components import Pieces, strongest, take_back, with_details
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import advice_for
+from likethat.explainers.freemcg.run import _MOST, _within_reach
 from likethat.explainers.freemcg.search import Plan, _confirm, _ended, _Noise, _peel
 from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace
 
@@ -227,3 +228,19 @@ def test_pieces_go_back_in_the_order_of_margin_lost_for_distance_won() -> None:
     distances = (enough * pieces.sizes).sum(1)
     assert enough[distances.argmin()].tolist() == [1.0, 0.0, 1.0, 1.0, 0.0]
     assert len(archive.rows) <= 5 + 3  # each alone, then halving
+
+
+@pytest.mark.parametrize(("margins", "wanted"), [([5.0, 1.0], 4.0), ([-1.0], 4.0), ([], 4.0), ([2.0, -3.0], _MOST * 2)])
+def test_the_margin_that_is_within_reach(margins: list[float], wanted: float) -> None:
+    assert _within_reach(torch.tensor(margins), 4.0) == pytest.approx(wanted)
+
+
+def test_noise_that_proves_a_find_grows_with_the_shorter_side() -> None:
+    class Far:
+        shape, sigma_max = (1, 96, 64), 80.0
+
+        def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+            return x
+
+    assert ImageSpace(Far(), torch.zeros(1, 96, 64))._settling == pytest.approx(1.0)  # .5 at 32 pixels
+    assert ImageSpace(Far(), torch.zeros(1, 64, 96))._settling == pytest.approx(1.0)

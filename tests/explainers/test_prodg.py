@@ -18,7 +18,8 @@ from likethat._progress import Progress
 from likethat.errors import InputError, NonFiniteError
 from likethat.explainers.prodg.ascent import Climb, Group, _Ascent, climb
 from likethat.explainers.prodg.channels import best_samples, respond
-from likethat.explainers.prodg.controls import with_random_weights
+from likethat.explainers.prodg.controls import best_of_prior, with_random_weights
+from likethat.explainers.prodg.run import _Clock
 from likethat.features import collect
 from likethat.generators import Generated, load_generator
 from likethat.generators.priors import StandardNormal
@@ -431,3 +432,33 @@ def test_any_size_is_resized_on_the_way(generator: Any) -> None:
     bank = _prodg(large, n_samples=40, steps=2, controls=False).fit(model, channels=[0])
     assert bank.images[bank.prototypes_of(0)[0].image].shape == (16, 16, 3)
     assert bank.provenance.measures["purity"] >= bank.provenance.measures["purity_of_samples"] - 0.01
+
+
+@pytest.mark.parametrize("n_kept", [60, 20])
+def test_the_control_of_samples_is_chosen_as_the_starts_are(n_kept: int, model: lt.SplitModel, generator: Any) -> None:
+    source = Generated(generator, 60)
+    features = collect(model, Generated(generator, n_kept))
+    mixing = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(1))).Q
+    found = best_of_prior(model, source, features, mixing, torch.tensor([3, 7]), n=2)
+    maps = collect(model, source).maps
+    for place, unit in enumerate((3, 7)):
+        activation = torch.einsum("d,idc->ic", mixing[unit], maps).mean(1)
+        pure = torch.tensor([slow.purity(one, mixing, unit) for one in maps[activation.topk(20).indices]])
+        assert float(found[place]) == pytest.approx(float(pure.topk(2).values.mean()), abs=1e-5)
+
+
+def test_made_prototypes_are_ranked_by_purity(bank: lt.Bank) -> None:
+    for unit in range(16):
+        items = bank.prototypes_of(unit)
+        assert [item.rank for item in items] == [0, 1, 2]
+        assert [item.purity for item in items] == sorted((item.purity for item in items), reverse=True)
+    assert "No image was opened: 408 images were made" in " ".join(bank.provenance.notes)
+
+
+def test_what_is_left_of_the_climbing_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    clock = _Clock(total=50, done=10)
+    now[0] = 104.0
+    clock.count(8)
+    assert clock.progress() == Progress(stage="climbing", done=18, total=50, seconds_left=4.0 / 8 * 32)

@@ -1,5 +1,6 @@
 """Whether a vector is unlike those seen."""
 
+import pytest
 import torch
 
 from likethat.functional.familiarity import familiar
@@ -40,3 +41,12 @@ def test_more_channels_than_pictures() -> None:
 def test_says_nothing_of_too_few_or_of_one() -> None:
     assert familiar(torch.rand(39, 4)) is None
     assert familiar(torch.ones(100, 4)) is None
+
+
+def test_what_lies_across_the_main_directions_is_measured_by_its_own_spread() -> None:
+    rng = torch.Generator().manual_seed(0)
+    scale = torch.tensor([3.0] * 3 + [0.1] * 57)
+    seen = familiar(torch.randn(4000, 60, generator=rng) * scale)
+    assert seen is not None
+    assert len(seen.directions) == 32  # the other 28 of 60 have a variance of .01 each
+    assert seen.rest == pytest.approx(0.008, rel=0.1)  # less the largest, which were taken for directions

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from likethat.functional.probe import Probe, fit_probe
@@ -41,3 +42,9 @@ def test_readers_rise_with_the_log_odds() -> None:
         accuracy=1.0,
     )
     assert probe.readers().tolist() == [[1.0, -1.0], [-1.0, 1.0]]
+
+
+def test_two_images_are_enough_for_an_accuracy() -> None:
+    cells = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(4, 1)
+    probe = fit_probe(cells, torch.eye(2).repeat(4, 1), torch.arange(8) // 4)
+    assert probe.accuracy == pytest.approx(1.0)

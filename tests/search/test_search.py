@@ -236,3 +236,28 @@ def test_a_surrogate_keeps_the_answers_nearest_the_goal() -> None:
     shortfall = task.goal.shortfall(known.responses)
     assert len(kept) == 400
     assert task.goal.shortfall(kept.responses).sort().values.tolist() == shortfall.sort().values[:400].tolist()
+
+
+def test_evolution_goes_on_from_the_best() -> None:
+    search = Evolution(population=4, elites=1, sigma=1e-6, momentum=0.0).begin(problem())
+    first = search.ask()
+    search.tell(torch.tensor([0.0, 3.0, 1.0, 2.0]).double(), answers(first))
+    assert torch.cdist(search.ask(), first[1:2].double()).max() < 1e-4
+
+
+def test_ways_between_two_groups_lie_between_them() -> None:
+    make = Candidates.of(StandardNormal(2), torch.Generator().manual_seed(0), typical=0.05)
+    made = make.between(torch.tensor([[1.5, 0.0]]).double(), torch.tensor([[0.0, 0.5]]).double(), 200)
+    radius, angle = made.norm(dim=1), torch.atan2(made[:, 1], made[:, 0])
+    assert len(made) > 150
+    assert 0.45 <= radius.min() <= radius.max() <= 1.55
+    assert 0.0 <= angle.min() <= angle.max() <= torch.pi / 2
+    share = 1.5 - radius  # of the way: the radius says how far, and the direction must be that of the straight line
+    expected = torch.atan2(0.5 * share, 1.5 * (1 - share))
+    torch.testing.assert_close(angle, expected, atol=0.06, rtol=0.0)  # the prior was measured, not known
+
+
+def test_a_process_without_evidence_has_the_typical_length() -> None:
+    outputs = torch.tensor([[0.0], [1.0]]).double()
+    process = fit_gaussian_process(torch.tensor([[0.0], [50.0]]).double(), outputs)  # too far apart to tell
+    assert process.length == pytest.approx(0.7)

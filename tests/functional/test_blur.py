@@ -1,0 +1,16 @@
+"""Blurring, beside scipy's."""
+
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from likethat.functional.blur import gaussian_blur
+
+
+@pytest.mark.parametrize(("repeat_edges", "mode"), [(True, "nearest"), (False, "constant")])
+@pytest.mark.parametrize("sigma", [0.8, 2.0])
+def test_every_channel_of_a_picture_that_is_not_square(repeat_edges: bool, mode: str, sigma: float) -> None:
+    images = torch.rand(2, 3, 5, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    blurred = gaussian_blur(images, sigma, repeat_edges=repeat_edges)
+    theirs = gaussian_filter(images.numpy(), (0, 0, sigma, sigma), mode=mode, radius=round(3 * sigma))
+    torch.testing.assert_close(blurred, torch.from_numpy(theirs), rtol=1e-9, atol=1e-12)

@@ -12,10 +12,13 @@ from toys import class_token_network, pictures, same_files, small_cnn
 import likethat as lt
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError, NotLinearError
+from likethat.explainers.parts.cells import ClassCells
 from likethat.explainers.parts.discovery import _correlations, _Run
 from likethat.explainers.parts.fit import PartFit
 from likethat.explainers.parts.named import _lesson, _of_points, learn_names
+from likethat.explainers.parts.splitting import whole
 from likethat.features import collect
+from likethat.fitting.prototypes import Candidates, gather_prototypes
 from likethat.functional import cell_box, peak_cells
 from likethat.functional.factorisation import Factorisation
 from likethat.sources.marks.records import SURROUNDINGS
@@ -101,6 +104,46 @@ def test_a_part_that_speaks_against_its_class_is_found_where_it_is(
     split_up = torch.tensor([not name.endswith("whole") for name in parts.unit_names])
     found = torch.nn.functional.cosine_similarity(parts.readers(every), parts.looks)
     assert bool((found[split_up] > 0).all())
+
+
+def with_their_part(parts: HeadParts, model: lt.SplitModel, images: torch.Tensor) -> float:
+    """Share of the parts whose prototypes' cells look more like the part than the cells of its class do on average."""
+    labels = torch.tensor(LABELS)
+    features = collect(model, lt.Images(images, labels=LABELS))
+    among = [Candidates(units=parts.units_of(c), rows=(labels == c).nonzero()[:, 0]) for c in range(3)]
+    found, _ = gather_prototypes(model, lt.Images(images), features, parts, n=3, among=among, with_negative=False)
+    held = []
+    for unit in range(parts.n_units):
+        cells = features.maps[labels == parts.owner(unit)].mT.flatten(0, 1)
+        usual = float(parts.purity(cells, torch.full((len(cells),), unit)).mean())
+        held.append(np.mean([item.purity for item in found if item.unit == unit]) > usual)
+    return float(np.mean(held))
+
+
+@pytest.mark.parametrize("options", [{}, {"way": "shared"}], ids=str)
+def test_the_cells_of_prototypes_have_the_part_and_readers_of_random_sign_are_caught(
+    options: dict[str, Any], model: lt.SplitModel, source: lt.Images, images: torch.Tensor
+) -> None:
+    parts = parts_of(lt.PartPrototypes(n_prototypes=2, **options).fit(model, source))
+    assert with_their_part(parts, model, images) == 1
+    signs = torch.ones(parts.n_units, 1, dtype=torch.float32)
+    signs[torch.randperm(parts.n_units, generator=torch.Generator().manual_seed(0))[: parts.n_units // 2 + 1]] = -1
+    turned = HeadParts(
+        parts.vectors, parts.owners, model.head.weight, looks=parts.looks,
+        readers=signs * parts.readers(torch.arange(parts.n_units)),
+    )  # fmt: skip
+    assert with_their_part(turned, model, images) <= 0.5
+
+
+def test_a_class_of_one_part_is_read_by_its_look() -> None:
+    cells = torch.tensor([[3.0, 1.0], [1.0, 1.0]])
+    member = ClassCells(
+        target=0, cells=cells, images=torch.tensor([0, 1]), places=torch.tensor([0, 0]), rows=torch.tensor([0, 1]),
+        n_all=2,
+    )  # fmt: skip
+    part = whole(0, torch.tensor([-1.0, 0.5]), member)  # the class is recognised by what it has not
+    assert float(part.readers[0].float() @ part.looks[0]) > 0
+    assert torch.equal(part.vectors, torch.tensor([[-1.0, 0.5]]))
 
 
 def test_named_parts_are_exact_and_where_they_were_marked(

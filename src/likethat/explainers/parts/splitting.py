@@ -13,6 +13,7 @@ from likethat.functional.sharing import (
     closed_form_shares,
     equal_shares,
     least_squares_parts,
+    look_readers,
     nelder_mead_shares,
     ownership_regression,
 )
@@ -94,13 +95,17 @@ def split_by_ownership(
 
 
 def whole(target: int, head_vector: Tensor, cells: ClassCells | None) -> ClassParts:
-    """Return a class as one part: its head vector, where nothing can be told apart."""
-    look = head_vector if cells is None or not len(cells) else cells.cells.mean(0)
+    """Return a class as one part: its head vector, where nothing can be told apart.
+
+    It is read by its look like any other part: a head vector may point away from all that the class looks like.
+    """
+    mean = None if cells is None or not len(cells) else cells.cells.mean(0)
+    look = head_vector if mean is None or not bool(mean.any()) else mean
     return ClassParts(
         target=target,
         vectors=head_vector[None],
         looks=look[None],
-        readers=head_vector[None],
+        readers=look_readers(look[None]),
         names=("whole",),
         surroundings=torch.zeros(1, dtype=torch.bool),
     )

@@ -297,7 +297,7 @@ def test_bad_limits_are_one_sentence() -> None:
     for options, words in (
         ({"immutable": ["height"]}, "`immutable` must name columns of the source, got 'height'"),
         ({"ranges": {"age": (50, 60)}}, "must hold the source's own value"),
-        ({"ranges": {"sex": (0, 1)}}, "must be of numeric columns"),
+        ({"ranges": {"sex": (0, 1)}}, "must be of columns with an order"),
         ({"directions": {"age": "left"}}, "must be one of 'up', 'down'"),
         ({"mask": np.ones((2, 2))}, "must be left out for tables"),
     ):

@@ -40,6 +40,16 @@ def mixed_table(seed: int = 0) -> pd.DataFrame:
             "gone": np.nan,
             "nothing": pd.Series([None] * N, dtype=object),
             7: rng.integers(0, 1000, N).astype("uint16"),
+            "five hundreds": 500 * rng.integers(1, 40, N),
+            "whole floats": rng.integers(6, 200, N).astype(float),
+            "Float64": pd.array([None if number % 6 == 0 else number / 8 for number in range(N)], dtype="Float64"),
+            "boolean": pd.array([None if number % 9 == 0 else number % 2 == 0 for number in range(N)], dtype="boolean"),
+            "string": pd.array([None if number % 8 == 0 else "s" + str(number % 4) for number in range(N)], "string"),
+            "category": pd.Categorical(rng.choice(["s", "m", "l"], N), categories=["s", "m", "l", "unseen"]),
+            "period": pd.period_range("2001-01", periods=N, freq="M"),
+            "quarter": pd.PeriodIndex(
+                [None if number % 10 == 0 else f"20{10 + number % 9}Q1" for number in range(N)], freq="Q"
+            ),
         }
     )
 

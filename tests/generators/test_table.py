@@ -84,7 +84,7 @@ def test_bad_latents(points: object, kind: type[Exception], match: str) -> None:
 
 
 def test_bad_tables_to_encode() -> None:
-    with pytest.raises(InputError, match="21 columns that the generator learned, got one without 'whole'"):
+    with pytest.raises(InputError, match="29 columns that the generator learned, got one without 'whole'"):
         mixed_generator().encode(mixed_table().drop(columns="whole"))
     with pytest.raises(InputError, match="`inputs` must be a DataFrame, got list"):
         mixed_generator().encode(["a text"])

@@ -102,22 +102,24 @@ def counterfactual(
         raise KeyboardInterrupt
 
 
-def _ranges(words: list[str]) -> dict[str, tuple[float, float]]:
-    """Return the ranges that words such as ``age=18:65`` stand for.
+def _ranges(words: list[str]) -> dict[str, tuple[float | str, float | str]]:
+    """Return the ranges that words such as ``age=18:65`` or ``since=2019-01-01:2020-06-30`` stand for.
 
     Raises:
         InputError: another form.
 
     Example:
-        >>> _ranges(["age=18:65"])
-        {'age': (18.0, 65.0)}
+        >>> _ranges(["age=18:65", "grade=C:A"])
+        {'age': (18.0, 65.0), 'grade': ('C', 'A')}
     """
-    found = {}
+    found: dict[str, tuple[float | str, float | str]] = {}
     for word in words:
         name, _, bounds = word.rpartition("=")
         low, _, high = bounds.partition(":")
+        if not name or not low or not high:
+            raise InputError(f"`--range` must be such as age=18:65 or since=2019-01-01:2020-06-30, got {word!r}.")
         try:
             found[name] = (float(low), float(high))
         except ValueError:
-            raise InputError(f"`--range` must be such as age=18:65, got {word!r}.") from None
+            found[name] = (low, high)  # dates, or ordered categories
     return found

@@ -28,15 +28,29 @@ class Change:
 
     Attributes:
         name: of the column; "" in a text.
-        before: the source's value.
+        before: the source's value; None where it is missing.
         after: the counterfactual's.
+        way: "up" or "down" where the column has an order, "later" or "earlier" of dates, else "".
+
+    Example:
+        >>> print(Change(name="income", before=None, after=160))
+        income is filled in: 160
+        >>> print(Change(name="grade", before="B", after="A", way="up"))
+        grade moves up from B to A
     """
 
     name: str
     before: Any
     after: Any
+    way: str = ""
 
     def __str__(self) -> str:
+        if self.before is None:
+            return f"{self.name} is filled in: {_value(self.after)}"
+        if self.after is None:
+            return f"{self.name} is left empty; it was {_value(self.before)}"
+        if self.way and not _are_numbers(self.before, self.after):
+            return f"{self.name} moves {self.way} from {self.before} to {self.after}"
         if isinstance(self.before, str) or isinstance(self.after, str) or not _are_numbers(self.before, self.after):
             return f"{self.name} changes from {self.before} to {self.after}".strip()
         way = "rises" if self.after > self.before else "falls"
@@ -209,6 +223,10 @@ def _are_numbers(*values: Any) -> bool:
     return all(
         isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_) for value in values
     )
+
+
+def _value(value: Any) -> str:
+    return _number(value) if _are_numbers(value) else str(value)
 
 
 def _number(value: Any) -> str:

@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from likethat._checks import check_choice
+from likethat._options import shown
 from likethat.errors import InputError
 from likethat.explainers.freemcg.components import Pieces
+from likethat.explanations.counterfactual import Change
+from likethat.generators.table.columns import Column, plain
+from likethat.generators.table.scale import Scale, as_learned
+from likethat.generators.table.schema import learn_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns", "Limits"]
-
-_FEW = 12  # a number with so few values is a code: there is nothing between two of them
+__all__ = ["Columns", "Limits", "as_generated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,115 +35,150 @@ class Limits:
     """
 
     immutable: Sequence[str] = ()
-    ranges: Mapping[str, tuple[float, float]] | None = None
+    ranges: Mapping[str, tuple[Any, Any]] | None = None
     directions: Mapping[str, str] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.immutable or self.ranges or self.directions)
 
 
+def as_generated(source: "pd.DataFrame", generator: Any) -> "pd.DataFrame":
+    """Return a row in the types of the table that a generator learned, wherever that loses nothing."""
+    return as_learned(source, _columns_of(generator) or ())
+
+
+def _columns_of(generator: Any) -> tuple[Column, ...] | None:
+    columns = getattr(generator, "columns", None)
+    is_ours = isinstance(columns, tuple) and all(isinstance(column, Column) for column in columns)
+    return columns if is_ours else None
+
+
 class Columns:
-    """A source row with its limits.
+    """A source row with its limits, and the one gate through which every row goes before a model sees it.
+
+    A column of a row that comes out has the source's value, bit for bit, or one that is valid in the generator's
+    column and within the limits.
 
     Args:
         source: a table of one row.
         typical: rows as the generator makes them: they give each column's scale.
         limits: what may change.
+        generator: whose columns they are; of one that does not say, what `typical` holds is valid.
 
     Raises:
         InputError: a limit names no column, or excludes the source itself.
     """
 
-    def __init__(self, source: "pd.DataFrame", typical: "pd.DataFrame", limits: Limits) -> None:
+    def __init__(self, source: "pd.DataFrame", typical: "pd.DataFrame", limits: Limits, generator: Any = None) -> None:
         self.source = source.reset_index(drop=True)
         self.names = [str(name) for name in source.columns]
-        self.numeric = [_is_numeric(source[name]) for name in source.columns]
-        missing = [name for name in typical.columns if name not in source.columns]
+        columns = _columns_of(generator) or learn_columns(typical)
+        missing = [column.name for column in columns if column.name not in source.columns]
         if missing:
             raise InputError(f"`source` must have the generator's columns, and {_listed(missing)} is not there.")
-        self.scales = [
-            _scale(typical[name]) if numeric and name in typical.columns else 1.0
-            for name, numeric in zip(source.columns, self.numeric, strict=True)
-        ]
-        self._divisible = [
-            numeric and name in typical.columns and typical[name].nunique() > _FEW
-            for name, numeric in zip(source.columns, self.numeric, strict=True)
-        ]
+        self._scales = {column.name: Scale(column, typical[column.name]) for column in columns}
+        self._own = {name: float(scale.positions(self.source[name])[0]) for name, scale in self._scales.items()}
         self._limits = limits
-        self._check()
+        self._bounds = self._check()
 
     def constrained(self, frame: "pd.DataFrame") -> "pd.DataFrame":
-        """Return rows with the source's columns, in its order and types, within the limits."""
-        columns = {}
-        for place, name in enumerate(self.source.columns):
-            own = self.source[name].iloc[0]
-            if name not in frame.columns or name in self._limits.immutable:
-                columns[name] = self._column(place, [own] * len(frame))
-                continue
-            values = list(frame[name])
-            if self.numeric[place]:
-                values = list(self._within(str(name), own, np.asarray(values, dtype=np.float64)))
-            columns[name] = self._column(place, values)
-        return self._frame(columns)
+        """Return rows with the source's columns, in its order and types, valid and within the limits."""
+        free = [name for name in self._scales if name in frame.columns and str(name) not in self._limits.immutable]
+        return self._rows({name: self._scales[name].positions(frame[name]) for name in free}, len(frame))
 
     def distances(self, frame: "pd.DataFrame") -> Float[Tensor, "n column"]:
         """Return how far each value is from the source's: in units of the column's spread; 1 for another category."""
         found = np.zeros((len(frame), len(self.names)))
         for place, name in enumerate(self.source.columns):
-            own, values = self.source[name].iloc[0], list(frame[name])
-            same = np.array([_same(value, own) for value in values])
-            far = np.ones(len(values))
-            if self.numeric[place] and not _is_missing(own):
-                gap = np.abs(np.asarray(values, dtype=np.float64) - float(own)) / self.scales[place]
+            if name not in self._scales:
+                continue
+            scale, far = self._scales[name], np.ones(len(frame))
+            same = self._is_own(frame[name], name)
+            if scale.is_ordered and not same.all():
+                gap = np.abs(scale.positions(frame[name]) - self._own[name]) / scale.spread
                 far = np.where(np.isfinite(gap), gap, 1.0)
             found[:, place] = np.where(same, 0.0, far)
         return torch.from_numpy(found)
 
+    def changes(self, changed: "pd.DataFrame") -> tuple[Change, ...]:
+        """Return the columns of one row that differ from the source's, in the order of the table."""
+        places = np.flatnonzero(self.distances(changed)[0].numpy() > 0)
+        return tuple(self._change(self.source.columns[place], changed) for place in places)
+
+    def _change(self, name: Any, changed: "pd.DataFrame") -> Change:
+        scale, way = self._scales[name], ""
+        after = float(scale.positions(changed[name])[0])
+        if scale.is_ordered and np.isfinite(after) and np.isfinite(self._own[name]):
+            ways = ("earlier", "later") if scale.column.kind == "date" else ("down", "up")
+            way = ways[after > self._own[name]]
+        before, now = (_told(frame[name].iloc[0]) for frame in (self.source, changed))
+        return Change(name=str(name), before=before, after=now, way=way)
+
     def pieces(self, changed: "pd.DataFrame") -> Pieces:
         """Cut the change of a row into its columns; each numeric one can also go part of the way."""
+        other = {name: float(scale.positions(changed[name])[0]) for name, scale in self._scales.items()}
+        places = {name: place for place, name in enumerate(self.source.columns)}
+        is_changed = self.distances(changed)[0].numpy() > 0
 
         def compose(stay: Float[Tensor, "n piece"]) -> Any:
             weight = stay.double().numpy()
-            columns = {}
-            for place, name in enumerate(self.source.columns):
-                own, other = self.source[name].iloc[0], changed[name].iloc[0]
-                columns[name] = self._column(
-                    place, [self._between(place, own, other, float(share)) for share in weight[:, place]]
-                )
-            return self._frame(columns)
+            return self._rows(
+                {
+                    name: self._between(name, other[name], weight[:, places[name]])
+                    for name in self._scales
+                    if is_changed[places[name]]
+                },
+                len(weight),
+                stays={name: weight[:, place] == 0 for name, place in places.items()},
+            )
 
         return Pieces(sizes=self.distances(changed)[0], compose=compose)
 
-    def _between(self, place: int, own: Any, other: Any, share: float) -> Any:
-        if share == 0 or _same(own, other):
-            return own
-        if share >= 1 or not self._divisible[place] or _is_missing(own) or _is_missing(other):
-            return other
-        return float(own) + share * (float(other) - float(own))
+    def _between(self, name: Any, other: float, share: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        own, scale = self._own[name], self._scales[name]
+        if not scale.is_divisible or not np.isfinite(own) or not np.isfinite(other):
+            return np.full(len(share), other)
+        return np.where(share >= 1, other, own + share * (other - own))
 
-    def _column(self, place: int, values: Sequence[Any]) -> Any:
+    def _rows(
+        self, positions: Mapping[Any, np.ndarray], n: int, *, stays: Mapping[Any, Bool[np.ndarray, " n"]] | None = None
+    ) -> "pd.DataFrame":
+        """Return rows of the source with other values in some columns: the gate."""
         import pandas as pd
 
-        dtype = self.source.dtypes.iloc[place]
-        if self.numeric[place] and pd.api.types.is_integer_dtype(dtype):
-            values = [value if _is_missing(value) else round(float(value)) for value in values]
-        return pd.Series(values, dtype=dtype)
+        columns = {}
+        for name in self.source.columns:
+            own = self.source[name]
+            if name not in positions:
+                columns[name] = own.take(np.zeros(n, dtype=np.int64)).reset_index(drop=True)
+                continue
+            at, keeps = self._within(name, positions[name])
+            keeps = keeps if stays is None else keeps | stays[name]
+            made = self._scales[name].values(at)
+            keeps = keeps | self._is_own(made, name)
+            both = pd.concat([own, made.astype(own.dtype)], ignore_index=True)
+            columns[name] = both.take(np.where(keeps, 0, 1 + np.arange(n))).reset_index(drop=True)
+        return pd.DataFrame(columns, columns=self.source.columns, index=pd.RangeIndex(n))
 
-    def _frame(self, columns: Mapping[Any, Any]) -> "pd.DataFrame":
-        import pandas as pd
+    def _is_own(self, values: "pd.Series", name: Any) -> Bool[np.ndarray, " n"]:
+        """Tell where values are the source's own; a missing one is the same as a missing one."""
+        own = self.source[name].iloc[0]
+        gone = values.isna().to_numpy(dtype=bool)
+        if _is_missing(own):
+            return gone
+        return np.array([not lost and value == own for value, lost in zip(values, gone, strict=True)], dtype=bool)
 
-        return pd.DataFrame(columns, columns=self.source.columns)
+    def _within(self, name: Any, positions: np.ndarray) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
+        """Return positions within the limits, and where none can take the source's place."""
+        if name not in self._bounds:
+            return positions, np.zeros(len(positions), dtype=bool)
+        is_missing = np.isnan(positions)  # it would be a way round the limit
+        held = self._scales[name].within(np.nan_to_num(positions), *self._bounds[name])
+        return held, is_missing | np.isnan(held)
 
-    def _within(self, name: str, own: Any, values: Any) -> Any:
-        low, high = (self._limits.ranges or {}).get(name, (-np.inf, np.inf))
-        way = (self._limits.directions or {}).get(name)
-        low = max(low, float(own)) if way == "up" else low
-        high = min(high, float(own)) if way == "down" else high
-        kept: Any = np.clip(values, low, high)
-        return kept
-
-    def _check(self) -> None:
-        limits = self._limits
+    def _check(self) -> dict[Any, tuple[float, float]]:
+        """Check the limits; return between which positions each limited column may be."""
+        limits, by_name = self._limits, {str(name): name for name in self.source.columns}
         for what, names in (
             ("immutable", list(limits.immutable)),
             ("ranges", list(limits.ranges or {})),
@@ -151,37 +189,65 @@ class Columns:
                 known = ", ".join(map(repr, self.names[:8])) + (", …" if len(self.names) > 8 else "")
                 raise InputError(f"`{what}` must name columns of the source, got {strange[0]!r}. It has {known}.")
             if what != "immutable":
-                words = [name for name in names if not self.numeric[self.names.index(name)]]
+                words = [name for name in names if not self._is_ordered(by_name[name])]
                 if words:
-                    raise InputError(f"`{what}` must be of numeric columns, and {words[0]!r} holds categories.")
-        for name, (low, high) in (limits.ranges or {}).items():
-            own = float(self.source[name].iloc[0])
-            if not low <= own <= high:
-                raise InputError(
-                    f"`ranges` must hold the source's own value, got [{low:g}, {high:g}] for {name!r}, "
-                    f"which is {own:g}."
-                )
+                    raise InputError(
+                        f"`{what}` must be of columns with an order (numbers, dates, ordered categories), and "
+                        f"{words[0]!r} holds {'categories' if by_name[words[0]] in self._scales else 'no values'}. "
+                        f"Keep it with immutable=[{words[0]!r}]."
+                    )
+        if all(str(name) in limits.immutable for name in self._scales):
+            raise InputError(
+                f"`immutable` must leave a column that may change, got all {len(self._scales)}. Name fewer."
+            )
+        bounds = {by_name[name]: self._range(by_name[name], ends) for name, ends in (limits.ranges or {}).items()}
         for name, way in (limits.directions or {}).items():
-            check_choice(way, name=f"directions[{name!r}]", choices=("up", "down"))
+            bounds[by_name[name]] = self._towards(by_name[name], way, bounds.get(by_name[name], (-np.inf, np.inf)))
+        return bounds
 
+    def _is_ordered(self, name: Any) -> bool:
+        return name in self._scales and self._scales[name].is_ordered
 
-def _is_numeric(column: "pd.Series[Any]") -> bool:
-    import pandas as pd
+    def _range(self, name: Any, ends: Any) -> tuple[float, float]:
+        """Return the positions of the ends of a range; a missing value is in every range, and is filled in within."""
+        if isinstance(ends, str) or not isinstance(ends, Sequence) or len(ends) != 2:
+            raise InputError(f"`ranges` must be (lowest, highest) of {str(name)!r}, got {shown(ends)}.")
+        low, high = (self._scales[name].place_of(end, name="ranges") for end in ends)
+        own = self._own[name]
+        if not np.isnan(own) and not low <= own <= high:
+            raise InputError(
+                f"`ranges` must hold the source's own value, got [{_number(ends[0])}, {_number(ends[1])}] for "
+                f"{str(name)!r}, which is {_number(self.source[name].iloc[0])}."
+            )
+        return low, high
 
-    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+    def _towards(self, name: Any, way: str, bounds: tuple[float, float]) -> tuple[float, float]:
+        check_choice(way, name=f"directions[{str(name)!r}]", choices=("up", "down"))
+        own, (low, high) = self._own[name], bounds
+        if np.isnan(own):
+            raise InputError(
+                f"`directions` must be of columns in which the source has a value, and {str(name)!r} is missing: "
+                "nothing is above or below it. Give ranges={...}, or keep it with immutable=[...]."
+            )
+        return (max(low, own), high) if way == "up" else (low, min(high, own))
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or bool(value != value)  # noqa: PLR0124  # NaN
+    import pandas as pd
+
+    return bool(pd.isna(value))
 
 
-def _same(value: Any, own: Any) -> bool:
-    return (_is_missing(value) and _is_missing(own)) or bool(value == own)
+def _told(value: Any) -> Any:
+    """Return a value as Python's own, None where it is missing; dates as text, without a time that is midnight."""
+    if _is_missing(value):
+        return None
+    value = plain(value)
+    return value if isinstance(value, str | int | float | bool) else str(value).removesuffix(" 00:00:00")
 
 
-def _scale(column: "pd.Series[Any]") -> float:
-    spread = float(np.nanstd(np.asarray(column, dtype=np.float64)))
-    return spread if np.isfinite(spread) and spread > 0 else 1.0
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
 
 
 def _listed(names: Sequence[Any]) -> str:

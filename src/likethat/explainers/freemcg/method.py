@@ -10,13 +10,13 @@ from torch import Tensor
 
 from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_seed, resolve_target
-from likethat._inputs import Inputs
+from likethat._inputs import Inputs, kind_of
 from likethat._options import check_callable, check_number, shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError, TargetError
 from likethat.explainers.freemcg.attribution import Asker, Replace, heat_map, mean_colour, particles
-from likethat.explainers.freemcg.columns import Limits
+from likethat.explainers.freemcg.columns import Limits, as_generated
 from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, name_of, one_input
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import advice_for, edit_of, edits_of, path_of
@@ -105,7 +105,7 @@ class FreeMCG:
         budget: int | None = 200,
         mask: Any = None,
         immutable: Sequence[str] = (),
-        ranges: Mapping[str, tuple[float, float]] | None = None,
+        ranges: Mapping[str, tuple[Any, Any]] | None = None,
         directions: Mapping[str, str] | None = None,
         watch: Watcher | None = None,
     ) -> Counterfactual:
@@ -132,6 +132,8 @@ class FreeMCG:
         check_callable(watch, name="watch", takes="a Progress")
         one, rng = one_input(source), torch.Generator().manual_seed(self.seed)
         check_fits(self.generator, one)
+        if kind_of(one) == "table":
+            one = as_generated(one, self.generator)
         n_particles = self.n_particles or (16 if isinstance(one, Tensor) and min(one.shape[2:]) >= 64 else 10)
         self._check_budget(budget, n_particles, check_count(n, name="n"))
         if isinstance(immutable, str) or not hasattr(immutable, "__iter__"):

@@ -41,28 +41,19 @@ def edit_of(space: Space, archive: Archive, row: int, source: Inputs) -> Edit:
         l1=float(archive.distances[row]),
         l2=l2,
         is_valid=bool(archive.margins[row] > 0),
-        changes=_changes(source, changed),
+        changes=_changes(space, source, changed),
     )
 
 
-def _changes(source: Inputs, changed: Inputs) -> tuple[Change, ...]:
+def _changes(space: Space, source: Inputs, changed: Inputs) -> tuple[Change, ...]:
     if kind_of(source) == "image":
         return ()
     if isinstance(source, list):
         same = source[0] == take(changed, [0])[0]
         return () if same else (Change(name="the text", before=source[0], after=changed[0]),)
+    assert isinstance(space, LatentSpace)
     frame: Any = changed
-    before: Any = source
-    return tuple(
-        Change(name=str(name), before=_plain(before[name].iloc[0]), after=_plain(frame[name].iloc[0]))
-        for name in before.columns
-        if before[name].iloc[0] != frame[name].iloc[0]
-        and not (before[name].isna().iloc[0] and frame[name].isna().iloc[0])
-    )
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    return space.changes(frame)
 
 
 def path_of(archive: Archive) -> SearchPath:

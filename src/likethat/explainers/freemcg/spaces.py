@@ -11,6 +11,7 @@ from likethat._inputs import Inputs, Kind
 from likethat.errors import NonFiniteError
 from likethat.explainers.freemcg.columns import Columns, Limits
 from likethat.explainers.freemcg.components import Pieces, image_pieces, strongest, with_details
+from likethat.explanations.counterfactual import Change
 from likethat.functional.tweedie import denoised
 from likethat.generators.base import Denoiser, Encoder, LatentGenerator
 
@@ -150,10 +151,11 @@ class LatentSpace:
         self.kind: Kind = generator.kind
         self._generator, self._source, self._mask = generator, source, mask
         self._rebuilt: Tensor | None = None
+        self._measured: tuple[Inputs, Tensor] | None = None
         latents = generator.prior.sample(_N_TYPICAL, rng=rng)
         self._spread = latents.std(dim=0).clamp_min(1e-3)
         with torch.no_grad():
-            self._columns = Columns(source, generator(latents), limits or Limits()) if self.kind == "table" else None
+            self._columns = _table_of(generator, source, latents, limits) if self.kind == "table" else None
             self.origin = self._start(rng)
         if self.kind == "image":
             rebuilt = self._made_free(self.origin[None])
@@ -223,7 +225,14 @@ class LatentSpace:
     def by_column(self, inputs: Inputs) -> Float[Tensor, "n column"]:
         """Return the distance of each column from the source's, of tables."""
         assert self._columns is not None
-        return self._columns.distances(inputs)
+        if self._measured is None or self._measured[0] is not inputs:  # distance and cost ask for the same rows
+            self._measured = (inputs, self._columns.distances(inputs))
+        return self._measured[1]
+
+    def changes(self, changed: Any) -> tuple[Change, ...]:
+        """Return the columns of one row that differ from the source's."""
+        assert self._columns is not None
+        return self._columns.changes(changed)
 
     def _with_details(self, made: Tensor) -> Tensor:
         """Put back, where nothing changes, what the generator leaves out when it rebuilds the source."""
@@ -259,6 +268,12 @@ class LatentSpace:
             return self.made(latents)
         finally:
             self._mask = mask
+
+
+def _table_of(generator: LatentGenerator, source: Inputs, latents: Tensor, limits: Limits | None) -> Columns:
+    made: Any = generator(latents)
+    one: Any = source
+    return Columns(one, made, limits or Limits(), generator)
 
 
 def _down_from(top: float) -> tuple[float, ...]:

@@ -25,7 +25,7 @@ class Column:
     Attributes:
         name: as in the table.
         dtype: as pandas writes it; kept exactly.
-        kind: "number"; "date" (also durations); "category" (also truth values and numbers of two values);
+        kind: "number"; "date" (also durations and periods); "category" (also truth values and numbers of two values);
             "constant"; "missing" (no value at all).
         can_miss: whether values are missing somewhere; where not, none ever will.
         missing_as: what stands in an object column for a missing value: "None" or "nan".
@@ -166,6 +166,9 @@ def _dates(column: Column, numbers: np.ndarray, missing: np.ndarray) -> Any:
     low, step = int(column.low), column.step
     places = np.clip(np.round(np.nan_to_num(numbers)), 0, (int(column.high) - low) // step)
     ticks = low + places.astype(np.int64) * step
+    if column.dtype.startswith("period"):
+        ticks[missing] = np.iinfo(np.int64).min  # NaT
+        return pd.Series(pd.PeriodIndex.from_ordinals(ticks, freq=_freq(column)))
     unit = _unit(column)
     what = "timedelta64" if column.dtype.startswith("timedelta") else "datetime64"
     ticks[missing] = np.iinfo(np.int64).min  # NaT
@@ -182,6 +185,8 @@ def ticks_of(series: "pd.Series", column: Column) -> Int[np.ndarray, " n"]:
     import pandas as pd
 
     try:
+        if column.dtype.startswith("period"):
+            return np.asarray(series.astype(column.dtype).array.asi8, dtype=np.int64)
         if ", " in column.dtype:
             series = pd.to_datetime(series, utc=True).dt.tz_localize(None)
         what = "timedelta64" if column.dtype.startswith("timedelta") else "datetime64"
@@ -193,8 +198,12 @@ def ticks_of(series: "pd.Series", column: Column) -> Int[np.ndarray, " n"]:
         ) from error
 
 
+def _freq(column: Column) -> str:
+    return column.dtype.partition("[")[2].rstrip("]")
+
+
 def _unit(column: Column) -> str:
-    inside = column.dtype.partition("[")[2].rstrip("]").split(",")[0]
+    inside = _freq(column).split(",")[0]
     return inside if inside in {"s", "ms", "us", "ns"} else "ns"
 
 

@@ -80,6 +80,8 @@ def _is_valid_column(series: "pd.Series", column: Column) -> bool:
     if column.step:
         low, high = 0.0, (column.high - column.low) / column.step
         return bool((numbers == np.round(numbers)).all() and (numbers >= low).all() and (numbers <= high).all())
+    if column.decimals is not None and not (np.round(numbers, column.decimals) == numbers).all():
+        return False
     return bool((numbers >= column.low).all() and (numbers <= column.high).all())
 
 

@@ -56,6 +56,7 @@ def _learn(name: Scalar, series: "pd.Series") -> Column:
     if is_number:
         finite_numbers(present, name)
     is_date = kinds.is_datetime64_any_dtype(dtype) or kinds.is_timedelta64_dtype(dtype)
+    is_date = is_date or isinstance(dtype, pd.PeriodDtype)
     if is_date and present.nunique() > 1:
         return _learn_dates(shared, present)
     if is_number and present.nunique() > 2 and _fits(present):

@@ -28,7 +28,10 @@ _TABLES = {".csv", ".tsv", ".parquet"}
 BlackBoxOption = Annotated[
     str,
     typer.Option(
-        "--black-box", "-m", metavar="NAME|FILE|URL", help="zoo:NAME, timm:NAME, ..., an .onnx file, or a service."
+        "--black-box",
+        "-m",
+        metavar="NAME|FILE|URL",
+        help="zoo:NAME, timm:NAME, ..., my.py:build, an .onnx, a URL.",
     ),
 ]
 GeneratorOption = Annotated[
@@ -67,12 +70,12 @@ def open_box(
     name: str, *, class_names: Path | None, token_env: str | None, cache: Path | None, device: str
 ) -> tuple[Any, int | None]:
     """Return the black box that a word of a command stands for, and how many channels its images have, if known."""
-    from likethat.models import BlackBox
+    from likethat.models import BlackBox, is_own
 
     options: dict[str, Any] = {} if cache is None else {"cache": cache}
     if token_env is not None:
         options["token_env"] = token_env
-    if name.startswith(_MODEL_PREFIXES):
+    if name.startswith(_MODEL_PREFIXES) or is_own(name):
         model = open_model(name, class_names=class_names, device=device)
         return BlackBox(model, **options), model.in_channels
     return BlackBox(name, class_names=None if class_names is None else read_names(class_names), **options), None

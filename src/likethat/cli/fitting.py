@@ -238,6 +238,9 @@ def _measures(measures: Mapping[str, float]) -> dict[str, object]:
 
 
 def _explain_words(job: FitJob) -> list[str]:
+    from likethat.models import is_own
+
     words = ["likethat", "explain", str(job.out), "PHOTO.jpg", "--out", "why.html"]
+    words += ["--model", job.model] if is_own(job.model) else []
     words += ["--weights", job.weights] if job.weights else []
     return words + (["--layer", job.layer] if job.layer else [])

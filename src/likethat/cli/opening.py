@@ -1,5 +1,6 @@
 """From the words of a command to models, images and banks: the only place where names stand for things."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,23 @@ def open_model(
 
     names = None if class_names is None else read_names(class_names)
     return load(name, weights=_weights(name, weights), layer=layer, device=device_of(device), class_names=names)
+
+
+def _check_named(path: Path, name: str, weights: str | None, *, is_named: bool) -> None:
+    """Refuse code that the user has not named, and weights that have gone, before a hub is asked for others."""
+    from likethat.models import is_own
+
+    if is_own(name) and not is_named:
+        again = shlex.join(["--model", name, *(["--weights", weights] if weights else [])])
+        raise InputError(
+            f"the bank {path} was made from {name!r}, a file of code, and code is run only where you name it. If you "
+            f"trust that file, add: {again}"
+        )
+    if weights and not Path(weights).is_file():
+        raise InputError(
+            f"the bank {path} was made from {name!r} with the weights {weights}, which are not there now. Say where "
+            "they are with --weights."
+        )
 
 
 def device_of(name: str) -> str:
@@ -100,6 +118,9 @@ def open_bank_with_model(
 
     bank = open_bank(path)
     name = bank.provenance.model if model is None else model
+    if weights is None and name == bank.provenance.model:
+        weights = bank.provenance.weights or None
+        _check_named(path, name, weights, is_named=model is not None)
     try:
         split = open_model(name, weights=weights, layer=layer, device=device)
     except MissingExtraError:

@@ -23,7 +23,7 @@ __all__ = [
     "examples",
 ]
 
-_MODEL = "What is explained: torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures or zoo:digits."
+_MODEL = "What is explained: torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, or your own my_module.py:build."
 _MODEL_PANEL, _DATA_PANEL, _WORK_PANEL = "The model", "The images", "The work"
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="NAME", help=_MODEL, rich_help_panel=_MODEL_PANEL)]

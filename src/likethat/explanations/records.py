@@ -113,6 +113,7 @@ class Provenance:
         warning: one sentence, where the model's accuracy on the labels says that something is wrong; else "".
         is_made: whether a generator made all images, so that none was opened.
         unit: what a unit of the bank is called: ``"channel"`` or ``"part"``.
+        weights: the file that the model's weights were read from, or "" where its name stands for them.
     """
 
     method: str
@@ -131,3 +132,4 @@ class Provenance:
     warning: str = ""
     is_made: bool = False
     unit: str = "channel"
+    weights: str = ""

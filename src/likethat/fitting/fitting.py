@@ -183,6 +183,7 @@ def provenance_of(
         warning=features.warning if reports_data else "",
         is_made=features.is_made,
         unit=unit,
+        weights=model.weights,
     )
 
 

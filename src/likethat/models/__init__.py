@@ -1,5 +1,6 @@
 """What is explained: a trained classifier, cut before its pooling into map, pooled vector and head."""
 
+from likethat.models._own import is_own
 from likethat.models.black_box import BlackBox
 from likethat.models.loading import load
 from likethat.models.preprocessing import Preprocess
@@ -7,4 +8,15 @@ from likethat.models.split import split
 from likethat.models.split_model import Head, SplitModel, SplitOutput
 from likethat.models.taking import as_model, check_model
 
-__all__ = ["BlackBox", "Head", "Preprocess", "SplitModel", "SplitOutput", "as_model", "check_model", "load", "split"]
+__all__ = [
+    "BlackBox",
+    "Head",
+    "Preprocess",
+    "SplitModel",
+    "SplitOutput",
+    "as_model",
+    "check_model",
+    "is_own",
+    "load",
+    "split",
+]

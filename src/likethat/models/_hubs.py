@@ -27,12 +27,14 @@ class Loaded:
         class_names: one name a class, where they are known.
         presumed: a sentence, where the names are those of the architecture's usual weights and nothing says that these
             weights are of the same classes; else "".
+        layer: where it is cut, where its maker says; else None.
     """
 
     network: nn.Module
     preprocess: Any = None
     class_names: Sequence[str] | None = None
     presumed: str = ""
+    layer: str | None = None
 
 
 def load_torchvision(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:

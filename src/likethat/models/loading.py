@@ -13,6 +13,8 @@ from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.functional.links import Outputs
 from likethat.models._hubs import Loaded, load_hugging_face, load_timm, load_torchvision, load_zoo_network
+from likethat.models._own import is_own, load_own
+from likethat.models._weights import is_file_name
 from likethat.models.split import split
 from likethat.models.split_model import SplitModel
 
@@ -44,7 +46,9 @@ def load(
 
     Args:
         name: where it comes from and its name there: ``"torchvision:resnet34"``, ``"timm:convnext_tiny"``,
-            ``"hf:org/name"`` or ``"hf:path/to/folder"``, ``"zoo:creatures"``.
+            ``"hf:org/name"`` or ``"hf:path/to/folder"``, ``"zoo:creatures"``; or ``"my_module.py:build"``, a function
+            of your own that returns an ``nn.Module``, or what `likethat.split` made of one with its preprocessing and
+            class names. The file is run as Python runs it.
         weights: "DEFAULT" for the library's trained weights, the name of a set of torchvision's, a local file
             (``.safetensors``, or a state dictionary that torch saved), or None: random for torchvision and timm, the
             trained ones for Hugging Face and the zoo.
@@ -68,21 +72,32 @@ def load(
     """
     if not isinstance(name, str):
         raise InputError(f"`name` must be text such as {_EXAMPLES}, got {type(name).__name__}. For a module use split.")
-    prefix, _, rest = name.partition(":")
-    if prefix not in _LOADERS or not rest:
-        raise InputError(f"`name` must start with one of four prefixes: {_EXAMPLES}; got {name!r}.")
-    loaded = _LOADERS[prefix](rest, weights, dict(model_kwargs))
+    loaded = _loaded(name, weights, dict(model_kwargs))
     network = _placed(loaded.network.eval(), device)
     model = split(
         network,
         preprocess=loaded.preprocess if preprocess is None else preprocess,
-        layer=layer,
+        layer=loaded.layer if layer is None else layer,
         class_names=_names(loaded, class_names),
         outputs=outputs,
     )
     model.presumed = loaded.presumed if class_names is None else ""
+    prefix, _, rest = name.partition(":")
     model.name = f"{prefix}:{Path(rest).name}" if Path(rest).is_dir() else name
+    model.weights = str(weights) if is_file_name(weights) else ""
     return model
+
+
+def _loaded(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
+    if is_own(name):
+        return load_own(name, weights, kwargs)
+    prefix, _, rest = name.partition(":")
+    if prefix not in _LOADERS or not rest:
+        raise InputError(
+            f"`name` must start with one of four prefixes: {_EXAMPLES}, or be a file of your own and its function, "
+            f"'my_module.py:build'; got {name!r}."
+        )
+    return _LOADERS[prefix](rest, weights, kwargs)
 
 
 def _names(loaded: Loaded, class_names: Sequence[str] | None) -> Sequence[str] | None:

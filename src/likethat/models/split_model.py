@@ -158,6 +158,7 @@ class SplitModel:
         self.remainder_name = reader.remainder_name
         self.error, self.note, self.fingerprint = error, note, fingerprint
         self.presumed = ""
+        self.weights = ""  # the file they were read from, where `likethat.load` did
         self.n_channels, self.n_classes = probed.feature_map.shape[1], probed.logits.shape[1]
         self.grid = (probed.feature_map.shape[2], probed.feature_map.shape[3])
         self.size = size

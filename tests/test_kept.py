@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,6 +39,37 @@ def test_a_bank_of_schema_1(
     why = bank.explain(pictures(30)[0], "ant")
     assert why.logit == pytest.approx(-0.0387453, abs=1e-5)
     assert why.rows[0].contribution == pytest.approx(first, abs=1e-5)
+
+
+RECORDS: dict[str, Callable[[Any], list[float]]] = {
+    "explanation": lambda why: [why.logit, why.rows[0].total, why.image.sum(), why.rows[0].heat_map.sum()],
+    "contrast": lambda why: [why.logit, why.rows[0].total, why.image.sum(), why.rows[0].heat_map.sum()],
+    "attribution": lambda found: [found.heat_map.min(), found.error.max(), found.queries],
+    "counterfactual-table": lambda found: [found.best.l1, found.probability(found.best), found.source["age"][0]],
+    "counterfactual-image": lambda found: [found.best.l1, found.probability(found.best), found.source.sum()],
+    "exemplars-table": lambda found: [found.errors[0], found.latents.sum(), found.inputs["income"].sum()],
+    "exemplars-image": lambda found: [found.errors[0], found.latents.sum(), found.inputs.sum()],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "numbers"),
+    [
+        ("explanation", "Explanation", [-0.03874534, 0.01708446, 139.89130, 0.01708446]),
+        ("contrast", "Explanation", [0.07045227, 0.01908307, 139.89130, 0.01908307]),
+        ("attribution", "Attribution", [-0.0003504727, 0.00007539651, 48]),
+        ("counterfactual-table", "Counterfactual", [0.6992010, 0.9002495, 64]),
+        ("counterfactual-image", "Counterfactual", [0.1058438, 0.9212804, 268]),
+        ("exemplars-table", "ExemplarSet", [0.02659699, 2.459066, 1543.34 + 1574.83]),
+        ("exemplars-image", "ExemplarSet", [0.03430846, 4.741826, 591.38483]),
+    ],
+)
+def test_a_record_of_schema_1(name: str, kind: str, numbers: list[float]) -> None:
+    result = lt.open(KEPT / "schema-1" / name)
+    assert type(result).__name__ == kind
+    assert [float(one) for one in RECORDS[name](result)] == pytest.approx(numbers, rel=1e-5)
+    shown = [item.image for row in getattr(result, "rows", ()) for item in row.prototypes]
+    assert all(result.images[key].size for key in shown)  # type: ignore[union-attr]  # only explanations show any
 
 
 def test_a_table_generator_of_schema_1() -> None:

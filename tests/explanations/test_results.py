@@ -152,6 +152,71 @@ def test_a_line_and_a_short_table(results: dict[str, Any], kind: str) -> None:
     assert "<b>" not in shown
 
 
+@pytest.mark.parametrize("kind", ["exemplars text", "counterfactual table", "attribution"])
+def test_names_of_several_lines_still_print_as_one(results: dict[str, Any], kind: str) -> None:
+    names = ("ant\nor bee", "\x1b[31mred", "café\r\n" * 999)
+    odd = dataclasses.replace(results[kind], class_names=names, **({"description": names[2]} if "ex" in kind else {}))
+    assert repr(odd).isprintable()
+    assert len(repr(odd)) <= 240
+
+
+def test_values_say_what_one_would_work_out(results: dict[str, Any]) -> None:
+    why = results["explanation"].to_dict()
+    terms = [row["total"] for row in why["rows"]] + [why["rest"], why["bias"]]
+    assert sum(terms) == pytest.approx(why["logit"], abs=1e-5)
+    assert (why["target_name"], why["against_name"]) == ("bee <b>", None)
+    found = results["counterfactual table"].to_dict()
+    assert (found["target_name"], found["source_class"], found["input_kind"]) == ("bee <b>", 0, "table")
+    assert results["counterfactual table"].to_frame()["input age"].tolist() == [3, 3]
+    none_found = dataclasses.replace(results["counterfactual table"], edits=())
+    assert list(none_found.to_frame().columns) == list(results["counterfactual table"].to_frame().columns)
+    assert results["exemplars image"].to_dict()["confidence"] == pytest.approx([1 / 3, 1 / 3])
+    assert results["bank"].to_frame()["name"][0] == "channel 0"
+
+
+TABLES = {
+    "numbers of rows": pd.DataFrame({"a": [1]}, index=[12]),
+    "named rows": pd.DataFrame({"a": [1]}, index=pd.Index(["r"], name="customer")),
+    "missing whole number": pd.DataFrame({"a": pd.array([None], dtype="Int64")}),
+    "missing text": pd.DataFrame({"a": pd.array([None], dtype="string")}),
+    "a time of nanoseconds": pd.DataFrame({"a": pd.to_datetime(["2020-01-01 10:00:00.123456789"])}),
+    "no time": pd.DataFrame({"a": pd.to_datetime([None])}),
+    "a number as name": pd.DataFrame({3: [1]}),
+    "two columns of one name": pd.DataFrame([[1, 2]], columns=["a", "a"]),
+}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_tables_come_back_with_their_index(table: pd.DataFrame, tmp_path: Path) -> None:
+    saved = dataclasses.replace(counterfactual("table"), source=table).save(tmp_path / "a")
+    opened = lt.open(saved)
+    assert isinstance(opened, Counterfactual)
+    pd.testing.assert_frame_equal(opened.source, table)
+
+
+ROWS: list[tuple[str, Any, str]] = [
+    ("unit", -1, "has the unit -1, of 16"),
+    ("box", [3, 3, 2, 4], r"has the box \(3, 3, 2, 4\)"),
+    ("cell", [0, -1], r"has the cell \(0, -1\)"),
+    ("image", "../../secret", "names the picture '../../secret', which is not there"),
+    ("predicted", 3, "has the class 3, of 3"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "why"), ROWS)
+def test_rows_that_belong_to_no_bank_are_refused(
+    results: dict[str, Any], field: str, value: Any, why: str, tmp_path: Path
+) -> None:
+    def change(record: dict[str, Any]) -> None:
+        row = next(row for row in record["values"]["rows"] if row["prototypes"])
+        (row if field in row else row["prototypes"][0])[field] = value
+
+    folder = results["explanation"].save(tmp_path / "a")
+    forge(folder, change)
+    with pytest.raises(InputError, match=f"is damaged: a row of record.json {why}"):
+        lt.open(folder)
+
+
 def test_tables_hold_the_numbers(results: dict[str, Any]) -> None:
     why = results["explanation"]
     assert why.to_frame()["total"].tolist() == [row.total for row in why.rows]

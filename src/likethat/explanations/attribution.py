@@ -18,7 +18,7 @@ __all__ = ["Attribution"]
 
 
 @public
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line
 class Attribution(Result):
     """A signed heat map of one image for one class.
 
@@ -56,7 +56,7 @@ class Attribution(Result):
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return (
             f"<Attribution of {self.target_name!r} by {self.method} for {self.model}: {int(self.is_clear.sum())} of "
             f"{self.heat_map.size} pixels clear, {self.queries} queries, {self.status.reason}>"
@@ -87,7 +87,7 @@ class Attribution(Result):
         return figure_of(self)
 
     def _facts(self) -> dict[str, Any]:
-        return vars(self)
+        return {**vars(self), "target_name": self.target_name}
 
     def _columns(self) -> dict[str, Any]:
         order = np.argsort(-np.abs(self.heat_map), axis=None, kind="stable")

@@ -253,13 +253,14 @@ class Bank(Result):
         return figure_of(self)
 
     def _facts(self) -> dict[str, Any]:
-        names = ("provenance", "class_names", "unit_names", "usage", "unit_purity", "prototypes")
+        names = ("provenance", "class_names", "unit_names", "usage", "purity", "unit_purity", "prototypes")
         return {name: getattr(self, name) for name in names}
 
     def _columns(self) -> dict[str, Any]:
         names = [field.name for field in dataclasses.fields(Prototype) if field.name != "cell"]
-        return fields_of(self.prototypes, names)
+        named = {"name": [self.unit_names[item.unit] for item in self.prototypes]}
+        return named | fields_of(self.prototypes, names)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         about = self.provenance
         return f"<Bank of {about.method} for {about.model}: {self.n_units} units, {len(self.prototypes)} prototypes>"

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from likethat._calls import public
 from likethat._checks import check_count
-from likethat._inputs import Inputs, Kind, kind_of
+from likethat._inputs import Inputs, Kind, join_inputs, kind_of, take
 from likethat._options import shown
 from likethat._showing import figure_of, save
 from likethat.errors import InputError
-from likethat.explanations.result import Result, fields_of
+from likethat.explanations.result import Result, fields_of, input_columns
 from likethat.explanations.saved import write_result
 from likethat.explanations.status import Status
 
@@ -100,7 +100,7 @@ class SearchPath:
 
 
 @public
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line
 class Counterfactual(Result):
     """Inputs near a source that the model gives to another class.
 
@@ -144,7 +144,7 @@ class Counterfactual(Result):
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         found = f"{len(self.edits)} found, nearest {self.best.l1:.3g}" if self.edits else "none found"
         return (
             f"<Counterfactual of {self.class_names[self.source_class]!r} for {self.target_name!r} of {self.model}: "
@@ -208,7 +208,8 @@ class Counterfactual(Result):
         return figure_of(self)
 
     def _facts(self) -> dict[str, Any]:
-        return vars(self)
+        names = {"target_name": self.target_name, "source_class": self.source_class, "input_kind": self.kind}
+        return {**vars(self), **names}
 
     def _columns(self) -> dict[str, Any]:
         return {
@@ -216,6 +217,7 @@ class Counterfactual(Result):
             "probability": [self.probability(edit) for edit in self.edits],
             **fields_of(self.edits, ("l1", "l2", "is_valid")),
             "changes": ["; ".join(map(str, edit.changes)) for edit in self.edits],
+            **input_columns(join_inputs([take(self.source, []), *(edit.input for edit in self.edits)])),
         }
 
 

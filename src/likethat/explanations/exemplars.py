@@ -13,7 +13,7 @@ from likethat._calls import public
 from likethat._inputs import Inputs, Kind, kind_of
 from likethat._showing import figure_of, save
 from likethat.explanations.exemplar_storage import write_exemplars
-from likethat.explanations.result import Result
+from likethat.explanations.result import Result, input_columns
 from likethat.explanations.status import Status
 
 __all__ = ["ExemplarSet", "Film"]
@@ -38,7 +38,7 @@ class Film:
 
 
 @public
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line
 class ExemplarSet(Result):
     """Exemplars of one target, best first, and how plausible they are.
 
@@ -97,7 +97,7 @@ class ExemplarSet(Result):
     def __len__(self) -> int:
         return len(self.latents)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return (
             f"ExemplarSet({self.description}: {int(self.reached.sum())} of {len(self)} reached, "
             f"{self.queries} queries, {self.status.reason})"
@@ -129,14 +129,10 @@ class ExemplarSet(Result):
         return figure_of(self)
 
     def _facts(self) -> dict[str, Any]:
-        return vars(self)
+        return {**vars(self), "confidence": self.confidence, "input_kind": self.kind}
 
     def _columns(self) -> dict[str, Any]:
         names = ("confidence", "errors", "reached", "log_prior", "prior_quantile", "distance_to_real")
         values = {name: getattr(self, name) for name in names}
         columns = {name: value.tolist() for name, value in values.items() if value is not None}
-        if isinstance(self.inputs, list):
-            return columns | {"text": self.inputs}
-        if isinstance(self.inputs, Tensor):
-            return columns
-        return columns | {f"input {name}": self.inputs[name].tolist() for name in self.inputs.columns}
+        return columns | input_columns(self.inputs)

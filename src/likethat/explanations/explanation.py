@@ -26,7 +26,7 @@ EXACT = 1e-4
 
 @public
 @in_own_session
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line
 class Explanation(Result):
     """A logit (or the difference of two) taken apart exactly.
 
@@ -88,7 +88,7 @@ class Explanation(Result):
     def __post_init__(self) -> None:
         self.check()
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         against = "" if self.against is None else f" and not {self.class_names[self.against]!r}"
         shown = ", ".join(f"{row.name} {row.total:+.2f}" for row in self.rows)
         return f"<Explanation of {self.target_name!r}{against} for {self.source}: logit {self.logit:.2f}; {shown}>"
@@ -172,7 +172,11 @@ class Explanation(Result):
         return figure_of(self)
 
     def _facts(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "images"}
+        facts = {name: value for name, value in vars(self).items() if name != "images"}
+        facts["rows"] = [{**vars(row), "total": row.total} for row in self.rows]
+        against = None if self.against is None else self.class_names[self.against]
+        names = {"target_name": self.target_name, "against_name": against}
+        return facts | names | {"rest": self.rest, "coverage": self.coverage, "gap": self.gap()}
 
     def _columns(self) -> dict[str, Any]:
         names = ("unit", "name", "contribution", "unlocated", "total", "activation", "purity", "box", "true_part")

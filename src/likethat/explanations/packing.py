@@ -31,8 +31,7 @@ def pack(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
         tensors[place] = torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
         return {_ARRAY if isinstance(value, np.ndarray) else _TENSOR: place}
     if _is_table(value):
-        columns = [_packed_column(value.iloc[:, at], f"{place}.{at}", tensors) for at in range(value.shape[1])]
-        return {_TABLE: columns}
+        return _packed_table(value, place, tensors)
     if dataclasses.is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -58,29 +57,51 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         case {"$tensor": str(place)}:
             return _found(place, tensors)
         case {"$table": list(columns)}:
-            return _table(columns, tensors)
+            return _table(columns, value.get("index"), tensors)
     return {name.removeprefix("$"): unpack(one, tensors) for name, one in value.items()}
+
+
+def _packed_table(table: Any, place: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Return a table, with its index where that is more than the rows' numbers."""
+    columns = [_packed_column(table.iloc[:, at], f"{place}.{at}", tensors) for at in range(table.shape[1])]
+    index = table.index
+    if index.name is None and index.equals(table.reset_index(drop=True).index):
+        return {_TABLE: columns}
+    names = index.to_series(name=index.name) if index.nlevels == 1 else index.map(str).to_series()
+    return {_TABLE: columns, "index": _packed_column(names, f"{place}.index", tensors)}
 
 
 def _packed_column(column: Any, place: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Return a column: numbers as an array, categories as their numbers, all else as a list."""
-    about = {"name": column.name, "dtype": str(column.dtype)}
+    about = {"name": pack(column.name, place, {}), "dtype": str(column.dtype)}
     if about["dtype"] == "category":
         categories = _packed_column(column.cat.categories.to_series(name=""), f"{place}.categories", tensors)
         codes = pack(column.cat.codes.to_numpy(), place, tensors)
         return about | {"values": codes, "categories": categories, "is_ordered": bool(column.cat.ordered)}
-    is_number = isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"
-    return about | {"values": pack(column.to_numpy() if is_number else column.tolist(), place, tensors)}
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return about | {"values": pack(column.to_numpy(), place, tensors)}
+    pandas: Any = require("pandas", purpose="a result with a table")
+    values = [None if one is pandas.NA else one for one in column.tolist()]
+    if isinstance(column.dtype, pandas.IntervalDtype | pandas.PeriodDtype):
+        about["dtype"] = "object"  # its text does not say all of it
+    return about | {"values": pack(values, place, tensors)}
 
 
-def _table(columns: list[Any], tensors: Mapping[str, Tensor]) -> Any:
+def _table(columns: list[Any], index: Any, tensors: Mapping[str, Tensor]) -> Any:
     pandas: Any = require("pandas", purpose="a result with a table")
     series = [_column(one, tensors) for one in columns]
     if len({len(one) for one in series}) > 1:
         raise Damaged("holds a table whose columns are not of one length")
     frame = pandas.concat(series, axis=1) if series else pandas.DataFrame()
-    frame.columns = [one["name"] for one in columns]
+    frame.columns = [_name_of(one) for one in columns]
+    if index is not None:
+        frame.index = pandas.Index(_column(index, tensors), name=_name_of(index))
     return frame
+
+
+def _name_of(about: Mapping[str, Any]) -> Any:
+    name = about["name"]
+    return tuple(name) if isinstance(name, list) else name
 
 
 def _column(about: dict[str, Any], tensors: Mapping[str, Tensor]) -> Any:

@@ -12,15 +12,18 @@ from torch import Tensor
 
 from likethat._calls import public
 from likethat._checks import require
+from likethat._inputs import Inputs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA_VERSION", "Result", "fields_of", "plain"]
+__all__ = ["SCHEMA_VERSION", "Result", "fields_of", "input_columns", "plain"]
 
 SCHEMA_VERSION = 1
 _SHOWN = 8
 """Rows of the table in a notebook: more than most explanations have, and less than a screen."""
+_LONGEST = 240
+"""Characters of the one line that a result prints as: two lines of a terminal, whatever classes are called."""
 
 
 @public
@@ -34,6 +37,14 @@ class Result(ABC):
     @abstractmethod
     def _columns(self) -> dict[str, Sequence[Any]]:
         """Return the table of `to_frame` as columns of one length."""
+
+    @abstractmethod
+    def _line(self) -> str:
+        """Return what the result prints as; names in it may be of any length, and hold ends of lines."""
+
+    def __repr__(self) -> str:
+        line = " ".join("".join(sign if sign.isprintable() else " " for sign in self._line()).split())
+        return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 2]}…>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as values that JSON has, with ``schema`` and ``kind``.
@@ -77,6 +88,13 @@ def fields_of(records: Sequence[Any], names: Sequence[str]) -> dict[str, Sequenc
         sides = ("left", "top", "right", "bottom")
         columns |= {side: [box[place] for box in boxes] for place, side in enumerate(sides)}
     return columns
+
+
+def input_columns(inputs: Inputs) -> dict[str, Sequence[Any]]:
+    """Return texts, or the columns of a table, as columns of a result's table; pictures have none."""
+    if isinstance(inputs, list):
+        return {"text": inputs}
+    return {} if isinstance(inputs, Tensor) else {f"input {name}": one.tolist() for name, one in inputs.items()}
 
 
 def plain(value: Any) -> Any:

@@ -13,11 +13,20 @@ from numpy.typing import NDArray
 
 from likethat._documents import Damaged, parse_json, typed
 from likethat.coordinates import Coordinates, Rotation
-from likethat.explanations.records import Prototype, Provenance
+from likethat.explanations.records import Box, Prototype, Provenance
 from likethat.models import Head
 from likethat.models.settings import Settings
 
-__all__ = ["Manifest", "TooNew", "check_fit", "digest_of", "read_manifest", "read_prototypes"]
+__all__ = [
+    "Manifest",
+    "TooNew",
+    "check_fit",
+    "check_place",
+    "check_prototype",
+    "digest_of",
+    "read_manifest",
+    "read_prototypes",
+]
 
 _MOST_PIXELS = 2**24  # of a box's edge; beyond, numbers of a picture are no longer exact in float32
 _LONGEST_VERSION = 40  # characters; longer, and it is none
@@ -113,21 +122,22 @@ def read_prototypes(rows: bytes, n_units: int, n_classes: int, images: Collectio
         if not line.strip():
             continue
         try:
-            found.append(_fitting(typed(parse_json(line), Prototype), n_units, n_classes, images))
+            row = typed(parse_json(line), Prototype)
+            check_prototype(row, n_units, n_classes, images)
+            found.append(row)
         except Damaged as error:
             raise Damaged(f"row {number + 1} of its prototypes {error}") from error
     return found
 
 
-def _fitting(row: Prototype, n_units: int, n_classes: int, images: Collection[str]) -> Prototype:
-    left, top, right, bottom = row.box
+def check_prototype(row: Prototype, n_units: int, n_classes: int, images: Collection[str]) -> None:
+    """Raise `Damaged` where a prototype is none of a bank with so many units and classes, and these pictures."""
+    check_place(row.cell, row.box)
     for holds, what in (
         (0 <= row.unit < n_units, f"has the unit {row.unit}, of {n_units}"),
         (row.rank >= 0, f"has the rank {row.rank}"),
         (row.index >= -1, f"has the index {row.index}"),
         (row.image in images, f"names the picture {row.image[:60]!r}, which is not there"),
-        (min(row.cell) >= 0, f"has the cell {row.cell}"),
-        (0 <= left < right <= _MOST_PIXELS and 0 <= top < bottom <= _MOST_PIXELS, f"has the box {row.box}"),
         (all(map(math.isfinite, (row.activation, row.peak, row.purity))), "holds a number that is not finite"),
         (abs(row.purity) <= 1 + 1e-3, f"has the purity {row.purity}, which lies in [-1, 1]"),
         (row.label is None or row.label >= 0, f"has the label {row.label}"),
@@ -135,7 +145,15 @@ def _fitting(row: Prototype, n_units: int, n_classes: int, images: Collection[st
     ):
         if not holds:
             raise Damaged(what)
-    return row
+
+
+def check_place(cell: tuple[int, int], box: Box) -> None:
+    """Raise `Damaged` where a cell or a box lies in no picture."""
+    left, top, right, bottom = box
+    if min(cell) < 0:
+        raise Damaged(f"has the cell {cell}")
+    if not (0 <= left < right <= _MOST_PIXELS and 0 <= top < bottom <= _MOST_PIXELS):
+        raise Damaged(f"has the box {box}")
 
 
 def check_fit(coordinates: Coordinates, head: Head, usage: NDArray[Any], class_names: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ from likethat.errors import BankFormatError, InputError, ModelError
 from likethat.explanations.images import ImageStore
 from likethat.explanations.packing import pack, unpack
 from likethat.explanations.result import SCHEMA_VERSION, Result
-from likethat.explanations.rows import digest_of
+from likethat.explanations.rows import check_place, check_prototype, digest_of
 
 __all__ = ["RECORD", "put_result", "read_result", "write_result"]
 
@@ -162,8 +162,23 @@ def _check_fit(result: Any) -> None:
         raise Damaged(f"{RECORD} names a class that is none of its {n_classes}")
     if not all(one is None or one.shape[-1] in (n_classes, 0) for one in chances):
         raise Damaged(f"its probabilities are not those of {n_classes} classes")
+    if hasattr(result, "rows"):
+        _check_rows(result, n_classes)
     if len({kind_of(batch) for batch in _batches(result)}) > 1:
         raise Damaged("its inputs are of several kinds")
+
+
+def _check_rows(result: Any, n_classes: int) -> None:
+    n_units = len(result.contributions)
+    for row in result.rows:
+        try:
+            check_place(row.cell, row.box)
+            if not 0 <= row.unit < n_units:
+                raise Damaged(f"has the unit {row.unit}, of {n_units}")
+            for prototype in row.prototypes:
+                check_prototype(prototype, n_units, n_classes, result.images)
+        except Damaged as error:
+            raise Damaged(f"a row of {RECORD} {error}") from error
 
 
 def _batches(value: Any) -> Iterator[Any]:

@@ -110,7 +110,8 @@ class Provenance:
         measures: what was measured while fitting, e.g. ``{"purity": 0.27}``.
         notes: sentences a reader of the report should see.
         data: what the images were like: counts, sizes, bands, brightness, duplicates, labels; see `likethat.features`.
-        warning: one sentence, where the model's accuracy on the labels says that something is wrong; else "".
+        warning: a sentence where the model's accuracy on the labels says that something is wrong, and one where the
+            method brings nothing on images that it was not fitted to, or they are too few to know; else "".
         is_made: whether a generator made all images, so that none was opened.
         unit: what a unit of the bank is called: ``"channel"`` or ``"part"``.
         weights: the file that the model's weights were read from, or "" where its name stands for them.

@@ -161,8 +161,12 @@ def provenance_of(
     skipped: Sequence[tuple[str, str]] = (),
     unit: str = "channel",
     reports_data: bool = True,
+    verdict: str = "",
 ) -> Provenance:
-    """Note how a bank was made; `reports_data` is false where the images are only where a method begins."""
+    """Note how a bank was made; `reports_data` is false where the images are only where a method begins.
+
+    `verdict` says what the bank is not worth, in one sentence; it stands above all else.
+    """
     remarks, data = (features.remarks, features.data) if reports_data else ((), {})
     accuracy = data.get("labels", {}).get("accuracy")
     measured = {} if accuracy is None else {"accuracy": accuracy}
@@ -180,7 +184,7 @@ def provenance_of(
         measures={**measures, **measured, "backbone_seconds": features.backbone_seconds},
         notes=(*filter(None, [model.presumed]), *remarks, *features.notes, *notes),
         data=data,
-        warning=features.warning if reports_data else "",
+        warning=" ".join(filter(None, [features.warning if reports_data else "", verdict])),
         is_made=features.is_made,
         unit=unit,
         weights=model.weights,

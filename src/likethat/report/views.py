@@ -222,16 +222,29 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
     ]
     return ProvenanceView(
         facts=tuple((name, shorten(value, 400), shorten(full, 400)) for name, value, full in facts if value),
-        measures=tuple(
-            (shorten(name.replace("_", " "), 80), f"{value:.4g}".replace("-", "−"))
-            for name, value in provenance.measures.items()
-        ),
+        measures=_measures(provenance.measures),
         skipped=tuple((shorten(name, 200), shorten(reason, 300)) for name, reason in provenance.skipped),
         notes=tuple(shorten(note, 1000) for note in provenance.notes if note != provenance.warning),  # it stands above
         is_made=provenance.is_made,
         data=tuple((name, shorten(value, 600)) for name, value in data_rows(provenance.data)),
         warning=shorten(provenance.warning, 1000),
     )
+
+
+def _measures(measures: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
+    """Return figures as a reader should see them, with the standard error of those that have one.
+
+    Example:
+        >>> _measures({"own_purity": 0.4125, "own_purity_error": 0.02, "images": 3.0})
+        (('own purity', '0.4125 ± 0.02'), ('images', '3'))
+    """
+    shown = []
+    for name, value in measures.items():
+        error = measures.get(f"{name}_error")
+        text = f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.1g}"
+        if not name.removesuffix("_error") in measures.keys() - {name}:
+            shown.append((shorten(name.replace("_", " "), 80), text.replace("-", "−")))
+    return tuple(shown)
 
 
 def _date(created: str) -> str:

@@ -6,11 +6,13 @@ Source:
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from likethat._calls import public
@@ -23,8 +25,18 @@ from likethat.errors import InputError
 from likethat.explanations import Bank, Prototype, Provenance
 from likethat.features import Checkpoint, Features
 from likethat.fitting.fitting import begin, provenance_of
+from likethat.fitting.held_out import (
+    FEWEST,
+    judge,
+    kept_back,
+    nothing_sentence,
+    own_channels,
+    own_kept_sentence,
+    too_few_sentence,
+)
 from likethat.fitting.prototypes import gather_prototypes
 from likethat.fitting.rotation import AdamSolver, Schedule, fit_procrustes
+from likethat.fitting.shrinkage import OWN, choose_shrinkage
 from likethat.fitting.usage import usage_of
 from likethat.functional.familiarity import familiar
 from likethat.models import SplitModel
@@ -33,6 +45,8 @@ __all__ = ["EPIC"]
 
 _OURS = Schedule(first=100, last=14, rounds=8)
 _PAPER = Schedule(first=100, last=5, rounds=10)
+_ROUNDS_TO_CHOOSE = 3
+"""Of the fits to halves: with EfficientNet-Lite0 three rounds gave the held-out purity of eight (.145)."""
 
 
 @in_own_session(grad=True)
@@ -42,14 +56,18 @@ class EPIC:
 
     The logits stay the network's own: the head takes the inverse of the mixing.
 
+    A fifth of the images takes no part in the fit: purity, coverage and the classes a channel stands for are measured
+    there, beside the network's own channels (`Provenance.measures`). How far the rotation leaves these is chosen by
+    halves of the other images; where no rotation does better, the bank keeps them and says so.
+
     Args:
         n_prototypes: images a channel, of the highest and of the lowest activation each.
         solver: ``"procrustes"``, one singular value decomposition a round; or ``"adam"``, the paper's gradient ascent.
         mixing: ``"orthogonal"``; ``"invertible"``, the paper's expm(R), for Adam alone; ``"whitened"``, a rotation
             after whitening up to `condition`.
         schedule: ``"ours"`` (N from 100 to 14 in 8 rounds) or ``"paper"`` (N from 100 to 5 in 10 selections).
-        usage_weight: 0 for purity alone; towards 1 the channels that the logits use most count more, which buys
-            coverage with purity.
+        usage_weight: 0 for purity alone; towards 1 the channels that the logits use most count more, whatever their
+            number, which buys coverage with purity.
         condition: largest condition number of the whitening.
         epochs, learning_rate, weight_decay, batch: Adam's; the defaults are the paper's.
         seed: of Adam's batches, and of the draw when the maps of all images exceed the memory budget.
@@ -60,8 +78,9 @@ class EPIC:
 
     Differs:
         The default solver is orthogonal Procrustes, exact for a fixed selection (docs/methods.md), and stops at
-        N = 14, because five patches a channel are learned by heart. The backbone sees every image once. Contributions
-        keep their sign, so they add up to the logit.
+        N = 14, because five patches a channel are learned by heart; it takes the polar factor of M + lambda I, lambda
+        chosen on other images, where few images speak of many channels. The backbone sees every image once.
+        Contributions keep their sign, so they add up to the logit.
 
     Example:
         >>> import torch, likethat as lt
@@ -160,8 +179,8 @@ class EPIC:
         model, source, features, left = begun.model, begun.source, begun.features, begun.left
         with begun.work():
             _check_enough(features, self.n_prototypes)
-            mixing = self._solve(model, features, left, watch)
-            rotation = Rotation(mixing, model.head.weight, orthogonal=self.mixing == "orthogonal")
+            found = self._find(model, features, left, watch)
+            rotation = found.rotation
             prototypes, pictures = gather_prototypes(
                 model, source, features, rotation, n=self.n_prototypes, watch=watch
             )
@@ -172,15 +191,57 @@ class EPIC:
                 images=pictures,
                 head=model.head,
                 class_names=model.class_names,
-                provenance=self._provenance(model, features, prototypes, use.coverage, time.perf_counter() - started),
+                provenance=self._provenance(
+                    model, features, prototypes, use.coverage, found, time.perf_counter() - started
+                ),
                 usage=use.per_channel,
                 familiar=familiar(features.pooled),
                 model=model,
             )
         return begun.finished(bank)
 
-    def _solve(self, model: SplitModel, features: Features, left: Checkpoint | None, watch: Watcher | None) -> Tensor:
-        schedule = (_OURS if self.schedule == "ours" else _PAPER).for_images(len(features.kept))
+    def _find(self, model: SplitModel, features: Features, left: Checkpoint | None, watch: Watcher | None) -> "_Found":
+        """Fit to four fifths of the images, as far as halves of them bear it out, and judge on the others."""
+        head = model.head.weight.cpu()
+        back = kept_back(features, torch.zeros_like(features.predicted), seed=self.seed)
+        if len(back) < FEWEST:
+            back = back[:0]
+        slots = torch.arange(len(features.kept))
+        slots = slots[~torch.isin(slots, back)]
+        shrinkage = self._shrinkage(features, slots, head) if len(back) else 0.0
+        if shrinkage == OWN:
+            mixing = own_channels(head).matrix()
+        else:
+            mixing = self._solve(features, slots, head, shrinkage=shrinkage, left=left, watch=watch)
+        rotation = Rotation(mixing, model.head.weight, orthogonal=self.mixing == "orthogonal")
+        measures = {"held_out_images": float(len(back))}
+        if len(back):
+            measures |= judge(features, back, rotation).measures("held_out")
+            measures |= judge(features, back, own_channels(head)).measures("own")
+        return _Found(rotation=rotation, shrinkage=shrinkage, measures=measures)
+
+    def _shrinkage(self, features: Features, slots: Tensor, head: Tensor) -> float:
+        """Return how far the rotation is drawn to the network's own channels; whitened ones are another space."""
+        if self.solver == "adam" or self.mixing != "orthogonal":
+            return 0.0
+
+        def solve(half: Tensor, shrinkage: float) -> Tensor:
+            return self._solve(features, half, head, shrinkage=shrinkage, rounds=_ROUNDS_TO_CHOOSE)
+
+        return choose_shrinkage(features, slots, head, solve, coverage_weight=self.usage_weight).shrinkage
+
+    def _solve(
+        self,
+        features: Features,
+        slots: Tensor,
+        head: Tensor,
+        *,
+        shrinkage: float,
+        rounds: int | None = None,
+        left: Checkpoint | None = None,
+        watch: Watcher | None = None,
+    ) -> Tensor:
+        schedule = (_OURS if self.schedule == "ours" else _PAPER).for_images(len(slots))
         if self.solver == "adam":
             solver = AdamSolver(
                 orthogonal=self.mixing == "orthogonal",
@@ -190,21 +251,30 @@ class EPIC:
                 batch=self.batch,
                 seed=self.seed,
             )
-            return solver.fit(features, schedule, checkpoint=left, watch=watch)
+            return solver.fit(features, schedule, among=slots, checkpoint=left, watch=watch)
         return fit_procrustes(
             features,
-            schedule,
+            replace(schedule, rounds=rounds or schedule.rounds),
+            among=slots,
+            shrinkage=shrinkage,
             condition=self.condition if self.mixing == "whitened" else 1.0,
-            head_weight=model.head.weight.cpu() if self.usage_weight else None,
+            head_weight=head if self.usage_weight else None,
             usage_weight=self.usage_weight,
             watch=watch,
         )
 
     def _provenance(
-        self, model: SplitModel, features: Features, prototypes: Sequence[Prototype], coverage: float, seconds: float
+        self,
+        model: SplitModel,
+        features: Features,
+        prototypes: Sequence[Prototype],
+        coverage: float,
+        found: "_Found",
+        seconds: float,
     ) -> Provenance:
         n_dead = features.n_channels - len({prototype.unit for prototype in prototypes})
         positive = [item.purity for item in prototypes if item.kind == "positive"]
+        shrunk = {} if found.shrinkage == OWN else {"shrinkage": found.shrinkage}
         return provenance_of(
             model,
             features,
@@ -216,9 +286,28 @@ class EPIC:
                 "purity": float(np.mean(positive)) if positive else 0.0,
                 "coverage_of_4": coverage,
                 "dead_channels": float(n_dead),
+                **shrunk,
+                **found.measures,
             },
             notes=_notes(features, n_dead, self.n_prototypes),
+            verdict=found.verdict,
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Found:
+    """A rotation, how far it was drawn to the network's own channels, and what it is worth on other images."""
+
+    rotation: Rotation
+    shrinkage: float
+    measures: Mapping[str, float]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence where the rotation brings nothing, or nobody can know; else ""."""
+        if not self.measures["held_out_images"]:
+            return too_few_sentence()
+        return own_kept_sentence(self.measures) if self.shrinkage == OWN else nothing_sentence(self.measures)
 
 
 def _check_enough(features: Features, n_prototypes: int) -> None:

@@ -1,0 +1,155 @@
+"""What a fit keeps back and measures there; a rotation that leaves the network's own channels only where it pays."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+from toys import pictures, small_cnn
+
+import likethat as lt
+from likethat.coordinates import HeadParts, Rotation
+from likethat.features import Features
+from likethat.fitting.held_out import Estimate, judge, kept_back, nothing_sentence, own_channels
+from likethat.fitting.rotation import Schedule, _usage, fit_procrustes
+from likethat.fitting.shrinkage import OWN, choose_shrinkage
+from likethat.functional.rotations import random_rotation
+
+HEAD = torch.eye(3, dtype=torch.float32)
+
+
+def features_of(maps: torch.Tensor, labels: torch.Tensor | None = None) -> Features:
+    n = len(maps)
+    zeros = torch.zeros(n, dtype=torch.long)
+    means = maps.mean(2)
+    return Features(
+        means=means, pooled=means, predicted=zeros, labels=zeros if labels is None else labels,
+        indices=torch.arange(n), names=[""] * n, kept=torch.arange(n), maps=maps,
+        views=torch.zeros(n, 1, 1, 1, dtype=torch.uint8), grid=(1, maps.shape[2]),
+    )  # fmt: skip
+
+
+def planted(n: int, *, noise: float, seed: int = 0) -> Features:
+    """Orthonormal concepts, each alone at one cell of some images, under noise."""
+    rng = torch.Generator().manual_seed(seed)
+    concepts = random_rotation(24, rng=rng)
+    maps = noise * torch.randn(n, 24, 9, generator=rng)
+    for index in range(n):
+        maps[index, :, index % 9] += concepts[index % 24]
+    return features_of(maps)
+
+
+def test_one_image_in_five_of_each_class_is_kept_back() -> None:
+    features = features_of(torch.rand(24, 3, 2))
+    classes = torch.tensor([0] * 12 + [1] * 4 + [-1] * 8)
+    back = kept_back(features, classes, seed=0)
+    assert classes[back].tolist() == [0, 0]  # a class of four gives none, no class none
+    assert not torch.equal(back, kept_back(features, classes, seed=1))
+
+
+def test_which_are_kept_back_depends_on_no_order() -> None:
+    features = features_of(torch.rand(40, 3, 2))
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    turned = dataclasses.replace(features, indices=features.indices[order])
+    zeros = torch.zeros(40, dtype=torch.long)
+    back = kept_back(features, zeros, seed=3)
+    assert len(back) == 8
+    assert sorted(order[kept_back(turned, zeros, seed=3)].tolist()) == back.tolist()
+
+
+def test_figures_by_hand() -> None:
+    maps = torch.zeros(4, 3, 1)
+    maps[0, :, 0] = torch.tensor([3.0, 4.0, 0.0])  # kept out of the judgement
+    maps[1, :, 0] = torch.tensor([4.0, 3.0, 0.0])
+    maps[2, :, 0] = torch.tensor([1.0, 0.0, 0.0])
+    maps[3, :, 0] = torch.tensor([0.0, 0.0, 2.0])
+    features = features_of(maps, labels=torch.tensor([0, 0, 1, 1]))
+    found = judge(features, torch.tensor([1, 2, 3]), own_channels(HEAD), n=2)
+    # Channel 0: .8 and 1, classes 0 and 1; channel 1: .6 and 0, classes 0 and 1; channel 2: 1 and 0, classes 1 and 0.
+    assert found.purity.mean == pytest.approx((0.9 + 0.3 + 0.5) / 3)
+    assert found.entropy.mean == pytest.approx(1.0)
+    assert found.coverage.mean == pytest.approx(2 / 3)  # the head reads channel 0 alone: nothing in the last picture
+    assert found.n_images == 3
+    values = Estimate.of(torch.tensor([1.0, 3.0, float("nan")]))
+    assert (values.mean, values.error) == (2.0, pytest.approx(1.0))  # sd sqrt(2) over sqrt(2)
+
+
+def test_parts_are_judged_by_the_images_of_their_class() -> None:
+    maps = torch.tensor([[[1.0], [0.0]], [[0.0], [1.0]]])
+    parts = HeadParts(torch.eye(2), torch.tensor([0, 1]), torch.eye(2))
+    found = judge(features_of(maps), torch.tensor([0, 1]), parts, classes=torch.tensor([0, 1]))
+    assert found.purity.mean == 1  # each of its own image; over all images it would be one half
+    assert "own_class_entropy" not in found.measures("own")
+
+
+def test_a_rotation_that_other_images_bear_out_is_kept_and_one_that_they_do_not_is_given_up() -> None:
+    schedule = Schedule(first=20, last=10, rounds=3)
+
+    def choose(features: Features, coverage_weight: float = 0.0) -> float:
+        def solve(slots: torch.Tensor, shrinkage: float) -> torch.Tensor:
+            return fit_procrustes(features, schedule.for_images(len(slots)), among=slots, shrinkage=shrinkage)
+
+        head = torch.ones(2, 24, dtype=torch.float32)
+        slots = torch.arange(len(features))
+        return choose_shrinkage(features, slots, head, solve, coverage_weight=coverage_weight).shrinkage
+
+    assert choose(planted(480, noise=0.02)) < 0.3
+    rng = torch.Generator().manual_seed(0)
+    sparse = torch.rand(30, 24, 9, generator=rng) * (torch.rand(30, 24, 9, generator=rng) < 0.15)
+    assert choose(features_of(sparse)) == OWN  # its own channels are what there is to find
+
+
+def test_a_large_shrinkage_leaves_the_channels_as_they_are() -> None:
+    features, schedule = planted(96, noise=0.1), Schedule(first=10, last=5, rounds=2)
+    turned = [fit_procrustes(features, schedule, shrinkage=value).diag().mean() for value in (0.0, 0.3, 100.0)]
+    assert turned[0] < turned[1] < turned[2]
+    assert float(turned[2]) == pytest.approx(1, abs=1e-3)
+
+
+def test_images_that_are_kept_back_change_nothing() -> None:
+    features, schedule = planted(96, noise=0.1), Schedule(first=10, last=5, rounds=2)
+    among = torch.arange(0, 96, 2)
+    before = fit_procrustes(features, schedule, among=among, condition=4.0)
+    features.maps[1::2] = 7.0
+    features.means[1::2] = 7.0
+    assert torch.equal(before, fit_procrustes(features, schedule, among=among, condition=4.0))
+
+
+def test_use_weighs_as_much_where_channels_are_many_and_alike() -> None:
+    rng = torch.Generator().manual_seed(0)
+    means, predicted = torch.rand(50, 16, generator=rng), torch.zeros(50, dtype=torch.long)
+    unequal = torch.linspace(-1, 1, 16).exp()[None]
+    for head in (unequal, unequal.pow(0.1)):
+        logs = _usage(means, predicted, torch.eye(16), head).log()
+        assert float(logs.std(correction=0)) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_bank_says_what_it_is_worth_on_other_images() -> None:
+    images = pictures()
+    model = lt.split(small_cnn(), example=images[:4])
+    bank = lt.EPIC(n_prototypes=3).fit(model, images)
+    measures = bank.provenance.measures
+    assert measures["held_out_images"] == 18
+    assert measures["held_out_purity"] >= measures["own_purity"] - measures["own_purity_error"]
+    assert {"held_out_coverage_of_4", "own_coverage_of_4", "held_out_class_entropy"} <= measures.keys()
+
+
+def test_few_images_keep_the_networks_own_channels_and_say_so() -> None:
+    rng = torch.Generator().manual_seed(0)
+    colours = torch.eye(3)[torch.randint(3, (30, 4, 4), generator=rng)] * torch.rand(30, 4, 4, 1, generator=rng)
+    images = colours.permute(0, 3, 1, 2).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    pure = nn.Sequential(nn.AvgPool2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)).eval()
+    model = lt.split(pure, preprocess=None, example=images[:4])  # its channels are the colours: no mixing is purer
+    bank = lt.EPIC(n_prototypes=3).fit(model, images)
+    assert isinstance(bank.coordinates, Rotation)
+    assert torch.equal(bank.coordinates.matrix(), torch.eye(3))
+    assert "shows the network's own channels" in bank.provenance.warning
+    assert bank.provenance.warning in bank.explain(images[0]).warnings
+    fewer = lt.EPIC(n_prototypes=3).fit(model, images[:20])
+    assert "Too few images to keep 5 of them for measuring" in fewer.provenance.warning
+
+
+def test_a_method_that_brings_nothing_says_so() -> None:
+    measures = {"held_out_purity": 0.11, "own_purity": 0.17, "held_out_purity_error": 0.01}
+    assert "this fit brings nothing" in nothing_sentence(measures)
+    assert not nothing_sentence(measures | {"held_out_purity_error": 0.07})

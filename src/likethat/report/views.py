@@ -242,7 +242,7 @@ def _measures(measures: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
     for name, value in measures.items():
         error = measures.get(f"{name}_error")
         text = f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.1g}"
-        if not name.removesuffix("_error") in measures.keys() - {name}:
+        if name.removesuffix("_error") not in measures.keys() - {name}:
             shown.append((shorten(name.replace("_", " "), 80), text.replace("-", "−")))
     return tuple(shown)
 

@@ -90,7 +90,7 @@ def say_explanation(why: "Explanation") -> None:
     shown_unlocated = sum(row.unlocated for row in why.rows)
     table.add_row("the other units", f"{why.rest:+.3f}", "", "")
     if why.remainder:
-        table.add_row("no place in the image", f"{why.remainder - shown_unlocated:+.3f}", "", "")
+        table.add_row("not localised", f"{why.remainder - shown_unlocated:+.3f}", "", "")
     table.add_row("bias", f"{why.bias:+.3f}", "", "")
     output.print(table)
     for warning in why.warnings:

@@ -226,7 +226,7 @@ def _unlocated(row: Contribution, decimals: int) -> str:
         return ""
     if not row.contribution:
         return "none of it has a place in the picture"
-    return f"{signed(row.unlocated, decimals)} of it has no place in the picture"
+    return f"{signed(row.unlocated, decimals)} of it is not localised in the picture"
 
 
 def _heat(row: Contribution) -> tuple["np.ndarray[tuple[int, ...], np.dtype[np.float32]]", str]:

@@ -189,7 +189,7 @@ def unlocated_sentence(explanation: Explanation) -> str:
     """Return what hatched bars mean; "" where nothing is hatched."""
     if explanation.spatially_additive or not np.any(explanation.unlocated):
         return ""
-    name = next(iter(explanation.remainder_terms), "") or "part of the head that reads no place"
+    name = next(iter(explanation.remainder_terms), "") or "part of the head that is not localised"
     return (
         f"Hatched bars come from the {shorten(name, 60)}: they count towards the logit exactly, but no place in the "
         "picture can be shown for them."

@@ -216,8 +216,8 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
         ("Options", options, ""),
         ("Seed", str(provenance.seed), ""),
         ("Samples made" if provenance.is_made else "Images", f"{provenance.n_images:,}", ""),
-        ("Made", _date(provenance.created), provenance.created),
-        ("Took", duration(provenance.seconds) if provenance.seconds else "", ""),
+        ("Created", _date(provenance.created), provenance.created),
+        ("Fit time", duration(provenance.seconds) if provenance.seconds else "", ""),
         ("Versions", versions, ""),
     ]
     return ProvenanceView(

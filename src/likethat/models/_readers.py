@@ -10,13 +10,16 @@ from torch import Tensor, nn
 
 from likethat.errors import InputError, ModelError
 from likethat.models._ends import ENDS, End, Fitted
+from likethat.models._felt import Place
 from likethat.models._libraries import timm_pass
+from likethat.models._measured import MeasuredHead
 from likethat.models._probe import logits_of
+from likethat.models._state import device_of
 from likethat.models._trace import capturing, relative_error, vector_of
 from likethat.models.readings import Layout, Reading
 from likethat.models.split_model import Head, SplitOutput
 
-__all__ = ["HeadCall", "HookReader", "LibraryReader", "ReplayReader"]
+__all__ = ["AnyHead", "HeadCall", "HookReader", "LibraryReader", "ReplayReader"]
 
 MOST_OFF = {torch.float32: 5e-3, torch.float64: 1e-3}  # of a probability: TF32 leaves this; half precision 0.02
 
@@ -43,6 +46,11 @@ class HeadCall:
     def activated(self) -> str:
         """What the network puts after its logits: "softmax", "log_softmax", "sigmoid", "logsigmoid" or ""."""
         return self.fitted.end.name
+
+    @property
+    def end(self) -> End:
+        """How the network makes what it returns of its logits."""
+        return self.fitted.end
 
     def logits(self, output: Tensor) -> Float[Tensor, "batch cls"]:
         """Return the logits from the module's output."""
@@ -78,13 +86,17 @@ class HeadCall:
     def _cells(self, values: Tensor) -> tuple[int, ...]:
         return (2, 3) if isinstance(self.module, nn.Conv2d) else tuple(range(1, values.ndim - 1))
 
-    def pooled(self, given: Tensor) -> Float[Tensor, "batch channel"]:
-        """Return the vector that enters the head, from the module's input."""
+    def vector(self, given: Tensor | None, output: Tensor | None) -> Float[Tensor, "batch channel"]:  # noqa: ARG002
+        """Return the vector that enters the head, from what the module was given."""
+        assert given is not None
         if self.per_cell:
             given = given.float().mean(dim=self._cells(given))
         vector = vector_of(given)
         assert vector is not None
         return vector.float()
+
+
+AnyHead = HeadCall | MeasuredHead  # read off one module, or measured
 
 
 class _LinearReader:
@@ -134,11 +146,12 @@ class HookReader(_LinearReader):
     how = "traced"
 
     def __init__(
-        self, network: nn.Module, *, layer: tuple[str, nn.Module, int], head: HeadCall, reading: Reading
+        self, network: nn.Module, *, layer: tuple[str, nn.Module, int], head: AnyHead, reading: Reading
     ) -> None:
-        super().__init__(reading, device=head.module.weight.device)
+        super().__init__(reading, device=device_of(network))
         self.network = network
         self.layer, self._module, self._index = layer
+        self.place = Place(name=self.layer, module=self._module, index=self._index)
         self.head = head
         self._clone: bool | None = None  # whether the map must be copied; not known yet
 
@@ -161,7 +174,7 @@ class HookReader(_LinearReader):
         logits = self.head.logits_behind(returned, head.output) if self.head.activated else returned
         if self._clone is None:  # the first pass is split's own, where overwriting can be seen
             self._clone = layer.overwritten
-        return self._output(layer.output, self.head.pooled(head.given), logits, inputs)
+        return self._output(layer.output, self.head.vector(head.given, head.output), logits, inputs)
 
 
 class LibraryReader(_LinearReader):
@@ -202,7 +215,7 @@ class ReplayReader:
         self.layout = layout
         self.needs_images = True
         self.input_shape: tuple[int, ...] = ()
-        self.activated: HeadCall | None = None  # gives the logits before a softmax or sigmoid
+        self.activated: AnyHead | None = None  # gives the logits before a softmax or sigmoid
         self.end: End = ENDS[0]  # where no such head is known: what turns answers into logits
 
     def spatial_weight(self, n_channels: int) -> Float[Tensor, " channel"]:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from likethat.errors import LikethatError
 from likethat.models._ends import End
 from likethat.models._probe import Probes
-from likethat.models._readers import HeadCall, ReplayReader
+from likethat.models._readers import AnyHead, ReplayReader
 from likethat.models._search import Found
 from likethat.models._trace import Call, record, relative_error
-from likethat.models.readings import Layout, layouts
+from likethat.models.readings import Layout, layouts, seems_channels_last
 
 __all__ = ["find_replay"]
 
@@ -19,7 +19,7 @@ MOST_TRIED = 48
 
 
 def find_replay(
-    network: nn.Module, probes: Probes, *, layer: str | None, activated: HeadCall | None, end: End
+    network: nn.Module, probes: Probes, *, layer: str | None, activated: AnyHead | None, end: End
 ) -> Found | None:
     """Return the replay closest to the logits whose map decides them, or None.
 
@@ -45,18 +45,13 @@ def _places(calls: list[Call], probes: Probes, layer: str | None) -> Iterator[tu
         if layer is not None and call.name != layer:
             continue
         for layout in layouts(call.shape, len(probes.first), probes.size):
-            if layout.kind == "NHWC" and not _channels_last(call.shape):
+            if layout.kind == "NHWC" and not seems_channels_last(call.shape):
                 continue
-            if layout.kind == "NCHW" and _channels_last(call.shape):
+            if layout.kind == "NCHW" and seems_channels_last(call.shape):
                 continue
             cells = call.shape[2] * call.shape[3] if layout.kind == "NCHW" else call.shape[1]
             if cells > 1 or layer is not None:
                 yield call, layout
-
-
-def _channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether a four-axis output has its channels last: more of them than cells in a row, and rows as columns."""
-    return len(shape) == 4 and shape[1] < shape[3] and shape[1] == shape[2]
 
 
 def _check(reader: ReplayReader, probes: Probes) -> Found | None:
@@ -69,7 +64,7 @@ def _check(reader: ReplayReader, probes: Probes) -> Found | None:
         blind = reader.replay(output.feature_map + noise, _others(probes))
     except (LikethatError, RuntimeError, AssertionError, KeyError, IndexError, TypeError, ValueError):
         return None  # this module's output cannot be replaced; the next one may
-    own = (reader.end if reader.activated is None else reader.activated.fitted.end).apply(output.logits)
+    own = (reader.end if reader.activated is None else reader.activated.end).apply(output.logits)
     error = max(relative_error(same, output.logits), relative_error(own, probes.second_logits))
     if error > probes.head_tolerance or relative_error(moved, output.logits) <= 10 * probes.tolerance:
         return None

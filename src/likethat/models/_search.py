@@ -11,7 +11,7 @@ from likethat.errors import ModelError
 from likethat.models._ends import ENDS, fit_end
 from likethat.models._libraries import has_timm_api, timm_pass
 from likethat.models._probe import Probes, logits_of
-from likethat.models._readers import HeadCall, HookReader, LibraryReader
+from likethat.models._readers import AnyHead, HeadCall, HookReader, LibraryReader
 from likethat.models._trace import Call, capturing, record, relative_error, vector_of
 from likethat.models.readings import Reading, Step, is_linear_map, layouts, readings, step_of
 from likethat.models.split_model import SplitOutput
@@ -97,7 +97,7 @@ def _find_scaled(
 
 
 def find_linear(
-    network: nn.Module, probes: Probes, head: HeadCall, before: list[Call], *, layer: str | None
+    network: nn.Module, probes: Probes, head: AnyHead, before: list[Call], *, layer: str | None
 ) -> tuple[Found | None, str]:
     """Return the best verified linear split, preferring maps of more than one cell close to the head, and why not.
 
@@ -119,7 +119,7 @@ def find_linear(
     return single, "" if single else "no module's output pools to the vector that enters the head"
 
 
-def _targets(network: nn.Module, probes: Probes, head: HeadCall, before: list[Call]) -> list[_Target]:
+def _targets(network: nn.Module, probes: Probes, head: AnyHead, before: list[Call]) -> list[_Target]:
     """Walk back from the head's input through the affine modules that act on one vector an image."""
     given = _input_of(network, probes, head)
     targets = [_Target(vector=given, steps=())]
@@ -136,11 +136,10 @@ def _targets(network: nn.Module, probes: Probes, head: HeadCall, before: list[Ca
     return targets
 
 
-def _input_of(network: nn.Module, probes: Probes, head: HeadCall) -> Tensor:
+def _input_of(network: nn.Module, probes: Probes, head: AnyHead) -> Tensor:
     with capturing(head.module, head.index, clone=False) as captured:
         network(probes.first)
-    assert captured.given is not None
-    return head.pooled(captured.given).clone()
+    return head.vector(captured.given, captured.output).clone()
 
 
 def _check_variation(vector: Tensor, probes: Probes) -> None:
@@ -155,9 +154,9 @@ def _check_variation(vector: Tensor, probes: Probes) -> None:
 
 
 def _candidates(
-    network: nn.Module, probes: Probes, head: HeadCall, targets: list[_Target], *, layer: str | None
+    network: nn.Module, probes: Probes, head: AnyHead, targets: list[_Target], *, layer: str | None
 ) -> Iterator[HookReader | LibraryReader]:
-    if layer is None and not head.activated:
+    if layer is None and not head.activated and isinstance(head, HeadCall):
         yield from _library_candidates(network, probes, targets)
     widths = {target.vector.shape[1] for target in targets}
     widths |= {width // 2 for width in widths if width % 2 == 0}
@@ -205,10 +204,10 @@ def _matching(raw: Tensor, targets: list[_Target], probes: Probes) -> Iterator[R
                     yield reading
 
 
-def _verify(reader: HookReader | LibraryReader, probes: Probes, head: HeadCall) -> Found | None:
+def _verify(reader: HookReader | LibraryReader, probes: Probes, head: AnyHead) -> Found | None:
     """Return the split if it reproduces pooled vector and logits of the second batch, else None."""
     output, error = reader.error(probes.second)
-    copied, end = head.copy(), head.fitted.end
+    copied, end = head.copy(), head.end
     logits = torch.nn.functional.linear(output.pooled, copied.weight, copied.bias)
     own = output.logits if head.activated else probes.second_logits.float()
     rounding = [relative_error(logits, own), relative_error(end.apply(output.logits), probes.second_logits)]

@@ -1,5 +1,6 @@
 """One forward pass with every module watched: what came in, what went out, in order."""
 
+import copy
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Call", "Captured", "capturing", "first_input", "record", "relative_error", "tensor_of", "vector_of"]
+__all__ = [
+    "Call",
+    "Captured",
+    "capturing",
+    "first_input",
+    "record",
+    "relative_error",
+    "tensor_of",
+    "vector_of",
+    "with_tensor",
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +54,18 @@ def tensor_of(output: Any) -> Tensor | None:
     elif isinstance(output, tuple | list):
         output = output[0] if output else None
     return output if isinstance(output, Tensor) else None
+
+
+def with_tensor(output: Any, value: Tensor) -> Any:
+    """Return a module's output with another tensor in the place of the one it stands for."""
+    if isinstance(output, Tensor):
+        return value
+    if isinstance(output, Mapping):
+        changed = copy.copy(output)
+        changed["last_hidden_state"] = value  # type: ignore[index]  # a ModelOutput, a dictionary
+        return changed
+    rest = [value, *output[1:]]
+    return type(output)(*rest) if hasattr(output, "_fields") else type(output)(rest)
 
 
 def first_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:

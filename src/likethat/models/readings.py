@@ -6,13 +6,14 @@ images that it has not seen. Nothing is guessed from names.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Layout", "Reading", "Step", "layouts", "readings", "step_of", "token_grid"]
+__all__ = ["Layout", "Reading", "Step", "layouts", "readings", "seems_channels_last", "step_of", "token_grid"]
 
 PREFIXES = (1, 0, 5, 2, 8)  # class token; none; + 4 registers; + distillation token; SO400M and friends
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -20,6 +21,17 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
     "silu": nn.functional.silu,
     "gelu": nn.functional.gelu,
+    "gelu (tanh)": partial(nn.functional.gelu, approximate="tanh"),
+    "hardswish": nn.functional.hardswish,
+    "relu6": nn.functional.relu6,
+    "leaky relu": nn.functional.leaky_relu,
+    "leaky relu .1": partial(nn.functional.leaky_relu, negative_slope=0.1),  # YOLO's and Darknet's slope
+    "leaky relu .2": partial(nn.functional.leaky_relu, negative_slope=0.2),  # that of GANs' discriminators
+    "elu": nn.functional.elu,
+    "selu": nn.functional.selu,
+    "mish": nn.functional.mish,
+    "softplus": nn.functional.softplus,
+    "tanh": torch.tanh,
 }
 
 
@@ -85,6 +97,11 @@ def layouts(shape: tuple[int, ...], batch: int, input_size: tuple[int, int]) -> 
     for prefix in PREFIXES:
         if shape[1] > prefix and token_grid(shape[1] - prefix, input_size) is not None:
             yield Layout(kind="tokens", prefix=prefix)
+
+
+def seems_channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether a four-axis output has its channels last: more of them than cells in a row, and rows as columns."""
+    return len(shape) == 4 and shape[1] < shape[3] and shape[1] == shape[2]
 
 
 class Step(Protocol):

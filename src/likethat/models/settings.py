@@ -53,7 +53,7 @@ class Settings:
         kept = {item.name: getattr(own, item.name) for item in fields(own) if item.name != "transform"}
         return cls(
             outputs=model.outputs,
-            layer=None if model.how == "library" else model.layer,
+            layer=None if model.how == "library" or " + " in model.layer else model.layer,
             preprocess=kept,
             function="" if own.transform is None else str(getattr(own.transform, "__name__", "a function")),
             answer=_answer(model),

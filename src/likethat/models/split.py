@@ -27,8 +27,9 @@ from likethat.models._libraries import (
     other_inputs,
     usual_names,
 )
+from likethat.models._measured_search import find_measured
 from likethat.models._probe import Probes, probings
-from likethat.models._readers import HeadCall
+from likethat.models._readers import AnyHead
 from likethat.models._replay_search import find_replay
 from likethat.models._search import Found, find_head, find_linear
 from likethat.models._state import untouched, unwrap
@@ -123,7 +124,7 @@ class _Cut:
     """What was found at one size of probe images."""
 
     found: Found
-    head: HeadCall | None
+    head: AnyHead | None
     copied: Head | None
     note: str
     channels: int
@@ -132,19 +133,21 @@ class _Cut:
     @property
     def end(self) -> End:
         """How the network makes what it returns of its logits."""
-        return self.head.fitted.end if self.head is not None else getattr(self.found.reader, "end", ENDS[0])
+        return self.head.end if self.head is not None else getattr(self.found.reader, "end", ENDS[0])
 
     @property
     def is_located(self) -> bool:
         """Whether there is nothing better to be had at another size."""
+        if getattr(self.found.reader, "leaves_cells_out", False):
+            return False
         return self.copied is None or self.found.output.feature_map[0, 0].numel() > 1
 
 
 def _cut(network: nn.Module, preprocess: Preprocess, example: Tensor | None, *, layer: str | None) -> _Cut:
     """Return the split at the first size where the map has more than one cell; else at the first size that runs.
 
-    A network built for 28 pixels also runs at 32, where a fixed pooling drops a rim: its single-cell split is exact,
-    and says less than the split at 28.
+    A network built for 28 pixels also runs at 32, where a fixed pooling drops a rim: that split is exact, and says less
+    than the split at 28.
     """
     first: _Cut | None = None
     for probes, channels in probings(network, preprocess, example):
@@ -162,16 +165,43 @@ def _cut(network: nn.Module, preprocess: Preprocess, example: Tensor | None, *, 
 
 
 def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | None) -> _Cut:
+    """Return the first cut that says where: read off the head, measured; else what says less, else a replay."""
     head, before = find_head(network, probes)
-    why = "no linear layer gives its logits"
+    cut, why = None, "no linear layer gives its logits"
     if head is None:
         _check_has_head(network)
     else:
         found, why = find_linear(network, probes, head, before, layer=layer)
-        if found is not None:
-            shape = found.output.feature_map.shape
-            note = " ".join(filter(None, [probes.taken, note_on((shape[2], shape[3]))]))
-            return _Cut(found=found, head=head, copied=head.copy(), note=note, channels=channels, size=probes.size)
+        cut = None if found is None else _linear_cut(found, head, head.copy(), probes, channels)
+    if cut is None or not cut.is_located:
+        end = head.end if head is not None else _end_of(network, probes)
+        cut = _measured_cut(network, probes, channels, end, layer=layer, otherwise=cut)
+    return cut if cut is not None else _replayed_cut(network, probes, channels, head, layer=layer, why=why)
+
+
+def _measured_cut(
+    network: nn.Module, probes: Probes, channels: int, end: End, *, layer: str | None, otherwise: _Cut | None
+) -> _Cut | None:
+    """Return the cut whose weights are measured, where it says more than the other one."""
+    measured = find_measured(network, probes, end, layer=layer)
+    if measured is None:
+        return otherwise
+    found, head = measured
+    copied = head.copy() if head is not None else found.reader.head
+    cut = _linear_cut(found, head, copied, probes, channels)
+    is_finer = found.output.feature_map[0, 0].numel() > 1
+    return cut if is_finer or otherwise is None else otherwise
+
+
+def _linear_cut(found: Found, head: AnyHead | None, copied: Head, probes: Probes, channels: int) -> _Cut:
+    shape = found.output.feature_map.shape
+    note = " ".join(filter(None, [probes.taken, note_on((shape[2], shape[3]))]))
+    return _Cut(found=found, head=head, copied=copied, note=note, channels=channels, size=probes.size)
+
+
+def _replayed_cut(
+    network: nn.Module, probes: Probes, channels: int, head: AnyHead | None, *, layer: str | None, why: str
+) -> _Cut:
     head = head if head is not None and head.activated else None
     end = ENDS[0] if head is not None else _end_of(network, probes)
     replayed = find_replay(network, probes, layer=layer, activated=head, end=end)

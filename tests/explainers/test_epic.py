@@ -160,7 +160,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bank(
     options: dict[str, Any], stage: str, done: int, model: lt.SplitModel, images: torch.Tensor, tmp_path: Path,
     is_due: bool, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("likethat.features.checkpoint.Checkpoint.is_due", lambda _: is_due)
+    monkeypatch.setattr("likethat._checkpoint.Checkpoint.is_due", lambda _: is_due)
     epic = lt.EPIC(n_prototypes=3, **options)
     whole = epic.fit(model, images)
     left = tmp_path / "left"

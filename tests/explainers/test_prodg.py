@@ -371,7 +371,7 @@ def test_a_full_disk_is_said_and_the_work_goes_on(
         return write_whole(path, data)
 
     monkeypatch.setattr("likethat._files.write_whole", full)
-    monkeypatch.setattr("likethat.features.checkpoint.Checkpoint.is_due", lambda _: True)
+    monkeypatch.setattr("likethat._checkpoint.Checkpoint.is_due", lambda _: True)
     with pytest.warns(UserWarning, match="No further checkpoints"):
         bank = _prodg(generator, n_samples=40, controls=False).fit(model, checkpoint=tmp_path / "left")
     assert bank.purity > 0

@@ -1,6 +1,5 @@
 """The pass itself: a model over a source, in chunks of a fixed size."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,14 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._checkpoint import Checkpoint
 from likethat._documents import Damaged, going_on_from, typed
 from likethat._progress import Progress, Watcher
 from likethat.errors import InputError
-from likethat.features.checkpoint import Checkpoint
 from likethat.features.data import describe, remarks
 from likethat.features.features import Features
+from likethat.features.going_on import check_same, looked_at
 from likethat.features.labels import match_labels
-from likethat.features.rows import Keeper, Rows
+from likethat.features.rows import Keeper, Rows, as_bytes, digests_of
+from likethat.features.shards import read_shards, write_shard
 from likethat.models import SplitModel, SplitOutput
 from likethat.sources import Batch, Images, IterableSource, read
 from likethat.sources.base import ImageSource, Skipped, class_names_of, reading_of
@@ -74,16 +75,18 @@ def collect(
     if checkpoint:
         work.take_back(checkpoint)
         checkpoint.unwritten = lambda: work.leave(checkpoint)
+    again = () if hasattr(source, "signature") else looked_at(work.done)
     batches = read(
         source,
         view=_view_for(model, source),
         batch_size=batch_size,
         workers=workers,
         start=work.stop,
+        again=again,
         skipped=work.skipped,
     )
     try:
-        for chunk in _chunks(batches, lambda: work.forward.chunk):
+        for chunk in _chunks(check_same(batches, work.done, again), lambda: work.forward.chunk):
             work.absorb(chunk)
             if watch:
                 watch(Progress(stage="reading images", done=work.stop, total=total))
@@ -207,6 +210,7 @@ class _Pass:
     skipped: list[Skipped] = field(default_factory=list)
     keeper: Keeper | None = None
     grid: tuple[int, int] = (0, 0)
+    start: int = 0  # of what is not on disk yet
     stop: int = 0
 
     def absorb(self, chunk: _Chunk) -> None:
@@ -220,7 +224,7 @@ class _Pass:
             reason = "the model's features or logits for it are NaN or infinite"
             self.skipped.append(Skipped(name=chunk.names[row], reason=reason))
         good = slice(None) if bool(finite.all()) else finite  # a slice copies nothing
-        pixels, fine = _as_bytes(views[good]), finite.tolist()
+        pixels, fine = as_bytes(views[good]), finite.tolist()
         rows = Rows(
             names=[*compress(chunk.names, fine)],
             label_names=[*compress(chunk.label_names, fine)],
@@ -230,7 +234,7 @@ class _Pass:
             means=means[good],
             pooled=means[good] if self.model.spatially_additive else output.pooled[good],
             facts=_facts(chunk.shapes, views)[good],
-            digests=_digests(pixels),
+            digests=digests_of(pixels),
         )
         self.grid = (output.feature_map.shape[2], output.feature_map.shape[3])
         maps = output.feature_map.flatten(2)[good]
@@ -248,14 +252,15 @@ class _Pass:
         """Write what is not on disk yet."""
         if self.fresh and self.keeper is not None:
             rows = Rows.join(self.fresh)
-            checkpoint.write_shard(rows, self.keeper, stop=self.stop, skipped=self.skipped, grid=self.grid)
+            place = {"number": len(self.done), "start": self.start, "stop": self.stop}
+            write_shard(checkpoint, rows, self.keeper, **place, skipped=self.skipped, grid=self.grid)
             self.done.append(rows)
-            self.fresh = []
+            self.fresh, self.start = [], self.stop
 
     def take_back(self, checkpoint: Checkpoint) -> None:
         """Go on from what an interrupted pass left."""
         with going_on_from(checkpoint.folder):
-            for rows, held, about in checkpoint.read_shards():
+            for rows, held, about in read_shards(checkpoint):
                 if rows.means.shape[1:] != (self.model.n_channels,) or rows.pooled.ndim != 2:
                     raise Damaged("its vectors are of another model")
                 self.done.append(rows)
@@ -263,6 +268,7 @@ class _Pass:
                 self.stop, self.grid = typed(about["stop"], int), typed(about["grid"], tuple[int, int])
                 skipped = typed(about["skipped"], list[tuple[str, str]])
                 self.skipped[:] = [Skipped(name=name, reason=reason) for name, reason in skipped]
+        self.start = self.stop
 
     def features(self, *, seconds: float) -> Features:
         """Join everything.
@@ -311,13 +317,3 @@ def _facts(shapes: list[tuple[int, int, int]], views: Tensor) -> Tensor:
     mean, contrast = views.flatten(1).float().mean(1).cpu(), (high - low).amax(1)
     seen = torch.stack([low.amin(1), high.amax(1), mean, contrast], dim=1)
     return torch.cat([torch.tensor(shapes, dtype=torch.float32), seen], dim=1)
-
-
-def _digests(pixels: Tensor) -> Tensor:
-    """Return a number an image that is the same for the same pixels."""
-    found = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels.numpy()]
-    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in found], dtype=torch.long)
-
-
-def _as_bytes(views: Tensor) -> Tensor:
-    return views.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["COLUMNS", "Keeper", "Rows", "priority"]
+__all__ = ["COLUMNS", "Keeper", "Rows", "as_bytes", "digests_of", "priority"]
 
 
 COLUMNS = ("indices", "labels", "predicted", "means", "pooled", "facts", "digests")
@@ -143,6 +143,17 @@ class Keeper:
         if torch.equal(places, torch.arange(len(places))):
             return rows, self.maps[: len(places)], self.views[: len(places)]
         return rows, self.maps[places], self.views[places]
+
+
+def as_bytes(views: Tensor) -> Tensor:
+    """Return views in [0, 1] as 8 bits, on the CPU."""
+    return views.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
+
+
+def digests_of(pixels: Tensor) -> Tensor:
+    """Return a number an image that is the same for the same pixels."""
+    found = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels.numpy()]
+    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in found], dtype=torch.long)
 
 
 def priority(seed: int, index: int) -> int:

@@ -1,6 +1,5 @@
 """What every fit does round its method: a checkpoint at the start, a provenance at the end."""
 
-import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,16 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from likethat._calls import warn
+from likethat._checkpoint import Checkpoint
 from likethat._checks import check_count
 from likethat._options import byte_count, check_callable, check_flag, check_path
 from likethat._progress import Watcher
 from likethat._version import __version__
 from likethat.errors import DataWarning, InputError
 from likethat.explanations import Bank, Provenance
-from likethat.features import Checkpoint, Features, collect
+from likethat.features import Features, collect
 from likethat.models import SplitModel, as_model, check_model
-from likethat.sources import ImageFolder, ImageSource, IterableSource, as_source
+from likethat.sources import ImageSource, IterableSource, as_source
 from likethat.sources.base import Skipped, reading_of
+from likethat.sources.signature import signature_of
 
 __all__ = ["Begun", "begin", "open_checkpoint", "provenance_of"]
 
@@ -127,25 +128,12 @@ def open_checkpoint(
         if check_flag(resume, name="resume"):
             raise InputError("`checkpoint` must name the folder to resume from, got None.")
         return None
-    key: dict[str, Any] = {"method": method, "seed": seed, "model": model.fingerprint, "images": _signature(source)}
+    key: dict[str, Any] = {"method": method, "seed": seed, "model": model.fingerprint, "images": signature_of(source)}
     if reading := reading_of(source):
         key["reading"] = reading
     return Checkpoint(
         check_path(folder, name="checkpoint"), key={**options, **key}, resume=check_flag(resume, name="resume")
     )
-
-
-def _signature(source: ImageSource | IterableSource) -> str:
-    """Say which images these are, as far as that is known without reading them."""
-    if not isinstance(source, ImageSource):
-        return "a stream"
-    if hasattr(source, "signature"):
-        return str(source.signature)
-    if not isinstance(source, ImageFolder):
-        return f"{len(source)} of {type(source).__name__}"
-    names = "\n".join(file.relative_to(source.root).as_posix() for file in source.files)
-    digest = hashlib.blake2b(names.encode(errors="surrogateescape"), digest_size=8).hexdigest()
-    return f"{len(source)} files, names {digest}"
 
 
 def provenance_of(

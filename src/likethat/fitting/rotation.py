@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._checkpoint import Checkpoint
 from likethat._documents import going_on_from, typed
 from likethat._progress import Progress, Watcher
-from likethat.features import Checkpoint, Features, read_peaks
+from likethat.features import Features, read_peaks
 from likethat.functional import polar_factor, purity, rotation_from, whitening
 from likethat.search import top_rows, varying_units
 

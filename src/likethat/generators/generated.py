@@ -125,12 +125,12 @@ class Generated:
         self._block: tuple[int, Tensor] | None = None
 
     @property
-    def signature(self) -> str:
+    def signature(self) -> dict[str, Any]:
         """Which images these are: told apart by the latents and the pixels of the first."""
         first = (self.images(0) * 255).round().to(torch.uint8)
         digest = hashlib.blake2b(first.numpy().tobytes(), digest_size=8)
         digest.update(self.latents(torch.arange(min(self._n, _BLOCK))).numpy().tobytes())
-        return f"{self._n} of {type(self.generator).__name__}, {digest.hexdigest()}"
+        return {"number": self._n, "generator": type(self.generator).__name__, "pixels": digest.hexdigest()}
 
     def __len__(self) -> int:
         """Return the number of images."""

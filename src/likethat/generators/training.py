@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from likethat._checkpoint import EVERY
 from likethat._checks import check_count, check_seed
 from likethat._documents import typed
 from likethat._progress import Watcher
 from likethat.errors import NonFiniteError
-from likethat.generators.checkpoint import EVERY, TrainingCheckpoint, load_optimizer, optimizer_tensors
+from likethat.generators.checkpoint import TrainingCheckpoint, load_optimizer, optimizer_tensors
 from likethat.generators.latents import under
 
 __all__ = ["Fitted", "Loss", "TrainingOptions", "fit_network", "rng_of_step", "rows_of_step"]

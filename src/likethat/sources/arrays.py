@@ -1,7 +1,7 @@
 """Images held in memory: arrays, tensors, and lists of anything that is an image."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from likethat.sources._layout import channels_last, check_is_stack, check_tensor
 from likethat.sources._pixels import DARKEST, Background, Pixels, as_pixels, check_depth, laid_on
 from likethat.sources._values import FULL_SCALE, check_plain, check_transparency, kind_of, scale_of, shaded
 from likethat.sources.base import Sample
+from likethat.sources.signature import digest_of_all, file_facts, numbers_of
 
 __all__ = ["Images"]
 
@@ -94,6 +95,20 @@ class Images:
     def reading(self) -> dict[str, Any]:
         """What was said of the pixels (``background``, ``white``), as the arguments that say it again."""
         return self._pixels.as_options()
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        """Which images these are: all their numbers, or sizes and times of their files; their names and labels."""
+        if isinstance(self._images, _Stack):
+            pixels = digest_of_all(numbers_of(self._images.values))
+        else:
+            pixels = digest_of_all(part for item in self._images for part in _facts(item))
+        return {
+            "number": len(self),
+            "names": digest_of_all(self._names or ()),
+            "pixels or files": pixels,
+            "labels": digest_of_all((*self.class_names, *(self._labels or ()))),
+        }
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -193,6 +208,24 @@ def _check_bounds(low: Tensor, high: Tensor, start: int) -> None:
             f"`images` must lie in [0, 1], got values from {float(low[at]):.3g} to {float(high[at]):.3g} in image "
             f"{start + at}. Leave out normalisation, the model does it; divide 8-bit values by 255."
         )
+
+
+def _facts(item: Any) -> Iterable[Any]:
+    """Yield what tells an item of a list from another in its place, without decoding it."""
+    if isinstance(item, str | os.PathLike):
+        return (os.fspath(item), file_facts(item))
+    if isinstance(item, Image.Image):
+        return _facts_of_pil(item)
+    if isinstance(item, Mapping):
+        return (fact for name in sorted(map(str, item)) for fact in (name, *_facts(item.get(name))))
+    return numbers_of(item) if isinstance(item, Tensor | np.ndarray) else (item,)
+
+
+def _facts_of_pil(image: Image.Image) -> Iterable[Any]:
+    try:
+        return (image.mode, image.size, image.tobytes())
+    except (OSError, SyntaxError, ValueError) as error:  # opened, but not whole: said when it is read
+        return (image.mode, image.size, str(error))
 
 
 def _held(images: Any, pixels: Pixels) -> _Stack | list[Any]:

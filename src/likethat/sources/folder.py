@@ -17,6 +17,7 @@ from likethat.errors import InputError, UnreadableImageError
 from likethat.sources._decode import decode, printable
 from likethat.sources._pixels import Background, as_pixels
 from likethat.sources.base import Sample, Skipped
+from likethat.sources.signature import digest_of_all, file_facts
 
 __all__ = ["ImageFolder"]
 
@@ -156,6 +157,16 @@ class ImageFolder:
     def reading(self) -> dict[str, Any]:
         """What was said of the pixels (``background``, ``white``), as the arguments that say it again."""
         return self._pixels.as_options()
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        """Which pictures these are, without reading one: their number and names, sizes and times, and their classes."""
+        return {
+            "number": len(self),
+            "names": digest_of_all(self._names),
+            "sizes and times": digest_of_all(map(file_facts, self.files)),
+            "classes": digest_of_all(self.class_names),
+        }
 
     def __len__(self) -> int:
         """Return the number of pictures, unreadable ones included."""

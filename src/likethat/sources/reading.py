@@ -1,11 +1,10 @@
 """Streaming a source: in order, in batches, with what could not be read listed."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import torch
@@ -62,6 +61,7 @@ def read(
     batch_size: int = 32,
     workers: int = 0,
     start: int = 0,
+    again: Collection[int] = (),
     skipped: list[Skipped] | None = None,
 ) -> Generator[Batch, None, None]:
     """Read a source in order.
@@ -74,6 +74,7 @@ def read(
         batch_size: images in a batch.
         workers: threads that decode; the order does not depend on it. A data set of yours must bear several threads.
         start: the item to begin with; items before it are not decoded.
+        again: items before `start` that are, all the same.
         skipped: receives what could not be read, in order; before it, what a folder left out.
 
     Raises:
@@ -88,18 +89,18 @@ def read(
         skipped += source.left_out
     if view is None and isinstance(source, Images) and source.batch(0, 0) is not None:
         return _read_stacked(source, batch_size, start)
-    return _read_items(_decoded(source, view, start, workers, batch_size), batch_size, skipped)
+    return _read_items(_decoded(source, view, start, again, workers, batch_size), batch_size, skipped, start)
 
 
 def _read_items(
-    items: Generator[_Item, None, None], batch_size: int, skipped: list[Skipped] | None
+    items: Generator[_Item, None, None], batch_size: int, skipped: list[Skipped] | None, start: int
 ) -> Generator[Batch, None, None]:
     waiting: list[_Item] = []
     with closing(items):  # not left to the garbage collector: it ends the threads
         for item in items:
             if item.skipped is None:
                 waiting.append(item)
-            elif skipped is not None:
+            elif skipped is not None and item.index >= start:  # the others were listed before
                 skipped.append(item.skipped)
             del item
             if len(waiting) == batch_size:
@@ -128,7 +129,12 @@ def _read_stacked(source: Images, batch_size: int, start: int) -> Generator[Batc
 
 
 def _decoded(
-    source: ImageSource | IterableSource, view: View | None, start: int, workers: int, batch_size: int
+    source: ImageSource | IterableSource,
+    view: View | None,
+    start: int,
+    again: Collection[int],
+    workers: int,
+    batch_size: int,
 ) -> Generator[_Item, None, None]:
     names = class_names_of(source)
 
@@ -142,9 +148,9 @@ def _decoded(
 
     items: Iterator[tuple[int, Any]]
     if isinstance(source, IterableSource):
-        items = islice(source.raw(), start, None)
+        items = ((index, item) for index, item in source.raw() if index >= start or index in again)
     else:
-        items = ((index, None) for index in range(start, len(source)))
+        items = ((index, None) for index in (*sorted(again), *range(start, len(source))))
     if workers:
         yield from _in_threads(one, items, workers, ahead=workers * 2 * batch_size)
         return

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from likethat._calls import public
+from likethat._checkpoint import Checkpoint
 from likethat._checks import check_choice, check_count, check_seed
 from likethat._options import check_number
 from likethat._progress import Watcher
@@ -23,7 +24,7 @@ from likethat._session import in_own_session
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
 from likethat.explanations import Bank, Prototype, Provenance
-from likethat.features import Checkpoint, Features
+from likethat.features import Features
 from likethat.fitting.fitting import begin, provenance_of
 from likethat.fitting.held_out import (
     FEWEST,

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from likethat._checkpoint import EVERY
 from likethat._documents import typed
 from likethat._progress import Watcher
 from likethat.errors import NonFiniteError
-from likethat.generators.checkpoint import EVERY, TrainingCheckpoint, load_optimizer, optimizer_tensors
+from likethat.generators.checkpoint import TrainingCheckpoint, load_optimizer, optimizer_tensors
 from likethat.generators.image.data import ImageStack
 from likethat.generators.latents import under
 from likethat.generators.training import Fitted, rng_of_step, rows_of_step

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from likethat._checkpoint import Checkpoint
 from likethat.errors import InputError
-from likethat.features import Checkpoint
 
 
 def test_states_come_back(tmp_path: Path) -> None:
@@ -29,7 +29,64 @@ def test_a_state_cut_short_is_no_state(tmp_path: Path) -> None:
     left.write_state("solver", {"x": torch.arange(300.0)}, {})
     path = tmp_path / "c" / "solver.safetensors"
     path.write_bytes(path.read_bytes()[:500])
-    assert left.read_state("solver") is None
+    with pytest.warns(UserWarning, match=r"solver\.safetensors is damaged \(it holds no whole tensors"):
+        assert left.read_state("solver") is None
+
+
+@pytest.mark.parametrize("place", [-1, -9, -20])
+def test_a_state_with_one_bit_changed_is_no_state_and_is_said(tmp_path: Path, place: int) -> None:
+    left = Checkpoint(tmp_path / "c", key={})
+    left.write_state("solver", {"x": torch.arange(300.0)}, {})
+    data = bytearray((tmp_path / "c" / "solver.safetensors").read_bytes())
+    data[place] ^= 1
+    (tmp_path / "c" / "solver.safetensors").write_bytes(data)
+    with pytest.warns(UserWarning, match="it does not fit its checksum"):
+        assert left.read_state("solver") is None
+
+
+def test_a_changed_note_is_no_state(tmp_path: Path) -> None:
+    left = Checkpoint(tmp_path / "c", key={})
+    left.write_state("solver", {}, {"epoch": 7})
+    path = tmp_path / "c" / "solver.safetensors"
+    path.write_bytes(path.read_bytes().replace(rb"\"epoch\": 7", rb"\"epoch\": 8"))
+    with pytest.warns(UserWarning, match="it does not fit its checksum"):
+        assert left.read_state("solver") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"seed": 0}', "it is of an earlier likethat"),
+        ('{"key": {"seed": 0}, "sha256": "0"}', "it does not fit its checksum"),
+        ('{"key": 3}', "it does not fit: expected `object`, got `int`"),
+        ("[" * 99999, "it is nested too deep"),
+        ("", "it is no JSON"),
+    ],
+)
+def test_a_manifest_that_is_not_as_it_was_written_is_refused_in_one_sentence(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    Checkpoint(tmp_path / "c", key={"seed": 0})
+    (tmp_path / "c" / "checkpoint.json").write_text(text)
+    with pytest.raises(InputError, match=f"no readable checkpoint.json lies \\({said}"):
+        Checkpoint(tmp_path / "c", key={"seed": 0}, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"seed": 1, "images": {"number": 3, "names": "a"}}, "its seed is 0, this one's is 1"),
+        ({"seed": 0, "images": {"number": 4, "names": "b"}}, r"its images differ in their number \(3 then, 4 now\)"),
+        ({"seed": 0, "images": {"number": 3, "names": "b"}}, r"its images differ in their names\. Use"),
+        ({"seed": 0, "images": {"number": 3}}, r"its images differ in their names\. Use"),
+        ({"seed": 0}, "its images is .* this one's is None"),
+        ({"seed": 0, "images": {"number": 3, "names": "a"}, "n": 2}, "its n is None, this one's is 2"),
+    ],
+)
+def test_what_differs_is_named(tmp_path: Path, now: dict[str, Any], said: str) -> None:
+    Checkpoint(tmp_path / "c", key={"seed": 0, "images": {"number": 3, "names": "a"}})
+    with pytest.raises(InputError, match=f"left by another fit: {said}"):
+        Checkpoint(tmp_path / "c", key=now, resume=True)
 
 
 def test_a_new_fit_clears_an_old_checkpoint_but_no_other_folder(tmp_path: Path) -> None:
@@ -79,7 +136,7 @@ def test_a_first_state_is_due_after_five_seconds_and_slow_writing_makes_them_rar
         now += 2.0
         return b""
 
-    monkeypatch.setattr("likethat.features.checkpoint.left_bytes", slow)
+    monkeypatch.setattr("likethat._checkpoint.left_bytes", slow)
     left.write_state("solver", {}, {})  # ends at 107
     now = 126.9
     assert not left.is_due()

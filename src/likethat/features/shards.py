@@ -1,0 +1,57 @@
+"""What an interrupted pass leaves in a checkpoint: shards of its rows and held maps."""
+
+from typing import Any
+
+from torch import Tensor
+
+from likethat._checkpoint import Checkpoint
+from likethat._documents import Damaged, typed
+from likethat.features.rows import COLUMNS, Keeper, Rows
+from likethat.sources.base import Skipped
+
+__all__ = ["read_shards", "write_shard"]
+
+_START = "shard-"
+
+
+def write_shard(
+    left: Checkpoint,
+    rows: Rows,
+    keeper: Keeper,
+    *,
+    number: int,
+    start: int,
+    stop: int,
+    grid: tuple[int, int],
+    skipped: list[Skipped],
+) -> None:
+    """Leave the vectors of some images and their held maps as a numbered shard; `stop` is where the next begins."""
+    indices, maps, views = keeper.held(rows.indices)
+    tensors = rows.tensors() | {"held": indices, "maps": maps, "views": views}
+    about = {
+        "names": rows.names,
+        "label_names": rows.label_names,
+        "start": start,
+        "stop": stop,
+        "grid": list(grid),
+        "skipped": [[item.name, item.reason] for item in skipped],
+    }
+    left.write_state(f"{_START}{number:06d}", tensors, about)
+
+
+def read_shards(left: Checkpoint) -> list[tuple[Rows, dict[str, Tensor], dict[str, Any]]]:
+    """Return the shards left so far, up to the first that is missing or damaged: rows, held maps and views, notes."""
+    shards: list[tuple[Rows, dict[str, Tensor], dict[str, Any]]] = []
+    stop = 0
+    while state := left.read_state(f"{_START}{len(shards):06d}"):
+        tensors, about = state
+        if about["start"] != stop:
+            break  # of an earlier pass, behind a shard that was damaged and written again
+        stop = about["stop"]
+        columns: dict[str, Any] = {name: tensors.pop(name) for name in COLUMNS}
+        label_names = typed(about["label_names"], list[str | None])
+        rows = Rows(names=typed(about["names"], list[str]), label_names=label_names, **columns)
+        if {len(label_names), *map(len, columns.values())} != {len(rows.names)}:
+            raise Damaged(f"shard {len(shards)} holds columns of different length")
+        shards.append((rows, tensors, about))
+    return shards

@@ -18,6 +18,7 @@ from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifi
 from likethat.functional.links import Outputs
 from likethat.models._builders import as_preprocess
 from likethat.models._ends import ENDS, End, end_of_values, last_function
+from likethat.models._heads import headed
 from likethat.models._libraries import (
     configured_name,
     configured_names,
@@ -49,6 +50,8 @@ def split(
     class_names: Sequence[str] | None = None,
     example: Float[Tensor, "batch channel height width"] | None = None,
     outputs: Outputs | None = None,
+    *,
+    head: Any = None,
 ) -> SplitModel:
     """Cut a classifier into feature map, pooled vector and head, checked on the network itself.
 
@@ -64,6 +67,8 @@ def split(
         outputs: ``"softmax"`` where one class of several is right, ``"sigmoid"`` where each is a label of its own; None
             reads it off how the network ends, then its configuration. Several bare logits are taken for a softmax's:
             what they were trained with cannot be seen. One logit is always a sigmoid's.
+        head: where `network` gives one vector an image, the linear head on it: (coef, intercept), an ``nn.Linear``, or
+            a fitted linear classifier of scikit-learn's, alone or behind a scaler in a pipeline.
 
     Returns:
         The split model, whose logits are the network's own.
@@ -72,7 +77,7 @@ def split(
         ModelError: no layer's map decides the logits, or the network does not run.
         NotAClassifierError: no (batch, class) logits come out of it.
         NonFiniteError: weights that are NaN or infinite.
-        InputError: class names, layer, example or outputs that do not fit.
+        InputError: class names, layer, example, outputs or head that do not fit.
 
     Example:
         >>> import torch
@@ -83,6 +88,11 @@ def split(
         ('1', 'mean', 8, (30, 30))
     """
     network = _checked_network(network)
+    name = configured_name(network)
+    if head is not None:
+        network = headed(network, head)
+        class_names = network.class_names if class_names is None else class_names
+        outputs = network.outputs if outputs is None else outputs
     prepared = as_preprocess(preprocess, network)
     _check_layer(network, layer)
     if any(module.training for module in network.modules()):
@@ -106,7 +116,7 @@ def split(
         class_names=names,
         head=cut.copied,
         probed=found.output,
-        name=configured_name(network),
+        name=name,
         in_channels=channels,
         size=cut.size,
         error=found.error,

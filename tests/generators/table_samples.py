@@ -24,7 +24,7 @@ def mixed_table(seed: int = 0) -> pd.DataFrame:
             "cents": np.round(rng.normal(0, 50, N), 2),
             "float32": rng.normal(size=N).astype("float32"),
             "holes": np.where(rng.random(N) < 0.2, np.nan, whole + 0.5),
-            "nullable": pd.array([None if number % 7 == 0 else number for number in range(N)], dtype="Int64"),
+            "nullable": pd.array([None if number % 7 == 0 else number % 50 for number in range(N)], dtype="Int64"),
             "word": rng.choice(["a", "b", "ü", "😀"], N),
             "maybe": pd.Series(
                 [None if number % 5 == 0 else "x" + str(number % 3) for number in range(N)], dtype=object

@@ -69,6 +69,8 @@ class Edit:
         l2: root of the mean squared difference, of the same things.
         is_valid: whether the model gives it to the target (to any other class, where none was named).
         changes: what differs, of tables and texts; empty for images.
+        broken: dependences of the table that it breaks, in words: only those that the source breaks too.
+        share_as_odd: share of real rows that are as unlikely, or more, in [0, 1]; of tables whose generator knows.
     """
 
     input: Inputs
@@ -77,6 +79,8 @@ class Edit:
     l2: float
     is_valid: bool
     changes: tuple[Change, ...] = ()
+    broken: tuple[str, ...] = ()
+    share_as_odd: float | None = None
 
     @property
     def predicted(self) -> int:
@@ -123,6 +127,7 @@ class Counterfactual(Result):
         seed: of the search.
         options: of the search, as plain values.
         notes: sentences for the reader.
+        n_dependences: of the table, that were looked at; see `Edit.broken`.
     """
 
     source: Inputs
@@ -143,6 +148,7 @@ class Counterfactual(Result):
     seed: int
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    n_dependences: int = 0
 
     def _line(self) -> str:
         found = f"{len(self.edits)} found, nearest {self.best.l1:.3g}" if self.edits else "none found"
@@ -216,6 +222,7 @@ class Counterfactual(Result):
             "predicted": [self.class_names[edit.predicted] for edit in self.edits],
             "probability": [self.probability(edit) for edit in self.edits],
             **fields_of(self.edits, ("l1", "l2", "is_valid")),
+            "broken": [len(edit.broken) for edit in self.edits],
             "changes": ["; ".join(map(str, edit.changes)) for edit in self.edits],
             **input_columns(join_inputs([take(self.source, []), *(edit.input for edit in self.edits)])),
         }

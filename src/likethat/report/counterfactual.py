@@ -156,7 +156,7 @@ def _edit_view(found: Counterfactual, edit: Edit) -> EditView:
     is_image = found.kind == "image"
     return EditView(
         title=_says(found, edit.probabilities) + shorten(wanted, 80),
-        facts=f"distance L1 {edit.l1:.3g}, L2 {edit.l2:.3g}",
+        facts=f"distance L1 {edit.l1:.3g}, L2 {edit.l2:.3g}{_likely(found, edit)}",
         picture=data_uri(*encode(shrink(to_picture(_array(edit.input)), _PICTURE_LIMIT))) if is_image else "",
         difference=data_uri(*encode(shrink(_difference(found, edit), _PICTURE_LIMIT))) if is_image else "",
         changes=tuple(_change(item) for item in edit.changes) if found.kind == "table" else (),
@@ -164,11 +164,24 @@ def _edit_view(found: Counterfactual, edit: Edit) -> EditView:
     )
 
 
+def _likely(found: Counterfactual, edit: Edit) -> str:
+    """Say how it fits among real rows."""
+    said = ""
+    if edit.share_as_odd is not None:
+        said += f"; {percent(edit.share_as_odd)} of real rows are as unlikely or more"
+    if found.n_dependences:
+        broken = f"breaks {len(edit.broken)}, as the source does: {shorten('; '.join(edit.broken), 300)}"
+        said += f"; of {found.n_dependences} dependences it " + (broken if edit.broken else "keeps all")
+    return said
+
+
 def _change(change: Any) -> tuple[str, str, str]:
     return shorten(change.name, 60), *(_value(value) for value in (change.before, change.after))  # type: ignore[return-value]
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "missing"
     return f"{value:,.4g}" if isinstance(value, float) else shorten(str(value), 80)
 
 

@@ -15,6 +15,7 @@ from likethat.errors import InputError
 from likethat.explainers.freemcg.components import Pieces
 from likethat.explanations.counterfactual import Change
 from likethat.generators.table.columns import Column, plain
+from likethat.generators.table.dependences import broken_by, learn_dependences, repaired
 from likethat.generators.table.scale import Scale, as_learned
 from likethat.generators.table.schema import learn_columns
 
@@ -79,11 +80,16 @@ class Columns:
         self._scales = {column.name: Scale(column, typical[column.name]) for column in columns}
         self._own = {name: float(scale.positions(self.source[name])[0]) for name, scale in self._scales.items()}
         self._limits = limits
+        self.identifiers = tuple(str(column.name) for column in columns if column.is_identifier)
         self._bounds = self._check()
+        self.dependences = getattr(generator, "dependences", None) or learn_dependences(columns, typical)
+        own = {name: np.array([value]) for name, value in self._own.items()}
+        self._active = ~broken_by(self.dependences, self._scales, own, 1)[0]
 
     def constrained(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Return rows with the source's columns, in its order and types, valid and within the limits."""
-        free = [name for name in self._scales if name in frame.columns and str(name) not in self._limits.immutable]
+        fixed = {*self._limits.immutable, *self.identifiers}
+        free = [name for name in self._scales if name in frame.columns and str(name) not in fixed]
         return self._rows({name: self._scales[name].positions(frame[name]) for name in free}, len(frame))
 
     def distances(self, frame: "pd.DataFrame") -> Float[Tensor, "n column"]:
@@ -146,19 +152,58 @@ class Columns:
         """Return rows of the source with other values in some columns: the gate."""
         import pandas as pd
 
+        at: dict[Any, np.ndarray] = {}
+        keeps: dict[Any, np.ndarray] = {}
+        for name, wanted in positions.items():
+            held, lost = self._within(name, wanted)
+            at[name] = self._scales[name].snap(held)
+            keeps[name] = lost | self._is_at_home(name, at[name]) | (False if stays is None else stays[name])
+        self._hold_together(at, keeps, n, repair=stays is None)
         columns = {}
         for name in self.source.columns:
             own = self.source[name]
-            if name not in positions:
-                columns[name] = own.take(np.zeros(n, dtype=np.int64)).reset_index(drop=True)
-                continue
-            at, keeps = self._within(name, positions[name])
-            keeps = keeps if stays is None else keeps | stays[name]
-            made = self._scales[name].values(at)
-            keeps = keeps | self._is_own(made, name)
-            both = pd.concat([own, made.astype(own.dtype)], ignore_index=True)
-            columns[name] = both.take(np.where(keeps, 0, 1 + np.arange(n))).reset_index(drop=True)
+            places = np.zeros(n, dtype=np.int64)
+            if name in at:
+                places = np.where(keeps[name], 0, 1 + np.arange(n))
+                own = pd.concat([own, self._scales[name].values(at[name]).astype(own.dtype)], ignore_index=True)
+            columns[name] = own.take(places).reset_index(drop=True)
         return pd.DataFrame(columns, columns=self.source.columns, index=pd.RangeIndex(n))
+
+    def _is_at_home(self, name: Any, positions: np.ndarray) -> Bool[np.ndarray, " n"]:
+        return np.equal(positions, self._own[name]) | (np.isnan(positions) & np.isnan(self._own[name]))
+
+    def _hold_together(self, at: dict[Any, np.ndarray], keeps: dict[Any, np.ndarray], n: int, *, repair: bool) -> None:
+        """Let columns that say each other change together, or go back to the source together, in place.
+
+        What the source itself breaks need not hold. The source breaks nothing else, so that giving back ends.
+        """
+
+        def rows() -> dict[Any, np.ndarray]:
+            own = {name: np.full(n, value) for name, value in self._own.items()}
+            return own | {name: np.where(keeps[name], own[name], at[name]) for name in at}
+
+        if not self._active.any():
+            return
+        if repair:
+            free = [name for name in at if name not in self._bounds]
+            held = repaired(self.dependences, self._scales, rows(), free=free, ignored=~self._active)
+            for name in free:
+                at[name], keeps[name] = held[name], self._is_at_home(name, held[name])
+        while (broken := self._broken(rows(), n)).any():
+            for place in np.flatnonzero(broken.any(axis=0)):
+                for name in (self.dependences[place].first, self.dependences[place].second):
+                    if name in keeps:
+                        keeps[name] = keeps[name] | broken[:, place]
+
+    def _broken(self, rows: Mapping[Any, np.ndarray], n: int) -> Bool[np.ndarray, "n dependence"]:
+        found: np.ndarray = broken_by(self.dependences, self._scales, rows, n) & self._active
+        return found
+
+    def broken(self, frame: "pd.DataFrame") -> tuple[str, ...]:
+        """Return the dependences that one row breaks, in words."""
+        places = {name: scale.positions(frame[name]) for name, scale in self._scales.items()}
+        found = broken_by(self.dependences, self._scales, places, 1)[0]
+        return tuple(self.dependences[place].describe(self._scales) for place in np.flatnonzero(found))
 
     def _is_own(self, values: "pd.Series", name: Any) -> Bool[np.ndarray, " n"]:
         """Tell where values are the source's own; a missing one is the same as a missing one."""
@@ -196,10 +241,9 @@ class Columns:
                         f"{words[0]!r} holds {'categories' if by_name[words[0]] in self._scales else 'no values'}. "
                         f"Keep it with immutable=[{words[0]!r}]."
                     )
-        if all(str(name) in limits.immutable for name in self._scales):
-            raise InputError(
-                f"`immutable` must leave a column that may change, got all {len(self._scales)}. Name fewer."
-            )
+        free = [name for name in self._scales if str(name) not in self.identifiers]
+        if all(str(name) in limits.immutable for name in free):
+            raise InputError(f"`immutable` must leave a column that may change, got all {len(free)}. Name fewer.")
         bounds = {by_name[name]: self._range(by_name[name], ends) for name, ends in (limits.ranges or {}).items()}
         for name, way in (limits.directions or {}).items():
             bounds[by_name[name]] = self._towards(by_name[name], way, bounds.get(by_name[name], (-np.inf, np.inf)))

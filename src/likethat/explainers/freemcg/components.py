@@ -161,4 +161,5 @@ def take_back(
         asked = archive.ask(pieces.compose(stays[middle : middle + 1]))
         if not len(asked):
             return
-        enough, too_many = (middle, too_many) if float(asked[0]) >= wanted else (enough, middle)
+        holds = float(asked[0]) >= wanted and bool(archive.reals[-1])
+        enough, too_many = (middle, too_many) if holds else (enough, middle)

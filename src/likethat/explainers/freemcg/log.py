@@ -14,6 +14,7 @@ from likethat._progress import Progress, Watcher
 __all__ = ["Archive", "Asked", "margins_of"]
 
 _LEAST = 1e-6  # a probability of 0 would make a margin infinite
+_BEHIND = 1e6  # above all costs: columns of a table, or pixels
 _APART = 0.4  # from this on two changes are different ones; 0 the same, 1 nothing in common
 
 
@@ -73,6 +74,7 @@ class Archive:
         distance: of inputs from the source, (n,).
         cost: what is to be small, (n,): the distance; of tables the number of columns changed before that.
         apart: how different the changes of inputs are from that of one input, (n,) in [0, 1].
+        plausible: which inputs could be real, (n,); None for all. The others come behind them.
         found: rows of counterfactuals found before, from which further ones shall differ.
         passed_over: whether each of the leading rows is no answer, though its margin is enough.
         until: stop at this many queries, though the budget may allow more.
@@ -86,6 +88,7 @@ class Archive:
     distance: Callable[[Inputs], Float[Tensor, " n"]]
     cost: Callable[[Inputs], Float[Tensor, " n"]]
     apart: Callable[[Inputs, Inputs], Float[Tensor, " n"]]
+    plausible: Callable[[Inputs], Bool[Tensor, " n"]] | None = None
     found: list[int] = field(default_factory=list)
     passed_over: Bool[Tensor, " row"] | None = None
     until: int | None = None
@@ -97,6 +100,7 @@ class Archive:
     distances: Float[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     costs: Float[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     at_query: list[int] = field(default_factory=list)
+    reals: Bool[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
 
     def ask(self, inputs: Inputs, points: Tensor | None = None) -> Float[Tensor, " asked"]:
         """Return the margins of the leading inputs that the budget allows, and keep them."""
@@ -109,15 +113,17 @@ class Archive:
         before = self.box.queries
         found = self.box(inputs)
         given = [None] * n if points is None else list(points[:n])
+        reals = torch.ones(n, dtype=torch.bool) if self.plausible is None else self.plausible(inputs)
         everything = (
             [*self.inputs, inputs],
             [*self.points, *given],
             torch.cat([self.probabilities.reshape(-1, found.shape[1]), found]),
             torch.cat([self.distances, self.distance(inputs).double().cpu()]),
-            torch.cat([self.costs, self.cost(inputs).double().cpu()]),
+            torch.cat([self.costs, self._costs_of(inputs, reals)]),
             [*self.at_query, *(min(before + place + 1, self.box.queries) for place in range(n))],
+            torch.cat([self.reals, reals]),
         )  # kept all at once: an interruption must not leave rows without their costs
-        self.inputs, self.points, self.probabilities, self.distances, self.costs, self.at_query = everything
+        self.inputs, self.points, self.probabilities, self.distances, self.costs, self.at_query, self.reals = everything
         if self.watch is not None:
             self.watch(Progress(stage="asking the model", done=self.box.queries, total=self.budget))
         return self.margins[-n:]
@@ -128,6 +134,10 @@ class Archive:
         if not len(self.probabilities):
             return torch.zeros(0, dtype=torch.float64)
         return margins_of(self.probabilities, target=self.target, source_class=self.source_class)
+
+    def _costs_of(self, inputs: Inputs, reals: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
+        cost: Tensor = self.cost(inputs).double().cpu()
+        return torch.where(reals, cost, cost + _BEHIND)
 
     def input(self, row: int) -> Inputs:
         """Return one input asked, as a batch of one."""

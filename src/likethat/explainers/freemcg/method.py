@@ -158,6 +158,7 @@ class FreeMCG:
             distance=space.distance,
             cost=space.cost,
             apart=space.apart,
+            plausible=space.plausible if isinstance(space, LatentSpace) and space.is_table else None,
             watch=watch,
             budget=budget,
         )
@@ -302,5 +303,6 @@ class FreeMCG:
             rule=self.rule,
             seed=self.seed,
             options=self.options() | {"budget": archive.budget, "n": n},
-            notes=tuple(getattr(archive.box, "notes", ())),
+            notes=(*getattr(archive.box, "notes", ()), *(space.notes() if isinstance(space, LatentSpace) else ())),
+            n_dependences=space.n_dependences if isinstance(space, LatentSpace) else 0,
         )

@@ -42,6 +42,8 @@ def edit_of(space: Space, archive: Archive, row: int, source: Inputs) -> Edit:
         l2=l2,
         is_valid=bool(archive.margins[row] > 0),
         changes=_changes(space, source, changed),
+        broken=space.broken(changed) if isinstance(space, LatentSpace) and space.is_table else (),
+        share_as_odd=space.share_as_odd(changed) if isinstance(space, LatentSpace) else None,
     )
 
 

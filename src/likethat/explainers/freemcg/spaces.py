@@ -1,8 +1,10 @@
 """Where a counterfactual is sought: among an image's denoised neighbours, or in a generator's latents."""
 
 import difflib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -18,6 +20,7 @@ from likethat.generators.base import Denoiser, Encoder, LatentGenerator
 __all__ = ["ImageSpace", "LatentSpace", "Space"]
 
 _N_TYPICAL, _N_STARTS = 256, 1024
+_UNUSUAL = 95  # of 100 real rows so many are less surprising than one that passes for real
 _WIDEST = 8.0  # noise on pictures of 32 pixels a side; less at first on larger ones: smaller parts
 
 
@@ -152,6 +155,7 @@ class LatentSpace:
         self._generator, self._source, self._mask = generator, source, mask
         self._rebuilt: Tensor | None = None
         self._measured: tuple[Inputs, Tensor] | None = None
+        self._most_surprise: float | None = None
         latents = generator.prior.sample(_N_TYPICAL, rng=rng)
         self._spread = latents.std(dim=0).clamp_min(1e-3)
         with torch.no_grad():
@@ -197,6 +201,26 @@ class LatentSpace:
         far = self.by_column(inputs)
         return (far > 0).sum(dim=1) + far.mean(dim=1) / (1 + far.mean(dim=1))
 
+    def plausible(self, inputs: Inputs) -> Bool[Tensor, " n"]:
+        """Return which rows are as likely as real ones, or as the source; all where nobody can say."""
+        surprise = self._surprise(inputs)
+        if surprise is None:
+            return torch.ones(len(inputs), dtype=torch.bool)
+        if self._most_surprise is None:
+            own = self._surprise(self._source)
+            assert own is not None
+            self._most_surprise = max(float(own[0]), _usual(self._generator)[_UNUSUAL])
+        return surprise <= self._most_surprise
+
+    def share_as_odd(self, inputs: Inputs) -> float | None:
+        """Return which share of real rows is as unlikely as one row, or more; None where nobody can say."""
+        surprise = self._surprise(inputs)
+        return None if surprise is None else float(np.mean(np.array(_usual(self._generator)) >= float(surprise[0])))
+
+    def _surprise(self, inputs: Inputs) -> Tensor | None:
+        can_say = self.is_table and len(_usual(self._generator)) and hasattr(self._generator, "surprise")
+        return self._generator.surprise(inputs) if can_say else None  # type: ignore[attr-defined]
+
     def apart(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
         """Return the share of changed columns, pixels or words that are not common to both."""
         if self._columns is not None:
@@ -233,6 +257,22 @@ class LatentSpace:
         """Return the columns of one row that differ from the source's."""
         assert self._columns is not None
         return self._columns.changes(changed)
+
+    def broken(self, changed: Any) -> tuple[str, ...]:
+        """Return the dependences of the table that one row breaks, in words."""
+        assert self._columns is not None
+        return self._columns.broken(changed)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader should know of the columns."""
+        if self._columns is None or not self._columns.identifiers:
+            return ()
+        return (f"identifiers never change: {', '.join(self._columns.identifiers[:8])}",)
+
+    @property
+    def n_dependences(self) -> int:
+        """How many dependences of the table are known."""
+        return 0 if self._columns is None else len(self._columns.dependences)
 
     def _with_details(self, made: Tensor) -> Tensor:
         """Put back, where nothing changes, what the generator leaves out when it rebuilds the source."""
@@ -274,6 +314,11 @@ def _table_of(generator: LatentGenerator, source: Inputs, latents: Tensor, limit
     made: Any = generator(latents)
     one: Any = source
     return Columns(one, made, limits or Limits(), generator)
+
+
+def _usual(generator: Any) -> Sequence[float]:
+    usual: Sequence[float] = getattr(generator, "usual", ())
+    return usual
 
 
 def _down_from(top: float) -> tuple[float, ...]:

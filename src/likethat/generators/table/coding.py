@@ -62,7 +62,7 @@ class Coding:
         self.knots = tuple(knots)
         self.scales = tuple(scales)
         self.scored = [index for index, column in enumerate(columns) if _has_score(column)]
-        self.classed = [index for index, column in enumerate(columns) if column.kind == "category"]
+        self.classed = [index for index, column in enumerate(columns) if _is_classed(column)]
         self.missable = [index for index, column in enumerate(columns) if _has_bit(column)]
 
     @property
@@ -173,14 +173,20 @@ def values_at(levels: Float[np.ndarray, " n"], knots: Float[np.ndarray, " knot"]
     return np.interp(place, np.arange(len(knots)), knots)
 
 
+def _is_classed(column: Column) -> bool:
+    return column.kind == "category" and not column.is_identifier
+
+
 def _has_score(column: Column) -> bool:
+    if column.is_identifier:  # nothing hangs on it: it is left out, and made rows have the first
+        return False
     if column.kind == "category":
         return len(column.choices) > MOST_CLASSES
     return column.kind in ("number", "date") and column.high > column.low
 
 
 def _has_bit(column: Column) -> bool:
-    return column.can_miss and column.kind != "missing"
+    return column.can_miss and column.kind != "missing" and not column.is_identifier
 
 
 def _score_values(column: Column, numbers: np.ndarray) -> np.ndarray:

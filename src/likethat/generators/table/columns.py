@@ -36,6 +36,7 @@ class Column:
         decimals: of fractions: how many digits after the point; None for no end.
         categories: of pandas' own category dtype: all of them, seen or not.
         is_ordered: of pandas' own category dtype.
+        is_identifier: whether it names or counts the rows, as a customer's number does: no value comes twice.
     """
 
     name: Scalar
@@ -50,6 +51,7 @@ class Column:
     decimals: int | None = None
     categories: tuple[Scalar, ...] = ()
     is_ordered: bool = False
+    is_identifier: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values that `from_json` builds it from."""
@@ -74,6 +76,8 @@ class Column:
         maybe = ", or missing" if self.can_miss and self.kind != "missing" else ""
         if self.kind == "missing":
             return "always missing"
+        if self.is_identifier:
+            return f"an identifier: no value comes twice{maybe}"
         if self.kind == "constant":
             return f"always {self.choices[0]!r}{maybe}"
         if self.kind == "category":

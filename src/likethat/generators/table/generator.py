@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -18,7 +19,9 @@ from likethat.generators.priors import prior_from_state
 from likethat.generators.storage import TrainedGenerator, filled
 from likethat.generators.table.coding import Coded, Coding
 from likethat.generators.table.columns import Column
-from likethat.generators.table.network import TableNetwork, TableOutput
+from likethat.generators.table.dependences import Dependence, repaired
+from likethat.generators.table.network import KL_WEIGHT, TableNetwork, TableOutput, row_loss
+from likethat.generators.table.scale import Scale
 
 __all__ = ["Calibration", "TableVAE", "build_network"]
 
@@ -69,6 +72,8 @@ class TableVAE(TrainedGenerator):
         network: row to latent, latent to row.
         prior: of the latents: the aggregate posterior of the training rows, as a mixture.
         calibration: of the rows it makes.
+        dependences: what always holds between the columns of the table, and of every row that is made.
+        usual: how surprising real rows are (`surprise`): evenly spread quantiles, rising; empty where nobody knows.
 
     Source:
         Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, for the network; normal scores after Patki,
@@ -83,11 +88,22 @@ class TableVAE(TrainedGenerator):
     kind: Kind = "table"
     differentiable = False
 
-    def __init__(self, coding: Coding, network: TableNetwork, *, prior: Prior, calibration: Calibration) -> None:
+    def __init__(
+        self,
+        coding: Coding,
+        network: TableNetwork,
+        *,
+        prior: Prior,
+        calibration: Calibration,
+        dependences: Sequence[Dependence] = (),
+        usual: Sequence[float] = (),
+    ) -> None:
         self.coding = coding
         self.network = network.eval().requires_grad_(False)
         self.prior = prior
         self.calibration = calibration
+        self.dependences, self.usual = tuple(dependences), tuple(usual)
+        self.scales = {column.name: Scale(column) for column in coding.columns}
         self.card: dict[str, Any] = {}
 
     @property
@@ -102,11 +118,37 @@ class TableVAE(TrainedGenerator):
             **in_chunks(lambda part: vars(self.network.decode(part)), check_latents(latents, self.prior.dim))
         )
         fixed = self.calibration
-        return self.coding.decode(
+        made = self.coding.decode(
             fixed.levels(output.scores),
             fixed.classes(output.logits, self.coding.n_classes),
             fixed.is_missing(output.bits),
         )
+        return self._held_together(made)
+
+    def _held_together(self, frame: Any) -> Any:
+        """Return rows in which what a column says of another holds."""
+        names = list(dict.fromkeys(name for each in self.dependences for name in (each.first, each.second)))
+        before = {name: self.scales[name].positions(frame[name]) for name in names}
+        after = repaired(self.dependences, self.scales, before, free=names)
+        changed = [name for name in names if not np.array_equal(before[name], after[name], equal_nan=True)]
+        for name in changed:
+            frame[name] = self.scales[name].values(after[name])
+        return frame
+
+    @torch.no_grad()
+    def surprise(self, inputs: Inputs) -> Float[Tensor, " n"]:
+        """Return how unlikely each row is, in nats: by what the generator was trained to make small.
+
+        Only differences mean something, and where among real rows it lies (`usual`).
+
+        Raises:
+            InputError: no table, or not with the columns that were learned.
+        """
+        if kind_of(inputs) != "table":
+            raise InputError(f"`inputs` must be a DataFrame, got {type(inputs).__name__}.")
+        rows = self.coding.encode(inputs)
+        latents = self._encoded(rows)
+        return row_loss(self.network, rows, latents) - KL_WEIGHT * self.prior.log_prob(latents)
 
     @torch.no_grad()
     def encode(self, inputs: Inputs) -> Float[Tensor, "n latent"]:
@@ -117,7 +159,9 @@ class TableVAE(TrainedGenerator):
         """
         if kind_of(inputs) != "table":
             raise InputError(f"`inputs` must be a DataFrame, got {type(inputs).__name__}.")
-        rows = self.coding.encode(inputs)
+        return self._encoded(self.coding.encode(inputs))
+
+    def _encoded(self, rows: Coded) -> Float[Tensor, "n latent"]:
         places = torch.arange(len(rows))
         return in_chunks(lambda part: {"mean": self.network.encode(_padded(rows, part))[0]}, places)["mean"]
 
@@ -127,6 +171,8 @@ class TableVAE(TrainedGenerator):
             "columns": [column.as_json() for column in self.columns],
             "latent_dim": self.prior.dim,
             "width": self.network.encoder[0].out_features,
+            "dependences": [each.as_json() for each in self.dependences],
+            "usual": list(self.usual),
         }
 
     def state(self) -> dict[str, Tensor]:
@@ -146,7 +192,14 @@ class TableVAE(TrainedGenerator):
         sizes = {"latent_dim": config["latent_dim"], "width": config["width"]}
         network = filled(lambda: build_network(coding, **sizes), under("network.", tensors))
         calibration = Calibration(**under("calibration.", tensors))
-        return cls(coding, network, prior=prior_from_state(under("prior.", tensors)), calibration=calibration)
+        return cls(
+            coding,
+            network,
+            prior=prior_from_state(under("prior.", tensors)),
+            calibration=calibration,
+            dependences=[Dependence.from_json(values) for values in config.get("dependences", [])],
+            usual=config.get("usual", []),
+        )
 
 
 def build_network(coding: Coding, *, latent_dim: int, width: int) -> TableNetwork:

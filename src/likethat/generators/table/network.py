@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from likethat.generators.table.coding import Coded
 
-__all__ = ["TableNetwork", "TableOutput", "row_loss"]
+__all__ = ["KL_WEIGHT", "TableNetwork", "TableOutput", "row_loss"]
 
 _NOISE_FLOOR = 0.1
+KL_WEIGHT = 0.1
+"""Below 1: the latent shall say almost everything of a row, since a row is the most likely one of its latent."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

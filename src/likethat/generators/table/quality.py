@@ -49,7 +49,7 @@ def compare_tables(
         columns: what their columns are: ``generator.columns``.
         seed: of the classifier.
     """
-    varying = [column for column in columns if column.kind not in ("constant", "missing")]
+    varying = [column for column in columns if column.kind not in ("constant", "missing") and not column.is_identifier]
     numbers = [(column.to_numbers(first[column.name]), column.to_numbers(second[column.name])) for column in varying]
     features = [_features(column, *pair) for column, pair in zip(varying, numbers, strict=True)]
     a, b = (np.concatenate([pair[side] for pair in features], axis=1) for side in (0, 1))

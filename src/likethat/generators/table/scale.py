@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scale", "as_learned", "dtype_of"]
 
+_TICKS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds, so that dates of two dtypes compare
 _FEW = 12  # a number with so few values is a code: there is nothing between two of them
 
 
@@ -22,7 +23,7 @@ class Scale:
 
     Args:
         column: what is valid.
-        typical: values of it; they give its spread.
+        typical: values of it; they give its spread. Without them that is 1, and nothing is divisible.
 
     Attributes:
         column: as given.
@@ -31,10 +32,13 @@ class Scale:
         spread: standard deviation of the positions; 1 where they are all the same.
     """
 
-    def __init__(self, column: Column, typical: "pd.Series") -> None:
+    def __init__(self, column: Column, typical: "pd.Series | None" = None) -> None:
         self.column = column
         self._order = _order_of(column)
         self.is_ordered = column.kind in ("number", "date") or self._order is not None
+        self.is_divisible, self.spread = False, 1.0
+        if typical is None:
+            return
         self.is_divisible = column.kind in ("number", "date") and typical.nunique() > _FEW
         positions = self.positions(typical)
         positions = positions[np.isfinite(positions)]
@@ -62,6 +66,35 @@ class Scale:
             numbers = np.abs(np.nan_to_num(positions)[:, None] - self._order[None]).argmin(axis=1).astype(float)
         found: pd.Series = self.column.from_numbers(numbers, missing)
         return found
+
+    def positions_of_choices(self) -> Float[np.ndarray, " choice"]:
+        """Return where the choices of a category stand, the most frequent first."""
+        return np.arange(len(self.column.choices), dtype=float) if self._order is None else self._order
+
+    def snap(self, positions: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return the nearest positions of valid values; NaN stays."""
+        column = self.column
+        if self._order is not None and len(self._order):
+            nearest = np.abs(np.nan_to_num(positions)[:, None] - self._order[None]).argmin(axis=1)
+            return np.where(np.isnan(positions), np.nan, self._order[nearest])
+        if column.kind in ("category", "constant"):
+            return np.clip(np.round(positions), 0, len(column.choices) - 1)
+        if column.step:
+            return np.clip(np.round(positions), 0, (column.high - column.low) // column.step)
+        rounded = positions if column.decimals is None else np.round(positions, column.decimals)
+        return np.clip(rounded, column.low, column.high)
+
+    def sizes(self, positions: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return numbers and dates in units that columns share: the number itself; dates in ticks of their dtype."""
+        column = self.column
+        scale = float(_TICKS.get(column.dtype.partition("[")[2][:2].rstrip("],"), 1)) if column.kind == "date" else 1.0
+        return scale * (column.low + positions * column.step) if column.step else positions
+
+    def at_size(self, sizes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return the positions of sizes; the inverse of `sizes`."""
+        column = self.column
+        scale = float(_TICKS.get(column.dtype.partition("[")[2][:2].rstrip("],"), 1)) if column.kind == "date" else 1.0
+        return (sizes / scale - column.low) / column.step if column.step else sizes
 
     def place_of(self, end: Any, *, name: str) -> float:
         """Return where an end of a range stands.

@@ -6,7 +6,7 @@ import numpy as np
 
 from likethat._checks import require
 from likethat.errors import InputError
-from likethat.generators.table.columns import Column, Scalar, finite_numbers, plain, ticks_of
+from likethat.generators.table.columns import Column, ColumnKind, Scalar, finite_numbers, plain, ticks_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +15,8 @@ __all__ = ["learn_columns"]
 
 _EXACT = 2**53  # whole numbers up to here are exact as float64
 _DECIMALS = 6
+_NAMED, _NEARLY_ALL = 30, 0.9  # rows, and the share of them with a value of their own, that make names of categories
+_COLLISIONS = 10  # pairs of equal numbers expected where there is none: by chance once in 22,000 columns
 
 
 def learn_columns(frame: "pd.DataFrame") -> tuple[Column, ...]:
@@ -75,7 +77,9 @@ def _learn_choices(shared: dict[str, Any], present: "pd.Series") -> Column:
     pairs = [(_checked(shared["name"], value), int(count)) for value, count in counts.items() if count]
     pairs.sort(key=lambda pair: (-pair[1], str(pair[0])))
     choices = tuple(value for value, _ in pairs)
-    return Column(kind="constant" if len(choices) == 1 else "category", choices=choices, **shared)
+    is_identifier = len(present) >= _NAMED and len(choices) > _NEARLY_ALL * len(present)
+    kind: ColumnKind = "constant" if len(choices) == 1 else "category"
+    return Column(kind=kind, choices=choices, is_identifier=is_identifier, **shared)
 
 
 def _learn_numbers(shared: dict[str, Any], present: "pd.Series") -> Column:
@@ -83,9 +87,15 @@ def _learn_numbers(shared: dict[str, Any], present: "pd.Series") -> Column:
     low, high = float(values.min()), float(values.max())
     if (values == np.round(values)).all() and max(abs(low), abs(high)) < _EXACT:
         step = int(np.gcd.reduce((values - low).astype(np.int64)))
-        return Column(kind="number", low=int(low), high=int(high), step=step, **shared)
+        is_identifier = _counts_rows(len(values), present.nunique(), (high - low) / step)
+        return Column(kind="number", low=int(low), high=int(high), step=step, is_identifier=is_identifier, **shared)
     fits = (d for d in range(1, _DECIMALS + 1) if np.allclose(np.round(values, d), values, rtol=1e-15, atol=0))
     return Column(kind="number", low=low, high=high, decimals=next(fits, None), **shared)
+
+
+def _counts_rows(n: int, n_different: int, places: float) -> bool:
+    """Whether whole numbers are numbers of rows: no two are the same, though drawn at random many would be."""
+    return n >= _NAMED and n_different == n and n * n / (2 * (places + 1)) >= _COLLISIONS
 
 
 def _learn_dates(shared: dict[str, Any], present: "pd.Series") -> Column:

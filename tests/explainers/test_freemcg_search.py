@@ -1,5 +1,8 @@
 """The parts of FreeMCG's search, each on a case whose answer is plain."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,11 +11,22 @@ import torch
 from torch import Tensor
 
 import likethat as lt
+from likethat.explainers.freemcg import search
 from likethat.explainers.freemcg.components import Pieces, strongest, take_back, with_details
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import advice_for
 from likethat.explainers.freemcg.run import _MOST, _within_reach
-from likethat.explainers.freemcg.search import Plan, _confirm, _ended, _Noise, _peel
+from likethat.explainers.freemcg.search import (
+    ON_PIXELS,
+    ON_ROWS,
+    REACH,
+    Plan,
+    _confirm,
+    _ended,
+    _Noise,
+    _peel,
+    bring_nearer,
+)
 from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace
 
 SIZE = 8
@@ -66,7 +80,7 @@ def bright() -> Tensor:
 def test_what_does_not_survive_denoising_is_passed_over(space: ImageSpace) -> None:
     archive = asked(space, torch.cat([fooling(), bright()]))
     assert archive.nearest(4.0) == 0
-    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), rng=torch.Generator().manual_seed(0))
+    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), 200, rng=torch.Generator().manual_seed(0))
     row = archive.nearest(4.0)
     assert row is not None
     assert float(archive.input(row).mean()) > 0.6
@@ -74,13 +88,13 @@ def test_what_does_not_survive_denoising_is_passed_over(space: ImageSpace) -> No
 
 def test_the_nearest_stays_when_none_survives(space: ImageSpace) -> None:
     archive = asked(space, fooling())
-    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), rng=torch.Generator().manual_seed(0))
+    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), 200, rng=torch.Generator().manual_seed(0))
     assert archive.nearest(4.0) == 0
 
 
 def test_a_check_beyond_the_budget_changes_nothing(space: ImageSpace) -> None:
     archive = asked(space, torch.cat([fooling(), bright()]), budget=4)
-    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), rng=torch.Generator().manual_seed(0))
+    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), 200, rng=torch.Generator().manual_seed(0))
     assert archive.nearest(4.0) == 0
     assert archive.box.queries <= 4
 
@@ -89,7 +103,7 @@ def test_late_in_the_search_more_of_the_best_change_is_asked_for(space: ImageSpa
     archive = asked(space, torch.full((1, 1, SIZE, SIZE), 0.45))
     points = torch.stack([torch.full((1, SIZE, SIZE), 0.45), torch.full((1, SIZE, SIZE), 0.55)])
     margins = archive.ask(space.made(points), points)  # the second class leads by 2; 4 is wanted
-    early, late = (Plan(n_particles=2, wanted=4.0, late=queries) for queries in (10, 0))
+    early, late = (Plan(n_particles=2, wanted=4.0, budget=budget) for budget in (200, 5))
     assert _ended(space, archive, early, points, margins, 0) is None
     assert len(archive.distances) == 3
     assert _ended(space, archive, late, points, margins, 0) == "reached"
@@ -104,7 +118,7 @@ def test_pixels_that_do_not_count_are_the_sources_again() -> None:
     changed[:, :2, :2] = 1.0  # the white first pixel is all that counts
     archive = asked(space, changed[None])
     plan = Plan(n_particles=4, wanted=4.0)
-    _peel(space, archive, plan)
+    _peel(space, archive, plan, 50, rng=torch.Generator())
     row = archive.nearest(plan.wanted)
     assert row is not None
     left = archive.input(row)[0]
@@ -244,3 +258,35 @@ def test_noise_that_proves_a_find_grows_with_the_shorter_side() -> None:
 
     assert ImageSpace(Far(), torch.zeros(1, 96, 64))._settling == pytest.approx(1.0)  # .5 at 32 pixels
     assert ImageSpace(Far(), torch.zeros(1, 64, 96))._settling == pytest.approx(1.0)
+
+
+def test_the_drawing_is_of_the_phases_that_run() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "freemcg.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:4] for line in page.splitlines() if re.match(r"\| [a-z ]+ \| \d+ % \|", line)]
+    drawn = [(name.strip(), until.strip(), most.strip()) for name, until, most in rows]
+    run = [(phase.name, f"{phase.until:.0%}", f"{phase.may_spend:.0%}") for phase in (*ON_PIXELS, *ON_ROWS)]
+    assert drawn == [(name, until.replace("%", " %"), most.replace("%", " %")) for name, until, most in run]
+    shares = [f"{share:.0%}".rstrip("%") for share in (REACH.extrapolate_after, REACH.accept_any_after)]
+    assert all(share in page.split("```")[1].splitlines()[1].split() for share in shares)
+
+
+def test_what_comes_last_keeps_its_queries(space: ImageSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int | None, int]] = []
+
+    def watched(name: str) -> Any:
+        def step(space: Any, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:
+            seen.append((name, archive.until, until))
+
+        return step
+
+    phases = tuple(replace(phase, step=watched(phase.name)) for phase in ON_PIXELS)
+    monkeypatch.setattr(search, "ON_PIXELS", phases)
+    archive = asked(space, bright())
+    bring_nearer(space, archive, Plan(n_particles=4, wanted=4.0, asked=100, budget=50), rng=torch.Generator())
+    assert seen == [
+        ("approach", 145, 130),
+        ("line", 145, 145),
+        ("peel", 145, 145),
+        ("take back", 145, 145),
+        ("confirm", 150, 150),
+    ]

@@ -15,7 +15,6 @@ from likethat.explainers.freemcg.spaces import ImageSpace, Space
 
 __all__ = ["Found", "Settings", "seek"]
 
-_LATE, _SOON, _HALFWAY, _CHECK = 0.4, 0.5, 0.6, 0.9  # shares of the budget, see `Plan`
 _MOST = 0.85
 
 
@@ -101,10 +100,8 @@ def _planned(archive: Archive, settings: Settings, *, share: int) -> Plan:
     return Plan(
         n_particles=settings.n_particles,
         wanted=_margin(settings.confidence),
-        late=before + round(_LATE * share),
-        soon=before + round(_SOON * share),
-        halfway=before + round(_HALFWAY * share),
-        check=before + round(_CHECK * share),
+        asked=before,
+        budget=share,
         n_generations=2 * math.ceil(share / settings.n_particles),
     )
 

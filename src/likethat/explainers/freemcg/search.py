@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import Space
 from likethat.functional.kalman import kalman_move
 
-__all__ = ["Plan", "bring_nearer", "reach"]
+__all__ = ["ON_PIXELS", "ON_ROWS", "REACH", "Phase", "Plan", "bring_nearer", "reach"]
 
 _SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
 _SIDES = 3  # generations with constant answers before the search gives up
@@ -30,22 +31,63 @@ class Plan:
     Attributes:
         n_particles: of a generation.
         wanted: margin that is enough.
+        asked: queries that were spent before it.
+        budget: queries it may spend.
         keep: share of the way from the source that particles keep after each move.
-        late: queries after which more of the best change is asked for too: a surer input, though a farther one.
-        soon: queries after which any counterfactual will do, though it has not the margin wanted.
-        halfway: queries after which a counterfactual is no longer moved, only cut smaller.
-        check: queries after which what was found is only checked.
         n_generations: at most: where inputs repeat, asking costs nothing, and the budget alone would never end it.
     """
 
     n_particles: int
     wanted: float
+    asked: int = 0
+    budget: int = 200
     keep: float = 0.9
-    late: int = 60
-    soon: int = 100
-    halfway: int = 150
-    check: int = 180
     n_generations: int = 100
+
+    def until(self, share: float) -> int:
+        """Return how many queries will have been spent at a share of the budget."""
+        return self.asked + round(share * self.budget)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """When the search for a first counterfactual asks for less, in shares of the budget.
+
+    Attributes:
+        extrapolate_after: more of the best change is asked for too: a surer input, though a farther one.
+        accept_any_after: any counterfactual will do, though it has not the margin wanted.
+    """
+
+    extrapolate_after: float
+    accept_any_after: float
+
+
+REACH = Reach(extrapolate_after=0.4, accept_any_after=0.5)
+
+
+class Step(Protocol):
+    """What is done in a phase, at most until so many queries are spent."""
+
+    def __call__(self, space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:
+        """Ask, and let the archive hold the answers."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A way to bring a counterfactual nearer to the source.
+
+    Attributes:
+        name: as docs/freemcg.md draws it.
+        until: share of the budget after which it begins nothing anew.
+        may_spend: share of the budget after which it is not answered: what comes later keeps its queries.
+        step: what is done.
+    """
+
+    name: str
+    until: float
+    may_spend: float
+    step: Step
 
 
 def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> str:
@@ -113,13 +155,13 @@ def _ended(
     space: Space, archive: Archive, plan: Plan, points: Tensor, margins: Float[Tensor, " particle"], first: int
 ) -> str | None:
     """Return why the search is over, None if it is not; ask for more of the best change first where it is late."""
-    is_late = archive.box.queries >= plan.late
+    is_late = archive.box.queries >= plan.until(REACH.extrapolate_after)
     if is_late and len(margins) == plan.n_particles and 0 < float(margins.max()) < plan.wanted:
         _go_further(space, archive, points[int(margins.argmax())])
     best = float(archive.margins[first:].max()) if len(archive.distances) > first else -math.inf
     if best >= plan.wanted:
         return "reached"
-    is_enough = best > 0 and archive.box.queries >= plan.soon
+    is_enough = best > 0 and archive.box.queries >= plan.until(REACH.accept_any_after)
     return "budget" if is_enough or len(margins) < plan.n_particles else None
 
 
@@ -140,24 +182,12 @@ def _followed(
 
 def bring_nearer(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
     """Spend what is left of the budget on inputs nearer to the source that keep the margin wanted."""
-    if space.is_table:
-        _fewest_columns(space, archive, plan, rng=rng)
-        return
-    until, archive.until = archive.until, plan.check
-    _approach(space, archive, plan, rng=rng)
-    _along_the_line(space, archive, plan, rng=rng)
-    _peel(space, archive, plan)
-    for round_number in range(3):
-        row = archive.nearest(plan.wanted)
-        pieces = None if row is None else space.pieces(archive.input(row), round_number)
-        if row is None or pieces is None or archive.box.queries >= plan.check:
-            break
-        take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted)
-    archive.until = until
-    _confirm(space, archive, plan, rng=rng)
+    for phase in ON_ROWS if space.is_table else ON_PIXELS:
+        archive.until = plan.until(phase.may_spend)
+        phase.step(space, archive, plan, plan.until(phase.until), rng=rng)
 
 
-def _confirm(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+def _confirm(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Pass over counterfactuals that do not survive a little noise and denoising: they fool this model alone."""
     before = archive.passed_over
     while (row := archive.nearest(plan.wanted)) is not None:
@@ -169,7 +199,17 @@ def _confirm(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator
     archive.passed_over = before  # none survives: better the nearest than nothing
 
 
-def _peel(space: Space, archive: Archive, plan: Plan) -> None:
+def _take_back_pieces(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
+    """Cut the change into soft pieces, finer each time, and give back those that carry little of the margin."""
+    for round_number in range(3):
+        row = archive.nearest(plan.wanted)
+        pieces = None if row is None else space.pieces(archive.input(row), round_number)
+        if row is None or pieces is None or archive.box.queries >= until:
+            break
+        take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted)
+
+
+def _peel(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Find by halving how many pixels, the least changed first, can be the source's again."""
     row = archive.nearest(plan.wanted)
     if row is None:
@@ -184,8 +224,8 @@ def _peel(space: Space, archive: Archive, plan: Plan) -> None:
         enough, too_many = (share, too_many) if float(margin[0]) >= plan.wanted else (enough, share)
 
 
-def _fewest_columns(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
-    """Make particles surer than they need be, give back columns of the surest, then halve what is left."""
+def _fewest_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:
+    """Make particles surer than they need be, and give back columns of the surest."""
     row = archive.nearest(plan.wanted, with_point=True)
     if row is None:
         return
@@ -196,9 +236,13 @@ def _fewest_columns(space: Space, archive: Archive, plan: Plan, *, rng: torch.Ge
         moved = kalman_move(points, margins, plan.wanted + 4 * _SURPLUS, trust=2.0)
         archive.ask(space.made(moved), moved)
     for tried, sure in enumerate(archive.surest(plan.wanted)[: plan.n_generations]):
-        if tried and archive.box.queries >= plan.halfway:
+        if tried and archive.box.queries >= until:
             break
         _take_back(space, archive, sure, plan)
+
+
+def _halve_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
+    """Go on from the nearest: give back columns of what is left of its change."""
     for _ in range(4):
         row = archive.nearest(plan.wanted)
         if row is None or archive.is_spent:
@@ -212,12 +256,12 @@ def _take_back(space: Space, archive: Archive, row: int, plan: Plan, *, left: fl
         take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted, left=left)
 
 
-def _approach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+def _approach(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:
     """Begin again and again a quarter nearer to the source, with the gradient seen from there."""
     level = space.near
     for _ in range(plan.n_generations):
         row = archive.nearest(plan.wanted, with_point=True)
-        if row is None or archive.box.queries >= plan.halfway:
+        if row is None or archive.box.queries >= until:
             return
         centre = space.origin + 0.75 * (archive.point(row) - space.origin)
         points = space.around(centre.expand(plan.n_particles, *centre.shape), level, rng=rng)
@@ -232,7 +276,7 @@ def _approach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generato
         level *= 0.9
 
 
-def _along_the_line(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> None:
+def _along_the_line(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Ask for points between the source and the nearest counterfactual, all at once."""
     row = archive.nearest(plan.wanted, with_point=True)
     if row is None:
@@ -243,3 +287,18 @@ def _along_the_line(space: Space, archive: Archive, plan: Plan, *, rng: torch.Ge
         points = space.around(points, space.near / 6, rng=rng)
     made: Inputs = space.made(points)
     archive.ask(made, points)
+
+
+ON_PIXELS = (
+    Phase(name="approach", until=0.6, may_spend=0.9, step=_approach),
+    Phase(name="line", until=0.9, may_spend=0.9, step=_along_the_line),
+    Phase(name="peel", until=0.9, may_spend=0.9, step=_peel),
+    Phase(name="take back", until=0.9, may_spend=0.9, step=_take_back_pieces),
+    Phase(name="confirm", until=1.0, may_spend=1.0, step=_confirm),
+)
+"""For images and texts: a denoiser's mistakes are many, so what is found is confirmed at the end."""
+ON_ROWS = (
+    Phase(name="fewest columns", until=0.6, may_spend=1.0, step=_fewest_columns),
+    Phase(name="halve the rest", until=1.0, may_spend=1.0, step=_halve_columns),
+)
+"""For tables: there columns are few, and giving them back comes first."""

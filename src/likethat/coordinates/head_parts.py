@@ -28,7 +28,8 @@ class HeadParts:
         looks: (unit, channel) the mean feature vector of each part, of any length: what it is found by.
         readers: (unit, channel) what finds a part in a cell; the vectors when left out.
         unit_names: one name a unit.
-        surroundings: (unit,) which units are what surrounds the object; none when left out.
+        surroundings: (unit,) which units are what surrounds the object, as marked, or hold little evidence; none when
+            left out.
         measures: (unit,) figures by name, such as ``"residual"``.
         curves: (class, count) figures by name over the numbers of parts tried (``n_parts="auto"``).
 

@@ -241,6 +241,8 @@ def _way(logits: Tensor, against: int | None) -> int:
 def _rows(bank: "Bank", terms: _Terms, seen: _Seen, top: int, *, way: int) -> tuple[Contribution, ...]:
     totals = (terms.located + terms.unlocated)[terms.units]
     order = (way * totals if way else totals.abs()).sort(descending=True, stable=True).indices[:top]
+    if isinstance(bank.coordinates, HeadParts):  # what surrounds the object stands last
+        order = order[bank.coordinates.surroundings[terms.units[order]].int().sort(stable=True).indices]
     return tuple(_row(bank, terms, seen, int(place)) for place in order)
 
 
@@ -292,8 +294,10 @@ def _cautions(bank: "Bank", target: int, predicted: int, against: int | None) ->
 
 
 def _surroundings(bank: "Bank", terms: _Terms) -> float | None:
-    """Return the share of the positive evidence that units of the surroundings supply."""
+    """Return the share of the positive evidence that units of the surroundings supply; None where they are a guess."""
     if not isinstance(bank.coordinates, HeadParts) or not bool(bank.coordinates.surroundings[terms.units].any()):
+        return None
+    if "density" in bank.coordinates.measures:  # found by it, not marked: how much of them is surroundings nobody knows
         return None
     positive = (terms.located + terms.unlocated).clamp_min(0)
     total = float(positive.sum())

@@ -66,7 +66,8 @@ class Estimate:
         known = values[~values.isnan()].double()
         if not len(known):
             return cls(mean=float("nan"), error=float("nan"))
-        return cls(mean=float(known.mean()), error=float(known.std() / len(known) ** 0.5))
+        error = float(known.std()) / len(known) ** 0.5 if len(known) > 1 else float("nan")
+        return cls(mean=float(known.mean()), error=error)
 
 
 @dataclass(frozen=True, kw_only=True)

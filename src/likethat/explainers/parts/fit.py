@@ -12,6 +12,7 @@ from likethat._progress import Progress, Watcher
 from likethat.coordinates import HeadParts
 from likethat.explainers.parts.cells import ClassCells, blocks, cells_of
 from likethat.explainers.parts.discovery import MOST_PARTS, Found, count_limit, discover, left_out_error
+from likethat.explainers.parts.judging import WEAK_BELOW, evidence_density
 from likethat.explainers.parts.named import NamedParts, learn_names
 from likethat.explainers.parts.splitting import (
     ClassParts,
@@ -45,6 +46,7 @@ class PartFit:
         model, source, features: what is explained, and one pass over the images.
         classes: (image,) the class whose parts each image is for; -1 for none.
         options: the explainer.
+        back: (map,) held maps that are kept back for measuring.
         watch: called class by class.
         notes: sentences for the reader, once it has run.
         skipped: (name, reason) of marks that were left out.
@@ -56,6 +58,7 @@ class PartFit:
     features: Features
     classes: Tensor
     options: "PartPrototypes"
+    back: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     watch: Watcher | None = None
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -65,6 +68,7 @@ class PartFit:
     _fewer: list[int] = field(default_factory=list)
     _one_image: list[int] = field(default_factory=list)
     _alike: list[int] = field(default_factory=list)
+    _undivided: list[int] = field(default_factory=list)
 
     def run(self, marks: Any) -> HeadParts:
         """Split every class and join the parts."""
@@ -78,6 +82,13 @@ class PartFit:
         self._say()
         return coordinates
 
+    @cached_property
+    def _learned(self) -> Tensor:
+        """The class of each image that is fitted to; -1 for those that are kept back."""
+        learned = self.classes.clone()
+        learned[self.features.kept[self.back]] = -1
+        return learned
+
     def _weighted(self, cells: Tensor) -> Tensor:
         """Return cells as the head sees them."""
         return cells * self.model.spatial_weight.cpu()
@@ -85,7 +96,7 @@ class PartFit:
     def _members(self) -> Iterator[ClassCells]:
         for target in range(self.model.n_classes):
             member = cells_of(
-                self.features, self.classes, target, limit=self.options.cells_per_class, seed=self.options.seed
+                self.features, self._learned, target, limit=self.options.cells_per_class, seed=self.options.seed
             )
             yield member
             if self.watch:
@@ -130,13 +141,17 @@ class PartFit:
             measures["error_left_out"] = torch.full((len(vectors),), self._left_out(member, found), dtype=torch.float32)
         if options.n_parts != "auto" and len(vectors) < int(options.n_parts):
             self._fewer.append(member.target)
+        if options.n_parts == "auto" and len(vectors) == 1:
+            self._undivided.append(member.target)
         self._remark(member)
+        readers = look_readers(found.looks)
+        measures["density"] = evidence_density(member.cells, readers, cells @ head_vector)
         parts = ClassParts(
             target=member.target,
             vectors=vectors,
             looks=found.looks,
-            readers=look_readers(found.looks),
-            surroundings=torch.zeros(len(vectors), dtype=torch.bool),  # only marks can tell
+            readers=readers,
+            surroundings=measures["density"] < WEAK_BELOW,
             measures=measures,
             curves={"error": found.errors, "agreement": found.agreements} if found.errors else {},
         )
@@ -152,7 +167,7 @@ class PartFit:
     def _left_out(self, member: ClassCells, found: Found) -> float:
         """Return the reconstruction error of as many cells that took no part."""
         other = cells_of(
-            self.features, self.classes, member.target, limit=self.options.cells_per_class, seed=self.options.seed + 1
+            self.features, self._learned, member.target, limit=self.options.cells_per_class, seed=self.options.seed + 1
         )
         used = set(zip(member.images.tolist(), member.places.tolist(), strict=True))
         pairs = zip(other.images.tolist(), other.places.tolist(), strict=True)
@@ -197,6 +212,11 @@ class PartFit:
             (self._without_images, f"no image of {{}} was given (or predicted): {one}"),
             (self._without_features, f"the features of {{}} are all zero: {one}"),
             (self._fewer, "the cells of {} tell fewer parts apart than asked for: it has fewer parts."),
+            (
+                self._undivided,
+                "the images of {} bear out no more than one part: its row is the whole class. Give more images of it, "
+                "or a number of parts.",
+            ),
             (self._alike, "the images of {} are all alike: its parts may be that picture's alone."),
             (self._one_image, "one image stands for {}: its parts may be that image's alone."),
         ):

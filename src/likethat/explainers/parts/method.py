@@ -22,10 +22,12 @@ from likethat.coordinates import HeadParts
 from likethat.errors import InputError
 from likethat.explainers.parts.cells import classes_of
 from likethat.explainers.parts.fit import PartFit
+from likethat.explainers.parts.judging import judge_by_deletion
 from likethat.explainers.parts.splitting import SHARINGS
 from likethat.explanations import Bank, Prototype, Provenance
 from likethat.features import Features
 from likethat.fitting.fitting import begin, provenance_of
+from likethat.fitting.held_out import judge, kept_back, nothing_sentence, own_channels
 from likethat.fitting.prototypes import Candidates, gather_prototypes
 from likethat.functional import contributions, coverage
 from likethat.functional.familiarity import familiar
@@ -34,6 +36,11 @@ from likethat.sources import Marks
 
 __all__ = ["PartPrototypes"]
 
+_TOO_FEW = (
+    "Too few images of any class to keep one for measuring: purity and coverage are those of the images that were "
+    "fitted to, and flatter. Give five images of a class or more."
+)
+
 
 @in_own_session(grad=True)
 @public
@@ -41,6 +48,10 @@ class PartPrototypes:
     """Split what a network looks for in each class into parts that add up to the class's head vector.
 
     The logits stay the network's own, because the parts of a class sum to its row of the head.
+
+    Of each class with five images or more a fifth takes no part in the fit: purity, coverage and agreement with
+    deletion are measured there (`Provenance.measures`). A found part whose cells hold little of the class's evidence is
+    called "surroundings / weak" and stands last; its contribution stays exact.
 
     Args:
         n_parts: parts a class, or ``"auto"``: one more, up to 8, while the parts of two halves of the class's images
@@ -154,7 +165,10 @@ class PartPrototypes:
         model, source, features = begun.model, begun.source, begun.features
         with begun.work():
             classes = classes_of(features, labels, model.class_names)
-            work = PartFit(model=model, source=source, features=features, classes=classes, options=self, watch=watch)
+            back = kept_back(features, classes, seed=self.seed)
+            work = PartFit(
+                model=model, source=source, features=features, classes=classes, options=self, back=back, watch=watch
+            )
             bank = self._bank(work, work.run(parts), started)
         return begun.finished(bank)
 
@@ -176,6 +190,7 @@ class PartPrototypes:
             watch=work.watch,
         )
         use = _contributions_to_predicted(features, coordinates)
+        work.measures |= _judged(work, coordinates)
         seconds = time.perf_counter() - started
         return Bank(
             coordinates=coordinates,
@@ -228,7 +243,20 @@ class PartPrototypes:
             notes=work.notes,
             skipped=work.skipped,
             unit="part",
+            verdict=nothing_sentence(work.measures, noun="part") if len(work.back) else _TOO_FEW,
         )
+
+
+def _judged(work: PartFit, coordinates: HeadParts) -> dict[str, float]:
+    """Return what the parts are worth on the images that were kept back, beside the network's own channels."""
+    model, features, back = work.model, work.features, work.back
+    measures = {"held_out_images": float(len(back))}
+    if not len(back):
+        return measures
+    own = own_channels(model.head.weight.cpu())
+    measures |= judge(features, back, coordinates, classes=work.classes).measures("held_out")
+    measures |= judge(features, back, own).measures("own")
+    return measures | judge_by_deletion(model, features, back, coordinates)
 
 
 def _n_parts(value: Any) -> int:

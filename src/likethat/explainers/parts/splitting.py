@@ -20,6 +20,7 @@ from likethat.functional.sharing import (
 
 __all__ = [
     "SHARINGS",
+    "WEAK",
     "ClassParts",
     "join",
     "ordered",
@@ -34,6 +35,8 @@ SHARINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "equal": equal_shares,
 }
 """How the residual is shared: the shares for the sizes of the parts' heat maps."""
+WEAK = "surroundings / weak"
+"""What a found part is called whose cells hold little of the evidence."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +49,7 @@ class ClassParts:
         looks: (part, channel) the mean feature vector of each part.
         readers: (part, channel) what finds it in a cell.
         names: of the parts; empty for numbers.
-        surroundings: (part,) which of them are what surrounds the object.
+        surroundings: (part,) which of them are what surrounds the object, as marked, or hold little evidence.
         measures: (part,) figures by name.
         curves: (count,) figures by name over the numbers of parts tried.
     """
@@ -132,8 +135,9 @@ def described(
 
 
 def ordered(parts: ClassParts, cells: Tensor) -> ClassParts:
-    """Return the parts by their mean contribution to the class's own images, largest first."""
+    """Return the parts by their mean contribution to the class's own images, largest first; surroundings stand last."""
     order = (cells.double() @ parts.vectors.double().T).mean(0).sort(descending=True, stable=True).indices
+    order = order[parts.surroundings[order].int().sort(stable=True).indices]
     return ClassParts(
         target=parts.target,
         vectors=parts.vectors[order],
@@ -174,7 +178,8 @@ def join(classes: Sequence[ClassParts], head_weight: Tensor, class_names: Sequen
 def _names_of(item: ClassParts, class_name: str) -> list[str]:
     if item.names:
         return [f"{class_name}, {name}" for name in item.names]
-    return [f"{class_name}, part {rank + 1}" for rank in range(len(item.vectors))]
+    kinds = [f" ({WEAK})" if weak else "" for weak in item.surroundings.tolist()]
+    return [f"{class_name}, part {rank + 1}{kind}" for rank, kind in enumerate(kinds)]
 
 
 def _curves(classes: Sequence[ClassParts]) -> dict[str, Tensor]:

@@ -1,0 +1,135 @@
+"""What parts are worth: how dense the evidence is in their cells, and whether deleting these costs what they claim."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from likethat.coordinates import HeadParts
+from likethat.features import Features
+from likethat.models import SplitModel
+
+__all__ = ["WEAK_BELOW", "evidence_density", "judge_by_deletion", "owners"]
+
+WEAK_BELOW = 0.75
+"""Density of evidence below which a part is "surroundings / weak". Chosen on ResNet-20: of its 40 parts those whose
+deletion costs less than .75 of the same mask's elsewhere are found with precision .88 and recall 1 (1,000 photos)."""
+_MOST, _FEWEST, _ONE_IN = 32, 8, 40
+"""Images that are judged by deletion: one in 40 of those of the fit, so that it adds a fifth to its forward passes."""
+
+
+def owners(
+    cells: Float[Tensor, "*image channel cell"], readers: Float[Tensor, "part channel"]
+) -> Int[Tensor, "*image cell"]:
+    """Return the part of which each cell has most."""
+    return (readers.float() @ cells).argmax(-2)
+
+
+def evidence_density(
+    cells: Float[Tensor, "cell channel"],
+    readers: Float[Tensor, "part channel"],
+    evidence: Float[Tensor, " cell"],
+) -> Float[Tensor, " part"]:
+    """Return the mean evidence of the cells that each part owns, relative to that of all cells of the class.
+
+    1: as much as anywhere; 0: none, or the part owns no cell. NaN where the class as a whole has no evidence.
+
+    Args:
+        cells: of the class's images.
+        readers: of its parts.
+        evidence: (cell,) the head vector times each cell as the head sees it.
+    """
+    own = torch.nn.functional.one_hot(owners(cells.T, readers), len(readers)).double()
+    total = float(evidence.double().mean())
+    if total <= 0:
+        return torch.full((len(readers),), torch.nan, dtype=torch.float64)
+    return (own.T @ evidence.double()) / own.sum(0).clamp_min(1) / total
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Taken:
+    """One image: what its parts claim, what taking their cells away costs, and taking as many elsewhere."""
+
+    claims: Float[Tensor, " part"]
+    drops: Float[Tensor, " part"]
+    shifted: Float[Tensor, " part"]
+    areas: Float[Tensor, " part"]
+
+
+def judge_by_deletion(
+    model: SplitModel, features: Features, slots: Int[Tensor, " map"], parts: HeadParts
+) -> dict[str, float]:
+    """Fill the cells that each part owns with the picture's mean colour, and the same mask half a picture further.
+
+    A window round a part's peak is no judge: on a small map one window covers the object from any of its cells.
+
+    Args:
+        model: what is explained.
+        features: of one pass.
+        slots: held maps of images that were not fitted to.
+        parts: of every class.
+
+    Returns:
+        ``deletion_agreement``, Spearman between what parts supply and what taking their cells away costs, over all
+        parts of all images, in [-1, 1], with its standard error; ``area_agreement``, the same of the area of their
+        cells, which is the baseline; ``deletion_drop`` and ``shifted_drop``, means in units of the logit. Nothing
+        where there are fewer than two images.
+    """
+    most = min(_MOST, max(_FEWEST, len(features) // _ONE_IN))
+    spread = slots[torch.linspace(0, len(slots) - 1, min(most, len(slots)), dtype=torch.float64).round().long()]
+    taken = [_taken(model, features, slot, parts) for slot in spread.tolist()]  # of all classes: folders come by class
+    if len(taken) < 2:
+        return {}
+    claims, drops, areas = ([getattr(item, name).numpy() for item in taken] for name in ("claims", "drops", "areas"))
+    agreement = _agreement(claims, drops)
+    rng = np.random.default_rng(0)
+    again = [
+        _agreement([claims[i] for i in drawn], [drops[i] for i in drawn])
+        for drawn in rng.integers(
+            len(taken), size=(200, len(taken))
+        )  # images, because parts of one are not independent
+    ]
+    return {
+        "deletion_images": float(len(taken)),
+        "deletion_agreement": agreement,
+        "deletion_agreement_error": float(np.std(again)),
+        "area_agreement": _agreement(claims, areas),
+        "deletion_drop": float(np.concatenate(drops).mean()),
+        "shifted_drop": float(torch.cat([item.shifted for item in taken]).mean()),
+    }
+
+
+def _agreement(first: list["np.ndarray"], second: list["np.ndarray"]) -> float:
+    a, b = np.concatenate(first), np.concatenate(second)
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    return float(spearmanr(a, b).statistic)
+
+
+@torch.no_grad()
+def _taken(model: SplitModel, features: Features, slot: int, parts: HeadParts) -> _Taken:
+    row = int(features.kept[slot])
+    target = int(features.predicted[row])
+    units = parts.units_of(target)
+    own = owners(features.maps[slot], parts.readers(units))
+    masks = torch.stack([own == place for place in range(len(units))])
+    has_cells = masks.any(1)
+    masks = masks[has_cells].reshape(-1, *features.grid)
+    view = features.views[slot].float().div(255)
+    elsewhere = masks.roll((features.grid[0] // 2, features.grid[1] // 2), (1, 2))
+    pictures = torch.cat([view[None], _without(view, masks), _without(view, elsewhere)])
+    logits = model.logits(pictures.to(model.device))[:, target].cpu().double()
+    drops, shifted = (logits[0] - logits[1:]).split(len(masks))
+    claims = parts.summands(target)[has_cells] @ features.pooled[row].double()
+    return _Taken(claims=claims, drops=drops, shifted=shifted, areas=masks.flatten(1).double().mean(1))
+
+
+def _without(
+    view: Float[Tensor, "colour height width"], masks: Bool[Tensor, "part row column"]
+) -> Float[Tensor, "part colour height width"]:
+    """Return the picture with each mask filled with its mean colour."""
+    fine = torch.nn.functional.interpolate(masks[:, None].float(), size=view.shape[1:], mode="nearest") > 0
+    return torch.where(fine, view.mean((1, 2), keepdim=True), view)

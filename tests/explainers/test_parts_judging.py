@@ -1,0 +1,124 @@
+"""What parts are worth: density of evidence where they are, and what taking them away costs."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from toys import pictures, small_cnn
+
+import likethat as lt
+from likethat.coordinates import HeadParts
+from likethat.explainers.parts.judging import evidence_density, judge_by_deletion, owners
+from likethat.explainers.parts.splitting import WEAK, ClassParts, ordered
+from likethat.features import collect
+
+pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
+
+
+def test_a_cell_belongs_to_the_part_it_has_most_of() -> None:
+    cells = torch.tensor([[[3.0, 0.0, 1.0], [1.0, 2.0, 0.0]]])  # (image, channel, cell)
+    assert owners(cells, torch.eye(2)).tolist() == [[0, 1, 0]]
+
+
+def test_density_by_hand() -> None:
+    cells = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    evidence = torch.tensor([4.0, 2.0, 1.0, 1.0])  # mean 2; the first part's cells hold 3, the second's 1
+    readers = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    assert evidence_density(cells, readers, evidence).tolist() == [1.5, 0.5, 0.0]  # the third owns no cell
+    assert evidence_density(cells, readers, -evidence).isnan().all()  # no evidence to be dense anywhere
+
+
+def test_what_surrounds_the_object_stands_last() -> None:
+    parts = ClassParts(
+        target=0, vectors=torch.tensor([[3.0], [1.0], [2.0]]), looks=torch.ones(3, 1), readers=torch.ones(3, 1),
+        surroundings=torch.tensor([True, False, False]),
+    )  # fmt: skip
+    assert ordered(parts, torch.ones(2, 1)).vectors.flatten().tolist() == [2.0, 1.0, 3.0]
+
+
+def two_colours(n: int, n_red: int) -> torch.Tensor:
+    """Pictures of 2 x 2 cells: `n_red` of them red, the others green."""
+    images = torch.zeros(n, 3, 8, 8)
+    for index in range(n):
+        for cell in range(4):
+            row, column = divmod((cell + index) % 4, 2)
+            images[index, int(cell >= n_red), 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = 1
+    return images
+
+
+def test_the_cost_of_a_part_by_hand() -> None:
+    network = nn.Sequential(nn.AvgPool2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)).eval()
+    with torch.no_grad():
+        network[-1].weight.copy_(torch.tensor([[8.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))  # type: ignore[union-attr, operator]
+        network[-1].bias.copy_(torch.tensor([0.0, -9.0]))  # type: ignore[union-attr, operator]
+    images = two_colours(4, 1)
+    model = lt.split(network, preprocess=None, example=images)
+    parts = HeadParts(
+        torch.tensor([[8.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]), torch.tensor([0, 0, 1]), model.head.weight,
+    )  # fmt: skip
+    found = judge_by_deletion(model, collect(model, lt.Images(images)), torch.arange(4), parts)
+    # The mean colour is a quarter red, so the red cell filled: 2 - 8 * (1/4) / 4 less 1/4 * 3/4 more green.
+    red = (8 - 1) * (1 - 0.25) / 4
+    # The three green cells filled: each gets a quarter red and loses a quarter green.
+    green = -(8 - 1) * 0.25 * 3 / 4
+    assert found["deletion_drop"] == pytest.approx((red + green) / 2, abs=0.01)  # views have 8 bits
+    # Half a picture further: a green cell in the red one's place, and the red with two green ones.
+    green_one, most = -(8 - 1) * 0.25 / 4, (8 - 1) * (0.75 - 2 * 0.25) / 4
+    assert found["shifted_drop"] == pytest.approx((green_one + most) / 2, abs=0.01)
+    assert found["deletion_agreement"] == pytest.approx(1)  # red claims 2 and costs more, green claims .75
+    assert found["area_agreement"] == pytest.approx(-1)
+    assert judge_by_deletion(model, collect(model, lt.Images(images)), torch.arange(1), parts) == {}
+
+
+def test_a_bank_of_parts_says_what_it_is_worth_on_other_images() -> None:
+    images = pictures()
+    model = lt.split(small_cnn(), example=images[:4], class_names=("ant", "bee", "cat"))
+    bank = lt.PartPrototypes(n_prototypes=2).fit(model, images, labels=[index % 3 for index in range(90)])
+    measures = bank.provenance.measures
+    assert measures["held_out_images"] == 18
+    assert {"held_out_purity", "own_purity", "deletion_agreement", "area_agreement", "shifted_drop"} <= measures.keys()
+    assert isinstance(bank.coordinates, HeadParts)
+    weak = bank.coordinates.surroundings
+    assert bool(weak.any())
+    assert [name.endswith(f"({WEAK})") for name in bank.unit_names] == weak.tolist()
+    assert (bank.coordinates.measures["density"] < 0.75).tolist() == weak.tolist()
+    for target in range(3):
+        flags = weak[bank.coordinates.units_of(target)].int()
+        assert bool((flags.diff() >= 0).all())
+    for index in range(5):
+        why = bank.explain(images[index])
+        last = [row.name.endswith(f"({WEAK})") for row in why.rows]
+        assert last == sorted(last)
+        assert abs(why.gap()) < 1e-5
+
+
+def test_images_that_are_kept_back_teach_no_part() -> None:
+    images, labels = pictures(60), torch.tensor([index % 2 for index in range(60)])
+    model = lt.split(small_cnn(), example=images[:4])
+    from likethat.explainers.parts.fit import PartFit
+    from likethat.fitting.held_out import kept_back
+
+    features = collect(model, lt.Images(images))
+    back = kept_back(features, labels, seed=0)
+    assert len(back) == 12
+
+    def vectors() -> torch.Tensor:
+        return PartFit(
+            model=model, source=lt.Images(images), features=features, classes=labels,
+            options=lt.PartPrototypes(cells_per_class=100), back=back,
+        ).run(None).vectors  # fmt: skip
+
+    before = vectors()
+    features.maps[back] = 5.0
+    assert torch.equal(before, vectors())
+
+
+def test_one_part_for_a_whole_class_and_too_few_images_are_said() -> None:
+    images = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))  # noise: no parts to agree on
+    model = lt.split(small_cnn(), example=images[:4], class_names=("ant", "bee", "cat"))
+    bank = lt.PartPrototypes("auto", n_prototypes=2).fit(model, images, labels=[0] * 4 + [1] * 4)
+    assert [name for name in bank.unit_names if "part 2" in name] == []
+    assert any("classes 'ant', 'bee' bear out no more than one part" in note for note in bank.provenance.notes)
+    assert "Too few images of any class" in bank.provenance.warning
+    assert not math.isnan(bank.provenance.measures["purity"])

@@ -224,11 +224,13 @@ def test_the_probability_told_is_that_of_what_is_shown() -> None:
 class Weighed:
     """Stands where an archive stands: the margin is a weighed sum of the pieces that stay."""
 
-    def __init__(self, weights: list[float]) -> None:
+    def __init__(self, weights: list[float], *, unreal: list[float] | None = None) -> None:
         self.weights, self.rows = torch.tensor(weights, dtype=torch.float64), torch.zeros(0, len(weights))
+        self.unreal, self.reals = unreal, torch.zeros(0, dtype=torch.bool)
 
     def ask(self, stays: torch.Tensor) -> torch.Tensor:
         self.rows = torch.cat([self.rows, stays])
+        self.reals = torch.tensor([row != self.unreal for row in self.rows.tolist()])
         return stays.double() @ self.weights
 
 
@@ -242,6 +244,14 @@ def test_pieces_go_back_in_the_order_of_margin_lost_for_distance_won() -> None:
     distances = (enough * pieces.sizes).sum(1)
     assert enough[distances.argmin()].tolist() == [1.0, 0.0, 1.0, 1.0, 0.0]
     assert len(archive.rows) <= 5 + 3  # each alone, then halving
+
+
+def test_what_is_not_real_is_no_reason_to_take_more_back() -> None:
+    # The same pieces and order; 5.9 is enough, so that three may go, but no such row is real.
+    archive = Weighed([4.0, 0.1, 2.0, 0.2, 0.25], unreal=[1.0, 0.0, 1.0, 0.0, 0.0])
+    pieces = Pieces(sizes=torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0]), compose=lambda stays: stays)
+    take_back(archive, pieces, 6.55, wanted=5.9)  # type: ignore[arg-type]
+    assert archive.rows[5:].sum(1).tolist() == [2.0, 4.0, 3.0]  # three go: not real; one; two
 
 
 @pytest.mark.parametrize(("margins", "wanted"), [([5.0, 1.0], 4.0), ([-1.0], 4.0), ([], 4.0), ([2.0, -3.0], _MOST * 2)])

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from _measure import machine, measured, print_rows, write_results
 from _reference_epic import ReferenceEpic
 
 import likethat as lt
+from likethat import papers
 from likethat.coordinates import Rotation
 from likethat.explanations import Bank, Provenance
 from likethat.features import Features, collect
@@ -99,14 +99,14 @@ def turned(features: Features, rotation: Tensor) -> Features:
     )  # fmt: skip
 
 
-def stability(epic: lt.EPIC, model: SplitModel, features: Features) -> dict[str, float]:
+def stability(epic: lt.EPIC | papers.EPIC, model: SplitModel, features: Features) -> dict[str, float]:
     """Return the share of channels that two halves of the images, and two random starts, agree on."""
 
     def solve(part: Features, rotation: Tensor | None = None) -> Tensor:
+        slots, head = torch.arange(len(part.kept)), model.head.weight.cpu()
         if rotation is None:
-            return epic._solve(model, part, None, None)
-        head = SimpleNamespace(weight=model.head.weight @ rotation.T)
-        return epic._solve(SimpleNamespace(head=head), turned(part, rotation), None, None) @ rotation  # type: ignore[arg-type]
+            return epic._solve(part, slots, head, shrinkage=0.0)
+        return epic._solve(turned(part, rotation), slots, head @ rotation.T, shrinkage=0.0) @ rotation
 
     starts = [random_rotation(model.n_channels, rng=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     return {
@@ -142,7 +142,7 @@ OURS: dict[str, dict[str, Any]] = {
     "ours: usage weight .5": {"usage_weight": 0.5},
     "ours: whitened to 10": {"mixing": "whitened"},
     "ours: a tenth of the maps": {"memory_budget": 0.1},
-    "ours: Adam on cached maps": {"solver": "adam", "schedule": "paper"},
+    "ours: Adam on cached maps": {},
 }
 
 
@@ -155,7 +155,7 @@ def row_of(name: str, n_train: int, n_held_out: int, epochs: int) -> dict[str, A
         options = dict(OURS[name])
         share = options.pop("memory_budget", None)
         budget = int(share * n_train * bytes_each(model, images)) if share else 2 * 2**30
-        epic = lt.EPIC(**options)
+        epic = papers.EPIC() if "Adam" in name else lt.EPIC(**options)
         with counted(model) as count:
             bank, cost = measured(lambda: epic.fit(model, source, memory_budget=budget))
         cost["forwards"] = count.images

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 import likethat as lt
+from likethat import papers
 from robustness_cases import REFUSED, RIGHT, Skip, Wrong, case
 from robustness_cases import _wrong_values as wrong
 from robustness_cases._wrong_values import Values
@@ -137,16 +138,22 @@ def _constructors() -> list[Row]:
             good=dict,
             bad={
                 "n_prototypes": wrong.COUNT,
-                "solver": wrong.CHOICE,
                 "mixing": wrong.CHOICE,
-                "schedule": wrong.CHOICE,
                 "usage_weight": wrong.NUMBER,
                 "condition": _few(wrong.NUMBER),
+                "seed": wrong.SEED,
+            },
+        ),
+        Row(
+            name="papers.EPIC",
+            call=papers.EPIC,
+            good=dict,
+            bad={
+                "mixing": wrong.CHOICE,
                 "epochs": _few(wrong.COUNT),
                 "learning_rate": _few(wrong.NUMBER),
                 "weight_decay": _few(wrong.NUMBER),
                 "batch": _few(wrong.COUNT),
-                "seed": wrong.SEED,
             },
         ),
         Row(

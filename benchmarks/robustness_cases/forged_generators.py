@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import likethat as lt
+from likethat import papers
 from likethat.generators import sample
 from robustness_cases import EITHER, REFUSED, RIGHT, case
 
@@ -199,7 +200,7 @@ def _fit(folder: Path, *, resume: bool, stop: bool = False) -> None:
         if stop:
             raise KeyboardInterrupt
 
-    explainer = lt.EPIC(n_prototypes=2, solver="adam", epochs=2)
+    explainer = papers.EPIC(n_prototypes=2, epochs=2)
     explainer.fit(lt.split(network.eval(), example=images[:2]), images, checkpoint=folder, resume=resume, watch=watch)
 
 

@@ -257,9 +257,9 @@ def _() -> None:
 @case("options", "a choice that does not exist is told the closest", accepts=REFUSED)
 def _() -> None:
     try:
-        lt.EPIC(solver="procrustres")  # type: ignore[arg-type]
+        lt.EPIC(mixing="whitend")  # type: ignore[arg-type]
     except lt.errors.InputError as error:
-        expect("Did you mean 'procrustes'?" in str(error), True, "the sentence names the choice")
+        expect("Did you mean 'whitened'?" in str(error), True, "the sentence names the choice")
         raise
 
 

@@ -63,7 +63,8 @@ def _complaint(function: Any, name: str, args: Any, kwargs: dict[str, Any]) -> s
         known = {each: one for each, one in signature.parameters.items() if each not in ("self", "cls")}
         strange = next((each for each in kwargs if each not in known), None)
         if strange is not None:
-            return f"`{strange}` is no argument of {name}.{_meant(strange, list(known))}"
+            moved = getattr(args[0], "moved", {}).get(strange) if args else None
+            return f"`{strange}` is no argument of {name}.{f' {moved}' if moved else _meant(strange, list(known))}"
         places = [each for each, one in known.items() if one.kind is not one.KEYWORD_ONLY]
         n_given = len(args) - (len(signature.parameters) - len(known))
         if n_given > len(places):

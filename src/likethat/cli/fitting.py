@@ -14,8 +14,10 @@ from likethat._progress import Progress, Watcher
 from likethat.cli.console import duration, notes, say, say_path, say_table
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model
+from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, LAYER_HELP, MODEL_PANEL, WEIGHTS_HELP, WORK_PANEL
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
 from likethat.errors import DataWarning, InputError, StorageError
+from likethat.options.declaring import Declared, given, option
 
 if TYPE_CHECKING:
     from likethat.explanations import Bank
@@ -54,46 +56,36 @@ class Method(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a fit works on, and where the bank goes; the options every method shares.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job(Declared):
+    """What a fit works on, and where the bank goes; the options every method shares."""
 
-    Attributes:
-        model: name of the model.
-        out: where the bank goes.
-        weights: the model's weights, where they are not its usual ones.
-        layer: module to read the feature map from.
-        class_names: file with one name a line.
-        device: where the model runs.
-        memory_budget: a size such as "2GB".
-        resume: go on from the checkpoint.
-        overwrite: replace an earlier bank.
-    """
-
-    model: str
-    out: Path
-    weights: str | None = None
-    layer: str | None = None
-    class_names: Path | None = None
-    device: str = "auto"
-    memory_budget: str = "2GB"
-    resume: bool = False
-    overwrite: bool = False
+    model: str = given(
+        "what is explained: torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, or your own my_module.py:build",
+        flags=("--model", "-m"), metavar="NAME", panel=MODEL_PANEL,
+    )  # fmt: skip
+    out: Path = given(
+        "the bank; its checkpoint lies beside it meanwhile", flags=("--out", "-o"), metavar="FOLDER", panel=WORK_PANEL
+    )
+    weights: str | None = option(None, WEIGHTS_HELP, metavar="NAME|FILE", panel=MODEL_PANEL)
+    layer: str | None = option(None, LAYER_HELP, metavar="NAME", panel=MODEL_PANEL)
+    class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE", panel=MODEL_PANEL)
+    device: str = option("auto", DEVICE_HELP, metavar="NAME", panel=MODEL_PANEL)
+    memory_budget: str = option("2GB", "memory for feature maps, e.g. 500MB or 2GB", metavar="SIZE", panel=WORK_PANEL)
+    resume: bool = option(False, "go on from where it was stopped", panel=WORK_PANEL)
+    overwrite: bool = option(False, "replace an earlier bank at OUT", panel=WORK_PANEL)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FitJob(Job):
-    """A fit on images.
+    """A fit on images."""
 
-    Attributes:
-        images: folder or name of the images.
-        batch_size: images decoded at a time.
-        workers: threads that decode.
-    """
-
-    images: str
-    batch_size: int = 32
-    workers: int = 0
+    images: str = given(
+        "a folder (subfolders become labels), or zoo:creatures, zoo:digits",
+        flags=("--images", "-i"), metavar="DIR", panel="The images",
+    )  # fmt: skip
+    batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1, panel=WORK_PANEL)
+    workers: int = option(0, "threads that decode; no influence on the result", panel=WORK_PANEL)
 
 
 def checkpoint_of(out: Path) -> Path:

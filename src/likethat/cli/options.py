@@ -23,6 +23,12 @@ __all__ = [
     "examples",
 ]
 
+MODEL_PANEL, WORK_PANEL = "The model", "The work"
+WEIGHTS_HELP = "your own file (.safetensors, or a saved state dictionary), a set's name, or random; trained by default"
+LAYER_HELP = "read the feature map from this module instead"
+CLASS_NAMES_HELP = "class names, one a line; the model's own by default"
+DEVICE_HELP = "where it runs: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"
+
 _MODEL = "What is explained: torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, or your own my_module.py:build."
 _MODEL_PANEL, _DATA_PANEL, _WORK_PANEL = "The model", "The images", "The work"
 

@@ -13,7 +13,7 @@ from likethat.features import Features, read_peaks
 from likethat.functional import polar_factor, purity, rotation_from, whitening
 from likethat.search import top_rows, varying_units
 
-__all__ = ["AdamSolver", "Schedule", "fit_procrustes"]
+__all__ = ["PAPER_SCHEDULE", "AdamSolver", "Schedule", "fit_procrustes"]
 
 _INERTIA = 1e-5
 """Weight of the earlier rotation beside the patches; decides only where their matrix has no rank."""
@@ -43,6 +43,10 @@ class Schedule:
         """
         steps = max(self.rounds - 1, 1)
         return [round(self.first + (self.last - self.first) * step / steps) for step in range(self.rounds)]
+
+
+PAPER_SCHEDULE = Schedule(first=100, last=5, rounds=10)
+"""EPIC's, from the paper; the release stops at 14."""
 
 
 def fit_procrustes(

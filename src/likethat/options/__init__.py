@@ -1,0 +1,5 @@
+"""What each method can be told, declared once; nothing heavy is imported, so that a command's help comes at once."""
+
+from likethat.options.epic import EPICOptions, PaperEPICOptions
+
+__all__ = ["EPICOptions", "PaperEPICOptions"]

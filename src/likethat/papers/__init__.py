@@ -1,0 +1,5 @@
+"""The methods as their papers have them: to compare with, and for who wants exactly those; ours are in `explainers`."""
+
+from likethat.papers.epic import EPIC
+
+__all__ = ["EPIC"]

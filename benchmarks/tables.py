@@ -295,8 +295,8 @@ def generators(rows: Rows, name: str) -> None:
             "valid": is_valid(made, generator.columns), "AUC": quality.detection, "AUC, two halves": halves.detection,
             "columns": quality.column_distance, "columns, two halves": halves.column_distance,
             "dependences": len(generator.dependences),
-            "held-out rows that break one": broken(generator, held).any(1).mean(),
-            "made rows that break one": broken(generator, made).any(1).mean(),
+            "held-out rows that break one": float(broken(generator, held).any(1).mean()),
+            "made rows that break one": float(broken(generator, made).any(1).mean()),
         }  # fmt: skip
 
     rows.add("generators", name, row)

@@ -1,5 +1,6 @@
 """Counterfactuals of rows with columns of every type: each row that is asked could stand in the table."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ class Watched:
         return np.stack([1 - chance, chance], axis=1)
 
 
-def found_of(row: int, **options: Any) -> tuple[Counterfactual, Watched]:
-    model, method = Watched(), lt.FreeMCG(mixed_generator(), confidence=0.8, seed=1)
+def found_of(row: int, *, confidence: float | None = 0.8, **options: Any) -> tuple[Counterfactual, Watched]:
+    model, method = Watched(), lt.FreeMCG(mixed_generator(), confidence=confidence, seed=1)
     return method.counterfactual(lt.BlackBox(model), mixed_table().iloc[[row]], **{"budget": 150} | options), model
 
 
@@ -124,3 +125,39 @@ def test_no_valid_value_within_a_range_is_none() -> None:
     column = Column(name="a", dtype="int64", kind="number", low=0, high=2000, step=500)
     scale = Scale(column, pd.Series([0, 500]))
     assert np.isnan(scale.within(np.array([0.0]), 0.2, 0.8)).all()
+
+
+def test_the_demand_of_rows_is_the_decision_and_a_margin_and_its_curve_is_told(tmp_path: Path) -> None:
+    found, _ = found_of(5, confidence=None)
+    assert found.options["confidence"] == 0.6
+    assert [at.confidence for at in found.curve[:2]] == [0.5, 0.6]
+    columns = [at.n_columns for at in found.curve]
+    assert columns == sorted(columns)
+    assert found.curve[1].n_columns == len(found.best.changes)
+    assert found.probability(found.best) >= 0.6
+    page = found.save(tmp_path / "page.html").read_text("utf-8")
+    assert "What more confidence costs" in page
+    assert re.search("60.% of the target against the next class was asked for", page)
+    opened = lt.open(found.save(tmp_path / "result"))
+    assert opened.curve == found.curve
+    texts = ["period", "quarter"]  # a record has periods as texts
+    pd.testing.assert_frame_equal(opened.best.input.drop(columns=texts), found.best.input.drop(columns=texts))
+
+
+def test_a_class_that_nothing_is_given_to_is_told_truly() -> None:
+    def never(frame: pd.DataFrame) -> np.ndarray:
+        chance = 0.27 / (1 + np.exp(-frame["cents"].to_numpy(dtype=float) / 40))
+        return np.stack([1 - chance, chance], axis=1)
+
+    found = lt.FreeMCG(mixed_generator(), seed=1).counterfactual(never, mixed_table().iloc[[5]], 1, budget=150)
+    assert not found.edits
+    assert "24 of them as the generator makes them anywhere, none was given to the target" in found.status.advice
+    assert "more budget is unlikely to help" in found.status.advice
+
+
+def test_different_ways_are_few_columns_first() -> None:
+    found, _ = found_of(5, n=3, budget=240)
+    columns = [len(edit.changes) for edit in found.edits]
+    assert len(columns) > 1
+    assert columns == sorted(columns)
+    assert len({tuple(change.name for change in edit.changes) for edit in found.edits}) == len(columns)

@@ -49,7 +49,10 @@ def counterfactual(
     ),
     n: Annotated[int, typer.Option("-n", help="How many different ones.")] = 1,
     budget: Annotated[int, typer.Option(help="Queries, at most.")] = 200,
-    confidence: Annotated[float, typer.Option(help="Probability of the target that is enough.")] = 0.98,
+    confidence: Annotated[
+        float | None,
+        typer.Option(help="Probability of the target that is enough; 0.6 for rows of a table, else 0.98, by default."),
+    ] = None,
     keep: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that stays; may repeat.")] = None,
     up: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only rise.")] = None,
     down: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only fall.")] = None,
@@ -95,6 +98,10 @@ def counterfactual(
     say(f"{found.target_name}: {found.status.reason}, probability {chance:.3f}, {found.queries} queries", style="bold")
     for change in found.best.changes:
         say(str(change))
+    for told in found.best.broken:
+        say(f"breaks, as the source does: {told}")
+    if found.curve:
+        say("columns by confidence: " + ", ".join(f"{at.n_columns} at {at.confidence:g}" for at in found.curve))
     if found.status.advice:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
     say_path("page", found.save(out_path))

@@ -19,7 +19,7 @@ from likethat.explanations.result import Result, fields_of, input_columns
 from likethat.explanations.saved import write_result
 from likethat.explanations.status import Status
 
-__all__ = ["Change", "Counterfactual", "Edit", "SearchPath"]
+__all__ = ["Change", "Counterfactual", "Demand", "Edit", "SearchPath"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,21 @@ class Edit:
         return int(self.probabilities.argmax())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What a confidence costs a row of a table.
+
+    Attributes:
+        confidence: of the target, against the next class.
+        n_columns: fewest columns that change, among all rows that were asked and could be real.
+        l1: distance of that row, see `Edit.l1`.
+    """
+
+    confidence: float
+    n_columns: int
+    l1: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SearchPath:
     """How the search went, one entry an input asked.
@@ -128,6 +143,7 @@ class Counterfactual(Result):
         options: of the search, as plain values.
         notes: sentences for the reader.
         n_dependences: of the table, that were looked at; see `Edit.broken`.
+        curve: what each confidence costs, of tables, up to the highest that was reached.
     """
 
     source: Inputs
@@ -149,6 +165,7 @@ class Counterfactual(Result):
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     n_dependences: int = 0
+    curve: tuple[Demand, ...] = ()
 
     def _line(self) -> str:
         found = f"{len(self.edits)} found, nearest {self.best.l1:.3g}" if self.edits else "none found"

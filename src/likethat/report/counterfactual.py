@@ -69,6 +69,8 @@ def save_counterfactual(found: Counterfactual, path: str | Path) -> Path:
         "mean": _edit_view(found, found.mean) if found.mean is not None else None,
         "film": _film_uris(found) if is_image else None,
         "path": _path(found),
+        "curve": tuple((percent(at.confidence), f"{at.n_columns}", f"{at.l1:.3g}") for at in found.curve),
+        "demand": _demand(found),
         "facts": _facts(found),
     }
     return write_page(path, "counterfactual.html.jinja", PictureSheet(_PICTURE_LIMIT), title=headline, view=view)
@@ -139,6 +141,12 @@ def _lead(found: Counterfactual) -> str:
     else:
         what = f"{percent(min(best.l1, 1.0))} of its words change"
     return f"{what}; the model was asked {found.queries} times."
+
+
+def _demand(found: Counterfactual) -> str:
+    """Say what was asked for, where the record knows."""
+    asked = found.options.get("confidence")
+    return f"At least {percent(float(asked))} of the target against the next class was asked for." if asked else ""
 
 
 def _warnings(found: Counterfactual) -> tuple[str, ...]:

@@ -80,6 +80,7 @@ class Archive:
         until: stop at this many queries, though the budget may allow more.
         watch: told of the queries.
         budget: queries in all, for `watch`.
+        n_typical: how many inputs were asked that the generator made anywhere, not near the source.
     """
 
     box: Asked
@@ -94,6 +95,7 @@ class Archive:
     until: int | None = None
     watch: Watcher | None = None
     budget: int | None = None
+    n_typical: int = 0
     inputs: list[Inputs] = field(default_factory=list)
     points: list[Tensor | None] = field(default_factory=list)
     probabilities: Float[Tensor, "n cls"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))

@@ -19,7 +19,7 @@ from likethat.explainers.freemcg.attribution import Asker, Replace, heat_map, me
 from likethat.explainers.freemcg.columns import Limits, as_generated
 from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, name_of, one_input
 from likethat.explainers.freemcg.log import Archive
-from likethat.explainers.freemcg.results import advice_for, edit_of, edits_of, path_of
+from likethat.explainers.freemcg.results import advice_for, curve_of, edit_of, edits_of, path_of
 from likethat.explainers.freemcg.run import Found, Settings, seek
 from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace, Space
 from likethat.explanations.attribution import Attribution
@@ -28,6 +28,7 @@ from likethat.generators.base import Denoiser, LatentGenerator
 
 __all__ = ["FreeMCG"]
 
+_OF_ROWS, _OF_OTHERS = 0.6, 0.98  # see `confidence`
 _RULES = ("kalman", "paper", "release")
 
 
@@ -41,8 +42,9 @@ class FreeMCG:
             ``attribute(method="patches")`` is wanted.
         rule: how particles are moved: "kalman" (ours), or of images with a denoiser "paper" and "release".
         n_particles: of a generation. None takes 16 for pictures of 64 pixels a side or more, else 10.
-        confidence: probability of the target, against the next class, that is enough. Below 0.95 changes often fool
-            this model alone.
+        confidence: probability of the target, against the next class, that is enough. None takes 0.6 for rows of a
+            table, the decision and a margin, and 0.98 for images and texts, where changes below 0.95 often fool this
+            model alone. What more would cost a row, `Counterfactual.curve` says.
         noise: strongest noise of our particles, on images in [0, 1]; more finds classes that look quite different, less
             stays nearer. None takes 8 for pictures of 32 pixels a side, in proportion less for larger ones, and up to
             8 for those too where the first generations lead nowhere.
@@ -71,7 +73,7 @@ class FreeMCG:
         *,
         rule: str = "kalman",
         n_particles: int | None = None,
-        confidence: float = 0.98,
+        confidence: float | None = None,
         noise: float | None = None,
         n_steps: int = 25,
         seed: int = 0,
@@ -79,7 +81,9 @@ class FreeMCG:
         self.rule = check_choice(rule, name="rule", choices=_RULES)
         self.n_particles = None if n_particles is None else check_count(n_particles, name="n_particles", minimum=2)
         self.n_steps = check_count(n_steps, name="n_steps")
-        self.confidence = check_number(confidence, name="confidence", low=0.5, high=1.0, with_high=False)
+        self.confidence = confidence
+        if confidence is not None:
+            self.confidence = check_number(confidence, name="confidence", low=0.5, high=1.0, with_high=False)
         self.noise = None if noise is None else check_number(noise, name="noise", with_low=False)
         if generator is not None and not isinstance(generator, Denoiser | LatentGenerator):
             raise InputError(
@@ -163,7 +167,12 @@ class FreeMCG:
             budget=budget,
         )
         archive.ask(one)
-        found = seek(space, archive, self._settings(n=n, budget=budget, n_particles=n_particles), rng=rng)
+        found = seek(
+            space,
+            archive,
+            self._settings(n=n, budget=budget, n_particles=n_particles, is_table=kind_of(one) == "table"),
+            rng=rng,
+        )
         return self._result(space, archive, found, one, mask=mask, started=started, n=n)
 
     def attribute(
@@ -261,14 +270,17 @@ class FreeMCG:
         assert isinstance(self.generator, LatentGenerator)
         return LatentSpace(self.generator, source, limits=limits, mask=may_change, rng=rng)
 
-    def _settings(self, *, n: int, budget: int | None, n_particles: int) -> Settings:
+    def _demand(self, is_table: bool) -> float:
+        return (_OF_ROWS if is_table else _OF_OTHERS) if self.confidence is None else self.confidence
+
+    def _settings(self, *, n: int, budget: int | None, n_particles: int, is_table: bool) -> Settings:
         return Settings(
             rule=self.rule,
             n=n,
             budget=budget,
             n_particles=n_particles,
             n_steps=self.n_steps,
-            confidence=self.confidence,
+            confidence=self._demand(is_table),
         )
 
     def _result(
@@ -282,9 +294,10 @@ class FreeMCG:
         started: float,
         n: int,
     ) -> Counterfactual:
+        demand = self._demand(kind_of(source) == "table")
         edits = edits_of(space, archive, source, wanted=found.wanted, n=n)
         likeliest = edit_of(space, archive, int(archive.margins.argmax()), source)
-        status = advice_for(archive, reason=found.reason, n=n, confidence=self.confidence)
+        status = advice_for(archive, reason=found.reason, n=n, confidence=demand)
         return Counterfactual(
             source=source,
             source_probabilities=archive.probabilities[0].numpy(),
@@ -302,7 +315,8 @@ class FreeMCG:
             generator=name_of(self.generator),
             rule=self.rule,
             seed=self.seed,
-            options=self.options() | {"budget": archive.budget, "n": n},
+            options=self.options() | {"confidence": demand, "budget": archive.budget, "n": n},
             notes=(*getattr(archive.box, "notes", ()), *(space.notes() if isinstance(space, LatentSpace) else ())),
+            curve=curve_of(archive) if kind_of(source) == "table" else (),
             n_dependences=space.n_dependences if isinstance(space, LatentSpace) else 0,
         )

@@ -4,15 +4,18 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from likethat._inputs import Inputs, kind_of, take
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import LatentSpace, Space
-from likethat.explanations.counterfactual import Change, Edit, SearchPath
+from likethat.explanations.counterfactual import Change, Demand, Edit, SearchPath
 from likethat.explanations.status import Status
 
-__all__ = ["advice_for", "edit_of", "edits_of", "path_of"]
+__all__ = ["advice_for", "curve_of", "edit_of", "edits_of", "path_of"]
+
+_DEMANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
 def edits_of(space: Space, archive: Archive, source: Inputs, *, wanted: float, n: int) -> tuple[Edit, ...]:
@@ -69,6 +72,19 @@ def path_of(archive: Archive) -> SearchPath:
     )
 
 
+def curve_of(archive: Archive) -> tuple[Demand, ...]:
+    """Return what each confidence costs a row: the fewest columns among all that were asked."""
+    found = []
+    for confidence in _DEMANDS:
+        rows = (archive.margins >= math.log(confidence / (1 - confidence))) & archive.reals
+        if not bool(rows.any()):
+            break
+        row = int(torch.where(rows, archive.costs, torch.inf).argmin())
+        n_columns = int(archive.costs[row])  # and a fraction for the distance
+        found.append(Demand(confidence=confidence, n_columns=n_columns, l1=float(archive.distances[row])))
+    return tuple(found)
+
+
 def advice_for(archive: Archive, *, reason: str, n: int, confidence: float) -> Status:
     """Return how the search ended, in a sentence that helps."""
     found, best = len(archive.found), float(path_of(archive).probability.max())
@@ -99,7 +115,18 @@ def advice_for(archive: Archive, *, reason: str, n: int, confidence: float) -> S
         "the input at all.",
         "no progress": "The generator makes the same inputs again and again. Take one with more variety, or another "
         "seed.",
-        "budget": f"The highest probability of the target was {best:.2f}. Give more budget, another target, or a lower "
-        "confidence.",
+        "budget": _never(archive, best)
+        if archive.n_typical
+        else f"The highest probability of the target was "
+        f"{best:.2f}. Give more budget, another target, or a lower confidence.",
     }
     return Status(reached=False, reason=reason, advice=advices.get(reason, f"{reason}. The best so far is kept."))
+
+
+def _never(archive: Archive, best: float) -> str:
+    """Say what it means that neither rows near the source nor typical ones were given to the target."""
+    return (
+        f"Of {len(archive.distances)} inputs asked, {archive.n_typical} of them as the generator makes them anywhere, "
+        f"none was given to the target; the highest probability was {best:.2f}. The model may give hardly anything to "
+        "it: more budget is unlikely to help. Name another target, or free columns that are kept."
+    )

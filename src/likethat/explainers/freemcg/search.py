@@ -17,6 +17,7 @@ from likethat.functional.kalman import kalman_move
 __all__ = ["ON_PIXELS", "ON_ROWS", "REACH", "Phase", "Plan", "bring_nearer", "reach"]
 
 _SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
+_ANYWHERE = 24  # inputs: a class that one in ten is given to is seen with probability .92
 _SIDES = 3  # generations with constant answers before the search gives up
 _HALVINGS = 5
 _PROVE, _PROGRESS = (2, 3), 0.04  # generations that must bring the best particle this share nearer to what is wanted
@@ -116,9 +117,17 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
             moved = kalman_move(points, margins, plan.wanted + _SURPLUS, trust=2.0)
             centres = space.origin + plan.keep * (_followed(moved, margins, rng) - space.origin)
         if after == "from the best":
+            _look_anywhere(space, archive, rng=rng)
             centres = archive.best_point().expand_as(points)
         points = space.around(centres, noise.level, rng=rng)
     return "no progress"
+
+
+def _look_anywhere(space: Space, archive: Archive, *, rng: torch.Generator) -> None:
+    """Once, where nothing near the source was given to the target, ask whether anything is."""
+    points = None if archive.n_typical or bool((archive.margins > 0).any()) else space.anywhere(_ANYWHERE, rng=rng)
+    if points is not None:
+        archive.n_typical = len(archive.ask(space.made(points), points))
 
 
 class _Noise:

@@ -51,6 +51,10 @@ class Space(Protocol):
         """Return the input of each point."""
         ...
 
+    def anywhere(self, n: int, *, rng: torch.Generator) -> Tensor | None:
+        """Return points of typical inputs, wherever they lie; None where there is nothing that knows them."""
+        ...
+
     def distance(self, inputs: Inputs) -> Float[Tensor, " n"]:
         """Return how far each input is from the source."""
         ...
@@ -104,6 +108,9 @@ class ImageSpace:
         """Noise at one level and one denoising step (Tweedie's formula)."""
         noise = torch.randn(points.shape, generator=rng, dtype=torch.float32).to(points)
         return self.made(denoised(self.denoiser, points + level * noise, level))
+
+    def anywhere(self, n: int, *, rng: torch.Generator) -> None:
+        """Return None: noise is where nothing is typical yet."""
 
     def made(self, points: Tensor) -> Tensor:
         """Return the points with the source's pixels where they hardly differ, and outside the mask."""
@@ -173,6 +180,10 @@ class LatentSpace:
     def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
         """Scatter by `level` times the prior's spread."""
         return points + level * self._spread * torch.randn(points.shape, generator=rng, dtype=torch.float32)
+
+    def anywhere(self, n: int, *, rng: torch.Generator) -> Tensor | None:
+        """Draw from the prior, for tables."""
+        return self._generator.prior.sample(n, rng=rng) if self.is_table else None
 
     def made(self, points: Tensor) -> Inputs:
         """Return what the generator makes of each latent, within the limits."""

@@ -32,7 +32,7 @@ from likethat.functional.familiarity import familiar
 from likethat.models import SplitModel
 from likethat.options import EPICOptions, PaperEPICOptions
 
-__all__ = ["EPICFit", "Solver"]
+__all__ = ["EPICFit", "Found", "Solver"]
 
 _ROUNDS_TO_CHOOSE = 3
 """Of the fits to halves: with EfficientNet-Lite0 three rounds gave the held-out purity of eight (.145)."""
@@ -84,7 +84,7 @@ class EPICFit:
         model, source, features, left = begun.model, begun.source, begun.features, begun.left
         with begun.work():
             _check_enough(features, self.chosen.n_prototypes)
-            found = self._find(model, features, left, watch)
+            found = self.find(model, features, left=left, watch=watch)
             rotation = found.rotation
             prototypes, pictures = gather_prototypes(
                 model, source, features, rotation, n=self.chosen.n_prototypes, watch=watch
@@ -105,7 +105,14 @@ class EPICFit:
             )
         return begun.finished(bank)
 
-    def _find(self, model: SplitModel, features: Features, left: Checkpoint | None, watch: Watcher | None) -> "_Found":
+    def find(
+        self,
+        model: SplitModel,
+        features: Features,
+        *,
+        left: Checkpoint | None = None,
+        watch: Watcher | None = None,
+    ) -> "Found":
         """Fit to four fifths of the images, as far as halves of them bear it out, and judge on the others."""
         head = model.head.weight.cpu()
         back = kept_back(features, torch.zeros_like(features.predicted), seed=self.chosen.seed)
@@ -123,7 +130,7 @@ class EPICFit:
         if len(back):
             measures |= judge(features, back, rotation).measures("held_out")
             measures |= judge(features, back, own_channels(head)).measures("own")
-        return _Found(rotation=rotation, shrinkage=shrinkage, measures=measures)
+        return Found(rotation=rotation, shrinkage=shrinkage, measures=measures)
 
     def _shrinkage(self, features: Features, slots: Tensor, head: Tensor) -> float:
         """Return how far the rotation is drawn to the network's own channels."""
@@ -141,7 +148,7 @@ class EPICFit:
         features: Features,
         prototypes: Sequence[Prototype],
         coverage: float,
-        found: "_Found",
+        found: "Found",
         seconds: float,
     ) -> Provenance:
         n_dead = features.n_channels - len({prototype.unit for prototype in prototypes})
@@ -167,8 +174,14 @@ class EPICFit:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Found:
-    """A rotation, how far it was drawn to the network's own channels, and what it is worth on other images."""
+class Found:
+    """A rotation, how far it was drawn to the network's own channels, and what it is worth on other images.
+
+    Attributes:
+        rotation: of the channels.
+        shrinkage: lambda; infinite where the network's own channels were kept.
+        measures: figures by name, as in `Provenance.measures`.
+    """
 
     rotation: Rotation
     shrinkage: float

@@ -15,7 +15,7 @@ from likethat._calls import public
 from likethat._checkpoint import Checkpoint
 from likethat._progress import Watcher
 from likethat._session import in_own_session
-from likethat.explainers.epic.fit import EPICFit
+from likethat.explainers.epic.fit import EPICFit, Found
 from likethat.explanations import Bank
 from likethat.features import Features
 from likethat.fitting.rotation import Schedule, fit_procrustes
@@ -90,15 +90,7 @@ class EPIC(EPICOptions):
             NotLinearError: the model's head is not linear in its pooled features.
             InputError: too few images, or images that cannot be told apart.
         """
-        fit = EPICFit(
-            method="EPIC",
-            chosen=self,
-            solve=self._solve,
-            is_orthogonal=self.mixing == "orthogonal",
-            can_shrink=self.mixing == "orthogonal",  # whitened channels are another space
-            coverage_weight=self.usage_weight,
-        )
-        return fit.run(
+        return self._fit().run(
             model,
             images,
             memory_budget=memory_budget,
@@ -107,6 +99,25 @@ class EPIC(EPICOptions):
             checkpoint=checkpoint,
             resume=resume,
             watch=watch,
+        )
+
+    def find(self, model: SplitModel, features: Features) -> Found:
+        """Find the mixing alone, from a pass that was made before: several options from one pass.
+
+        Args:
+            model: that the features are of.
+            features: from `likethat.features.collect`.
+        """
+        return self._fit().find(model, features)
+
+    def _fit(self) -> EPICFit:
+        return EPICFit(
+            method="EPIC",
+            chosen=self,
+            solve=self._solve,
+            is_orthogonal=self.mixing == "orthogonal",
+            can_shrink=self.mixing == "orthogonal",  # whitened channels are another space
+            coverage_weight=self.usage_weight,
         )
 
     def _solve(

@@ -1,5 +1,6 @@
 """What parts are worth: how dense the evidence is in their cells, and whether deleting these costs what they claim."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from likethat.coordinates import HeadParts
 from likethat.features import Features
 from likethat.models import SplitModel
 
-__all__ = ["WEAK_BELOW", "evidence_density", "judge_by_deletion", "owners"]
+__all__ = ["WEAK_BELOW", "Taken", "deletions", "evidence_density", "judge_by_deletion", "owners"]
 
 WEAK_BELOW = 0.75
 """Density of evidence below which a part is "surroundings / weak". Chosen on ResNet-20: of its 40 parts those whose
@@ -50,9 +51,18 @@ def evidence_density(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Taken:
-    """One image: what its parts claim, what taking their cells away costs, and taking as many elsewhere."""
+class Taken:
+    """One image: what its parts claim, what taking their cells away costs, and taking as many elsewhere.
 
+    Attributes:
+        units: the parts that own cells there.
+        claims: what each supplies to the logit.
+        drops: of the logit, its cells filled with the mean colour.
+        shifted: the same with its mask half a picture further.
+        areas: share of the cells that it owns, in [0, 1].
+    """
+
+    units: Int[Tensor, " part"]
     claims: Float[Tensor, " part"]
     drops: Float[Tensor, " part"]
     shifted: Float[Tensor, " part"]
@@ -60,7 +70,12 @@ class _Taken:
 
 
 def judge_by_deletion(
-    model: SplitModel, features: Features, slots: Int[Tensor, " map"], parts: HeadParts
+    model: SplitModel,
+    features: Features,
+    slots: Int[Tensor, " map"],
+    parts: HeadParts,
+    *,
+    most: int | None = None,
 ) -> dict[str, float]:
     """Fill the cells that each part owns with the picture's mean colour, and the same mask half a picture further.
 
@@ -71,6 +86,7 @@ def judge_by_deletion(
         features: of one pass.
         slots: held maps of images that were not fitted to.
         parts: of every class.
+        most: images at most; one in 40 of `features` when left out, from 8 to 32.
 
     Returns:
         ``deletion_agreement``, Spearman between what parts supply and what taking their cells away costs, over all
@@ -78,9 +94,9 @@ def judge_by_deletion(
         cells, which is the baseline; ``deletion_drop`` and ``shifted_drop``, means in units of the logit. Nothing
         where there are fewer than two images.
     """
-    most = min(_MOST, max(_FEWEST, len(features) // _ONE_IN))
-    spread = slots[torch.linspace(0, len(slots) - 1, min(most, len(slots)), dtype=torch.float64).round().long()]
-    taken = [_taken(model, features, slot, parts) for slot in spread.tolist()]  # of all classes: folders come by class
+    n = min(min(_MOST, max(_FEWEST, len(features) // _ONE_IN)) if most is None else most, len(slots))
+    spread = slots[torch.linspace(0, len(slots) - 1, n, dtype=torch.float64).round().long()]  # folders come by class
+    taken = list(deletions(model, features, spread, parts))
     if len(taken) < 2:
         return {}
     claims, drops, areas = ([getattr(item, name).numpy() for item in taken] for name in ("claims", "drops", "areas"))
@@ -109,8 +125,14 @@ def _agreement(first: list["np.ndarray"], second: list["np.ndarray"]) -> float:
     return float(spearmanr(a, b).statistic)
 
 
+def deletions(model: SplitModel, features: Features, slots: Int[Tensor, " map"], parts: HeadParts) -> Iterator[Taken]:
+    """Yield what taking each part's cells away costs, image by image."""
+    for slot in slots.tolist():
+        yield _taken(model, features, slot, parts)
+
+
 @torch.no_grad()
-def _taken(model: SplitModel, features: Features, slot: int, parts: HeadParts) -> _Taken:
+def _taken(model: SplitModel, features: Features, slot: int, parts: HeadParts) -> Taken:
     row = int(features.kept[slot])
     target = int(features.predicted[row])
     units = parts.units_of(target)
@@ -124,7 +146,8 @@ def _taken(model: SplitModel, features: Features, slot: int, parts: HeadParts) -
     logits = model.logits(pictures.to(model.device))[:, target].cpu().double()
     drops, shifted = (logits[0] - logits[1:]).split(len(masks))
     claims = parts.summands(target)[has_cells] @ features.pooled[row].double()
-    return _Taken(claims=claims, drops=drops, shifted=shifted, areas=masks.flatten(1).double().mean(1))
+    areas = masks.flatten(1).double().mean(1)
+    return Taken(units=units[has_cells], claims=claims, drops=drops, shifted=shifted, areas=areas)
 
 
 def _without(

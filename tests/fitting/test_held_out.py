@@ -9,7 +9,7 @@ from toys import pictures, small_cnn
 
 import likethat as lt
 from likethat.coordinates import HeadParts, Rotation
-from likethat.features import Features
+from likethat.features import Features, collect
 from likethat.fitting.held_out import Estimate, judge, kept_back, nothing_sentence, own_channels
 from likethat.fitting.rotation import Schedule, _usage, fit_procrustes
 from likethat.fitting.shrinkage import OWN, choose_shrinkage
@@ -153,3 +153,15 @@ def test_a_method_that_brings_nothing_says_so() -> None:
     measures = {"held_out_purity": 0.11, "own_purity": 0.17, "held_out_purity_error": 0.01}
     assert "this fit brings nothing" in nothing_sentence(measures)
     assert not nothing_sentence(measures | {"held_out_purity_error": 0.07})
+
+
+def test_several_options_from_one_pass() -> None:
+    images = pictures()
+    model = lt.split(small_cnn(), example=images[:4])
+    features = collect(model, lt.Images(images))
+    for options in ({}, {"usage_weight": 1.0}, {"mixing": "whitened"}):
+        epic = lt.EPIC(n_prototypes=3, **options)  # type: ignore[arg-type]
+        found, bank = epic.find(model, features), epic.fit(model, images)
+        assert isinstance(bank.coordinates, Rotation)
+        assert torch.equal(found.rotation.matrix(), bank.coordinates.matrix())
+        assert found.measures.items() <= bank.provenance.measures.items()

@@ -8,9 +8,10 @@ from torch import nn
 from toys import pictures, small_cnn
 
 import likethat as lt
+from likethat.cli.fitting import _measures
 from likethat.coordinates import HeadParts, Rotation
 from likethat.features import Features, collect
-from likethat.fitting.held_out import Estimate, judge, kept_back, nothing_sentence, own_channels
+from likethat.fitting.held_out import Estimate, judge, kept_back, little_sentence, nothing_sentence, own_channels
 from likethat.fitting.rotation import Schedule, _usage, fit_procrustes
 from likethat.fitting.shrinkage import OWN, choose_shrinkage
 from likethat.functional.rotations import random_rotation
@@ -153,6 +154,16 @@ def test_a_method_that_brings_nothing_says_so() -> None:
     measures = {"held_out_purity": 0.11, "own_purity": 0.17, "held_out_purity_error": 0.01}
     assert "this fit brings nothing" in nothing_sentence(measures)
     assert not nothing_sentence(measures | {"held_out_purity_error": 0.07})
+
+
+def test_four_rows_that_carry_little_are_said() -> None:
+    assert "Four channels carry 11%" in little_sentence({"held_out_coverage_of_4": 0.11})
+    assert not little_sentence({"held_out_coverage_of_4": 0.2})
+
+
+def test_a_console_shows_figures_with_their_errors() -> None:
+    measures = {"held_out_images": 18.0, "own_purity": 0.4, "own_purity_error": 0.02, "backbone_seconds": 1.0}
+    assert _measures(measures) == {"held out images": "18", "own purity": "0.400 ± 0.020"}
 
 
 def test_several_options_from_one_pass() -> None:

@@ -211,8 +211,11 @@ def say_outcome(bank: "Bank", job: Job, *, next_words: list[str]) -> None:
     if about.data:
         say("the images", style="bold")
         say_table({name.lower(): value for name, value in data_rows(about.data)})
+    if about.warning:
+        say(f"warning: {about.warning}", style="yellow")
     for note in about.notes:
-        say(f"note: {note}", style="yellow")
+        if note not in about.warning:
+            say(f"note: {note}", style="yellow")
     for name, reason in about.skipped[:3]:
         say(f"skipped {name}: {reason}", style="yellow")
     if len(about.skipped) > 3:
@@ -222,11 +225,15 @@ def say_outcome(bank: "Bank", job: Job, *, next_words: list[str]) -> None:
 
 
 def _measures(measures: Mapping[str, float]) -> dict[str, object]:
-    return {
-        name.replace("_", " "): f"{value:.0f}" if name.endswith("channels") else f"{value:.3f}"
-        for name, value in measures.items()
-        if not name.endswith("seconds")
-    }
+    """Return figures by name as they are printed, those that have a standard error with it; none of seconds."""
+    shown: dict[str, object] = {}
+    for name, value in measures.items():
+        if name.endswith("seconds") or name.removesuffix("_error") in measures.keys() - {name}:
+            continue
+        text = f"{value:.0f}" if name.endswith(("channels", "images")) else f"{value:.3f}"
+        error = measures.get(f"{name}_error")
+        shown[name.replace("_", " ")] = text if error is None else f"{text} ± {error:.3f}"
+    return shown
 
 
 def _explain_words(job: FitJob) -> list[str]:

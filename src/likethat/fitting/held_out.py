@@ -19,6 +19,7 @@ __all__ = [
     "Judged",
     "judge",
     "kept_back",
+    "little_sentence",
     "nothing_sentence",
     "own_channels",
     "own_kept_sentence",
@@ -29,6 +30,8 @@ __all__ = [
 FEWEST = 5
 """Images that are kept back at least: a channel is judged by its five strongest."""
 _ONE_IN = 5  # is kept back: four fifths still fit nearly as well, a fifth measures to about .02
+_LITTLE = 0.2
+"""Share of the evidence below which four rows are said to carry little: a fifth leaves four reasons of five unsaid."""
 _DRAW = 7  # another draw than that of the images whose maps are held, which begins from the seed itself
 
 
@@ -176,6 +179,18 @@ def nothing_sentence(measures: Mapping[str, float], *, noun: str = "channel") ->
     return (
         f"On images that it was not fitted to, each {noun} is less pure than the network's own channels ({mine:.2f} "
         f"against {own:.2f}): this fit brings nothing. Give more images, or split the classes into parts "
+        "(PartPrototypes)."
+    )
+
+
+def little_sentence(measures: Mapping[str, float]) -> str:
+    """Say where the four rows of an explanation carry little of what there is to say; "" where they do not."""
+    covered = measures["held_out_coverage_of_4"]
+    if not covered < _LITTLE:
+        return ""
+    return (
+        f"Four channels carry {covered:.0%} of the evidence on images that were not fitted to: an explanation's rows "
+        "are a small part of the reasons. Weight channels by use (usage_weight=0.5), or split the classes into parts "
         "(PartPrototypes)."
     )
 

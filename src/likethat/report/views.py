@@ -224,7 +224,9 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
         facts=tuple((name, shorten(value, 400), shorten(full, 400)) for name, value, full in facts if value),
         measures=_measures(provenance.measures),
         skipped=tuple((shorten(name, 200), shorten(reason, 300)) for name, reason in provenance.skipped),
-        notes=tuple(shorten(note, 1000) for note in provenance.notes if note != provenance.warning),  # it stands above
+        notes=tuple(
+            shorten(note, 1000) for note in provenance.notes if note not in provenance.warning
+        ),  # that stands above
         is_made=provenance.is_made,
         data=tuple((name, shorten(value, 600)) for name, value in data_rows(provenance.data)),
         warning=shorten(provenance.warning, 1000),

@@ -20,6 +20,7 @@ from likethat.fitting.held_out import (
     FEWEST,
     judge,
     kept_back,
+    little_sentence,
     nothing_sentence,
     own_channels,
     own_kept_sentence,
@@ -192,7 +193,9 @@ class Found:
         """One sentence where the rotation brings nothing, or nobody can know; else ""."""
         if not self.measures["held_out_images"]:
             return too_few_sentence()
-        return own_kept_sentence(self.measures) if self.shrinkage == OWN else nothing_sentence(self.measures)
+        if self.shrinkage == OWN:
+            return own_kept_sentence(self.measures)
+        return nothing_sentence(self.measures) or little_sentence(self.measures)
 
 
 def _check_enough(features: Features, n_prototypes: int) -> None:

@@ -22,7 +22,7 @@ def test_every_encoding_of_json(encoding: str, tmp_path: Path) -> None:
         ('{"a": 1, "a": 2}', "has the key 'a' twice"),
         ("[NaN]", "holds NaN, which is no number"),
         ("[1", "is no JSON"),
-        ("9" * 5000, "is no JSON"),
+        ("9" * 5000, "holds a number of 5,000 digits"),
         (b"\xff\xfe\x00\xd8", "is no JSON"),
     ],
 )
@@ -67,3 +67,9 @@ def test_a_checkpoint_that_does_not_fit() -> None:
         raise KeyError("means")
     with pytest.raises(InputError, match="as it was"), going_on_from("there"):
         raise InputError("as it was")
+
+
+def test_a_number_that_no_float_holds_is_refused() -> None:
+    assert parse_json("9" * 300) == int("9" * 300)
+    with pytest.raises(Damaged, match="holds a number of 301 digits"):
+        parse_json("9" * 301)

@@ -60,7 +60,8 @@ def _made(family: str) -> Path:
 
 
 @functools.cache
-def _generator(family: str) -> Path:
+def tiny_generator(family: str) -> Path:
+    """Return the folder of a tiny generator, made once; nothing is changed in it."""
     try:
         return _made(family)
     except lt.errors.LikethatError as error:
@@ -70,7 +71,7 @@ def _generator(family: str) -> Path:
 def _opened(change: Callable[[Path], None], family: str) -> None:
     folder = Path(tempfile.mkdtemp()) / "generator"
     try:
-        shutil.copytree(_generator(family), folder)
+        shutil.copytree(tiny_generator(family), folder)
         change(folder)
         sample(lt.load_generator(folder), 2)
     finally:
@@ -190,7 +191,8 @@ if hasattr(os, "mkfifo"):
 CHECKPOINTS = "forged checkpoints"
 
 
-def _fit(folder: Path, *, resume: bool, stop: bool = False) -> None:
+def fit_tiny(folder: Path, *, resume: bool, stop: bool = False) -> lt.Bank:
+    """Fit a tiny network, with a checkpoint that may be gone on from, or be left."""
     torch.manual_seed(0)
     body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU())
     network = torch.nn.Sequential(body, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
@@ -201,15 +203,16 @@ def _fit(folder: Path, *, resume: bool, stop: bool = False) -> None:
             raise KeyboardInterrupt
 
     explainer = papers.EPIC(n_prototypes=2, epochs=2)
-    explainer.fit(lt.split(network.eval(), example=images[:2]), images, checkpoint=folder, resume=resume, watch=watch)
+    model = lt.split(network.eval(), example=images[:2])
+    return explainer.fit(model, images, checkpoint=folder, resume=resume, watch=watch)
 
 
 @functools.cache
-def _left() -> Path:
+def left_fit() -> Path:
     """What an interrupted fit leaves."""
     folder = Path(tempfile.mkdtemp()) / "left"
     try:
-        _fit(folder, resume=False, stop=True)
+        fit_tiny(folder, resume=False, stop=True)
     except KeyboardInterrupt:
         return folder
     raise AssertionError("it was not interrupted")
@@ -218,9 +221,9 @@ def _left() -> Path:
 def _resumed(change: Callable[[Path], None]) -> None:
     folder = Path(tempfile.mkdtemp()) / "left"
     try:
-        shutil.copytree(_left(), folder)
+        shutil.copytree(left_fit(), folder)
         change(folder)
-        _fit(folder, resume=True)
+        fit_tiny(folder, resume=True)
     finally:
         shutil.rmtree(folder.parent)
 

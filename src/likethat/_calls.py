@@ -122,6 +122,10 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     outside, level, frame = 2, 2, sys._getframe(1)
     while frame.f_back is not None:
         frame, level = frame.f_back, level + 1
-        if frame.f_code.co_filename.startswith(ours):
+        file = frame.f_code.co_filename
+        is_around_ours = (
+            level == outside + 1 and "jaxtyping" in Path(file).parts
+        )  # where shapes are checked at run time
+        if file.startswith(ours) or is_around_ours:
             outside = level
     warnings.warn(message, category, stacklevel=outside + 1)

@@ -20,6 +20,10 @@ LARGEST = 2 * 2**30
 """Bytes of a document that is read whole; COCO's own marks of 118,000 photos have 0.45 GiB."""
 
 
+_MOST_DIGITS = 300
+"""Of a whole number: with a few more, it is none that a float could hold, and fails wherever one is made of it."""
+
+
 class Damaged(ValueError):  # noqa: N818 - the public function says whose fault, and what to do
     """What is wrong with a file, as the end of a sentence that begins with its name."""
 
@@ -74,7 +78,7 @@ def parse_json(text: str | bytes, *, nan: bool = False) -> Any:
     constant: Callable[[str], float] = float if nan else _no_constant
     try:
         document = text.removeprefix("\ufeff") if isinstance(text, str) else text
-        return json.loads(document, parse_constant=constant, object_pairs_hook=_once)
+        return json.loads(document, parse_constant=constant, parse_int=_whole, object_pairs_hook=_once)
     except RecursionError as error:
         raise Damaged("is nested too deep to be read") from error
     except MemoryError as error:
@@ -87,6 +91,12 @@ def parse_json(text: str | bytes, *, nan: bool = False) -> Any:
 
 def _no_constant(name: str) -> float:
     raise Damaged(f"holds {name}, which is no number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise Damaged(f"holds a number of {len(digits):,} digits")
+    return int(digits)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

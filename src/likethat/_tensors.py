@@ -14,7 +14,7 @@ from torch import Tensor
 
 from likethat._documents import Damaged, parse_json, reason_of, typed
 
-__all__ = ["left_bytes", "read_left", "read_tensors", "tensors_of"]
+__all__ = ["checksum_of", "left_bytes", "read_left", "read_tensors", "tensors_of"]
 
 _TENSOR_ERRORS = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, MemoryError)
 
@@ -48,7 +48,7 @@ def left_bytes(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes
     """Return a file for `read_left`: tensors of unfinished work, what is noted beside them, and a checksum of both."""
     data = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = json.dumps(dict(about))
-    return save(data, metadata={"about": text, "sha256": _checksum(data, text)})
+    return save(data, metadata={"about": text, "sha256": checksum_of(data, text)})
 
 
 def read_left(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -59,12 +59,13 @@ def read_left(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
     """
     tensors, metadata = read_tensors(path, may_be_nan=("",))
     text = metadata.get("about", "")
-    if "sha256" in metadata and metadata["sha256"] != _checksum(tensors, text):
+    if metadata.get("sha256") != checksum_of(tensors, text):
         raise Damaged("does not fit its checksum")
     return tensors, typed(parse_json(text, nan=True), dict[str, Any])
 
 
-def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+def checksum_of(tensors: Mapping[str, Tensor], text: str) -> str:
+    """Return the sha256 of tensors, their names, types and shapes, and of a text beside them."""
     digest = hashlib.sha256(text.encode(errors="surrogatepass"))
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

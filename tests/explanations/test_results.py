@@ -188,7 +188,9 @@ TABLES = {
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_tables_come_back_with_their_index(table: pd.DataFrame, tmp_path: Path) -> None:
-    saved = dataclasses.replace(counterfactual("table"), source=table).save(tmp_path / "a")
+    found = counterfactual("table")
+    best = dataclasses.replace(found.best, input=table)
+    saved = dataclasses.replace(found, source=table, best=best, edits=()).save(tmp_path / "a")
     opened = lt.open(saved)
     assert isinstance(opened, Counterfactual)
     pd.testing.assert_frame_equal(opened.source, table)
@@ -209,11 +211,43 @@ def test_rows_that_belong_to_no_bank_are_refused(
 ) -> None:
     def change(record: dict[str, Any]) -> None:
         row = next(row for row in record["values"]["rows"] if row["prototypes"])
-        (row if field in row else row["prototypes"][0])[field] = value
+        (row if field in ("cell", "box") else row["prototypes"][0])[field] = value
 
     folder = results["explanation"].save(tmp_path / "a")
     forge(folder, change)
-    with pytest.raises(InputError, match=f"is damaged: a row of record.json {why}"):
+    with pytest.raises(InputError, match=f"is damaged: one of its rows {why}"):
+        lt.open(folder)
+
+
+def test_a_heat_map_that_does_not_add_up_is_refused(results: dict[str, Any], tmp_path: Path) -> None:
+    why = results["explanation"]
+    rows = (dataclasses.replace(why.rows[0], heat_map=-why.rows[0].heat_map), *why.rows[1:])
+    folder = dataclasses.replace(why, rows=rows).save(tmp_path / "a")
+    with pytest.raises(InputError, match="one of its rows has a heat map that does not add up to its contribution"):
+        lt.open(folder)
+
+
+UNFIT: list[tuple[str, dict[str, Any], str]] = [
+    ("exemplars table", {"options": {"tolerance": "x"}}, r"does not fit: expected `float`, got `str`"),
+    ("exemplars image", {"typical": inputs_of("image", 2)[:, :, :3]}, "its inputs are not of one form"),
+    ("exemplars text", {"inputs": ["one"]}, "it holds more or fewer inputs than it says"),
+    ("exemplars image", {"prior_quantile": torch.tensor([0.5, -0.1])}, r"its prior quantile must lie in \[0, 1\]"),
+    ("counterfactual text", {"source": ["one", "two"]}, "it holds several inputs where one belongs"),
+    ("counterfactual table", {"source": pd.DataFrame({"age": [3]})}, "its inputs are not of one form"),
+    (
+        "counterfactual image",
+        {"source_probabilities": np.asarray([1.2, -0.1, -0.1])},
+        "its source probabilities must lie",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "why"), UNFIT)
+def test_what_does_not_belong_together_is_refused(
+    results: dict[str, Any], kind: str, fields: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    folder = dataclasses.replace(results[kind], **fields).save(tmp_path / "a")
+    with pytest.raises(InputError, match=f"is damaged: {why}"):
         lt.open(folder)
 
 

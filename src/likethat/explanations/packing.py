@@ -107,6 +107,8 @@ def _name_of(about: Mapping[str, Any]) -> Any:
 def _column(about: dict[str, Any], tensors: Mapping[str, Tensor]) -> Any:
     pandas: Any = require("pandas", purpose="a result with a table")
     values = unpack(about["values"], tensors)
+    if not isinstance(values, list | np.ndarray):
+        raise Damaged("holds a table whose columns are no lists")
     if about["dtype"] != "category":
         return pandas.Series(values, dtype=about["dtype"])
     categories = pandas.Index(_column(about["categories"], tensors))

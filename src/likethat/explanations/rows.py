@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ class Manifest:
         provenance: how the bank was made.
         n_images: how many pictures were saved.
         sha256: of the other files, by name.
+        library: that wrote it.
         unit_names: of parts.
         digest: of the manifest itself; None in a bank that an earlier likethat wrote.
         is_intact: whether the manifest has that digest.
@@ -61,6 +62,7 @@ class Manifest:
     provenance: Provenance
     n_images: int
     sha256: dict[str, str]
+    library: Literal["likethat"] = "likethat"
     unit_names: list[str] | None = None
     digest: str | None = None
     is_intact: bool = True

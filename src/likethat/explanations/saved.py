@@ -10,7 +10,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,20 +21,18 @@ from torch import Tensor
 
 from likethat._documents import Damaged, read_bytes, read_json, typed
 from likethat._files import new_folder
-from likethat._inputs import kind_of
 from likethat._tensors import tensors_of
 from likethat._version import __version__
 from likethat.errors import BankFormatError, InputError, ModelError
+from likethat.explanations.consistency import check_record
 from likethat.explanations.images import ImageStore
 from likethat.explanations.packing import pack, unpack
 from likethat.explanations.result import SCHEMA_VERSION, Result
-from likethat.explanations.rows import check_place, check_prototype, digest_of
+from likethat.explanations.rows import digest_of
 
 __all__ = ["RECORD", "put_result", "read_result", "write_result"]
 
 RECORD, _TENSORS, _IMAGES = "record.json", "tensors.safetensors", "images"
-_BATCHES = {"source", "input", "inputs", "typical"}
-"""Fields of records that hold a batch of inputs, whose type no annotation can check."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +136,7 @@ def _checked(path: Path, record: _Record, kinds: Mapping[str, type[Result]]) -> 
         values[_IMAGES] = _pictures(path / _IMAGES, record.sha256)
     with jaxtyped("context"):  # sizes of one name must be the same in all arrays of the record
         result = typed(values, kind)
-    _check_fit(result)
+    check_record(result)
     return result
 
 
@@ -150,45 +148,3 @@ def _pictures(folder: Path, sha256: Mapping[str, str]) -> ImageStore:
         raise Damaged(f"{len(checksums)} pictures were saved, {len(pictures)} are there")
     pictures.check()
     return pictures
-
-
-def _check_fit(result: Any) -> None:
-    """Check what the types of a record do not say: classes that there are, batches of one kind."""
-    n_classes = len(result.class_names)
-    classes = [getattr(result, name, None) for name in ("target", "against", "predicted")]
-    chances = [getattr(result, name, None) for name in ("probabilities", "source_probabilities")]
-    lowest = -1 if hasattr(result, "film") else 0  # exemplars of a mixture have no one class
-    if not all(one is None or lowest <= one < n_classes for one in classes):
-        raise Damaged(f"{RECORD} names a class that is none of its {n_classes}")
-    if not all(one is None or one.shape[-1] in (n_classes, 0) for one in chances):
-        raise Damaged(f"its probabilities are not those of {n_classes} classes")
-    if hasattr(result, "rows"):
-        _check_rows(result, n_classes)
-    if len({kind_of(batch) for batch in _batches(result)}) > 1:
-        raise Damaged("its inputs are of several kinds")
-
-
-def _check_rows(result: Any, n_classes: int) -> None:
-    n_units = len(result.contributions)
-    for row in result.rows:
-        try:
-            check_place(row.cell, row.box)
-            if not 0 <= row.unit < n_units:
-                raise Damaged(f"has the unit {row.unit}, of {n_units}")
-            for prototype in row.prototypes:
-                check_prototype(prototype, n_units, n_classes, result.images)
-        except Damaged as error:
-            raise Damaged(f"a row of {RECORD} {error}") from error
-
-
-def _batches(value: Any) -> Iterator[Any]:
-    if isinstance(value, tuple):
-        for one in value:
-            yield from _batches(one)
-    if dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            inner = getattr(value, field.name)
-            if field.name in _BATCHES and field.type is Any:
-                yield inner
-            else:
-                yield from _batches(inner)

@@ -13,6 +13,9 @@ __all__ = ["read_shards", "write_shard"]
 
 _START = "shard-"
 
+_WHOLE = ("indices", "labels", "predicted", "digests")
+"""Columns of whole numbers."""
+
 
 def write_shard(
     left: Checkpoint,
@@ -53,5 +56,7 @@ def read_shards(left: Checkpoint) -> list[tuple[Rows, dict[str, Tensor], dict[st
         rows = Rows(names=typed(about["names"], list[str]), label_names=label_names, **columns)
         if {len(label_names), *map(len, columns.values())} != {len(rows.names)}:
             raise Damaged(f"shard {len(shards)} holds columns of different length")
+        if any(columns[name].is_floating_point() for name in _WHOLE):
+            raise Damaged(f"shard {len(shards)} holds numbers that are not whole, where they count")
         shards.append((rows, tensors, about))
     return shards

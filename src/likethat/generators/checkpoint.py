@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from likethat._checkpoint import EVERY, Checkpoint
-from likethat._documents import going_on_from
+from likethat._documents import Damaged, going_on_from
 from likethat._progress import Progress, Watcher
 from likethat.errors import InputError
 from likethat.generators.latents import under
@@ -104,6 +104,7 @@ class TrainingCheckpoint:
         state = self._left.read_state(_STATE)
         if state is not None:
             with going_on_from(self._left.folder):
+                _check_form(state[0], training.tensors())
                 training.take_back(*state)
 
     def _write(self, training: Training) -> None:
@@ -117,6 +118,13 @@ class TrainingCheckpoint:
             self._left.remove()
 
 
+def _check_form(left: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> None:
+    """Raise `Damaged` unless all tensors of a training are there, in its shapes; those of its optimiser may be more."""
+    for name, value in mine.items():
+        if name not in left or (left[name].shape, left[name].dtype) != (value.shape, value.dtype):
+            raise Damaged(f"its {name} is missing, or of another form")
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
     """Return what an optimiser has gathered, by names that begin with a prefix."""
     states = optimizer.state_dict()["state"].items()
@@ -126,7 +134,10 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str) -> None:
     """Give an optimiser back what `optimizer_tensors` returned."""
     state: dict[int, dict[str, Tensor]] = {}
+    shapes = [one.shape for group in optimizer.param_groups for one in group["params"]]
     for path, value in under(prefix, tensors).items():
         index, name = path.split(".")
+        if value.ndim and value.shape != shapes[int(index)]:
+            raise Damaged(f"what it noted of parameter {index} is of another shape")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

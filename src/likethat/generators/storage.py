@@ -16,7 +16,7 @@ from likethat._documents import Damaged, parse_json, read_json, typed
 from likethat._files import new_folder, write_whole
 from likethat._options import check_path
 from likethat._session import in_own_session
-from likethat._tensors import read_tensors
+from likethat._tensors import checksum_of, read_tensors
 from likethat.errors import InputError
 
 __all__ = ["StoredGenerator", "TrainedGenerator", "filled", "read_generator", "save_generator"]
@@ -111,6 +111,7 @@ def save_generator(
         name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
         for name, value in state.items()
     }
+    about["sha256"] = checksum_of(tensors, _text(about))
     path = check_path(path)
     if path.suffix == ".safetensors":
         return write_whole(path, save(tensors, metadata={"generator": json.dumps(about)}))
@@ -140,6 +141,8 @@ def read_generator(path: str | Path) -> StoredGenerator:
                 "Update likethat."
             )
         about = typed(document, _About)
+        if about.sha256 is not None and about.sha256 != checksum_of(tensors, _text(document)):
+            raise Damaged("does not fit its checksum")
     except Damaged as error:
         raise InputError(
             f"{path} must be a folder that likethat train-generator wrote, got one without a readable {_MARK} and "
@@ -179,6 +182,12 @@ class _About:
     family: str
     config: dict[str, Any]
     card: dict[str, Any]
+    sha256: str | None = None  # earlier versions wrote none
+
+
+def _text(about: Mapping[str, Any]) -> str:
+    """Return what a checksum is made of beside the weights, the same for the same values."""
+    return json.dumps({name: value for name, value in about.items() if name != "sha256"}, sort_keys=True)
 
 
 def _whole(value: Tensor) -> Tensor:

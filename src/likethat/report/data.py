@@ -16,7 +16,7 @@ def data_rows(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     for name, said in _ROWS:
         try:
             value = said(data)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
             continue
         if value:
             rows.append((name, value))

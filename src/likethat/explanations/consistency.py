@@ -1,0 +1,112 @@
+"""What the types of a record do not say: classes, units and pictures that there are, shares, batches that fit."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from likethat._documents import Damaged, typed
+from likethat._inputs import kind_of
+from likethat.explanations.rows import check_place, check_prototype
+
+__all__ = ["check_record"]
+
+_BATCHES = {"source", "input", "inputs", "typical"}
+"""Fields of records that hold a batch of inputs, whose type no annotation can check."""
+_SHARES = {"probabilities", "source_probabilities", "probability", "prior_quantile", "surroundings"}
+"""Fields of records that lie in [0, 1]."""
+_ROUNDING = 1e-4  # of a share, and of a heat map's sum relative to its largest terms; float32 leaves 1e-7 to 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """What pages read of a record's options, which are else any plain values."""
+
+    n: int = 0
+    tolerance: float = 0.0
+
+
+def check_record(result: Any) -> None:
+    """Check that all of a record belongs together.
+
+    Raises:
+        Damaged: something does not; its place is named.
+    """
+    n_classes = len(result.class_names)
+    _check_classes(result, n_classes)
+    _check_shares(result)
+    if hasattr(result, "rows"):
+        _check_rows(result, n_classes)
+    typed(dict(getattr(result, "options", {})), _Options)
+    _check_batches(result)
+
+
+def _check_classes(result: Any, n_classes: int) -> None:
+    classes = [getattr(result, name, None) for name in ("target", "against", "predicted")]
+    chances = [getattr(result, name, None) for name in ("probabilities", "source_probabilities")]
+    chances += [edit.probabilities for edit in (*getattr(result, "edits", ()), getattr(result, "best", None)) if edit]
+    lowest = -1 if hasattr(result, "film") else 0  # exemplars of a mixture have no one class
+    if not all(one is None or lowest <= one < n_classes for one in classes):
+        raise Damaged(f"it names a class that is none of its {n_classes}")
+    if not all(one is None or one.shape[-1] in (n_classes, 0) for one in chances):
+        raise Damaged(f"its probabilities are not those of {n_classes} classes")
+
+
+def _check_shares(value: Any) -> None:
+    for name, one in _fields(value):
+        if name in _SHARES and isinstance(one, float | np.ndarray | Tensor):
+            numbers = np.asarray(one)
+            if not bool(np.all((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING))):
+                raise Damaged(f"its {name.replace('_', ' ')} must lie in [0, 1]")
+
+
+def _check_rows(result: Any, n_classes: int) -> None:
+    n_units = len(result.contributions)
+    for row in result.rows:
+        try:
+            check_place(row.cell, row.box)
+            if not 0 <= row.unit < n_units:
+                raise Damaged(f"has the unit {row.unit}, of {n_units}")
+            apart = abs(float(row.heat_map.sum(dtype=np.float64)) - row.contribution)
+            if not apart <= _ROUNDING * max(float(np.abs(row.heat_map).sum()), abs(result.logit), result.scale):
+                raise Damaged("has a heat map that does not add up to its contribution")
+            for prototype in row.prototypes:
+                check_prototype(prototype, n_units, n_classes, result.images)
+        except Damaged as error:
+            raise Damaged(f"one of its rows {error}") from error
+
+
+def _check_batches(result: Any) -> None:
+    """Check that all inputs are of one kind and form, and as many as the record says."""
+    batches = [(name, one) for name, one in _fields(result) if name in _BATCHES and not isinstance(one, str)]
+    if len({kind_of(one) for _, one in batches}) > 1:
+        raise Damaged("its inputs are of several kinds")
+    if len({_form(one) for _, one in batches}) > 1:
+        raise Damaged("its inputs are not of one form")
+    if not all(len(one) == 1 for name, one in batches if name in ("source", "input")):
+        raise Damaged("it holds several inputs where one belongs")
+    holders = [result, getattr(result, "film", None)] if hasattr(result, "film") else []
+    if not all(len(holder.inputs) == len(holder) for holder in holders):
+        raise Damaged("it holds more or fewer inputs than it says")
+
+
+def _form(batch: Any) -> Any:
+    """Return what all inputs of a record share: shape of an image and whether it is of floats; names of columns."""
+    if isinstance(batch, Tensor):
+        return batch.shape[1:], batch.is_floating_point()
+    return None if isinstance(batch, list) else tuple(batch.columns)
+
+
+def _fields(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield names and values of all fields of a record, and of the records within it."""
+    if isinstance(value, tuple):
+        for one in value:
+            yield from _fields(one)
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            inner = getattr(value, field.name)
+            yield field.name, inner
+            yield from _fields(inner)

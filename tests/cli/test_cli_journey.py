@@ -218,7 +218,7 @@ def test_evaluates_on_other_images(bank: Path, folder: Path, weights: Path) -> N
     assert table.exit_code == 0, table.stderr
     assert "measured on 6 explanations" in table.stdout
     assert "box match" not in table.stdout  # the folder knows no true parts
-    row = json.loads(likethat(*words, "--json").stdout)
+    row = json.loads(likethat(*words, "--json").stdout)["values"]
     assert row["gap"] < 1e-4
     assert 0 < row["coverage"] <= 1
     assert row["box_match"] is None

@@ -17,6 +17,7 @@ from likethat.cli._asking import (
     open_input,
 )
 from likethat.cli._generating import open_generator
+from likethat.cli.answer import give
 from likethat.cli.console import notes, say, say_path
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
 from likethat.cli.progress import progress_bar
@@ -70,6 +71,7 @@ def attribute(
         )
     clear = float(found.is_clear.mean())
     say(f"{found.target_name}: {clear:.0%} of the pixels have a clear sign, {found.queries} queries", style="bold")
+    give(found)
     if found.status.advice:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
     say_path("page", found.save(out_path))

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from likethat.cli.answer import give
 from likethat.cli.console import out as output
 from likethat.cli.console import say, say_path
 from likethat.cli.opening import open_bank_with_model
@@ -56,6 +57,7 @@ def explain(
     _check_html(out)
     opened = open_bank_with_model(bank, model=model, weights=weights, layer=layer, device=device)
     found = [_explain_one(opened, path, target=target, against=against, top=top) for path in images]
+    give(*found)
     for why in found:
         say_explanation(why)
     if len(found) == 1:
@@ -121,6 +123,7 @@ def show(
     if classes and not by_class:
         raise InputError("`--class` must stand with --by-class, got it alone. Add --by-class.")
     opened = open_bank(bank)
+    give(opened)
     if by_class:
         targets = [class_index_or_name(name, opened.class_names) for name in classes or []]
         save_classes(opened, out, [target for target in targets if target is not None] or None)

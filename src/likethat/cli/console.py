@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from likethat.cli.answer import current, out
+
 __all__ = ["duration", "notes", "one_line_warnings", "out", "say", "say_error", "say_path", "say_table"]
 
-out = Console(highlight=False)
-"""Results: what a pipe should get."""
 notes = Console(stderr=True, highlight=False)
 """Progress, notes and errors."""
 
@@ -24,6 +24,7 @@ def say(sentence: str, *, style: str = "") -> None:
 
 def say_path(label: str, path: Path) -> None:
     """Print where something was written, so that it can be copied whole."""
+    current().files.append({"what": label.strip(), "path": str(path)})
     out.print(Text.assemble((f"{label}  ", "dim"), (str(path), "bold cyan")), soft_wrap=True)
 
 
@@ -62,6 +63,7 @@ def one_line_warnings() -> Iterator[None]:
     """Show warnings as one yellow line each, without file names."""
 
     def show(message: Warning | str, *_: object) -> None:
+        current().warnings.append(str(message))
         notes.print(Text(f"warning: {message}", style="yellow"), soft_wrap=True)
 
     with warnings.catch_warnings():

@@ -16,6 +16,7 @@ from likethat.cli._asking import (
     open_mask,
 )
 from likethat.cli._generating import open_generator
+from likethat.cli.answer import give
 from likethat.cli.console import notes, say, say_path
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
 from likethat.cli.progress import progress_bar
@@ -102,6 +103,7 @@ def counterfactual(
         say(f"breaks, as the source does: {told}")
     if found.curve:
         say("columns by confidence: " + ", ".join(f"{at.n_columns} at {at.confidence:g}" for at in found.curve))
+    give(found)
     if found.status.advice:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
     say_path("page", found.save(out_path))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, say, say_path
 from likethat.cli.options import examples
 from likethat.cli.progress import progress_bar
@@ -62,6 +63,7 @@ def demo(
     from likethat.report import save_gallery
 
     save_gallery(found, out / _MARKER, title="What two small networks look for")
+    give(*found)
     _say_found(found)
     say(f"next: likethat explain {out}/digits-bank {out}/digits.png --top 6 --out why.html", style="green")
     for name in ("creatures-bank.html", "digits-bank.html", _MARKER):

@@ -1,12 +1,12 @@
 """``likethat evaluate BANK``: how good are a bank's prototypes on images it has not seen?"""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from likethat.cli.console import notes, out, say, say_table
+from likethat.cli.answer import give
+from likethat.cli.console import notes, say, say_table
 from likethat.cli.opening import open_bank_with_model, open_images
 from likethat.cli.options import DeviceOption, LayerOption, WeightsOption, examples
 from likethat.cli.progress import progress_bar
@@ -44,7 +44,6 @@ def evaluate(
     n_explained: Annotated[int, typer.Option(help="How many of them are explained.")] = 200,
     top: Annotated[int, typer.Option(help="Rows an explanation.")] = 4,
     seed: Annotated[int, typer.Option(help="Of the random windows and the noise.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="NAME", help="The bank remembers it; give it if that fails.")
     ] = None,
@@ -65,10 +64,8 @@ def evaluate(
         measures = metrics.evaluate(
             opened, source, top=top, n_explained=n_explained, n_deleted=max(1, n_explained // 2), seed=seed, watch=watch
         )
-    if as_json:
-        out.print(json.dumps(measures.row()), soft_wrap=True, markup=False)
-    else:
-        _say(measures)
+    give(values=measures.row())
+    _say(measures)
 
 
 def _say(measures: "Measures") -> None:

@@ -9,6 +9,7 @@ import typer
 
 from likethat._progress import Progress, Watcher
 from likethat.cli._asking import BlackBoxOption, CacheOption, TokenOption, open_box
+from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, out, say_path
 from likethat.cli.opening import open_images
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
@@ -78,6 +79,7 @@ def exemplars(
     notes.print(f"looking for {n} exemplars of {number}, with at most {budget} queries each")
     with progress_bar() as watch:
         found = method.search_all(box, wanted, n=n, budget=budget, data=real, watch=_with_estimate(watch))
+    give(*found)
     for item in found:
         reached = f"{int(item.reached.sum())} of {len(item)} reached"
         out.print(f"{item.description}: {reached}, {item.queries} queries", soft_wrap=True, markup=False)

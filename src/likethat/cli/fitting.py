@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from likethat._options import byte_count
 from likethat._progress import Progress, Watcher
+from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, say, say_path, say_table
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model
@@ -220,6 +221,7 @@ def say_outcome(bank: "Bank", job: Job, *, next_words: list[str]) -> None:
         say(f"skipped {name}: {reason}", style="yellow")
     if len(about.skipped) > 3:
         say(f"… and {len(about.skipped) - 3:,} more; likethat show lists them", style="yellow")
+    give(bank)
     say_path("bank", job.out)
     say(f"next: {shlex.join(next_words)}", style="green")
 

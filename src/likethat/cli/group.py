@@ -1,5 +1,6 @@
 """The root command: what becomes of errors, of Ctrl-C, and of ``--debug`` wherever it stands."""
 
+import copy
 import shlex
 import signal
 import threading
@@ -11,12 +12,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from likethat.cli.answer import Answer, answering
 from likethat.cli.console import notes, one_line_warnings, say_error
 from likethat.errors import LikethatError
 
 __all__ = ["RootGroup", "Stopped", "terminate_as_interrupt"]
 
-BAD_CALL, INTERRUPTED = 2, 130
+FAULT, BAD_CALL, INTERRUPTED = 1, 2, 130
+_ANYWHERE = ("--debug", "--json")  # options that may stand behind the command too
 _ARGUMENTS = "likethat.arguments"
 _ORDER = (
     "demo",
@@ -37,15 +40,27 @@ class Stopped(KeyboardInterrupt):
 
 
 class RootGroup(TyperGroup):
-    """Runs a command; says each of our errors in one red sentence."""
+    """Runs a command; says each of our errors in one red sentence, or, with ``--json``, in a document."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        shown = copy.copy(next(option for option in self.params if option.name == "json"))
+        shown.expose_value = False  # no command sees it: the document is made here
+        for command in _commands_below(self):
+            command.params.append(shown)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Remember the arguments, and let ``--debug`` stand anywhere before ``--``."""
+        """Remember the arguments, and let ``--debug`` and ``--json`` stand anywhere before ``--``."""
         ctx.meta[_ARGUMENTS] = list(args)
         end = args.index("--") if "--" in args else len(args)
-        before = [argument for argument in args[:end] if argument != "--debug"]
-        debug = ["--debug"] if len(before) < end else []
-        return super().parse_args(ctx, [*debug, *before, *args[end:]])
+        before = [argument for argument in args[:end] if argument not in _ANYWHERE]
+        first = [option for option in _ANYWHERE if option in args[:end]]
+        try:
+            return super().parse_args(ctx, [*first, *before, *args[end:]])
+        except Exception as error:
+            with answering(is_json="--json" in first and hasattr(error, "format_message")) as answer:
+                _fail_words(answer, error)
+            raise
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands in the order in which one would type them."""
@@ -54,25 +69,62 @@ class RootGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exit code 2 for an error of ours, 130 when stopped."""
+        with answering(is_json=ctx.params.get("json", False)) as answer:
+            answer.command = self._command_of(ctx.meta[_ARGUMENTS])
+            return self._run(ctx, answer)
+
+    def _run(self, ctx: Any, answer: Answer) -> Any:
         try:
             with terminate_as_interrupt(), one_line_warnings():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            _say_stopped(ctx.meta[_ARGUMENTS], can_resume=isinstance(stop, Stopped))
+            said = _stopped(ctx.meta[_ARGUMENTS], can_resume=isinstance(stop, Stopped))
+            notes.print(said, soft_wrap=True, markup=False)
+            answer.fail("Interrupted", said, INTERRUPTED)
             raise typer.Exit(INTERRUPTED) from stop
         except LikethatError as error:
             if ctx.params.get("debug"):
                 notes.print_exception(show_locals=False)
             say_error(str(error) or type(error).__name__)
+            answer.fail(type(error).__name__, str(error) or type(error).__name__, BAD_CALL)
             raise typer.Exit(BAD_CALL) from error
+        except Exception as error:  # of the words themselves, said by the library that parsed them; or a fault of ours
+            if not _fail_words(answer, error) and not isinstance(error, typer.Exit):
+                answer.fail(type(error).__name__, str(error), FAULT)
+            raise
+
+    def _command_of(self, arguments: list[str]) -> str:
+        """Return the words of the command: "explain", "fit epic"."""
+        group: Any = self
+        found: list[str] = []
+        for word in arguments:
+            if word in getattr(group, "commands", {}):
+                group = group.commands[word]
+                found.append(word)
+        return " ".join(found)
 
 
-def _say_stopped(arguments: list[str], *, can_resume: bool) -> None:
+def _commands_below(group: Any) -> Iterator[Any]:
+    for command in group.commands.values():
+        if hasattr(command, "commands"):
+            yield from _commands_below(command)
+        else:
+            yield command
+
+
+def _fail_words(answer: Answer, error: Any) -> bool:
+    """Note what the library that parses words says of them; return whether the error is one of its own."""
+    if not hasattr(error, "format_message"):
+        return False
+    answer.fail("UsageError", error.format_message(), error.exit_code)
+    return True
+
+
+def _stopped(arguments: list[str], *, can_resume: bool) -> str:
     if not can_resume:
-        notes.print("stopped")
-        return
+        return "stopped"
     resumed = arguments if "--resume" in arguments else [*arguments, "--resume"]
-    notes.print(f"stopped; go on with: {shlex.join(['likethat', *resumed])}", soft_wrap=True, markup=False)
+    return f"stopped; go on with: {shlex.join(['likethat', *resumed])}"
 
 
 @contextmanager

@@ -65,6 +65,9 @@ def _print_version(is_asked: bool) -> None:
 def root(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output, all else on standard error.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,

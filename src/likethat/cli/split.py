@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from likethat.cli.answer import give
 from likethat.cli.console import say, say_table
 from likethat.cli.opening import open_model
 from likethat.cli.options import DeviceOption, LayerOption, WeightsOption, examples
@@ -31,6 +32,7 @@ def split(
     [bold]error[/bold] is the largest relative difference between the network's logits and those put together again.
     """
     row = open_model(model, weights=weights, layer=layer, device=device).row()
+    give(values=row)
     say(str(row.pop("name", model)), style="bold")
     say_table({name: _in_words(value) for name, value in row.items() if value != ""})
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from likethat._progress import Progress, Watcher
+from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, say_path, say_table
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images
@@ -85,6 +86,7 @@ def train_generator(
         if checkpoint.exists():
             raise Stopped from stop
         raise
+    give(values=generator.card)
     say_table({key: value for key, value in generator.card.items() if isinstance(value, str | int | float)})
     say_path("generator", out)
     say_path("samples", _write_samples(generator, out, seed=seed))

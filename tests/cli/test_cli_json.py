@@ -1,0 +1,129 @@
+"""``--json``: one document of the shipped schema on standard output, whatever a command does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import fit_words, likethat
+from schemas import command_schema, faults
+
+SCHEMA = command_schema()
+
+
+def told(*arguments: object, exit_code: int = 0) -> dict[str, Any]:
+    """Run a command with --json, and return its document, which fits the schema."""
+    result = likethat(*arguments, "--json")
+    assert result.exit_code == exit_code, result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert faults(document, SCHEMA, SCHEMA) == []
+    assert document["exit_code"] == exit_code
+    return document
+
+
+def test_split_and_words_go_to_standard_error() -> None:
+    result = likethat("split", "zoo:digits", "--json")
+    document = json.loads(result.stdout)
+    assert (document["command"], document["values"]["channels"]) == ("split", 64)
+    assert "pooling" in result.stderr
+    assert "pooling" in likethat("split", "zoo:digits").stdout  # and no document is left over for the next
+
+
+def test_a_bank_from_fit_to_evaluate(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None:
+    words = [*fit_words(folder, weights, tmp_path / "bank"), "--class-names", names]
+    fitted = told(*words)
+    assert fitted["command"] == "fit epic"
+    assert fitted["files"] == [{"what": "bank", "path": str(tmp_path / "bank")}]
+    assert [one["kind"] for one in fitted["results"]] == ["Bank"]
+    photos = sorted(folder.rglob("*.png"))[:2]
+    options = ["--out", tmp_path / "why.html", "--weights", weights]
+    explained = told("explain", tmp_path / "bank", *photos, *options)
+    assert [one["source"] for one in explained["results"]] == [one.name for one in photos]
+    shown = told("show", tmp_path / "bank", "--out", tmp_path / "bank.html")
+    assert shown["results"] == fitted["results"]
+    words = ["evaluate", tmp_path / "bank", "--images", folder, "--weights", weights, "--n-explained", 4]
+    assert told(*words)["values"]["n_images"] == 4
+
+
+def test_asking_a_black_box(tmp_path: Path) -> None:
+    words = [
+        "-m",
+        "zoo:digits",
+        "-g",
+        "zoo:digits-flow",
+        "-i",
+        "zoo:digits:7",
+        "--budget",
+        40,
+        "-o",
+        tmp_path / "a.html",
+    ]
+    assert told("counterfactual", *words, "-t", 3)["results"][0]["target_name"] == "3"
+    words = ["-m", "zoo:digits", "-i", "zoo:digits:7", "--budget", 32, "-o", tmp_path / "b.html"]
+    assert told("attribute", *words)["results"][0]["kind"] == "Attribution"
+    words = [
+        "-m",
+        "zoo:digits",
+        "-g",
+        "zoo:digits",
+        "-n",
+        1,
+        "--budget",
+        20,
+        "-t",
+        3,
+        "-t",
+        5,
+        "-o",
+        tmp_path / "c.html",
+    ]
+    assert [one["target"] for one in told("exemplars", *words)["results"]] == [3, 5]
+
+
+def test_a_generator(tmp_path: Path) -> None:
+    lines = ["age,kind", *(f"{place % 47},{'abc'[place % 3]}" for place in range(60))]
+    (tmp_path / "a.csv").write_text("\n".join(lines), "utf-8")
+    document = told("train-generator", "table", tmp_path / "a.csv", "--out", tmp_path / "generator")
+    assert document["values"]["rows"] == 60
+    assert [one["what"] for one in document["files"]] == ["generator", "samples"]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "said"),
+    [
+        (["explain", "nowhere", "x.png"], "BankFormatError", "must be the folder of a bank"),
+        (["split", "zoo:nothing"], "InputError", "got 'nothing'"),
+        (["explain", "--bogus"], "UsageError", "No such option: --bogus"),
+        (["--bogus"], "UsageError", "No such option: --bogus"),
+        (["bogus"], "UsageError", "No such command"),
+    ],
+)
+def test_an_error_is_a_document_too(words: list[str], kind: str, said: str) -> None:
+    document = told(*words, exit_code=2)
+    assert document["error"]["type"] == kind
+    assert said in document["error"]["message"]
+
+
+def test_stopped_work_says_how_to_go_on(
+    folder: Path, weights: Path, names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("likethat.cli.fitting.save_what_fits", stop)
+    document = told(*fit_words(folder, weights, tmp_path / "bank"), "--class-names", names, exit_code=130)
+    assert document["error"] == {"type": "Interrupted", "message": "stopped"}
+
+
+def test_a_fault_of_ours_is_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("likethat.cli.split.open_model", lambda *_, **__: 1 / 0)
+    document = told("split", "zoo:digits", exit_code=1)
+    assert document["error"] == {"type": "ZeroDivisionError", "message": "division by zero"}
+
+
+def test_a_schema_that_is_not_met_is_seen() -> None:
+    document = told("split", "zoo:digits")
+    for change in ({"files": None}, {"exit_code": 3}, {"results": [{"kind": "Bank"}]}, {"version": 1}):
+        assert faults(document | change, SCHEMA, SCHEMA) != []
+    del document["values"]
+    assert faults(document, SCHEMA, SCHEMA) == ["$: lacks values"]

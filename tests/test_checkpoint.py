@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from toys import pictures, small_cnn
 
-from likethat._checkpoint import Checkpoint
+import likethat as lt
+from likethat._checkpoint import Checkpoint, has_ended
+from likethat.cli.places import check_folder, may_replace
 from likethat.errors import InputError
 
 
@@ -142,3 +145,52 @@ def test_a_first_state_is_due_after_five_seconds_and_slow_writing_makes_them_rar
     assert not left.is_due()
     now = 127.0  # ten times as long as the writing took
     assert left.is_due()
+
+
+def test_a_result_is_known_as_that_of_its_checkpoint_and_no_other_is(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("ours")
+    assert not has_ended(tmp_path / "c", tmp_path / "manifest.json")
+    left = Checkpoint(tmp_path / "c", key={})
+    assert not has_ended(tmp_path / "c", tmp_path / "manifest.json")
+    left.note_result(tmp_path / "manifest.json")
+    assert has_ended(tmp_path / "c", tmp_path / "manifest.json")
+    (tmp_path / "manifest.json").write_text("another's")
+    assert not has_ended(tmp_path / "c", tmp_path / "manifest.json")
+    assert not has_ended(tmp_path / "c", tmp_path / "missing")
+
+
+def test_killed_between_the_bank_and_the_checkpoints_end_both_are_there_and_a_resumed_fit_may_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = pictures(40)
+    model = lt.split(small_cnn(), example=images[:4])
+    bank = lt.EPIC(2).fit(model, images, checkpoint=tmp_path / "bank.checkpoint")
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "remove", lambda _: None)  # killed here
+        bank.save(tmp_path / "bank")
+    assert not may_replace(tmp_path / "bank", "manifest.json", resume=False, overwrite=False)
+    assert may_replace(tmp_path / "bank", "manifest.json", resume=True, overwrite=False)
+    check_folder(tmp_path / "bank", mark="manifest.json", work="fit", resume=True, overwrite=False)
+    again = lt.EPIC(2).fit(model, images, checkpoint=tmp_path / "bank.checkpoint", resume=True)
+    again.save(tmp_path / "bank", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["bank"]
+    other = lt.EPIC(2, seed=1).fit(model, images, checkpoint=tmp_path / "bank.checkpoint")
+    assert other.checkpoint is not None
+    with pytest.raises(InputError, match="which likethat wrote before"):
+        check_folder(tmp_path / "bank", mark="manifest.json", work="fit", resume=True, overwrite=False)
+
+
+def test_a_training_killed_between_its_generator_and_its_checkpoints_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"a text of number {place}" for place in range(40)]
+    made = lt.train_generator(texts, kind="text", epochs=1, checkpoint=tmp_path / "made.checkpoint")
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "remove", lambda _: None)  # killed here
+        made.save(tmp_path / "made")
+    assert may_replace(tmp_path / "made", "generator.json", resume=True, overwrite=False)
+    with pytest.raises(InputError, match="which likethat wrote before"):
+        made.save(tmp_path / "made")
+    again = lt.train_generator(texts, kind="text", epochs=1, checkpoint=tmp_path / "made.checkpoint", resume=True)
+    again.save(tmp_path / "made", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]

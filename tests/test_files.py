@@ -1,7 +1,9 @@
 """What likethat writes is whole, and what it did not write is never replaced or removed."""
 
 import contextlib
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from likethat._files import OwnFolder, new_folder, write_whole
+from likethat._files import OwnFolder, new_folder, try_file, try_folder, write_whole
 from likethat.errors import InputError, StorageError
 
 
 def fill(folder: Path, **files: str) -> None:
-    with new_folder(folder) as new:
+    with new_folder(folder, overwrite=True) as new:
         for name, text in files.items():
             (new / name).write_text(text)
 
@@ -88,7 +90,7 @@ def test_a_link_to_a_folder_is_kept_and_its_aim_written(tmp_path: Path) -> None:
 
 def test_an_interrupted_block_leaves_the_earlier_folder(tmp_path: Path) -> None:
     fill(tmp_path / "mine", a="1")
-    with contextlib.suppress(KeyboardInterrupt), new_folder(tmp_path / "mine") as new:
+    with contextlib.suppress(KeyboardInterrupt), new_folder(tmp_path / "mine", overwrite=True) as new:
         (new / "b").write_text("2")
         raise KeyboardInterrupt
     assert names(tmp_path) == ["mine"]
@@ -119,7 +121,7 @@ def test_what_a_killed_writer_left_is_cleared_by_the_next(tmp_path: Path) -> Non
     left = OwnFolder(tmp_path / "left")
     left.claim(name="checkpoint")
     left.write("state", b"1")
-    (tmp_path / "left" / ".state.x7f3ab_0").write_text("half")
+    (tmp_path / "left" / ".state.likethat-x7f3ab_0").write_text("half")
     OwnFolder(tmp_path / "left").claim(name="checkpoint")
     assert not names(tmp_path / "left")
 
@@ -171,7 +173,7 @@ if sys.argv[2] == "swap":  # dies when the earlier folder has been moved away
             os._exit(9)
         return replace(path, target)
     Path.replace = dying
-with _files.new_folder(sys.argv[1]) as new:
+with _files.new_folder(sys.argv[1], overwrite=True) as new:
     (new / "half").write_text("half")
     if sys.argv[2] == "block":
         os._exit(9)
@@ -228,3 +230,143 @@ def test_what_a_living_writer_fills_stays(tmp_path: Path) -> None:
         fill(tmp_path / "mine", second="2")
         assert (new / "first").exists()
     assert names(tmp_path / "mine") == ["first"]
+
+
+def test_a_link_to_a_file_is_kept_and_its_aim_written(tmp_path: Path) -> None:
+    (tmp_path / "first.html").write_text("1")
+    (tmp_path / "latest.html").symlink_to("first.html")
+    write_whole(tmp_path / "latest.html", b"2")
+    assert (tmp_path / "latest.html").is_symlink()
+    assert (tmp_path / "first.html").read_bytes() == b"2"
+
+
+def test_devices_pipes_folders_and_loops_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    before = Path("/dev/null").stat().st_ino
+    for path, said in (
+        (Path("/dev/null"), "no plain file"),
+        (tmp_path / "pipe", "no plain file"),
+        (tmp_path / "folder", "a folder"),
+        (tmp_path / "loop", "whose links lead nowhere"),
+    ):
+        for write in (lambda place: write_whole(place, b"1"), lambda place: try_file(place, name="--out")):
+            with pytest.raises(InputError, match=said):
+                write(path)
+    assert Path("/dev/null").stat().st_ino == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "loop", "pipe"]
+
+
+@pytest.mark.parametrize("place", ["pipe", "file", "foreign", "loop", "pipe/below", "file/below"])
+def test_no_folder_is_begun_where_something_else_stands(tmp_path: Path, place: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("the user's")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis").write_text("the user's")
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(tmp_path.rglob("*"))
+    for begin in (
+        lambda path: try_folder(path, name="--out"),
+        lambda path: fill(path, a="1"),
+        lambda path: OwnFolder(path).claim(name="checkpoint"),
+    ):
+        with pytest.raises((InputError, StorageError)):
+            begin(tmp_path / place)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_place_that_can_be_written_is_as_it_was_after_the_trial(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", a="1")
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    try_folder(tmp_path / "mine", overwrite=True)
+    try_folder(tmp_path / "empty")
+    try_folder(tmp_path / "x" / "y" / "z")
+    try_file(tmp_path / "x" / "y" / "z.html")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "n" * 300 + "/bank"])
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
+    for trial in (try_folder, try_file, lambda path: OwnFolder(path).claim(name="checkpoint")):
+        with pytest.raises((InputError, StorageError), match=r"must be a path|File name too long"):
+            trial(tmp_path / name)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write, such as /proc")
+def test_a_place_that_cannot_be_written_is_refused_before_the_work() -> None:
+    for trial in (try_folder, try_file, lambda path: OwnFolder(path).claim(name="checkpoint")):
+        with pytest.raises(StorageError, match="could not be written"):
+            trial("/proc/likethat-bank")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="needs a mount point, such as /dev/shm")
+def test_a_mount_point_is_refused_before_the_work_and_a_folder_in_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("likethat._files._check_ours", lambda *_, **__: None)  # other processes may have files there
+    with pytest.raises(InputError, match=r"which is a mount point\. Give a folder in it, such as /dev/shm/new"):
+        try_folder("/dev/shm", name="--out")
+    try_folder(f"/dev/shm/likethat-{os.getpid()}")
+
+
+def test_a_folder_of_ours_in_a_parent_that_is_not_ours_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "mine", a="1")
+
+    def denied(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkdtemp", denied)
+    with pytest.raises(StorageError, match="Permission denied"):
+        try_folder(tmp_path / "mine", overwrite=True)
+    assert names(tmp_path / "mine") == ["a"]
+
+
+def test_what_was_written_before_is_replaced_when_that_is_said(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", a="1")
+    with (
+        pytest.raises(InputError, match=r"which likethat wrote before.*or add overwrite=True"),
+        new_folder(tmp_path / "mine"),
+    ):
+        pass
+    with pytest.raises(InputError, match=r"`--out` must be a new or empty folder.*or add --overwrite"):
+        try_folder(tmp_path / "mine", name="--out")
+    assert names(tmp_path / "mine") == ["a"]
+
+
+_KILLED_FILE = """
+import os, sys
+from pathlib import Path
+from likethat import _files
+os.fsync = lambda _: os._exit(9)
+_files.write_whole(sys.argv[1], b"half")
+"""
+
+
+@pytest.mark.parametrize("name", ["why.html", "w" * 60 + ".html"], ids=["short", "long"])
+def test_the_next_writer_of_a_file_sweeps_what_a_killed_one_left(tmp_path: Path, name: str) -> None:
+    asked = [sys.executable, "-c", _KILLED_FILE, str(tmp_path / name)]
+    assert subprocess.run(asked, check=False).returncode == 9
+    (left,) = tmp_path.iterdir()
+    others = [tmp_path / f".{name}.swp", tmp_path / f"{left.name}0", tmp_path / ".other.likethat-00000000"]
+    for other in others:
+        other.write_text("the user's")
+    write_whole(tmp_path / name, b"whole")
+    assert set(tmp_path.iterdir()) == {tmp_path / name, *others}
+
+
+def test_what_a_living_writer_of_a_file_writes_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync, begun = os.fsync, []
+
+    def another(handle: int) -> None:
+        if not begun:
+            begun.append(handle)
+            write_whole(tmp_path / "why.html", b"second")
+        fsync(handle)
+
+    monkeypatch.setattr("os.fsync", another)
+    write_whole(tmp_path / "why.html", b"first")
+    assert [path.name for path in tmp_path.iterdir()] == ["why.html"]
+    assert (tmp_path / "why.html").read_bytes() == b"first"

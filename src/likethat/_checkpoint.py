@@ -10,17 +10,18 @@ from typing import Any
 from torch import Tensor
 
 from likethat._calls import warn
-from likethat._documents import Damaged, read_json, typed
+from likethat._documents import Damaged, read_bytes, read_json, typed
 from likethat._files import OwnFolder
 from likethat._tensors import left_bytes, read_left
 from likethat.errors import InputError, LikethatError, StorageError
 
-__all__ = ["EVERY", "Checkpoint"]
+__all__ = ["EVERY", "Checkpoint", "has_ended"]
 
 EVERY = 5.0
 """Seconds between two pieces: what killed work may lose, and little enough to write."""
 
 _MANIFEST = "checkpoint.json"
+_RESULT = "result"
 _SHARE = 0.1  # of the time may go into writing: a slow disk makes the pieces rarer
 
 
@@ -125,6 +126,10 @@ class Checkpoint:
             self.unwritten()
         self.unwritten = None  # it holds all that the pass found
 
+    def note_result(self, file: Path) -> None:
+        """Note the file that tells the result from all others, just before it is put in its place (see `has_ended`)."""
+        self.write_state(_RESULT, {}, {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
+
     def remove(self) -> None:
         """Remove what was left, as its result is saved; what other work has begun there meanwhile stays."""
         try:
@@ -133,6 +138,15 @@ class Checkpoint:
             return
         if is_ours:
             self._own.remove()
+
+
+def has_ended(folder: Path, file: Path) -> bool:
+    """Return whether a file is the result of the work that a checkpoint is of: killed, it was not removed any more."""
+    try:
+        _, noted = read_left(folder / f"{_RESULT}.safetensors")
+        return noted.get("sha256") == hashlib.sha256(read_bytes(file)).hexdigest()
+    except Damaged:
+        return False
 
 
 def _digest(key: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from likethat.errors import InputError, LikethatError, StorageError
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["OwnFolder", "new_folder", "write_into", "write_whole"]
+__all__ = ["OwnFolder", "new_folder", "try_file", "try_folder", "write_into", "write_whole"]
 
 _LIST = ".likethat.json"
 """Lies in every folder that likethat writes, and lists the files that are its own."""
@@ -34,29 +34,155 @@ _RANDOM = re.compile(r"[a-z0-9_]{8}")  # how Python's temporary names end; an ed
 def write_whole(path: str | Path, data: bytes) -> Path:
     """Write a file beside its place and move it there; make parent folders.
 
+    A link is kept, and the file it leads to written. What killed writers of the same file left beside it goes.
+
     Raises:
+        InputError: something stands there that is no file: a folder, a device, a pipe.
         StorageError: the disk did not take it; nothing is left behind, an earlier file stays as it was.
     """
     path = check_path(path)
+    place = _file_place(path)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_files(place)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    _write_beside(place, data)
+    return path
+
+
+def _write_beside(path: Path, data: bytes) -> None:
+    """Write a file beside its place and move it there; a link there is replaced, not followed."""
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=_begun(path.name), dir=path.parent)
         with os.fdopen(handle, "wb") as file:
+            is_locked = _lock_open(handle)  # tells a sweep that its writer lives
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+            os.fsync(handle)
+            Path(temporary).chmod(0o666 & ~_umask())
+            if is_locked:
+                Path(temporary).replace(path)
+        if not is_locked:
+            Path(temporary).replace(path)  # Windows moves no open file
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise storage_error(path, error) from error
-    return path
+
+
+def _file_place(path: Path, *, name: str = "path") -> Path:
+    """Return where a file shall stand, links followed.
+
+    Raises:
+        InputError: something stands there that is no file, or links that lead to each other.
+    """
+    place = _led_to(path, name=name)
+    if os.path.lexists(place) and not place.is_file():  # lexists, not Path.exists: takes names of any length
+        kind = "a folder" if place.is_dir() else "no plain file"
+        raise InputError(f"`{name}` must be a file, got {path}, which is {kind}. Choose another name.")
+    return place
+
+
+def _led_to(path: Path, *, name: str) -> Path:
+    """Return where a path leads when links are followed; one that does not exist leads to itself."""
+    try:
+        is_link = os.path.islink(path)  # noqa: PTH114 - of any length
+        return path.resolve() if is_link or not path.name or path.name == ".." else path
+    except (OSError, RuntimeError) as error:  # RuntimeError: Python up to 3.12
+        raise InputError(f"`{name}` must lead somewhere, got {path}, whose links lead nowhere ({error}).") from error
+
+
+def _sweep_files(path: Path) -> None:
+    """Remove the files that killed writers of a file left beside it: with our name, locked by nobody."""
+    start = _begun(path.name)
+    for one in list(path.parent.iterdir()):
+        if not one.name.startswith(start) or not _RANDOM.fullmatch(one.name[len(start) :]):
+            continue
+        lock = _lock(one) if one.is_file() and not one.is_symlink() else None
+        if lock is not None:
+            one.unlink(missing_ok=True)
+            os.close(lock)
+
+
+def try_file(path: str | Path, *, name: str = "path") -> None:
+    """Try before long work whether `write_whole` can write a file after it; nothing is left there.
+
+    Args:
+        path: of the file.
+        name: of the user's argument, for the errors.
+
+    Raises:
+        InputError: something stands there that is no file.
+        StorageError: the place cannot be written.
+    """
+    place = _file_place(check_path(path, name=name), name=name)
+    with _trying(place, place.parent):
+        if not place.exists():
+            os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY))  # the name itself may be too long
+            place.unlink()
+        with tempfile.NamedTemporaryFile(prefix=_begun(place.name), dir=place.parent) as file:
+            file.write(b"likethat")
+
+
+def try_folder(path: str | Path, *, overwrite: bool = False, name: str = "path") -> None:
+    """Try before long work whether `new_folder` can write a folder after it; nothing is left there.
+
+    Args:
+        path: of the folder.
+        overwrite: whether what likethat wrote there may be replaced.
+        name: of the user's argument, for the errors.
+
+    Raises:
+        InputError: something stands there that likethat did not write, that may not be replaced, or that cannot be.
+        StorageError: the place cannot be written.
+    """
+    place = _free_place(check_path(path, name=name), overwrite=overwrite, name=name)
+    with _trying(place, place), _scratch(place, "new") as folder:
+        _write_list(folder, (), made_folder=True)
 
 
 @contextlib.contextmanager
-def new_folder(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
+def _trying(place: Path, folder: Path) -> Iterator[None]:
+    """Make a folder and those above it for a trial; those that were not there go again."""
+    made: list[Path] = []
+    try:
+        made += [one for one in (folder, *folder.parents) if not one.exists()]  # deepest first
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if isinstance(error, LikethatError):
+            raise
+        raise storage_error(place, error) from error
+    finally:
+        for one in made:
+            with contextlib.suppress(OSError):
+                one.rmdir()
+
+
+def _free_place(path: Path, *, overwrite: bool, name: str) -> Path:
+    """Return where a folder shall stand, where only what likethat wrote may be replaced, and only with `overwrite`."""
+    place = _place(path, name=name)
+    _check_ours(place, name=name)
+    if not os.path.lexists(place):
+        return place
+    if place.is_mount():
+        raise InputError(
+            f"`{name}` must be a folder that can be replaced, got {path}, which is a mount point. Give a folder in "
+            f"it, such as {path / 'new'}."
+        )
+    if not overwrite and any(place.iterdir()):
+        option = "--overwrite" if name.startswith("-") else "overwrite=True"
+        raise InputError(
+            f"`{name}` must be a new or empty folder, got {path}, which likethat wrote before. Choose another place, "
+            f"or add {option}."
+        )
+    return place
+
+
+@contextlib.contextmanager
+def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a folder to fill; it takes the place of `path` when the block ends well, and vanishes otherwise.
 
     What was written is listed in the folder itself, and only a folder that holds nothing else is ever replaced.
@@ -69,13 +195,7 @@ def new_folder(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
         InputError: something stands there that likethat did not write, or that may not be replaced.
         StorageError: the disk did not take it; what stood there before still does.
     """
-    path = _place(check_path(path))
-    _check_ours(path, name="path")
-    if not overwrite and path.exists() and any(path.iterdir()):
-        raise InputError(
-            f"`path` must be a new or empty folder, got {path}, which likethat wrote before. Choose another place, or "
-            "add overwrite=True."
-        )
+    path = _free_place(check_path(path), overwrite=overwrite, name="path")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
@@ -90,21 +210,18 @@ def new_folder(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
         raise storage_error(path, error) from error
 
 
-def _place(path: Path) -> Path:
+def _place(path: Path, *, name: str) -> Path:
     """Return where a folder shall stand, links followed.
 
     Raises:
         InputError: links that lead to each other, or the folder that the program works in, which would vanish under it.
     """
-    try:
-        place = path.resolve() if path.is_symlink() or not path.name or path.name == ".." else path
-        is_here = place.exists() and Path.cwd().is_relative_to(place.resolve())
-    except (OSError, RuntimeError) as error:  # RuntimeError: Python up to 3.12
-        raise InputError(f"`path` must lead somewhere, got {path}, whose links lead nowhere ({error}).") from error
+    place = _led_to(path, name=name)
+    is_here = os.path.lexists(place) and Path.cwd().is_relative_to(place.resolve())
     if is_here and (not any(place.iterdir()) or _listed(place).files):  # else what lies there is named
         raise InputError(
-            f"`path` must be another folder than the current one or those above it, got {path}. Give a new name, such "
-            f"as {Path(path, 'new')}."
+            f"`{name}` must be another folder than the current one or those above it, got {path}. Give a new name, "
+            f"such as {Path(path, 'new')}."
         )
     return place
 
@@ -124,7 +241,7 @@ def _scratch(path: Path, kind: str) -> Iterator[Path]:
 
     It is locked while this process lives, and only then gets the list that proves that likethat made it.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"{_scratch_start(path)}{kind}-", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_begun(path.name)}{kind}-", dir=path.parent))
     lock = None
     try:
         folder.chmod(0o777 & ~_umask())
@@ -139,30 +256,40 @@ def _scratch(path: Path, kind: str) -> Iterator[Path]:
             os.close(lock)
 
 
-def _scratch_start(path: Path) -> str:
-    """Return how the names of hidden folders beside a place begin; no two places share it."""
-    name = path.name
+def _begun(name: str) -> str:
+    """Return how the hidden names of what is being written beside a place begin; no two places share it."""
     return f".{name if len(name) <= 40 else hashlib.sha256(os.fsencode(name)).hexdigest()[:40]}.likethat-"
 
 
-def _lock(folder: Path) -> int | None:
-    """Lock a folder until what is returned is closed, or the process ends; None where it cannot be had."""
+def _lock(path: Path) -> int | None:
+    """Lock a file or folder until what is returned is closed, or the process ends; None where it cannot be had."""
     if sys.platform == "win32":
         return None  # a folder cannot be locked there: nothing is marked, and nothing swept
-    lock = None
     try:
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = os.O_DIRECTORY if path.is_dir() else os.O_NONBLOCK  # nobody waits for a pipe
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | kind)
     except OSError:
-        if lock is not None:
-            os.close(lock)
         return None
-    return lock
+    if _lock_open(lock):
+        return lock
+    os.close(lock)
+    return None
+
+
+def _lock_open(handle: int) -> bool:
+    """Lock what is open until it is closed, or the process ends; return whether that could be."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _sweep(path: Path) -> None:
     """Remove the hidden folders that killed writers of a place left: with our name and our list, locked by nobody."""
-    start = _scratch_start(path)
+    start = _begun(path.name)
     for folder in list(path.parent.iterdir()):
         if not folder.name.startswith(start) or not _SCRATCH.fullmatch(folder.name[len(start) :]):
             continue
@@ -212,9 +339,13 @@ class OwnFolder:
             StorageError: the folder cannot be made.
         """
         _check_ours(self.path, name=name)
-        was_there = self.path.exists() and not self._own.made_folder
+        was_there = os.path.lexists(self.path) and not self._own.made_folder
         self._remove_files()
         self._own = _Own(made_folder=not was_there)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(self.path, error) from error
         self._write_list()
 
     def write(self, name: str, data: bytes) -> Path:
@@ -226,7 +357,8 @@ class OwnFolder:
         if name not in self._own.files:
             self._own = _Own(files=self._own.files | {name}, made_folder=self._own.made_folder)
             self._write_list()
-        return write_whole(self.path / name, data)
+        _write_beside(self.path / name, data)
+        return self.path / name
 
     def remove(self) -> None:
         """Remove the files that were written, and the folder where it was made for them and nothing else lies in it."""
@@ -236,7 +368,9 @@ class OwnFolder:
             self.path.rmdir()
 
     def _remove_files(self) -> None:
-        for path in self.path.iterdir() if self.path.is_dir() else ():
+        if not os.path.lexists(self.path):
+            return
+        for path in self.path.iterdir():
             if self._own.has(path.name) and path.is_file() and not path.is_symlink():
                 path.unlink(missing_ok=True)
 
@@ -282,7 +416,7 @@ def _listed(folder: Path) -> _Own:
 
 def _write_list(folder: Path, files: Iterable[str], **about: bool) -> None:
     text = json.dumps({"library": "likethat", "files": sorted(files), **about}, ensure_ascii=False, indent=1)
-    write_whole(folder / _LIST, text.encode())
+    _write_beside(folder / _LIST, text.encode())
 
 
 def _files_in(folder: Path) -> Iterator[str]:
@@ -297,7 +431,7 @@ def _files_in(folder: Path) -> Iterator[str]:
 
 def _check_ours(path: Path, *, name: str) -> None:
     """Raise `InputError` unless the place is free, an empty folder, or holds only what likethat wrote."""
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(path):
         return
     if not path.is_dir():
         raise InputError(f"`{name}` must be a folder, got {path}, which is something else. Choose another place.")
@@ -308,11 +442,6 @@ def _check_ours(path: Path, *, name: str) -> None:
             f"`{name}` must be a new or empty folder, or one that likethat wrote, got {path}, which is in use: "
             f"{foreign!r} in it is not likethat's. Nothing was touched; choose another folder."
         )
-
-
-def _begun(name: str) -> str:
-    """Return how the temporary names of a file begin."""
-    return f".{name[:40]}."
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -50,9 +50,9 @@ def test_bad_calls_are_one_sentence(tmp_path: Path) -> None:
         (["-i", "zoo:creatures:7"], "= (1, 32, 32) as the generator makes images, got (3, 96, 96)"),
         (["-i", "zoo:digits:7", "-g", "zoo:nothing"], "`--generator` must be one of zoo:creatures"),
         (["-i", "zoo:digits:7", "--budget", 5], "must be "),
-        (["-i", "zoo:digits:7", "-o", "."], "must be a file, got the folder"),
-        (["-i", "zoo:digits:7", "-o", "page.json"], "must be an .html file"),
-        (["-i", "zoo:digits:7", "-o", "text.png/page.html"], "in a folder that can be written"),
+        (["-i", "zoo:digits:7", "-o", "."], "must be a file that ends in .html"),
+        (["-i", "zoo:digits:7", "-o", "page.json"], "must be a file that ends in .html"),
+        (["-i", "zoo:digits:7", "-o", "text.png/page.html"], "could not be written"),
     ],
     ids=str,
 )

@@ -91,9 +91,9 @@ def test_resuming_with_other_options_is_refused(
 def test_a_place_that_is_taken(bank: Path, folder: Path, weights: Path, tmp_path: Path) -> None:
     taken = likethat(*fit_words(folder, weights, bank))
     assert taken.exit_code == 2
-    assert "already holds a bank" in taken.stderr
+    assert "which likethat wrote before" in taken.stderr
     (tmp_path / "thesis.txt").write_text("years of work")
-    assert "holds something else" in likethat(*fit_words(folder, weights, tmp_path), "--overwrite").stderr
+    assert "which is in use" in likethat(*fit_words(folder, weights, tmp_path), "--overwrite").stderr
     assert "must be a folder" in likethat(*fit_words(folder, weights, tmp_path / "b.html")).stderr
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 

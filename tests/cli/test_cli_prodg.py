@@ -88,7 +88,7 @@ def test_stopped_and_resumed_gives_the_same_bank(
 def test_a_place_that_is_taken(bank: Path) -> None:
     taken = likethat(*words(bank))
     assert taken.exit_code == 2
-    assert "already holds a bank" in taken.stderr
+    assert "which likethat wrote before" in taken.stderr
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

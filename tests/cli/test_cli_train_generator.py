@@ -29,7 +29,7 @@ def test_a_folder_of_pictures_becomes_a_generator(folder: Path, tmp_path: Path) 
     assert lt.load_generator(out).prior.dim == 3
     again = likethat("train-generator", "image", folder, "--out", out)
     assert again.exit_code == 2
-    assert "already holds a generator" in again.stderr
+    assert "which likethat wrote before" in again.stderr
     over = likethat("train-generator", "image", folder, "--out", out, "--steps", 20, "--latent-dim", 2, "--overwrite")
     assert over.exit_code == 0, over.stderr  # the sheet of samples is one of its own files
     assert lt.load_generator(out).prior.dim == 2
@@ -117,4 +117,4 @@ def test_wrong_calls(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "full" / "thesis.txt").write_text("")
     taken = likethat("train-generator", "image", folder, "--out", tmp_path / "full")
     assert taken.exit_code == 2
-    assert "holds something else" in taken.stderr
+    assert "which is in use" in taken.stderr

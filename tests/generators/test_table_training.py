@@ -39,7 +39,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at
 
     with pytest.raises(KeyboardInterrupt):
         train_table(mixed_table(), epochs=8, latent_dim=6, checkpoint=left, watch=stop)
-    assert sorted(path.name for path in left.iterdir()) == [".likethat.json", "training.safetensors"]
+    assert sorted(path.name for path in left.iterdir()) == [".likethat.json", "checkpoint.json", "training.safetensors"]
     resumed = train_table(mixed_table(), epochs=8, latent_dim=6, checkpoint=left, resume=True)
     assert is_same(mixed_generator(), resumed)
     resumed.save(tmp_path / "g")
@@ -65,7 +65,7 @@ def test_a_checkpoint_of_another_training(tmp_path: Path) -> None:
         train_table(mixed_table(), epochs=2, checkpoint=left, watch=stop)
     with pytest.raises(InputError, match="left by another training: its data is"):
         train_table(mixed_table(seed=1), epochs=2, checkpoint=left, resume=True)
-    with pytest.raises(InputError, match=r"where no readable training\.safetensors lies"):
+    with pytest.raises(InputError, match=r"where no readable checkpoint\.json lies"):
         train_table(mixed_table(), epochs=2, checkpoint=tmp_path / "none", resume=True)
     with pytest.raises(InputError, match="`checkpoint` must name the folder to resume from"):
         train_table(mixed_table(), epochs=2, resume=True)

@@ -53,6 +53,11 @@ def carry(training: Sums, folder: Path, *, key: Mapping[str, Any] | None = None,
     return left
 
 
+def removed(left: TrainingCheckpoint) -> None:
+    assert left.checkpoint is not None
+    left.checkpoint.remove()
+
+
 def stopped(folder: Path, *, every: float = 0.0) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("likethat._checkpoint._SHARE", float("inf"))  # however long writing takes
@@ -148,15 +153,15 @@ def test_done_it_stays_until_it_is_removed_and_going_on_takes_no_step(tmp_path: 
     left = carry(again, tmp_path / "c", resume=True)
     assert again.total.tolist() == [4, 4, 4]
     (tmp_path / "c" / "thesis.txt").write_text("mine")
-    left.remove()
+    removed(left)
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["thesis.txt"]
-    left.remove()
+    removed(left)
 
 
 def test_what_another_training_began_there_meanwhile_stays(tmp_path: Path) -> None:
     first = carry(Sums(), tmp_path / "c")
     carry(Sums(), tmp_path / "c", key={"seed": 1})
-    first.remove()
+    removed(first)
     assert (tmp_path / "c" / STATE).exists()
 
 
@@ -165,6 +170,6 @@ def test_it_is_removed_from_another_folder_too(tmp_path: Path, monkeypatch: pyte
     left = carry(Sums(), Path("c"))
     (tmp_path / "elsewhere" / "c").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    left.remove()
+    removed(left)
     assert not (tmp_path / "c").exists()
     assert (tmp_path / "elsewhere" / "c").exists()

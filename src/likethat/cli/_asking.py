@@ -1,6 +1,5 @@
 """What the commands share that ask a black box about one input: the box, the input, where the page goes."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,6 @@ __all__ = [
     "GeneratorOption",
     "InputOption",
     "TokenOption",
-    "check_page",
     "open_box",
     "open_input",
     "open_mask",
@@ -53,17 +51,6 @@ TokenOption = Annotated[
     typer.Option("--token-env", metavar="VARIABLE", help="Environment variable with a service's credential."),
 ]
 CacheOption = Annotated[Path | None, typer.Option("--cache", metavar="FILE", help="Keep answers here for later runs.")]
-
-
-def check_page(path: Path) -> None:
-    """Refuse before the model is asked what could not be written after it."""
-    if path.is_dir():
-        raise InputError(f"`--out` must be a file, got the folder {path}.")
-    if path.suffix.lower() not in {".html", ".htm"}:
-        raise InputError(f"`--out` must be an .html file, got {path}.")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"`--out` must be in a folder that can be written, got {path}.")
 
 
 def open_box(

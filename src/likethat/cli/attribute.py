@@ -12,7 +12,6 @@ from likethat.cli._asking import (
     GeneratorOption,
     InputOption,
     TokenOption,
-    check_page,
     open_box,
     open_input,
 )
@@ -20,6 +19,7 @@ from likethat.cli._generating import open_generator
 from likethat.cli.answer import give
 from likethat.cli.console import notes, say, say_path
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
+from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 
 __all__ = ["EXAMPLES", "attribute"]

@@ -12,6 +12,7 @@ from likethat.cli.console import out as output
 from likethat.cli.console import say, say_path
 from likethat.cli.opening import open_bank_with_model
 from likethat.cli.options import DeviceOption, LayerOption, WeightsOption, class_index_or_name, examples
+from likethat.cli.places import check_page
 from likethat.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def explain(
     device: DeviceOption = "auto",
 ) -> None:
     """Say why the model gives images their class: which prototypes, where, and how much of the logit."""
-    _check_html(out)
+    check_page(out)
     opened = open_bank_with_model(bank, model=model, weights=weights, layer=layer, device=device)
     found = [_explain_one(opened, path, target=target, against=against, top=top) for path in images]
     give(*found)
@@ -119,7 +120,7 @@ def show(
     from likethat.explanations import open_bank
     from likethat.report import save_classes
 
-    _check_html(out)
+    check_page(out)
     if classes and not by_class:
         raise InputError("`--class` must stand with --by-class, got it alone. Add --by-class.")
     opened = open_bank(bank)
@@ -130,8 +131,3 @@ def show(
     else:
         opened.save(out)
     say_path("page", out)
-
-
-def _check_html(out: Path) -> None:
-    if out.suffix.lower() not in {".html", ".htm"}:
-        raise InputError(f"`--out` must be a file that ends in .html, got {out}.")

@@ -10,7 +10,6 @@ from likethat.cli._asking import (
     CacheOption,
     InputOption,
     TokenOption,
-    check_page,
     open_box,
     open_input,
     open_mask,
@@ -19,6 +18,7 @@ from likethat.cli._generating import open_generator
 from likethat.cli.answer import give
 from likethat.cli.console import notes, say, say_path
 from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
+from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from likethat._files import try_file, try_folder
 from likethat._progress import Progress, Watcher
 from likethat.cli._asking import BlackBoxOption, CacheOption, TokenOption, open_box
 from likethat.cli.answer import give
@@ -94,11 +95,10 @@ def exemplars(
 
 def _check_place(path: Path) -> None:
     """Refuse before the search what would be refused after it."""
-    is_page = path.suffix.lower() in {".html", ".htm"}
-    if is_page and path.is_dir():
-        raise InputError(f"`--out` must be a file, got the folder {path}.")
-    if not is_page and path.exists() and (path.is_file() or any(path.iterdir())):
-        raise InputError(f"`--out` must be an .html file or a new or empty folder, got {path}, which is in use.")
+    if path.suffix.lower() in {".html", ".htm"}:
+        try_file(path, name="--out")
+    else:
+        try_folder(path, name="--out")
 
 
 def _targets(words: Sequence[str], class_names: tuple[str, ...]) -> list[Any] | None:

@@ -16,6 +16,7 @@ from likethat.cli.console import duration, notes, say, say_path, say_table
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, LAYER_HELP, MODEL_PANEL, WEIGHTS_HELP, WORK_PANEL
+from likethat.cli.places import check_folder, checkpoint_of, may_replace
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
 from likethat.errors import DataWarning, InputError, StorageError
 from likethat.options.declaring import Declared, given, option
@@ -29,7 +30,6 @@ __all__ = [
     "Job",
     "Method",
     "check_place",
-    "checkpoint_of",
     "fit_and_save",
     "open_job_model",
     "save_what_fits",
@@ -87,11 +87,6 @@ class FitJob(Job):
     )  # fmt: skip
     batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1, panel=WORK_PANEL)
     workers: int = option(0, "threads that decode; no influence on the result", panel=WORK_PANEL)
-
-
-def checkpoint_of(out: Path) -> Path:
-    """Return the folder beside a bank that holds its unfinished fit."""
-    return out.with_name(f"{out.name}.checkpoint")
 
 
 def fit_and_save(method: Method, job: FitJob) -> "Bank":
@@ -164,7 +159,7 @@ def save_what_fits(fit: Callable[[Watcher], "Bank"], job: Job) -> "Bank":
 
 def _save(bank: "Bank", job: Job) -> None:
     try:
-        bank.save(job.out, overwrite=job.overwrite)
+        bank.save(job.out, overwrite=may_replace(job.out, "manifest.json", resume=job.resume, overwrite=job.overwrite))
     except StorageError as error:
         raise _saved_elsewhere(bank, job, error) from error
 
@@ -186,15 +181,7 @@ def check_place(job: Job) -> None:
     """Refuse before the work what `Bank.save` would refuse after it."""
     if job.out.suffix.lower() in {".html", ".htm"}:
         raise InputError(f"`--out` must be a folder for the bank, got {job.out}. Make its page with likethat show.")
-    if job.out.is_file() or (job.out.is_dir() and any(job.out.iterdir()) and not (job.out / "manifest.json").exists()):
-        raise InputError(f"`--out` must be a new or empty folder, got {job.out}, which holds something else.")
-    if (job.out / "manifest.json").exists() and not job.overwrite:
-        raise InputError(f"`--out` already holds a bank, {job.out}. Choose another folder, or add --overwrite.")
-    checkpoint = checkpoint_of(job.out)
-    if checkpoint.exists() and any(checkpoint.glob("*.safetensors")) and not (job.resume or job.overwrite):
-        raise InputError(
-            f"an unfinished fit lies in {checkpoint}. Go on with it by adding --resume, or start anew with --overwrite."
-        )
+    check_folder(job.out, mark="manifest.json", work="fit", resume=job.resume, overwrite=job.overwrite)
 
 
 def say_measures(bank: "Bank", rows: Mapping[str, object]) -> None:

@@ -30,7 +30,6 @@ from likethat.cli.fit import OutOption, app
 from likethat.cli.fitting import (
     Job,
     check_place,
-    checkpoint_of,
     open_job_model,
     save_what_fits,
     say_measures,
@@ -49,6 +48,7 @@ from likethat.cli.options import (
     class_index_or_name,
     examples,
 )
+from likethat.cli.places import checkpoint_of
 from likethat.cli.progress import Estimate, with_estimate
 from likethat.errors import InputError
 

@@ -12,8 +12,8 @@ from likethat.cli.console import duration, notes, say_path, say_table
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images
 from likethat.cli.options import OverwriteOption, ResumeOption, SeedOption, examples
+from likethat.cli.places import check_folder, checkpoint_of, may_replace
 from likethat.cli.progress import Estimate, progress_bar
-from likethat.errors import InputError
 
 __all__ = ["EXAMPLES", "train_generator"]
 
@@ -71,8 +71,8 @@ def train_generator(
     """
     from likethat.generators import train_generator as train
 
-    _check_place(out, resume=resume, overwrite=overwrite)
-    checkpoint = out.with_name(f"{out.name}.checkpoint")
+    check_folder(out, mark=_MARK, work="training", resume=resume, overwrite=overwrite)
+    checkpoint = checkpoint_of(out)
     options: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "resume": resume}
     options |= {} if latent_dim is None or method is Method.flow else {"latent_dim": latent_dim}
     if kind is Kind.image:
@@ -81,7 +81,7 @@ def train_generator(
     try:
         with progress_bar() as watch:
             generator = train(source, kind=kind.value, method=method.value, watch=_with_estimate(watch), **options)
-        generator.save(out)
+        generator.save(out, overwrite=may_replace(out, _MARK, resume=resume, overwrite=overwrite))
     except KeyboardInterrupt as stop:
         if checkpoint.exists():
             raise Stopped from stop
@@ -107,20 +107,6 @@ def _image_options(*, size: int | None, steps: int | None, mirror: bool) -> dict
     if steps is not None:
         options["steps"] = steps
     return options
-
-
-def _check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse before the work what would be refused after it."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / _MARK).exists()):
-        raise InputError(f"`--out` must be a new or empty folder, got {out}, which holds something else.")
-    if (out / _MARK).exists() and not overwrite:
-        raise InputError(f"`--out` already holds a generator, {out}. Choose another folder, or add --overwrite.")
-    checkpoint = out.with_name(f"{out.name}.checkpoint")
-    if checkpoint.exists() and any(checkpoint.iterdir()) and not (resume or overwrite):
-        raise InputError(
-            f"an unfinished training lies in {checkpoint}. Go on with it by adding --resume, or start anew with "
-            "--overwrite."
-        )
 
 
 def _with_estimate(watch: Watcher) -> Watcher:

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from likethat._calls import public
-from likethat._showing import figure_of, save
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
 from likethat.explanations.status import Status
@@ -73,18 +72,8 @@ class Attribution(Result):
         clear: NDArray[np.bool_] = np.abs(self.heat_map) > 2 * self.error
         return clear
 
-    def save(self, path: str | Path) -> Path:
-        """Write a page (.html), a figure (.png, .svg, .pdf), values (.json), a table (.csv) or a folder.
-
-        Raises:
-            InputError: the path ends in something else, or something else stands at the folder's place.
-            StorageError: the disk did not take it; nothing is left behind.
-        """
-        return save(self, path, folder=lambda folder: write_result(self, folder))
-
-    def figure(self) -> Any:
-        """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        return figure_of(self)
+    def _write(self, path: Path, *, overwrite: bool) -> Path:
+        return write_result(self, path, overwrite=overwrite)
 
     def _facts(self) -> dict[str, Any]:
         return {**vars(self), "target_name": self.target_name}

@@ -1,7 +1,7 @@
 """A bank: what each unit of a model looks for, and the coordinates that make it exact."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from likethat._calls import public
+from likethat._checkpoint import Checkpoint
 from likethat._checks import check_choice, check_count, resolve_target
-from likethat._options import check_flag
 from likethat._session import in_own_session
-from likethat._showing import figure_of, save
 from likethat.coordinates import Coordinates
 from likethat.errors import BankError, BankMismatchError, InputError
 from likethat.explanations.explain import ImageLike, explain
@@ -79,7 +78,7 @@ class Bank(Result):
         self.usage = usage
         self.familiar = familiar
         self.settings = settings
-        self.when_saved: Callable[[], None] | None = None  # removes the checkpoint of the fit that made the bank
+        self.checkpoint: Checkpoint | None = None  # of the fit that made the bank; it goes when the bank is saved
         self._model: SplitModel | None = None
         if model is not None:
             self.attach(model)
@@ -224,33 +223,8 @@ class Bank(Result):
         second = -1 if against is None else resolve_target(against, self.class_names)
         return explain(self, image, target=first, against=second, top=top)
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write a folder, a page (.html), a figure (.png, .svg, .pdf), values (.json) or a table (.csv).
-
-        The checkpoint of the fit that made the bank goes when the folder stands.
-
-        Args:
-            path: a new or empty folder; a link is kept, and the folder it leads to written. Or the name of a file.
-            overwrite: replace an earlier bank there, and only what likethat wrote.
-
-        Raises:
-            InputError: the path ends in what a bank cannot be, or something stands there that may not be replaced;
-                nothing was touched.
-            StorageError: the disk did not take it; what stood there before still does.
-        """
-        check_flag(overwrite, name="overwrite")
-        return save(self, path, folder=lambda folder: self._write(folder, overwrite=overwrite))
-
     def _write(self, path: Path, *, overwrite: bool) -> Path:
-        path = write_bank(self, path, overwrite=overwrite)
-        if self.when_saved is not None:
-            self.when_saved()
-            self.when_saved = None
-        return path
-
-    def figure(self) -> Any:
-        """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        return figure_of(self)
+        return write_bank(self, path, overwrite=overwrite)
 
     def _facts(self) -> dict[str, Any]:
         names = ("provenance", "class_names", "unit_names", "usage", "purity", "unit_purity", "prototypes")

@@ -13,7 +13,6 @@ from likethat._calls import public
 from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind, join_inputs, kind_of, take
 from likethat._options import shown
-from likethat._showing import figure_of, save
 from likethat.errors import InputError
 from likethat.explanations.result import Result, fields_of, input_columns
 from likethat.explanations.saved import write_result
@@ -217,18 +216,8 @@ class Counterfactual(Result):
         film: NDArray[np.float32] = source + shares * self.difference()
         return film
 
-    def save(self, path: str | Path) -> Path:
-        """Write a page (.html), a figure (.png, .svg, .pdf), values (.json), a table (.csv) or a folder.
-
-        Raises:
-            InputError: the path ends in something else, or something else stands at the folder's place.
-            StorageError: the disk did not take it; nothing is left behind.
-        """
-        return save(self, path, folder=lambda folder: write_result(self, folder))
-
-    def figure(self) -> Any:
-        """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        return figure_of(self)
+    def _write(self, path: Path, *, overwrite: bool) -> Path:
+        return write_result(self, path, overwrite=overwrite)
 
     def _facts(self) -> dict[str, Any]:
         names = {"target_name": self.target_name, "source_class": self.source_class, "input_kind": self.kind}

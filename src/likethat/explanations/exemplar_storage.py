@@ -24,7 +24,7 @@ SCHEMA_VERSION = 1
 _MANIFEST = "exemplars.json"
 
 
-def write_exemplars(exemplars: "ExemplarSet", path: Path) -> Path:
+def write_exemplars(exemplars: "ExemplarSet", path: Path, *, overwrite: bool = False) -> Path:
     """Write a folder; an earlier one there is replaced only when the new one is whole.
 
     It holds the record, whole (see `saved`), exemplars.json for other programs, and for people
@@ -34,7 +34,7 @@ def write_exemplars(exemplars: "ExemplarSet", path: Path) -> Path:
         InputError: something else stands at `path`.
         StorageError: the disk did not take it.
     """
-    with new_folder(path) as folder:
+    with new_folder(path, overwrite=overwrite) as folder:
         put_result(exemplars, folder)
         _write_inputs(exemplars.inputs, folder)
         text = json.dumps(_manifest(exemplars), ensure_ascii=False, indent=1, allow_nan=False)

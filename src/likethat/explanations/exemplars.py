@@ -11,7 +11,6 @@ from torch import Tensor
 
 from likethat._calls import public
 from likethat._inputs import Inputs, Kind, kind_of
-from likethat._showing import figure_of, save
 from likethat.explanations.exemplar_storage import write_exemplars
 from likethat.explanations.result import Result, input_columns
 from likethat.explanations.status import Status
@@ -115,18 +114,8 @@ class ExemplarSet(Result):
             return self.probabilities.amax(1)
         return self.probabilities[:, torch.nonzero(self.wanted)[:, 0]].amin(1)
 
-    def save(self, path: str | Path) -> Path:
-        """Write a page (.html), a figure (.png, .svg, .pdf), values (.json), a table (.csv) or a folder.
-
-        Raises:
-            InputError: the path ends in what exemplars cannot be, or something else stands at the folder's place.
-            StorageError: the disk did not take it; nothing is left behind.
-        """
-        return save(self, path, folder=lambda path: write_exemplars(self, path))
-
-    def figure(self) -> Any:
-        """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        return figure_of(self)
+    def _write(self, path: Path, *, overwrite: bool) -> Path:
+        return write_exemplars(self, path, overwrite=overwrite)
 
     def _facts(self) -> dict[str, Any]:
         return {**vars(self), "confidence": self.confidence, "input_kind": self.kind}

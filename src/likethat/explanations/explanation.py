@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from likethat._calls import public
 from likethat._session import in_own_session
-from likethat._showing import figure_of, save
 from likethat.errors import ModelError
 from likethat.explanations.images import ImageStore
 from likethat.explanations.records import Contribution, Provenance
@@ -158,18 +157,8 @@ class Explanation(Result):
         largest = float(np.abs(self.contributions).max(initial=0.0))
         return max(abs(self.logit), self.scale, abs(self.bias), abs(self.remainder), largest, 1e-12)
 
-    def save(self, path: str | Path) -> Path:
-        """Write a page (.html), a figure (.png, .svg, .pdf), values (.json), a table (.csv) or a folder.
-
-        Raises:
-            InputError: the path ends in something else, or something else stands at the folder's place.
-            StorageError: the disk did not take it; nothing is left behind.
-        """
-        return save(self, path, folder=lambda folder: write_result(self, folder))
-
-    def figure(self) -> Any:
-        """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
-        return figure_of(self)
+    def _write(self, path: Path, *, overwrite: bool) -> Path:
+        return write_result(self, path, overwrite=overwrite)
 
     def _facts(self) -> dict[str, Any]:
         facts = {name: value for name, value in vars(self).items() if name != "images"}

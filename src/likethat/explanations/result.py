@@ -5,6 +5,7 @@ import html
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch import Tensor
 from likethat._calls import public
 from likethat._checks import require
 from likethat._inputs import Inputs
+from likethat._options import check_flag
+from likethat._showing import figure_of, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +32,31 @@ _LONGEST = 240
 @public
 class Result(ABC):
     """A result as plain values and as a table; what they hold, each result says itself."""
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a folder, a page (.html), a figure (.png, .svg, .pdf), values (.json) or a table (.csv).
+
+        The checkpoint of the fit that made a bank goes when its folder stands.
+
+        Args:
+            path: a new or empty folder; a link is kept, and the folder it leads to written. Or the name of a file.
+            overwrite: replace an earlier folder there, and only what likethat wrote. Files are always replaced.
+
+        Raises:
+            InputError: the path ends in what the result cannot be, or something stands there that may not be replaced;
+                nothing was touched.
+            StorageError: the disk did not take it; what stood there before still does.
+        """
+        check_flag(overwrite, name="overwrite")
+        return save(self, path, folder=lambda folder: self._write(folder, overwrite=overwrite))
+
+    def figure(self) -> Any:
+        """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""
+        return figure_of(self)
+
+    @abstractmethod
+    def _write(self, path: Path, *, overwrite: bool) -> Path:
+        """Write the folder and return its path."""
 
     @abstractmethod
     def _facts(self) -> Mapping[str, Any]:

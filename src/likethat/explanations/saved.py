@@ -46,14 +46,14 @@ class _Record:
     digest: str
 
 
-def write_result(result: Result, path: Path) -> Path:
+def write_result(result: Result, path: Path, *, overwrite: bool = False) -> Path:
     """Write a result's folder; an earlier one there is replaced only when the new one is whole.
 
     Raises:
-        InputError: something else stands at `path`.
+        InputError: something else stands at `path`, or what `overwrite` does not give up.
         StorageError: the disk did not take it.
     """
-    with new_folder(path) as folder:
+    with new_folder(path, overwrite=overwrite) as folder:
         put_result(result, folder)
     return path
 

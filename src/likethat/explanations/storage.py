@@ -75,6 +75,11 @@ def write_bank(bank: "Bank", path: str | Path, *, overwrite: bool = False) -> Pa
         (folder / _TENSORS).write_bytes(data)
         (folder / _PROTOTYPES).write_bytes(rows)
         (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
+        if bank.checkpoint is not None:
+            bank.checkpoint.note_result(folder / MANIFEST)
+    if bank.checkpoint is not None:
+        bank.checkpoint.remove()
+        bank.checkpoint = None
     if bank.images.folder is not None and bank.images.folder.resolve() == (path / _IMAGES).resolve():
         bank.images = ImageStore(folder=path / _IMAGES, checksums=pictures)
     return path

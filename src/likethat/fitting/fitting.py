@@ -43,7 +43,7 @@ class Begun:
 
     def finished(self, bank: Bank) -> Bank:
         """Return the bank of this fit; its checkpoint goes when it is saved, so that a kill before costs little."""
-        bank.when_saved = None if self.left is None else self.left.remove
+        bank.checkpoint = self.left
         return bank
 
 

@@ -69,7 +69,7 @@ class TrainingCheckpoint:
     ) -> None:
         if resume and folder is None:
             raise InputError("`checkpoint` must name the folder to resume from, got None.")
-        self._left = (
+        self.checkpoint = (
             None if folder is None else Checkpoint(folder, key=key, work="training", resume=resume, every=every)
         )
         self._resume = resume
@@ -89,7 +89,7 @@ class TrainingCheckpoint:
                 if watch:
                     left = (time.monotonic() - started) / (training.step - first) * (steps - training.step)
                     watch(Progress(stage="training", done=training.step, total=steps, seconds_left=left))
-                if self._left is not None and self._left.is_due():
+                if self.checkpoint is not None and self.checkpoint.is_due():
                     self._write(training)
             self._write(training)
         except KeyboardInterrupt:
@@ -99,23 +99,18 @@ class TrainingCheckpoint:
 
     def _begin(self, training: Training) -> None:
         """Take the training back to where it was."""
-        if self._left is None or not self._resume:
+        if self.checkpoint is None or not self._resume:
             return
-        state = self._left.read_state(_STATE)
+        state = self.checkpoint.read_state(_STATE)
         if state is not None:
-            with going_on_from(self._left.folder):
+            with going_on_from(self.checkpoint.folder):
                 _check_form(state[0], training.tensors())
                 training.take_back(*state)
 
     def _write(self, training: Training) -> None:
-        if self._left is not None:
+        if self.checkpoint is not None:
             tensors = {name: value.clone() for name, value in training.tensors().items()}  # some may share their memory
-            self._left.write_state(_STATE, tensors, training.numbers())
-
-    def remove(self) -> None:
-        """Remove what was left, as its result is saved; what another training has begun there meanwhile stays."""
-        if self._left is not None:
-            self._left.remove()
+            self.checkpoint.write_state(_STATE, tensors, training.numbers())
 
 
 def _check_form(left: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> None:

@@ -12,9 +12,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from likethat._calls import public
+from likethat._checkpoint import Checkpoint
 from likethat._documents import Damaged, parse_json, read_json, typed
 from likethat._files import new_folder, write_whole
-from likethat._options import check_path
+from likethat._options import check_flag, check_path
 from likethat._session import in_own_session
 from likethat._tensors import checksum_of, read_tensors
 from likethat.errors import InputError
@@ -52,12 +53,12 @@ class TrainedGenerator(ABC):
     Attributes:
         family: what `load_generator` knows its class by.
         card: what is known of it, as plain JSON values.
-        when_saved: removes the checkpoint of the training that made it.
+        checkpoint: of the training that made it; it goes when the generator is saved.
     """
 
     family: str
     card: dict[str, Any]
-    when_saved: Callable[[], None] | None = None
+    checkpoint: Checkpoint | None = None
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -67,20 +68,31 @@ class TrainedGenerator(ABC):
     def state(self) -> dict[str, Tensor]:
         """Return all tensors."""
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write it into a folder, or into one file where the path ends in .safetensors; return the path.
 
         The checkpoint of the training that made it goes when it stands.
 
+        Args:
+            path: a new or empty folder, or the name of a new file.
+            overwrite: replace an earlier folder there, and only what likethat wrote; or the file.
+
         Raises:
-            InputError: something else stands there, or a network that could not be built again from numbers alone.
+            InputError: something stands there that may not be replaced, or a network that could not be built again
+                from numbers alone.
             StorageError: the disk did not take it; what stood there before still does.
         """
-        path = save_generator(path, family=self.family, config=self.config(), state=self.state(), card=self.card)
-        if self.when_saved is not None:
-            self.when_saved()
-            self.when_saved = None
-        return path
+        saved = save_generator(
+            path,
+            family=self.family,
+            config=self.config(),
+            state=self.state(),
+            card=self.card,
+            overwrite=check_flag(overwrite, name="overwrite"),
+            checkpoint=self.checkpoint,
+        )
+        self.checkpoint = None
+        return saved
 
 
 def save_generator(
@@ -91,19 +103,23 @@ def save_generator(
     state: Mapping[str, Tensor],
     card: Mapping[str, Any],
     half: bool = False,
+    overwrite: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> Path:
     """Write a generator: a folder, or one file where the path ends in .safetensors.
 
     Args:
-        path: where to; an earlier generator there is replaced.
+        path: where to.
         family: which class it is of.
         config: plain JSON values that build the class again.
         state: its weights.
         card: plain JSON values, for people.
         half: store floating-point weights in half precision.
+        overwrite: replace an earlier generator there.
+        checkpoint: of its training; removed when the generator stands.
 
     Raises:
-        InputError: something else stands there.
+        InputError: something stands there that may not be replaced.
         StorageError: the disk did not take it; what stood there before still does.
     """
     about = {"schema": SCHEMA, "family": family, "config": dict(config), "card": dict(card)}
@@ -114,13 +130,26 @@ def save_generator(
     about["sha256"] = checksum_of(tensors, _text(about))
     path = check_path(path)
     if path.suffix == ".safetensors":
-        return write_whole(path, save(tensors, metadata={"generator": json.dumps(about)}))
-    with new_folder(path) as folder:
+        if path.exists() and not overwrite:
+            raise InputError(f"`path` must be a new file, got {path}. Choose another name, or add overwrite=True.")
+        write_whole(path, save(tensors, metadata={"generator": json.dumps(about)}))
+    else:
+        _write_folder(path, about, tensors, overwrite=overwrite, checkpoint=checkpoint)
+    if checkpoint is not None:
+        checkpoint.remove()
+    return path
+
+
+def _write_folder(
+    path: Path, about: Mapping[str, Any], tensors: dict[str, Tensor], *, overwrite: bool, checkpoint: Checkpoint | None
+) -> None:
+    with new_folder(path, overwrite=overwrite) as folder:
         (folder / _MARK).write_text(json.dumps(about, indent=1), encoding="utf-8")
         (folder / _WEIGHTS).write_bytes(save(tensors))
-        page = card_page(path.name, family, card, tensors)
+        page = card_page(path.name, about["family"], about["card"], tensors)
         (folder / _CARD).write_text(page, encoding="utf-8", errors="replace")  # names may be of any bytes
-    return path
+        if checkpoint is not None:
+            checkpoint.note_result(folder / _MARK)
 
 
 def read_generator(path: str | Path) -> StoredGenerator:

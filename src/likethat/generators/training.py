@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from likethat._checkpoint import EVERY
+from likethat._checkpoint import EVERY, Checkpoint
 from likethat._checks import check_count, check_seed
 from likethat._documents import typed
 from likethat._progress import Watcher
@@ -71,13 +71,13 @@ class Fitted:
         loss: the lowest held-out loss; its weights are the ones kept.
         steps: done until then and beyond.
         has_stopped_early: whether the held-out loss stopped falling before the last step.
-        when_saved: removes the checkpoint; called when what was trained is saved.
+        checkpoint: of the training; it goes when what was trained is saved.
     """
 
     loss: float
     steps: int
     has_stopped_early: bool
-    when_saved: Callable[[], None]
+    checkpoint: Checkpoint | None
 
 
 def fit_network(
@@ -112,7 +112,7 @@ def fit_network(
     module.load_state_dict(run.best)
     module.eval()
     is_early = run.step < options.steps
-    return Fitted(loss=run.lowest, steps=run.step, has_stopped_early=is_early, when_saved=left.remove)
+    return Fitted(loss=run.lowest, steps=run.step, has_stopped_early=is_early, checkpoint=left.checkpoint)
 
 
 def rows_of_step(step: int, n_rows: int, *, batch: int, seed: int) -> Int[Tensor, " batch"]:

@@ -108,7 +108,7 @@ def train_run(
         loss=run.held_out_loss(training.held_out),
         steps=training.step,
         has_stopped_early=training.place.is_last,
-        when_saved=left.remove,
+        checkpoint=left.checkpoint,
     )
 
 

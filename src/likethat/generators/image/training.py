@@ -84,7 +84,7 @@ def train_image_vae(
     run.load_averages()
     generator = finish_vae(run.networks.state_dict(), config, stack, mirror=mirror, prior=prior, seed=seed)
     generator.card = _card(stack, fitted.loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
-    generator.when_saved = fitted.when_saved
+    generator.checkpoint = fitted.checkpoint
     return generator
 
 
@@ -134,7 +134,7 @@ def train_flow(
     run.load_averages()
     flow = ImageFlow.from_state({**config, "n_steps": 8}, run.network.cpu().state_dict())
     flow.card = _card(stack, fitted.loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
-    flow.when_saved = fitted.when_saved
+    flow.checkpoint = fitted.checkpoint
     return flow
 
 

@@ -84,7 +84,7 @@ def train_table(
         dependences=learn_dependences(columns, frame),
     )
     generator.usual = _usual_surprise(generator, frame, seed=seed)
-    generator.when_saved = fitted.when_saved
+    generator.checkpoint = fitted.checkpoint
     generator.card = _card(generator, len(rows), fitted, seed=seed, minutes=(time.perf_counter() - started) / 60)
     return generator
 

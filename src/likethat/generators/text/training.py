@@ -69,7 +69,7 @@ def train_text(
     options = _options(len(rows), epochs=epochs, seed=seed, checkpoint=checkpoint, resume=resume)
     fitted = _fit(network, rows, options, watch=watch)
     generator = TextVAE(tokens, network, prior=fit_prior(_encodings(network, rows, seed=seed), seed=seed))
-    generator.when_saved = fitted.when_saved
+    generator.checkpoint = fitted.checkpoint
     generator.card = _card(generator, len(rows), fitted, seed=seed, minutes=(time.perf_counter() - started) / 60)
     generator.card["cut"] = n_cut
     return generator

@@ -1,0 +1,57 @@
+"""Where a command writes, tried before the work: what would be refused after hours is refused at once."""
+
+from pathlib import Path
+
+from likethat._files import try_file, try_folder
+from likethat.errors import InputError
+
+__all__ = ["check_folder", "check_page", "checkpoint_of", "may_replace"]
+
+
+def checkpoint_of(out: Path) -> Path:
+    """Return the folder beside a result that holds its unfinished work."""
+    return out.with_name(f"{out.name}.checkpoint")
+
+
+def check_folder(out: Path, *, mark: str, work: str, resume: bool, overwrite: bool) -> None:
+    """Refuse before long work a folder that could not be written after it.
+
+    Args:
+        out: where the result goes.
+        mark: the file by which the result is known from others of its kind.
+        work: what it is called, "fit" or "training".
+        resume: whether the work goes on from `checkpoint_of(out)`.
+        overwrite: whether an earlier result may be replaced.
+
+    Raises:
+        InputError: something stands there that may not be replaced, or unfinished work that nobody spoke of.
+        StorageError: the place cannot be written.
+    """
+    try_folder(out, overwrite=may_replace(out, mark, resume=resume, overwrite=overwrite), name="--out")
+    checkpoint = checkpoint_of(out)
+    if not (resume or overwrite) and checkpoint.is_dir() and any(checkpoint.glob("*.safetensors")):
+        raise InputError(
+            f"an unfinished {work} lies in {checkpoint}. Go on with it by adding --resume, or start anew with "
+            "--overwrite."
+        )
+
+
+def check_page(path: Path) -> None:
+    """Refuse before the work a page that could not be written after it.
+
+    Raises:
+        InputError: another ending than .html, or no place for a file.
+        StorageError: the place cannot be written.
+    """
+    if path.suffix.lower() not in {".html", ".htm"}:
+        raise InputError(f"`--out` must be a file that ends in .html, got {path}.")
+    try_file(path, name="--out")
+
+
+def may_replace(out: Path, mark: str, *, resume: bool, overwrite: bool) -> bool:
+    """Return whether a result may be replaced: also where it is what the resumed work had just written when killed."""
+    if overwrite or not resume:
+        return overwrite
+    from likethat._checkpoint import has_ended  # torch, which commands that are refused do without
+
+    return has_ended(checkpoint_of(out), out / mark)

@@ -1,7 +1,7 @@
 """Measure what prototypes say of published networks on photos that they were not fitted to, with standard errors.
 
     python benchmarks/real.py                  # everything; a quarter of an hour on one core
-    python benchmarks/real.py parts            # one section: rotation, parts, imagenet
+    python benchmarks/real.py parts            # one section: rotation, choice, parts, imagenet
 
 Photos and weights lie beside the repository (benchmarks/_real.py says where); without them there is one sentence.
 Writes benchmarks/results/real.md. Rows that a stopped run has finished stay; `--fresh` measures them again.
@@ -41,6 +41,7 @@ from likethat.sources import as_source
 SCHEDULE = Schedule(first=100, last=14, rounds=8)
 SECTIONS = {
     "rotation": "EPIC on ResNet-20, CIFAR-10",
+    "choice": "How far the rotation goes, four draws of photos each",
     "parts": "Part prototypes on ResNet-20, CIFAR-10",
     "weak": "Which parts hold little evidence",
     "imagenet": "EfficientNet-Lite0, 500 ImageNet photos",
@@ -48,6 +49,7 @@ SECTIONS = {
 NOTES = {
     "rotation": "\n\nJudged on 1,500 test photos. *Always turned* is what EPIC did before: the rotation of the photos "
     "alone (lambda 0), whatever others say. Lambda is what halves of the fit's own photos chose.",
+    "choice": "\n\nJudged on 1,500 test photos; the worst of four draws, *less own* beside the network's own channels.",
     "parts": "\n\nJudged on 1,500 test photos; deletion on 215 of them: Spearman between what rows supply and what it "
     "costs to fill the cells that a part owns with the mean colour (*agreement*), and of their area (*of area*). "
     "*Read by their summands*: cells are found by alpha times the look plus a share of the residual, as before; where "
@@ -75,9 +77,9 @@ def seen(part: str) -> Features:
     return collect(cifar(), as_source(cifar_folder(part)))
 
 
-def some(features: Features, n: int) -> Features:
+def some(features: Features, n: int, seed: int = 1) -> Features:
     """Return features of some of the photos, drawn at random."""
-    rows = torch.randperm(len(features), generator=torch.Generator().manual_seed(1))[:n].sort().values
+    rows = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))[:n].sort().values
     return of_rows(features, rows)
 
 
@@ -112,6 +114,24 @@ def rotation(rows: Rows) -> None:
         rows.add("rotation", f"always turned, {n:,} photos", always)
     for weight in (0.5, 1.0):
         rows.add("rotation", f"EPIC, usage_weight {weight:g}", lambda w=weight: chosen(6000, usage_weight=w))
+
+
+def choice(rows: Rows) -> None:
+    """The worst that the choice of halves does over draws of few photos."""
+
+    def of(n: int) -> Row:
+        every = torch.arange(len(seen("test")))
+        own = judge(seen("test"), every, own_channels(cifar().head.weight.cpu()))
+        found = [lt.EPIC().find(cifar(), some(seen("train"), n, seed)) for seed in range(4)]
+        judged = [judge(seen("test"), every, item.rotation) for item in found]
+        return {
+            "photos": n, "lambda": ", ".join(f"{item.shrinkage:g}" for item in found),
+            "purity less own": min(item.purity.mean - own.purity.mean for item in judged),
+            "coverage less own": min(item.coverage.mean - own.coverage.mean for item in judged),
+        }  # fmt: skip
+
+    for n in (60, 400) if rows.quick else (60, 100, 200, 400, 1000):
+        rows.add("choice", f"EPIC, {n:,} photos", lambda n=n: of(n))
 
 
 def fitted(**options: Any) -> HeadParts:
@@ -198,7 +218,7 @@ def imagenet(rows: Rows) -> None:
     rows.add("imagenet", "always turned", always)
 
 
-WORK = {"rotation": rotation, "parts": parts, "imagenet": imagenet}
+WORK = {"rotation": rotation, "choice": choice, "parts": parts, "imagenet": imagenet}
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def test_says_what_was_found_and_what_comes_next(bank: Path, folder: Path, weigh
     assert same_files(bank, tmp_path / "bank")
 
 
-@pytest.mark.parametrize(("stage", "done", "workers"), [("reading", 32, 0), ("reading", 60, 2), ("turning", 3, 0)])
+@pytest.mark.parametrize(("stage", "done", "workers"), [("reading", 32, 0), ("reading", 60, 2), ("looking", 1, 0)])
 def test_stopped_and_resumed_gives_the_same_bank(
     stage: str,
     done: int,

@@ -153,7 +153,11 @@ class _StopAt:
 @pytest.mark.parametrize("is_due", [True, False], ids=["shards on the way", "interrupted before one was due"])
 @pytest.mark.parametrize(
     ("epic", "stage", "done"),
-    [(lt.EPIC(3), "reading images", 40), (lt.EPIC(3), "turning", 2), (papers.EPIC(3, epochs=4), "turning", 2)],
+    [
+        (lt.EPIC(3), "reading images", 40),
+        (lt.EPIC(3, mixing="whitened"), "turning", 2),
+        (papers.EPIC(3, epochs=4), "turning", 2),
+    ],
     ids=["pass", "procrustes", "adam"],
 )
 def test_an_interrupted_fit_goes_on_to_the_same_bank(

@@ -100,6 +100,17 @@ def test_a_rotation_that_other_images_bear_out_is_kept_and_one_that_they_do_not_
     assert choose(features_of(sparse)) == OWN  # its own channels are what there is to find
 
 
+def test_purer_channels_that_carry_less_are_given_up() -> None:
+    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+    concepts = torch.kron(torch.kron(signs, signs), signs) / 8**0.5
+    features = features_of(concepts.T[None].repeat(20, 1, 1))  # each picture has all eight concepts, one a cell
+    slots = torch.arange(20)
+    # The concepts are pure (1 against .35), but the head reads one of the network's own channels: each has an eighth.
+    reads_one, reads_a_concept = torch.eye(8)[:1], concepts[:1]
+    assert choose_shrinkage(features, slots, reads_one, lambda _half, _shrinkage: concepts).shrinkage == OWN
+    assert choose_shrinkage(features, slots, reads_a_concept, lambda _half, _shrinkage: concepts).shrinkage != OWN
+
+
 def test_a_large_shrinkage_leaves_the_channels_as_they_are() -> None:
     features, schedule = planted(96, noise=0.1), Schedule(first=10, last=5, rounds=2)
     turned = [fit_procrustes(features, schedule, shrinkage=value).diag().mean() for value in (0.0, 0.3, 100.0)]

@@ -1,6 +1,6 @@
 """How far a rotation may leave the network's own channels: as far as other images bear it out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int
@@ -45,6 +45,8 @@ def choose_shrinkage(
 ) -> Choice:
     """Fit each half of the images and judge on the other, going from the network's own channels while it pays.
 
+    It pays where purity rises and coverage is not below that of the network's own channels.
+
     Args:
         features: of one pass.
         slots: the held maps that may be fitted to.
@@ -54,17 +56,19 @@ def choose_shrinkage(
     """
     halves = (slots[0::2], slots[1::2])
 
-    def score(mixing: Tensor, half: Tensor) -> float:
-        found = judge(features, half, Rotation(mixing, head_weight))
-        return found.purity.mean + coverage_weight * found.coverage.mean
+    def worth(mixings: Sequence[Tensor]) -> tuple[float, float]:
+        """Return score and coverage of what was fitted to the other half, the mean over both."""
+        pairs = zip(mixings, halves, strict=True)
+        found = [judge(features, half, Rotation(mixing, head_weight)) for mixing, half in pairs]
+        covered = sum(item.coverage.mean for item in found) / 2
+        return sum(item.purity.mean for item in found) / 2 + coverage_weight * covered, covered
 
-    own = own_channels(head_weight).matrix()
-    scores = {OWN: sum(score(own, half) for half in halves) / 2}
-    best = OWN
+    best, own = OWN, own_channels(head_weight).matrix()
+    score, own_coverage = worth((own, own))
+    scores = {OWN: score}
     for shrinkage in SHRINKAGES:
-        pairs = zip(halves, reversed(halves), strict=True)
-        scores[shrinkage] = sum(score(solve(fitted, shrinkage), other) for fitted, other in pairs) / 2
-        if not scores[shrinkage] > scores[best]:
+        scores[shrinkage], covered = worth([solve(half, shrinkage) for half in reversed(halves)])
+        if not (scores[shrinkage] > scores[best] and covered >= own_coverage):
             break
         best = shrinkage
     return Choice(shrinkage=best, scores=scores)

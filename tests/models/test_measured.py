@@ -151,6 +151,14 @@ def test_gates_that_no_probe_moves_are_found_by_scaled_channels() -> None:
     assert not split(network, example=torch.rand(1, 3, 64, 64)).is_linear
 
 
+def test_small_numbers_make_no_line_of_a_curve() -> None:
+    network = randomise(Own(lambda s, x: functional.hardswish(s.head(mean(x))) @ s.weight[:4]))
+    with torch.no_grad():
+        network.head.weight.mul_(1e-6)
+        network.head.bias.zero_()
+    assert not split(network, example=torch.rand(1, 3, 64, 64)).is_linear
+
+
 def test_maps_of_mirror_images_are_turned_back() -> None:
     network = randomise(Mean(small_cnn(), views=(lambda x: x, lambda x: x.flip(-1), lambda x: x.flip(-2))))
     images = torch.rand(1, 3, 64, 64)

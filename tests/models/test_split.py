@@ -436,3 +436,24 @@ def test_on_a_gpu(dtype: torch.dtype) -> None:
     assert output.logits.device.type == model.head.weight.device.type == "cuda"
     assert relative(output.logits, network(images.to("cuda", dtype)).float()) <= 1e-5
     assert model.error <= 1e-2
+
+
+@pytest.mark.parametrize("tail", [lambda x: x.tanh().amax([2, 3]), lambda x: x.relu().mean([2, 3])])
+def test_a_split_costs_at_most_25_passes_of_three_images(tail: Any) -> None:
+    network = randomise(Functional(tail, between=nn.Sequential(nn.Linear(12, 12), nn.Hardswish(), nn.Linear(12, 12))))
+    images = 0
+
+    def count(_: nn.Module, args: Any) -> None:
+        nonlocal images
+        images += len(args[0])
+
+    network.register_forward_pre_hook(count)
+    assert not split(network, example=torch.rand(1, 3, 64, 64)).is_linear
+    assert images <= 75
+
+
+def test_many_maps_of_one_cell_do_not_use_up_the_readings() -> None:
+    one_cell = [layer for _ in range(6) for layer in (nn.Identity(), nn.Dropout(0.1))]  # every reading holds on each
+    layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), *one_cell, nn.Flatten(), nn.Linear(8, 4)]
+    model = split(randomise(nn.Sequential(*layers)), example=torch.rand(1, 3, 16, 16))
+    assert (model.layer, model.pooling, model.grid) == ("1", "mean", (14, 14))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from likethat.models._trace import first_input, relative_error, tensor_of, vector_of
 
-__all__ = ["Felt", "Place", "derivatives", "feel"]
+__all__ = ["Felt", "Place", "derivatives", "feel", "noting"]
 
 Logits = Callable[[Any, int], Tensor]  # from what the network returned, and the number of images
 _SEED = 4  # of the combination of logits that is followed
@@ -67,7 +67,7 @@ def feel(network: nn.Module, inputs: Tensor, logits_of: Logits, *, held: Collect
     Returns:
         One entry for the output of every call, and for the input where that is one vector an image.
     """
-    with torch.enable_grad(), _noting(network, inputs, held) as noted:
+    with torch.enable_grad(), noting(network, inputs, held) as noted:
         logits = logits_of(network(inputs.detach().clone().requires_grad_()), len(inputs))
         rng = torch.Generator().manual_seed(_SEED)
         combination = logits.float() @ torch.randn(logits.shape[1], generator=rng, dtype=torch.float32).to(
@@ -91,7 +91,7 @@ Noted = list[tuple[Place, Tensor, int]]
 
 
 @contextmanager
-def _noting(network: nn.Module, inputs: Tensor, held: Collection[Place]) -> Iterator[Noted]:
+def noting(network: nn.Module, inputs: Tensor, held: Collection[Place]) -> Iterator[Noted]:
     """Note what every call is given and gives, with its version; outputs go on as copies, safe from in-place steps."""
     noted: Noted = []
     counts: dict[nn.Module, int] = {}
@@ -139,7 +139,7 @@ def derivatives(
         logits_of: finds the logits in what it returns.
         place: whose tensor, without its batch axis, the derivatives are shaped like.
     """
-    with torch.enable_grad(), _noting(network, inputs, ()) as noted:
+    with torch.enable_grad(), noting(network, inputs, ()) as noted:
         logits = logits_of(network(inputs.detach().clone().requires_grad_()), 1)[0]
         value = next(value for where, value, _ in noted if where == place)
         classes = torch.eye(len(logits), dtype=logits.dtype, device=logits.device)

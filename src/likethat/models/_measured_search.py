@@ -14,7 +14,7 @@ from likethat.models._felt import Felt, Logits, Place, feel
 from likethat.models._measured import MeasuredHead, MeasuredReader, Part, before_end, measure_head, measure_part
 from likethat.models._probe import Probes
 from likethat.models._readers import HookReader
-from likethat.models._search import Found, find_linear
+from likethat.models._search import VARIATION, Found, find_linear
 from likethat.models._trace import Call, record, relative_error, tensor_of, vector_of, with_tensor
 from likethat.models.readings import Layout, layouts, seems_channels_last
 from likethat.models.split_model import Head
@@ -23,6 +23,9 @@ __all__ = ["find_measured"]
 
 MOST_PARTS = 6  # networks, or passes of one, whose mean is taken; each costs a pass forward and one back
 MOST_VECTORS = 3  # vectors that are tried as the head's input; each costs four passes
+
+
+_LARGEST = 1e4  # value of a map: fresh weights leave maps of 1e-8, where every activation is a line to 1e-5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +48,8 @@ def find_measured(
     the pooled vector, several together. Then tokens that are no part of the map, and maps of one cell.
     """
     found, tolerance = before_end(end), 10 * probes.tolerance
+    if not _tells_apart(probes):
+        return None
     felt = [one for one in feel(network, probes.first, found) if one.is_affine(tolerance)]
     candidates = list(_candidates(felt, probes, layer))
     alone = [one for one in candidates if _explains(one.felt.left, one, tolerance)]
@@ -59,6 +64,13 @@ def find_measured(
         if joined is not None:
             return joined, None
     return (best, None) if best is not None else behind
+
+
+def _tells_apart(probes: Probes) -> bool:
+    """Whether the logits differ between images by more than rounding: else any map explains them."""
+    logits = torch.cat([probes.first_logits, probes.second_logits]).float()
+    spread = (logits - logits.mean(0)).abs().max()
+    return bool(spread > max(VARIATION, 3 * probes.tolerance) * logits.abs().max())
 
 
 def _is_located(found: Found) -> bool:
@@ -215,10 +227,11 @@ def _checked(network: nn.Module, probes: Probes, end: End, parts: list[Part] | N
 def _holds_elsewhere(reader: MeasuredReader | HookReader, head: Head, places: Sequence[Place], probes: Probes) -> bool:
     """Whether the logits stay linear where the channels of the maps are scaled, each by a number of its own.
 
-    A few images may leave every gate behind a map as it is, and the tail then looks affine.
+    A few images may leave every gate behind a map as it is, and small numbers make any smooth step look like a line.
     """
-    for seed, inputs in enumerate((probes.first, probes.second)):
-        with _scaled_channels(places, seed=seed):
+    is_wide = reader.end.name == "" and probes.first.dtype in (torch.float32, torch.float64)  # probabilities saturate
+    for largest, inputs in ((None, probes.first), (_LARGEST if is_wide else None, probes.second)):
+        with _scaled_channels(places, largest=largest):
             output, error = reader.error(inputs)
         again = nn.functional.linear(output.pooled, head.weight, head.bias)
         if max(error, relative_error(again, output.logits)) > 3 * probes.head_tolerance:  # of larger numbers
@@ -227,11 +240,11 @@ def _holds_elsewhere(reader: MeasuredReader | HookReader, head: Head, places: Se
 
 
 @contextmanager
-def _scaled_channels(places: Sequence[Place], *, seed: int) -> Iterator[None]:
-    """Scale every channel of some maps by a number of its own, or leave it out, while the context is open."""
+def _scaled_channels(places: Sequence[Place], *, largest: float | None) -> Iterator[None]:
+    """Scale every channel of some maps by a number of its own, or leave it out, for a while; all to a largest value."""
     counts = dict.fromkeys((place.module for place in places), 0)
     wanted = {(place.module, place.index) for place in places}
-    rng, mine = torch.Generator().manual_seed(seed), threading.get_ident()
+    rng, mine = torch.Generator().manual_seed(6), threading.get_ident()
 
     def scale(module: nn.Module, _: Any, output: Any) -> Any:
         if threading.get_ident() != mine:
@@ -246,7 +259,8 @@ def _scaled_channels(places: Sequence[Place], *, seed: int) -> Iterator[None]:
         shape[-1 if is_last else 1] = value.shape[-1 if is_last else 1]
         factors = torch.rand(shape, generator=rng, dtype=torch.float32)
         factors = torch.where(factors < 0.5, 0.0, 4 * factors - 1.0)  # half of them none, the others from 1 to 3
-        return with_tensor(output, value * factors.to(value))
+        size = 1.0 if largest is None else largest / float(value.abs().max().clamp_min(1e-30))
+        return with_tensor(output, value * (size * factors).to(value))
 
     handles = [module.register_forward_hook(scale) for module in counts]
     try:

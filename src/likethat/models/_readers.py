@@ -152,7 +152,7 @@ class HookReader(_LinearReader):
         self.network = network
         self.layer, self._module, self._index = layer
         self.place = Place(name=self.layer, module=self._module, index=self._index)
-        self.head = head
+        self.head, self.end = head, head.end
         self._clone: bool | None = None  # whether the map must be copied; not known yet
 
     def read(self, inputs: Tensor) -> SplitOutput:

@@ -1,13 +1,15 @@
 """Find a map that decides the logits when no head is linear in a pooled one: the network is then replayed from it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from likethat.errors import LikethatError
 from likethat.models._ends import End
-from likethat.models._probe import Probes
+from likethat.models._felt import noting
+from likethat.models._probe import Probes, logits_of
 from likethat.models._readers import AnyHead, ReplayReader
 from likethat.models._search import Found
 from likethat.models._trace import Call, record, relative_error
@@ -15,7 +17,7 @@ from likethat.models.readings import Layout, layouts, seems_channels_last
 
 __all__ = ["find_replay"]
 
-MOST_TRIED = 48
+MOST_TRIED = 3  # places; each costs four passes, and a split at most 25
 
 
 def find_replay(
@@ -26,10 +28,12 @@ def find_replay(
     A map that decides the logits alone comes first; then one that does so together with the rest of the network.
     """
     calls, _ = record(network, probes.first, lambda _: False)
+    deciding = _deciding(network, probes)
     with_images: Found | None = None
-    for tried, (call, layout) in enumerate(_places(calls, probes, layer)):
-        if tried >= MOST_TRIED:
-            break
+    places = [place for place in _places(calls, probes, layer) if deciding is None or place[0].where in deciding]
+    if deciding is not None:
+        places.sort(key=lambda place: not deciding[place[0].where])  # stable: still the closest to the logits first
+    for call, layout in places[:MOST_TRIED]:
         reader = ReplayReader(network, layer=(call.name, call.module, call.index), layout=layout)
         reader.input_shape = tuple(probes.first.shape[1:])
         reader.activated, reader.end = activated, end
@@ -40,16 +44,49 @@ def find_replay(
     return with_images
 
 
-def _places(calls: list[Call], probes: Probes, layer: str | None) -> Iterator[tuple[Call, Layout]]:
-    for call in reversed(calls):
-        if layer is not None and call.name != layer:
+def _deciding(network: nn.Module, probes: Probes) -> dict[tuple[nn.Module, int], bool] | None:
+    """Return the calls that the logits depend on, and whether on them alone; None where gradients do not tell."""
+    with torch.enable_grad(), noting(network, probes.first, ()) as noted:
+        inputs = probes.first.detach().clone().requires_grad_()
+        logits = logits_of(network(inputs), len(inputs))
+        if logits.grad_fn is None:
+            return None
+        begin = inputs.expand_as(inputs).grad_fn
+        assert begin is not None
+        source = begin.next_functions[0][0]
+        found = {}
+        for place, value, _ in noted:
+            if place.side == "output" and value.grad_fn is not None:
+                seen = _reached(logits.grad_fn, without=value.grad_fn)
+                if value.grad_fn in seen:
+                    found[place.module, place.index] = source not in seen
+    return found
+
+
+def _reached(node: Any, *, without: Any) -> set[Any]:
+    """Return the steps that a result was computed from, not going on behind one of them."""
+    seen, waiting = {node}, [node]
+    while waiting:
+        one = waiting.pop()
+        if one is without:
             continue
-        for layout in layouts(call.shape, len(probes.first), probes.size):
-            if layout.kind == "NHWC" and not seems_channels_last(call.shape):
+        new = {step for step, _ in one.next_functions if step is not None} - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+def _places(calls: list[Call], probes: Probes, layer: str | None) -> Iterator[tuple[Call, Layout]]:
+    n_tokens = {call.shape[1] for call in calls if len(call.shape) == 3}
+    for call in reversed(calls):
+        shape = call.shape
+        is_attention = len(shape) == 4 and shape[2] == shape[3] and shape[2] in n_tokens  # tokens by tokens: no image
+        if is_attention or (layer is not None and call.name != layer):
+            continue
+        for layout in layouts(shape, len(probes.first), probes.size):
+            if layout.kind != "tokens" and (layout.kind == "NHWC") != seems_channels_last(shape):
                 continue
-            if layout.kind == "NCHW" and seems_channels_last(call.shape):
-                continue
-            cells = call.shape[2] * call.shape[3] if layout.kind == "NCHW" else call.shape[1]
+            cells = shape[2] * shape[3] if layout.kind == "NCHW" else shape[1]
             if cells > 1 or layer is not None:
                 yield call, layout
 

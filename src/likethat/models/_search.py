@@ -19,7 +19,7 @@ from likethat.models.split_model import SplitOutput
 __all__ = ["Found", "find_head", "find_linear"]
 
 VARIATION = 1e-4  # images must move the pooled vector this much (and 3 tolerances), or agreement proves nothing
-MOST_TRIED = 24
+MOST_TRIED = 8  # readings that hold on two images; of those few fail on three others, and each costs a pass
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,13 +82,15 @@ def _find_scaled(
 ) -> tuple[HeadCall | None, list[Call]]:
     """Find a head whose output is divided by a temperature, or shifted; both batches tell by how much."""
     returned = torch.cat([probes.first_logits, probes.second_logits])
+    shapes = {calls[place].shape[1:] for place in places}
+    others, _ = record(network, probes.second, lambda shape: shape[1:] in shapes)
+    again = {call.where: call.output for call in others}
     for place in places:
         for head, values in _read_as_logits(calls[place], probes):
-            with capturing(head.module, head.index, clone=False) as again:
-                network(probes.second)
-            if again.output is None:
+            output = again.get((head.module, head.index))
+            if output is None:
                 continue
-            both = torch.cat([values, head.logits(again.output)])
+            both = torch.cat([values, head.logits(output)])
             fits = [fit_end(end, both, returned, scaled=True, tolerance=probes.tolerance) for end in ENDS]
             good = [fitted for fitted in fits if fitted is not None]
             if good:  # a narrow stretch of a sigmoid is nearly a line: the best one is meant
@@ -106,17 +108,20 @@ def find_linear(
     """
     targets = _targets(network, probes, head, before)
     _check_variation(targets[0].vector, probes)
-    single: Found | None = None
-    for tried, reader in enumerate(_candidates(network, probes, head, targets, layer=layer)):
-        if tried >= MOST_TRIED:
-            break
-        found = _verify(reader, probes, head)
-        if found is None:
+    single: list[HookReader | LibraryReader] = []
+    tried = 0
+    for reader, n_cells in _candidates(network, probes, head, targets, layer=layer):
+        if n_cells == 1:
+            single.append(reader)  # of one cell every reading is the same: the closest to the head stands for all
             continue
-        if found.output.feature_map[0, 0].numel() > 1:
+        tried += 1
+        found = _verify(reader, probes, head)
+        if found is not None:
             return found, ""
-        single = single or found
-    return single, "" if single else "no module's output pools to the vector that enters the head"
+        if tried == MOST_TRIED:
+            break
+    found = next(filter(None, (_verify(reader, probes, head) for reader in single[:2])), None)
+    return found, "" if found else "no module's output pools to the vector that enters the head"
 
 
 def _targets(network: nn.Module, probes: Probes, head: AnyHead, before: list[Call]) -> list[_Target]:
@@ -155,7 +160,8 @@ def _check_variation(vector: Tensor, probes: Probes) -> None:
 
 def _candidates(
     network: nn.Module, probes: Probes, head: AnyHead, targets: list[_Target], *, layer: str | None
-) -> Iterator[HookReader | LibraryReader]:
+) -> Iterator[tuple[HookReader | LibraryReader, int]]:
+    """Yield readers that hold on the first batch, the closest to the head first, and how many cells their maps have."""
     if layer is None and not head.activated and isinstance(head, HeadCall):
         yield from _library_candidates(network, probes, targets)
     widths = {target.vector.shape[1] for target in targets}
@@ -169,11 +175,12 @@ def _candidates(
     for call in reversed(calls):
         if call.output is None or (layer is not None and call.name != layer):
             continue
-        for reading in _matching(call.output, targets, probes):
-            yield HookReader(network, layer=(call.name, call.module, call.index), head=head, reading=reading)
+        for reading, n_cells in _matching(call.output, targets, probes):
+            place = (call.name, call.module, call.index)
+            yield HookReader(network, layer=place, head=head, reading=reading), n_cells
 
 
-def _library_candidates(network: Any, probes: Probes, targets: list[_Target]) -> Iterator[LibraryReader]:
+def _library_candidates(network: Any, probes: Probes, targets: list[_Target]) -> Iterator[tuple[LibraryReader, int]]:
     """Read timm's own unpooled features, where the network has timm's three methods and they work."""
     if not has_timm_api(network):
         return
@@ -186,12 +193,12 @@ def _library_candidates(network: Any, probes: Probes, targets: list[_Target]) ->
         return
     if relative_error(pooled, targets[0].vector) > probes.tolerance:
         return
-    for reading in _matching(raw, targets, probes):
-        yield LibraryReader(network, reading, device=pooled.device)
+    for reading, n_cells in _matching(raw, targets, probes):
+        yield LibraryReader(network, reading, device=pooled.device), n_cells
 
 
-def _matching(raw: Tensor, targets: list[_Target], probes: Probes) -> Iterator[Reading]:
-    """Yield the readings of one output that give one of the target vectors on the first batch."""
+def _matching(raw: Tensor, targets: list[_Target], probes: Probes) -> Iterator[tuple[Reading, int]]:
+    """Yield the readings of one output that give one of the target vectors on the first batch, with their cells."""
     shape = tuple(raw.shape)
     for layout in layouts(shape, len(probes.first), probes.size):
         for plain in readings(layout):
@@ -201,7 +208,7 @@ def _matching(raw: Tensor, targets: list[_Target], probes: Probes) -> Iterator[R
             for target in targets:
                 reading = replace(plain, steps=target.steps)
                 if reading.is_exact and relative_error(applied[1], target.vector) <= probes.tolerance:
-                    yield reading
+                    yield reading, applied[0][0, 0].numel()
 
 
 def _verify(reader: HookReader | LibraryReader, probes: Probes, head: AnyHead) -> Found | None:

@@ -44,6 +44,11 @@ class Call:
     output: Tensor | None
     vector: Tensor | None
 
+    @property
+    def where(self) -> tuple[nn.Module, int]:
+        """Module and number of the call, which name it."""
+        return self.module, self.index
+
 
 def tensor_of(output: Any) -> Tensor | None:
     """Return the tensor that a module's output stands for: itself, the last hidden state, or a tuple's first."""

@@ -161,3 +161,15 @@ def test_different_ways_are_few_columns_first() -> None:
     assert len(columns) > 1
     assert columns == sorted(columns)
     assert len({tuple(change.name for change in edit.changes) for edit in found.edits}) == len(columns)
+
+
+def test_where_one_column_decides_one_changes_and_no_farther_than_it_must() -> None:
+    def model(frame: pd.DataFrame) -> np.ndarray:
+        chance = 1 / (1 + np.exp(-(frame["five hundreds"].to_numpy(dtype=float) - 12_000) / 1500))
+        return np.stack([1 - chance, chance], axis=1)
+
+    source = mixed_table().iloc[[5]]  # 3,500
+    found = lt.FreeMCG(mixed_generator(), seed=1).counterfactual(model, source, 1, budget=200)
+    [change] = found.best.changes
+    assert change.name == "five hundreds"
+    assert 13_000 <= change.after <= 14_000  # .6 lies at 12,608: the next of its steps, or two more

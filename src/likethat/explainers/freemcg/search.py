@@ -18,6 +18,8 @@ __all__ = ["ON_PIXELS", "ON_ROWS", "REACH", "Phase", "Plan", "bring_nearer", "re
 
 _SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
 _ANYWHERE = 24  # inputs: a class that one in ten is given to is seen with probability .92
+_MANY, _NEAREST, _TRIED = 1024, 20, 3  # rows made without a question; asked, the nearest; cut down
+_TOGETHER = 4  # changes: a row with more is found by giving back
 _SIDES = 3  # generations with constant answers before the search gives up
 _HALVINGS = 5
 _PROVE, _PROGRESS = (2, 3), 0.04  # generations that must bring the best particle this share nearer to what is wanted
@@ -250,6 +252,60 @@ def _fewest_columns(space: Space, archive: Archive, plan: Plan, until: int, *, r
         _take_back(space, archive, sure, plan)
 
 
+def _near_rows(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:
+    """Ask for the nearest of many rows that the generator makes anywhere, and give back columns of those that serve."""
+    points = space.anywhere(_MANY, rng=rng)
+    if points is None:
+        return
+    made = space.made(points)
+    nearest = space.cost(made).argsort(stable=True)[:_NEAREST]
+    first = len(archive.distances)
+    archive.ask(take(made, nearest), points[nearest])
+    serve = (archive.margins[first:] >= plan.wanted) & archive.reals[first:]
+    for row in (first + serve.nonzero()[:, 0])[:_TRIED].tolist():
+        if archive.box.queries >= until:
+            return
+        _take_back(space, archive, row, plan)
+
+
+def _single_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
+    """Of the surest rows, ask for each change alone, then for the strongest two, three, ... together."""
+    for row in archive.surest(plan.wanted)[:_TRIED]:
+        pieces = space.pieces(archive.input(row), 0)
+        live = torch.zeros(0, dtype=torch.long) if pieces is None else (pieces.sizes > 0).nonzero()[:, 0]
+        if pieces is None or archive.box.queries >= until:
+            return
+        alone = torch.zeros(len(live), len(pieces.sizes), dtype=torch.float32)
+        alone[torch.arange(len(live)), live] = 1.0
+        margins = archive.ask(pieces.compose(alone))
+        if len(margins) < len(live):
+            return
+        together = alone[margins.argsort(descending=True)].cumsum(dim=0)[1:_TOGETHER]
+        archive.ask(pieces.compose(together))
+
+
+def _shorten_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
+    """Column by column of the nearest: none of it if that will do, else the least by halving."""
+    row = archive.nearest(plan.wanted)
+    pieces = None if row is None else space.pieces(archive.input(row), 0)
+    if pieces is None:
+        return
+    stays = (pieces.sizes > 0).float()
+    for piece in pieces.sizes.argsort(descending=True)[: int(stays.sum())].tolist():
+        enough, too_little = 1.0, 0.0
+        for tried in (0.0, *[None] * _HALVINGS):
+            share = (enough + too_little) / 2 if tried is None else tried
+            composed = pieces.compose(stays.clone().index_fill(0, torch.tensor(piece), share)[None])
+            asked = archive.ask(composed)
+            if not len(asked) or archive.box.queries >= until:
+                return
+            holds = float(asked[0]) >= plan.wanted and bool(archive.reals[-1])
+            enough, too_little = (share, too_little) if holds else (enough, share)
+            if enough == 0:
+                break
+        stays[piece] = enough
+
+
 def _halve_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Go on from the nearest: give back columns of what is left of its change."""
     for _ in range(4):
@@ -307,7 +363,10 @@ ON_PIXELS = (
 )
 """For images and texts: a denoiser's mistakes are many, so what is found is confirmed at the end."""
 ON_ROWS = (
-    Phase(name="fewest columns", until=0.6, may_spend=1.0, step=_fewest_columns),
+    Phase(name="near rows", until=0.4, may_spend=0.5, step=_near_rows),
+    Phase(name="fewest columns", until=0.6, may_spend=0.7, step=_fewest_columns),
+    Phase(name="single columns", until=0.75, may_spend=0.8, step=_single_columns),
+    Phase(name="shorten", until=0.9, may_spend=0.9, step=_shorten_columns),
     Phase(name="halve the rest", until=1.0, may_spend=1.0, step=_halve_columns),
 )
 """For tables: there columns are few, and giving them back comes first."""

@@ -22,7 +22,7 @@ from likethat.models.split_model import Head
 __all__ = ["find_measured"]
 
 MOST_PARTS = 6  # networks, or passes of one, whose mean is taken; each costs a pass forward and one back
-MOST_VECTORS = 3  # vectors that are tried as the head's input; each costs four passes
+MOST_VECTORS = 2  # vectors that are tried as the head's input; each costs some four passes, and a split at most 25
 
 
 _LARGEST = 1e4  # value of a map: fresh weights leave maps of 1e-8, where every activation is a line to 1e-5

@@ -55,7 +55,7 @@ def save(result: Any, path: str | Path, *, folder: Callable[[Path], Path] | None
     Args:
         result: what is written.
         path: ``.html`` gives its page; ``.png``, ``.svg`` and ``.pdf`` its figure; ``.json`` its plain
-            values; ``.csv`` its table; all else a folder.
+            values; ``.csv`` its table; ``.coco.json`` the boxes of a bank; all else a folder.
         folder: writes the folder; None for results that have none.
 
     Raises:
@@ -68,6 +68,8 @@ def save(result: Any, path: str | Path, *, folder: Callable[[Path], Path] | None
         return _plugged[0]().save_page(result, path)
     if suffix in _FIGURES:
         return write_whole(path, _drawn(result, suffix[1:]))
+    if path.name.lower().endswith(".coco.json"):
+        return write_whole(path, json.dumps(_coco_of(result, path)).encode())
     if suffix == ".json":
         return write_whole(path, json.dumps(result.to_dict(), indent=1, allow_nan=False).encode())
     if suffix == ".csv":
@@ -79,6 +81,16 @@ def save(result: Any, path: str | Path, *, folder: Callable[[Path], Path] | None
             f"{also}, got {path.name!r}. Choose one of them."
         )
     return folder(path)
+
+
+def _coco_of(result: Any, path: Path) -> dict[str, Any]:
+    if not hasattr(result, "to_coco"):
+        raise InputError(
+            f"`path` must end in something else than .coco.json, got {path.name!r}: boxes on pictures that were kept "
+            f"are in a bank, not in a result of the kind {type(result).__name__}. Save it as .json."
+        )
+    document: dict[str, Any] = result.to_coco()
+    return document
 
 
 def _drawn(result: Any, kind: str) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from toys import pictures, same_files, small_cnn
 
 import likethat as lt
@@ -230,6 +231,9 @@ def test_a_heat_map_that_does_not_add_up_is_refused(results: dict[str, Any], tmp
 UNFIT: list[tuple[str, dict[str, Any], str]] = [
     ("exemplars table", {"options": {"tolerance": "x"}}, r"does not fit: expected `float`, got `str`"),
     ("exemplars image", {"typical": inputs_of("image", 2)[:, :, :3]}, "its inputs are not of one form"),
+    ("attribution", {"image": np.zeros((0, 6, 5), np.float32)}, "its image is empty"),
+    ("exemplars text", {"reached": torch.ones(2)}, "what it says is reached is neither yes nor no"),
+    ("exemplars text", {"typical": "one"}, "record.json does not fit its files"),
     ("exemplars text", {"inputs": ["one"]}, "it holds more or fewer inputs than it says"),
     ("exemplars image", {"prior_quantile": torch.tensor([0.5, -0.1])}, r"its prior quantile must lie in \[0, 1\]"),
     ("counterfactual text", {"source": ["one", "two"]}, "it holds several inputs where one belongs"),
@@ -249,6 +253,28 @@ def test_what_does_not_belong_together_is_refused(
     folder = dataclasses.replace(results[kind], **fields).save(tmp_path / "a")
     with pytest.raises(InputError, match=f"is damaged: {why}"):
         lt.open(folder)
+
+
+def test_boxes_as_coco(results: dict[str, Any], tmp_path: Path) -> None:
+    bank = results["bank"]
+    folder = bank.save(tmp_path / "bank")
+    document = json.loads(bank.save(tmp_path / "a.coco.json").read_text("utf-8"))
+    assert set(document) == {"info", "licenses", "images", "annotations", "categories"}
+    shown = [item for item in bank.prototypes if item.kind == "positive"]
+    names = {image["id"]: image for image in document["images"]}
+    for item, box in zip(shown, document["annotations"], strict=True):
+        left, top, width, height = box["bbox"]
+        assert (left, top, left + width, top + height) == item.box
+        assert box["area"] == width * height
+        assert names[box["image_id"]]["file_name"] == f"images/{item.image}.png"
+        assert {one["id"]: one["name"] for one in document["categories"]}[box["category_id"]] == bank.unit_names[
+            item.unit
+        ]
+    for image in document["images"]:
+        with Image.open(folder / image["file_name"]) as picture:
+            assert picture.size == (image["width"], image["height"])
+    with pytest.raises(InputError, match=r"got 'a\.coco\.json': boxes on pictures .* of the kind Attribution"):
+        attribution().save(tmp_path / "a.coco.json")
 
 
 def test_tables_hold_the_numbers(results: dict[str, Any]) -> None:

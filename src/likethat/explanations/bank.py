@@ -18,6 +18,7 @@ from likethat._checks import check_choice, check_count, resolve_target
 from likethat._session import in_own_session
 from likethat.coordinates import Coordinates
 from likethat.errors import BankError, BankMismatchError, InputError
+from likethat.explanations.coco import coco_of
 from likethat.explanations.explain import ImageLike, explain
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.images import ImageStore
@@ -225,6 +226,14 @@ class Bank(Result):
 
     def _write(self, path: Path, *, overwrite: bool) -> Path:
         return write_bank(self, path, overwrite=overwrite)
+
+    def to_coco(self) -> dict[str, Any]:
+        """Return the boxes of all positive prototypes as COCO's document of object detection.
+
+        Its pictures are those in the bank's folder (``images/KEY.png``), as the network saw them, and boxes are in
+        their pixels; categories are units. ``save("x.coco.json")`` writes it.
+        """
+        return coco_of(self.prototypes, self.images, self.unit_names)
 
     def _facts(self) -> dict[str, Any]:
         names = ("provenance", "class_names", "unit_names", "usage", "purity", "unit_purity", "prototypes")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from likethat._documents import Damaged, typed
@@ -37,7 +38,7 @@ def check_record(result: Any) -> None:
     """
     n_classes = len(result.class_names)
     _check_classes(result, n_classes)
-    _check_shares(result)
+    _check_values(result)
     if hasattr(result, "rows"):
         _check_rows(result, n_classes)
     typed(dict(getattr(result, "options", {})), _Options)
@@ -55,8 +56,12 @@ def _check_classes(result: Any, n_classes: int) -> None:
         raise Damaged(f"its probabilities are not those of {n_classes} classes")
 
 
-def _check_shares(value: Any) -> None:
+def _check_values(value: Any) -> None:
     for name, one in _fields(value):
+        if name == "image" and isinstance(one, np.ndarray) and not one.size:
+            raise Damaged("its image is empty")
+        if name == "reached" and isinstance(one, Tensor) and one.dtype != torch.bool:
+            raise Damaged("what it says is reached is neither yes nor no")
         if name in _SHARES and isinstance(one, float | np.ndarray | Tensor):
             numbers = np.asarray(one)
             if not bool(np.all((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING))):
@@ -81,7 +86,8 @@ def _check_rows(result: Any, n_classes: int) -> None:
 
 def _check_batches(result: Any) -> None:
     """Check that all inputs are of one kind and form, and as many as the record says."""
-    batches = [(name, one) for name, one in _fields(result) if name in _BATCHES and not isinstance(one, str)]
+    names = _BATCHES - {"source"} if hasattr(result, "rows") else _BATCHES  # an explanation's source is a name
+    batches = [(name, one) for name, one in _fields(result) if name in names]
     if len({kind_of(one) for _, one in batches}) > 1:
         raise Damaged("its inputs are of several kinds")
     if len({_form(one) for _, one in batches}) > 1:

@@ -25,6 +25,7 @@ from _reference_prodg import ReferenceProdg
 from _rows import Row, Rows, run
 
 import likethat as lt
+from likethat import papers
 from likethat.coordinates import Rotation
 from likethat.explainers.prodg.channels import best_samples, respond
 from likethat.explainers.prodg.controls import best_of_prior, with_random_weights
@@ -168,7 +169,7 @@ def creatures(rows: Rows) -> None:
     if not rows.quick:
         rows.add(
             "creatures", "ProDG, no gradient (evolution)",
-            lambda: made(lt.ProDG(generator, n_samples=n_samples, search="evolution", controls=False)),
+            lambda: made(lt.ProDG(generator, n_samples=n_samples, algorithm="evolution", controls=False)),
         )  # fmt: skip
     rows.add("creatures", "the release's way", lambda: _release(judge, generator, calls, channels))
     rows.add("creatures", "the release's way, latents stepping 10 times as far",
@@ -330,8 +331,8 @@ def digits(rows: Rows) -> None:
             "coverage of 4": mean_coverage(test, coordinates),
         }
 
-    def made(**options: Any) -> Row:
-        first = lt.ProDG(generator, controls=False, **options)
+    def made(method: Any = lt.ProDG, **options: Any) -> Row:
+        first = method(generator, controls=False, **options)
         started = time.perf_counter()
         bank = first.fit(model, channels=channels)
         seconds = time.perf_counter() - started
@@ -369,8 +370,9 @@ def digits(rows: Rows) -> None:
 
     rows.add("digits", "EPIC on the training digits", with_data)
     rows.add("digits", "ProDG", made)
-    rows.add("digits", "ProDG, no gradient (evolution)", lambda: made(search="evolution"))
-    rows.add("digits", "ProDG, no gradient (CMA-ES)", lambda: made(search="cma-es"))
+    rows.add("digits", "ProDG, no gradient (evolution)", lambda: made(algorithm="evolution"))
+    rows.add("digits", "ProDG, no gradient (CMA-ES)", lambda: made(algorithm="cma-es"))
+    rows.add("digits", "ProDG, rotation by Adam", lambda: made(papers.ProDG))
     rows.add("digits", "best of as many samples", of_prior)
     rows.add("digits", "the release's way", release)
 

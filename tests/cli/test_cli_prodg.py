@@ -123,7 +123,7 @@ def test_a_generator_of_other_images(tmp_path: Path) -> None:
 
 def test_channels_by_number_without_controls(tmp_path: Path) -> None:
     known = [word for word in words(tmp_path / "bank") if word not in ("--target", 3, "--n-channels")]
-    result = likethat(*known, "--channels", "5, 9", "--no-controls", "--search", "evolution")
+    result = likethat(*known, "--channels", "5, 9", "--no-controls", "--algorithm", "evolution")
     assert result.exit_code == 0, result.stderr
     assert "control)" not in result.stdout
     assert "The controls were not run (controls=False)" in result.stdout
@@ -132,11 +132,11 @@ def test_channels_by_number_without_controls(tmp_path: Path) -> None:
 
 
 def test_how_it_climbs(tmp_path: Path) -> None:
-    climb: list[object] = ["--search", "cma-es", "--solver", "adam", "--step", 0.1, "--closeness", 0.02]
+    climb: list[object] = ["--algorithm", "cma-es", "--step", 0.1, "--closeness", 0.02]
     result = likethat(*words(tmp_path / "bank", *climb, "--diversity", 0, "--no-controls"))
     assert result.exit_code == 0, result.stderr
     options = lt.open_bank(tmp_path / "bank").provenance.options
-    said = {"search": "cma-es", "solver": "adam", "step": 0.1, "closeness": 0.02, "diversity": 0.0, "controls": False}
+    said = {"algorithm": "cma-es", "step": 0.1, "closeness": 0.02, "diversity": 0.0, "controls": False}
     assert {name: options[name] for name in said} == said
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from toys import same_files, small_cnn
 
 import likethat as lt
+from likethat import papers
 from likethat._progress import Progress
 from likethat.errors import InputError, NonFiniteError
 from likethat.explainers.prodg.ascent import Climb, Group, _Ascent, climb
@@ -180,9 +181,9 @@ def test_only_the_channels_of_a_class_climb(model: lt.SplitModel, generator: Any
     assert "control_prior_purity" not in some.provenance.measures
 
 
-@pytest.mark.parametrize("search", ["evolution", "cma-es"])
-def test_without_gradients(search: str, model: lt.SplitModel) -> None:
-    if search == "cma-es":
+@pytest.mark.parametrize("algorithm", ["evolution", "cma-es"])
+def test_without_gradients(algorithm: str, model: lt.SplitModel) -> None:
+    if algorithm == "cma-es":
         pytest.importorskip("cma")
 
     @torch.no_grad()
@@ -190,7 +191,7 @@ def test_without_gradients(search: str, model: lt.SplitModel) -> None:
         return paint(latents)
 
     blind = load_generator(cut, latent_dim=DIM)
-    bank = _prodg(blind, search=search, steps=20, controls=False).fit(model, channels=[0, 3, 5])
+    bank = _prodg(blind, algorithm=algorithm, steps=20, controls=False).fit(model, channels=[0, 3, 5])
     measures = bank.provenance.measures
     assert measures["purity"] > measures["purity_of_samples"]
     assert "without gradients" in " ".join(bank.provenance.notes)
@@ -214,7 +215,7 @@ def test_the_gradient_is_taken_where_there_is_one(model: lt.SplitModel, generato
     bank = _prodg(generator, controls=False).fit(blind, channels=[1])
     assert "without gradients" in " ".join(bank.provenance.notes)
     with pytest.raises(InputError, match="no gradient flows"):
-        _prodg(generator, search="gradient", controls=False).fit(blind, channels=[1])
+        _prodg(generator, algorithm="gradient", controls=False).fit(blind, channels=[1])
     assert "without" not in " ".join(_prodg(generator, controls=False).fit(model, channels=[1]).provenance.notes)
 
 
@@ -378,7 +379,8 @@ def test_a_full_disk_is_said_and_the_work_goes_on(
 
 
 def test_adam_turns_the_channels_too(model: lt.SplitModel, generator: Any) -> None:
-    bank = _prodg(generator, solver="adam", n_samples=60, steps=1, controls=False).fit(model)
+    bank = papers.ProDG(generator, 3, n_samples=60, steps=1, batch=9, controls=False).fit(model)
+    assert bank.provenance.method == "ProDG, rotation as published"
     assert torch.allclose(bank.mixing @ bank.mixing.T, torch.eye(16), atol=1e-4)
     assert not torch.allclose(bank.mixing, torch.eye(16), atol=1e-3)
 
@@ -418,7 +420,7 @@ def test_bad_options_are_said(model: lt.SplitModel, generator: Any) -> None:
     blind = load_generator(paint, latent_dim=DIM)
     blind.differentiable = False
     with pytest.raises(InputError, match="which has no gradients"):
-        lt.ProDG(blind, search="gradient")
+        lt.ProDG(blind, algorithm="gradient")
     table = load_generator("zoo:digits")
     table.kind = "table"
     with pytest.raises(InputError, match="makes a table"):

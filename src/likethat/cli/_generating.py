@@ -1,44 +1,19 @@
 """Generators in the words of a command: which one, and how a diffusers pipeline is taken."""
 
-from collections.abc import Sequence
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from likethat.cli.opening import device_of
 from likethat.errors import InputError
+from likethat.options.declaring import Declared, option
 
-__all__ = [
-    "GENERATOR_PANEL",
-    "AnchorOption",
-    "By",
-    "ByOption",
-    "CheckpointingOption",
-    "ClassAnchorsOption",
-    "DtypeOption",
-    "GeneratorOption",
-    "PipelineStepsOption",
-    "RankOption",
-    "ReachOption",
-    "SizeOption",
-    "TilingOption",
-    "anchor_options",
-    "open_generator",
-    "pipeline_options",
-]
+__all__ = ["GENERATOR_PANEL", "GeneratorOption", "Pipeline", "open_generator", "pipeline_options"]
 
 GENERATOR_PANEL, _PIPELINE_PANEL = "The generator", "A diffusers pipeline"
 _DTYPES = ("float32", "float16", "bfloat16")
-
-
-class By(StrEnum):
-    """What a pipeline's latents are."""
-
-    noise = "noise"
-    prompt = "prompt"
-    label = "label"
 
 
 GeneratorOption = Annotated[
@@ -51,83 +26,46 @@ GeneratorOption = Annotated[
         rich_help_panel=GENERATOR_PANEL,
     ),
 ]
-ByOption = Annotated[
-    By | None,
-    typer.Option(help="What climbs: the start noise, the prompt or the label.", rich_help_panel=_PIPELINE_PANEL),
-]
-AnchorOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--anchor", metavar="PROMPT", help="Prompt to start from; may be repeated.", rich_help_panel=_PIPELINE_PANEL
-    ),
-]
-ClassAnchorsOption = Annotated[
-    bool,
-    typer.Option("--class-anchors", help="Let all class names be such prompts.", rich_help_panel=_PIPELINE_PANEL),
-]
-PipelineStepsOption = Annotated[
-    int | None, typer.Option("--generator-steps", help="Of its sampler.", rich_help_panel=_PIPELINE_PANEL)
-]
-SizeOption = Annotated[
-    int | None, typer.Option("--size", help="Pixels a side (by prompt).", rich_help_panel=_PIPELINE_PANEL)
-]
-RankOption = Annotated[
-    int | None,
-    typer.Option("--rank", help="Of what is learned (by prompt); 4 unless given.", rich_help_panel=_PIPELINE_PANEL),
-]
-ReachOption = Annotated[
-    float | None,
-    typer.Option(
-        "--reach", help="How far from its anchors (by prompt); 0.25 unless given.", rich_help_panel=_PIPELINE_PANEL
-    ),
-]
-DtypeOption = Annotated[
-    str | None,
-    typer.Option("--dtype", metavar="|".join(_DTYPES), help="Of its weights.", rich_help_panel=_PIPELINE_PANEL),
-]
-CheckpointingOption = Annotated[
-    bool,
-    typer.Option("--checkpointing", help="Less memory for gradients, more time.", rich_help_panel=_PIPELINE_PANEL),
-]
-TilingOption = Annotated[
-    bool, typer.Option("--tiling", help="Decode large images in tiles.", rich_help_panel=_PIPELINE_PANEL)
-]
 
 
-def pipeline_options(
-    *,
-    by: By | None,
-    n_steps: int | None,
-    size: int | None,
-    rank: int | None,
-    reach: float | None,
-    dtype: str | None,
-    checkpointing: bool,
-    tiling: bool,
-) -> dict[str, Any]:
-    """Return what `load_generator` is told of a pipeline: only what was said."""
-    if dtype is not None and dtype not in _DTYPES:
-        raise InputError(f"`--dtype` must be one of {', '.join(_DTYPES)}, got {dtype!r}.")
-    of_prompt = {"size": None if size is None else (size, size), "rank": rank, "reach": reach}
-    of_prompt = {name: value for name, value in of_prompt.items() if value is not None}
-    if of_prompt and by is not By.prompt:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pipeline(Declared):
+    """How a diffusers pipeline is taken."""
+
+    by: Literal["noise", "prompt", "label"] | None = option(
+        None, "what climbs: the start noise, the prompt or the label", panel=_PIPELINE_PANEL
+    )
+    anchor: list[str] | None = option(
+        None, "prompt to start from (by prompt); may be repeated", metavar="PROMPT", panel=_PIPELINE_PANEL
+    )
+    class_anchors: bool = option(False, "let all class names be such prompts", panel=_PIPELINE_PANEL)
+    generator_steps: int | None = option(None, "of its sampler", low=1, panel=_PIPELINE_PANEL)
+    size: int | None = option(None, "pixels a side (by prompt)", low=1, panel=_PIPELINE_PANEL)
+    rank: int | None = option(None, "of what is learned (by prompt); 4 unless given", low=1, panel=_PIPELINE_PANEL)
+    reach: float | None = option(None, "how far from its anchors (by prompt); 0.25 unless given", panel=_PIPELINE_PANEL)
+    dtype: str | None = option(None, "of its weights", metavar="|".join(_DTYPES), panel=_PIPELINE_PANEL)
+    checkpointing: bool = option(False, "less memory for gradients, more time", panel=_PIPELINE_PANEL)
+    tiling: bool = option(False, "decode large images in tiles", panel=_PIPELINE_PANEL)
+
+
+def pipeline_options(told: Pipeline) -> dict[str, Any]:
+    """Return what `load_generator` is told of a pipeline beside its anchors: only what was said."""
+    if told.dtype is not None and told.dtype not in _DTYPES:
+        raise InputError(f"`--dtype` must be one of {', '.join(_DTYPES)}, got {told.dtype!r}.")
+    size = None if told.size is None else (told.size, told.size)
+    of_prompt = _said(size=size, rank=told.rank, reach=told.reach)
+    if of_prompt and told.by != "prompt":
         raise InputError(f"`--{next(iter(of_prompt))}` is for --by prompt.")
-    if (checkpointing or tiling) and by not in (By.prompt, By.label):
+    if (told.checkpointing or told.tiling) and told.by not in ("prompt", "label"):
         raise InputError("`--checkpointing` and `--tiling` are for --by prompt and --by label.")
-    options: dict[str, Any] = {} if by is None else {"by": by.value}
-    options |= {} if n_steps is None else {"n_steps": n_steps}
-    options |= {"checkpointing": True} if checkpointing else {}
-    options |= {"tiling": True} if tiling else {}
-    options |= of_prompt
-    return options | ({} if dtype is None else {"dtype": dtype})
-
-
-def anchor_options(given: Sequence[str] | None, class_names: Sequence[str], *, by: By | None) -> dict[str, Any]:
-    """Return the prompts to start from; none where the pipeline's own way is meant."""
-    found = (*(given or ()), *class_names)
-    if found and by is not By.prompt:
+    if (told.anchor or told.class_anchors) and told.by != "prompt":
         raise InputError("`--anchor` and `--class-anchors` are for --by prompt.")
-    return {"anchors": found} if found else {}
+    switches = {"checkpointing": told.checkpointing or None, "tiling": told.tiling or None}
+    return _said(by=told.by, n_steps=told.generator_steps, **switches, dtype=told.dtype) | of_prompt
+
+
+def _said(**words: Any) -> dict[str, Any]:
+    return {name: value for name, value in words.items() if value is not None}
 
 
 def open_generator(name: str, *, device: str | None = None, **options: Any) -> Any:

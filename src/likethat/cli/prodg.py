@@ -1,32 +1,13 @@
 """``likethat fit prodg``: prototypes with no data at all, made by a generator."""
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from likethat._options import byte_count
 from likethat._progress import Progress, Watcher
-from likethat.cli._generating import (
-    GENERATOR_PANEL,
-    AnchorOption,
-    ByOption,
-    CheckpointingOption,
-    ClassAnchorsOption,
-    DtypeOption,
-    GeneratorOption,
-    PipelineStepsOption,
-    RankOption,
-    ReachOption,
-    SizeOption,
-    TilingOption,
-    anchor_options,
-    open_generator,
-    pipeline_options,
-)
+from likethat.cli._generating import GeneratorOption, Pipeline, open_generator, pipeline_options
 from likethat.cli.console import duration, notes, say
-from likethat.cli.fit import OutOption, app
+from likethat.cli.fit import app
 from likethat.cli.fitting import (
     Job,
     check_place,
@@ -35,22 +16,13 @@ from likethat.cli.fitting import (
     say_measures,
     say_outcome,
 )
-from likethat.cli.options import (
-    BudgetOption,
-    ClassNamesOption,
-    DeviceOption,
-    LayerOption,
-    ModelOption,
-    OverwriteOption,
-    ResumeOption,
-    SeedOption,
-    WeightsOption,
-    class_index_or_name,
-    examples,
-)
+from likethat.cli.flags import with_flags
+from likethat.cli.options import class_index_or_name, examples
 from likethat.cli.places import checkpoint_of
 from likethat.cli.progress import Estimate, with_estimate
 from likethat.errors import InputError
+from likethat.options import ProDGOptions
+from likethat.options.declaring import Declared, option
 
 if TYPE_CHECKING:
     from likethat.explainers import ProDG
@@ -60,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "prodg"]
 
-_CHANNELS_PANEL, _CLIMB_PANEL = "Which channels", "The climb"
+_CHANNELS_PANEL = "Which channels"
 _BACKWARD = 2  # what an image with its gradient costs, in samples; measured on the zoo
 _COMPARED = 16  # channels of the random network that climb at most
 _SAMPLES, _PROTOTYPES = "making samples", "making the prototypes again"
@@ -72,120 +44,61 @@ _PURITIES = {
 }
 
 
-class Solver(StrEnum):
-    """How the rotation is found."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Wanted(Declared):
+    """Which channels climb."""
 
-    procrustes = "procrustes"
-    adam = "adam"
+    target: str | None = option(
+        None, "climb only with the channels that supply most to this class: index or name",
+        flags=("--target", "-t"), metavar="CLASS", panel=_CHANNELS_PANEL,
+    )  # fmt: skip
+    n_channels: int = option(12, "with --target: how many those are", low=1, panel=_CHANNELS_PANEL)
+    channels: str | None = option(
+        None, "climb only with these; all without --target", metavar="N,N,...", panel=_CHANNELS_PANEL
+    )
 
+    def numbers(self) -> list[int] | None:
+        """Return the channels that the word lists.
 
-class Search(StrEnum):
-    """How prototypes climb."""
+        Raises:
+            InputError: something else than whole numbers.
 
-    auto = "auto"
-    gradient = "gradient"
-    evolution = "evolution"
-    cma_es = "cma-es"
+        Example:
+            >>> Wanted(channels="3,17").numbers()
+            [3, 17]
+        """
+        if self.channels is None:
+            return None
+        words = [word.strip() for word in self.channels.split(",")]
+        if not all(word.isdecimal() for word in words):
+            raise InputError(
+                f"`--channels` must be whole numbers with commas between, such as 3,17, got {self.channels!r}."
+            )
+        return [int(word) for word in words]
 
-
-SamplesOption = Annotated[
-    int, typer.Option(help="Samples that are looked through first.", rich_help_panel=GENERATOR_PANEL)
-]
-TargetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        "-t",
-        metavar="CLASS",
-        help="Climb only with the channels that supply most to this class: index or name.",
-        rich_help_panel=_CHANNELS_PANEL,
-    ),
-]
-NChannelsOption = Annotated[
-    int, typer.Option(help="With --target: how many those are.", rich_help_panel=_CHANNELS_PANEL)
-]
-ChannelsOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N,N,...", help="Climb only with these; all without --target.", rich_help_panel=_CHANNELS_PANEL
-    ),
-]
-
-SolverOption = Annotated[
-    Solver, typer.Option(help="Of the rotation: in closed form, or the paper's Adam.", rich_help_panel=_CHANNELS_PANEL)
-]
-StepsOption = Annotated[int, typer.Option(help="0 stays with the best samples.", rich_help_panel=_CLIMB_PANEL)]
-SearchOption = Annotated[
-    Search, typer.Option(help="auto: by gradient where there is one.", rich_help_panel=_CLIMB_PANEL)
-]
-StepOption = Annotated[
-    float,
-    typer.Option("--step", help="Length of one, in deviations of the prior.", rich_help_panel=_CLIMB_PANEL),
-]
-ClosenessOption = Annotated[
-    float, typer.Option(help="Weight of staying near the samples.", rich_help_panel=_CLIMB_PANEL)
-]
-DiversityOption = Annotated[
-    float, typer.Option(help="Weight of a channel's images being unlike.", rich_help_panel=_CLIMB_PANEL)
-]
-BatchOption = Annotated[
-    int,
-    typer.Option("--batch", help="Images that climb together: fewer take less memory.", rich_help_panel=_CLIMB_PANEL),
-]
-NoControlsOption = Annotated[
-    bool, typer.Option("--no-controls", help="Leave out what the prototypes are measured against.")
-]
-MixedPrecisionOption = Annotated[
-    bool,
-    typer.Option("--mixed-precision", help="bfloat16 while climbing; for a GPU.", rich_help_panel=_CLIMB_PANEL),
-]
+    def count(self, model: "SplitModel") -> int:
+        """Return how many climb."""
+        if (numbers := self.numbers()) is not None:
+            return len(numbers)
+        return model.n_channels if self.target is None else min(self.n_channels, model.n_channels)
 
 
 @app.command(
     epilog=examples(
         'likethat fit prodg --model zoo:creatures --generator zoo:creatures --target "sleepy trunk calf" --out bank',
         "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --resume",
-        "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --search cma-es --steps 24 --step 0.1",
+        "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --algorithm cma-es --steps 24 --step 0.1",
         'likethat fit prodg -m timm:resnet18 -g diffusers:ORG/NAME --by prompt --anchor "a wolf" -t 269 -o bank',
     )
 )
+@with_flags(options=ProDGOptions, without=("generator",), job=Job, wanted=Wanted, pipeline=Pipeline)
 def prodg(
+    options: dict[str, Any],
+    job: dict[str, Any],
+    wanted: dict[str, Any],
+    pipeline: dict[str, Any],
     *,
-    model: ModelOption,
     generator: GeneratorOption,
-    out: OutOption,
-    weights: WeightsOption = None,
-    layer: LayerOption = None,
-    class_names: ClassNamesOption = None,
-    device: DeviceOption = "auto",
-    target: TargetOption = None,
-    n_channels: NChannelsOption = 12,
-    channels: ChannelsOption = None,
-    n_samples: SamplesOption = 1000,
-    by: ByOption = None,
-    anchor: AnchorOption = None,
-    class_anchors: ClassAnchorsOption = False,
-    generator_steps: PipelineStepsOption = None,
-    size: SizeOption = None,
-    rank: RankOption = None,
-    reach: ReachOption = None,
-    dtype: DtypeOption = None,
-    checkpointing: CheckpointingOption = False,
-    tiling: TilingOption = False,
-    n_prototypes: Annotated[int, typer.Option(help="Images a channel.")] = 5,
-    solver: SolverOption = Solver.procrustes,
-    steps: StepsOption = 12,
-    search: SearchOption = Search.auto,
-    step: StepOption = 0.05,
-    closeness: ClosenessOption = 0.1,
-    diversity: DiversityOption = 0.1,
-    batch: BatchOption = 16,
-    mixed_precision: MixedPrecisionOption = False,
-    no_controls: NoControlsOption = False,
-    seed: SeedOption = 0,
-    memory_budget: BudgetOption = "2GB",
-    resume: ResumeOption = False,
-    overwrite: OverwriteOption = False,
 ) -> None:
     """Find what each channel of a network looks for without a single image: a generator makes them.
 
@@ -195,61 +108,19 @@ def prodg(
     """
     from likethat.explainers import ProDG
 
-    job = Job(
-        model=model, out=out, weights=weights, layer=layer, class_names=class_names, device=device,
-        memory_budget=memory_budget, resume=resume, overwrite=overwrite,
-    )  # fmt: skip
-    wanted = _Wanted(target=target, n_channels=n_channels, channels=_numbers(channels))
-    byte_count(memory_budget, name="--memory-budget")
-    check_place(job)
-    pipeline = pipeline_options(
-        by=by, n_steps=generator_steps, size=size, rank=rank, reach=reach, dtype=dtype,
-        checkpointing=checkpointing, tiling=tiling,
-    )  # fmt: skip
-    split = open_job_model(job)
-    anchors = anchor_options(anchor, split.class_names if class_anchors else (), by=by)
-    method = ProDG(
-        open_generator(generator, device=device, **pipeline, **anchors), n_prototypes, n_samples=n_samples,
-        solver=solver.value, steps=steps, search=search.value, step=step, closeness=closeness, diversity=diversity,
-        batch=batch, controls=not no_controls, mixed_precision=mixed_precision, seed=seed,
-    )  # fmt: skip
-    _fit_and_save(method, split, job, wanted)
+    work, chosen, told = Job(**job), Wanted(**wanted), Pipeline(**pipeline)
+    chosen.numbers()
+    byte_count(work.memory_budget, name="--memory-budget")
+    check_place(work)
+    of_pipeline = pipeline_options(told)
+    split = open_job_model(work)
+    if anchors := (*(told.anchor or ()), *(split.class_names if told.class_anchors else ())):
+        of_pipeline["anchors"] = anchors
+    made = open_generator(generator, device=work.device, **of_pipeline)
+    _fit_and_save(ProDG(made, **options), split, work, chosen)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    """Which channels climb, in the words of the command."""
-
-    target: str | None
-    n_channels: int
-    channels: list[int] | None
-
-    def count(self, model: "SplitModel") -> int:
-        """Return how many those are."""
-        if self.channels is not None:
-            return len(self.channels)
-        return model.n_channels if self.target is None else min(self.n_channels, model.n_channels)
-
-
-def _numbers(text: str | None) -> list[int] | None:
-    """Return the channels that a word lists.
-
-    Raises:
-        InputError: something else than whole numbers.
-
-    Example:
-        >>> _numbers("3,17")
-        [3, 17]
-    """
-    if text is None:
-        return None
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() for word in words):
-        raise InputError(f"`--channels` must be whole numbers with commas between, such as 3,17, got {text!r}.")
-    return [int(word) for word in words]
-
-
-def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: _Wanted) -> "Bank":
+def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: Wanted) -> "Bank":
     work = _Work.of(method, n_channels=wanted.count(model))
     notes.print(
         f"no images are needed: {method.n_samples:,} samples are looked through, then {wanted.count(model):,} channels "
@@ -267,7 +138,7 @@ def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: _Wante
             model,
             target=class_index_or_name(wanted.target, model.class_names),
             n_channels=wanted.n_channels,
-            channels=wanted.channels,
+            channels=wanted.numbers(),
             memory_budget=byte_count(job.memory_budget, name="--memory-budget"),
             checkpoint=checkpoint_of(job.out),
             resume=job.resume,
@@ -331,13 +202,13 @@ class _Work:
     def of(cls, method: "ProDG", *, n_channels: int) -> "_Work":
         """Return the work of a method on some channels."""
         each = method.n_prototypes * (method.steps + 1) if method.steps else 0
-        has_gradient = method.search == "gradient" or (method.search == "auto" and method.generator.differentiable)
+        by_gradient = method.algorithm in ("auto", "gradient") and method.generator.differentiable
         return cls(
             samples=method.n_samples,
             climbing=n_channels * each,
             compared=min(_COMPARED, n_channels) * each if method.controls else 0,
             plain=n_channels * each if method.controls else 0,
-            price=_BACKWARD if has_gradient else 1.0,
+            price=_BACKWARD if by_gradient else 1.0,
         )
 
     def seconds(self, left: float, *, n_left: int) -> float:

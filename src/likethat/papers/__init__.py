@@ -1,5 +1,6 @@
 """The methods as their papers have them: to compare with, and for who wants exactly those; ours are in `explainers`."""
 
 from likethat.papers.epic import EPIC
+from likethat.papers.prodg import ProDG
 
-__all__ = ["EPIC"]
+__all__ = ["EPIC", "ProDG"]

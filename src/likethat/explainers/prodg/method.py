@@ -6,52 +6,40 @@ Source:
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from likethat._calls import public
-from likethat._checks import check_choice, check_count, check_seed, resolve_target
-from likethat._options import check_flag, check_number, shown
+from likethat._checkpoint import Checkpoint
+from likethat._checks import check_count, resolve_target
+from likethat._options import shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
-from likethat.explainers.prodg.run import Run
+from likethat.explainers.prodg.run import SCHEDULE, Run
 from likethat.explanations import Bank
+from likethat.features import Features
 from likethat.fitting.fitting import begin
+from likethat.fitting.rotation import fit_procrustes
 from likethat.generators.generated import Generated, check_image_generator
 from likethat.models import SplitModel, as_model, check_model
+from likethat.options import ProDGOptions
 
 __all__ = ["ProDG"]
 
 
 @in_own_session(grad=True)
 @public
-class ProDG:
+@dataclass(frozen=True, eq=False)
+class ProDG(ProDGOptions):
     """Find a rotation of a network's channels, and prototypes of them, in images that a generator makes.
 
     No image is opened: samples of the generator are what the rotation is learned on and where every channel begins;
     then each prototype climbs, in the generator's latents, towards higher purity. The logits stay the network's own.
-
-    Args:
-        generator: from `likethat.load_generator`: a VAE, a flow, a diffusers pipeline by its prompt, its label or its
-            start noise, or any function of latents.
-        n_prototypes: images a channel.
-        n_samples: samples of the prior that are looked through first.
-        steps: of the gradient, for each prototype; 0 stays with the samples.
-        search: ``"gradient"``; ``"evolution"`` or ``"cma-es"`` for generators or models without one; ``"auto"`` takes
-            the gradient where there is one.
-        step: length of a step, in standard deviations of the prior.
-        closeness: weight of the mean squared distance from the sample that a prototype began as.
-        diversity: weight of the mean cosine between the pooled features of a channel's images.
-        solver: of the rotation: ``"procrustes"`` or ``"adam"``.
-        batch: images that climb together.
-        controls: also run on the network with random weights, and choose among as many prior samples as images were
-            made: without both, nobody knows whether the classifier or the generator is seen.
-        mixed_precision: bfloat16 inside generator and model while climbing; for a GPU.
-        seed: same seed, same bank.
 
     Source:
         Borycki et al. (2026), ProDG: the rotation of EPIC, learned on generated images; for each channel a learned
@@ -82,46 +70,16 @@ class ProDG:
         True
     """
 
-    def __init__(
-        self,
-        generator: Any,
-        n_prototypes: int = 5,
-        *,
-        n_samples: int = 1000,
-        steps: int = 12,
-        search: Literal["auto", "gradient", "evolution", "cma-es"] = "auto",
-        step: float = 0.05,
-        closeness: float = 0.1,
-        diversity: float = 0.1,
-        solver: Literal["procrustes", "adam"] = "procrustes",
-        batch: int = 16,
-        controls: bool = True,
-        mixed_precision: bool = False,
-        seed: int = 0,
-    ) -> None:
-        check_image_generator(generator)
-        self.generator = generator
-        self.n_prototypes = check_count(n_prototypes, name="n_prototypes")
-        self.n_samples = check_count(n_samples, name="n_samples", minimum=max(3, self.n_prototypes))
-        self.steps = check_count(steps, name="steps", minimum=0)
-        self.search = check_choice(search, name="search", choices=("auto", "gradient", "evolution", "cma-es"))
-        self.step = check_number(step, name="step", with_low=False)
-        self.closeness = check_number(closeness, name="closeness")
-        self.diversity = check_number(diversity, name="diversity")
-        self.solver = check_choice(solver, name="solver", choices=("procrustes", "adam"))
-        self.batch = check_count(batch, name="batch")
-        self.controls = check_flag(controls, name="controls")
-        self.mixed_precision = check_flag(mixed_precision, name="mixed_precision")
-        self.seed = check_seed(seed)
-        if self.search == "gradient" and not generator.differentiable:
-            raise InputError(
-                f"`search` must be 'evolution' or 'cma-es' for {type(generator).__name__}, which has no gradients."
-            )
+    name: ClassVar[str] = "ProDG"
 
-    def options(self) -> dict[str, Any]:
-        """Return the hyper-parameters, by name; of the generator, its class."""
-        own = {name: value for name, value in vars(self).items() if name not in ("seed", "generator")}
-        return {"generator": type(self.generator).__name__, **own}
+    def __post_init__(self) -> None:
+        """Check the generator, then the options."""
+        check_image_generator(self.generator)
+        super().__post_init__()
+
+    def find_mixing(self, features: Features, left: Checkpoint | None, watch: Watcher | None) -> Tensor:  # noqa: ARG002
+        """Return the rotation of the channels; in closed form, so nothing is left for a checkpoint."""
+        return fit_procrustes(features, SCHEDULE.for_images(len(features.kept)), watch=watch)
 
     def fit(
         self,
@@ -163,7 +121,7 @@ class ProDG:
         begun = begin(
             model,
             samples,
-            method="ProDG",
+            method=self.name,
             options={**self.options(), "target": index, "n_channels": n_channels, "channels": chosen},
             seed=self.seed,
             checkpoint=checkpoint,
@@ -172,7 +130,15 @@ class ProDG:
             watch=watch,
         )
         with begun.work():
-            run = Run(method=self, model=model, begun=begun, target=index, watch=watch)
+            run = Run(
+                method=self,
+                name=self.name,
+                find_mixing=self.find_mixing,
+                model=model,
+                begun=begun,
+                target=index,
+                watch=watch,
+            )
             bank = run.bank(n_channels=check_count(n_channels, name="n_channels"), channels=chosen, started=started)
         return begun.finished(bank)
 

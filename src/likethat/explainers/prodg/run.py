@@ -1,15 +1,16 @@
 """One run of ProDG after its samples were looked through: rotation, climbing, controls, bank."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._checkpoint import Checkpoint
 from likethat._documents import going_on_from
 from likethat._progress import Progress, Watcher
 from likethat.coordinates import Rotation
@@ -18,44 +19,22 @@ from likethat.explainers.prodg.ascent import Climb, Summit, climb
 from likethat.explainers.prodg.channels import best_samples, channels_of_class
 from likethat.explainers.prodg.controls import best_of_prior, made_for_random_weights, starting_group
 from likethat.explanations import Bank, ImageStore, Prototype
-from likethat.features import collect
+from likethat.features import Features, collect
 from likethat.fitting.fitting import Begun, provenance_of
 from likethat.fitting.prototypes import Candidates, gather_prototypes
-from likethat.fitting.rotation import AdamSolver, Schedule, fit_procrustes
+from likethat.fitting.rotation import Schedule
 from likethat.fitting.usage import usage_of
 from likethat.generators.generated import Generated, make_images
 from likethat.models import SplitModel
+from likethat.options import ProDGOptions
 from likethat.search import varying_units
 
-__all__ = ["Run"]
+__all__ = ["SCHEDULE", "Run"]
 
-_SCHEDULE = Schedule(first=100, last=14, rounds=8)
-_PAPER = Schedule(first=100, last=5, rounds=10)
+SCHEDULE = Schedule(first=100, last=14, rounds=8)
 _RESTARTS = 2
 _CONTROL_UNITS = 16
 _SILENT = 1e-3  # purity up to which a channel counts as not active
-
-
-class _Options(Protocol):
-    """What a run reads of `ProDG`."""
-
-    generator: Any
-    n_prototypes: int
-    n_samples: int
-    steps: int
-    search: str
-    step: float
-    closeness: float
-    diversity: float
-    solver: str
-    batch: int
-    controls: bool
-    mixed_precision: bool
-    seed: int
-
-    def options(self) -> dict[str, Any]:
-        """Return the hyper-parameters."""
-        ...
 
 
 @dataclass(kw_only=True, eq=False)
@@ -93,7 +72,9 @@ class _Climbed:
 class Run:
     """A run: what was asked for, and what was made of it so far."""
 
-    method: _Options
+    method: ProDGOptions
+    name: str
+    find_mixing: Callable[[Features, Checkpoint | None, Watcher | None], Tensor]
     model: SplitModel
     begun: Begun
     target: int | None
@@ -111,7 +92,7 @@ class Run:
         """Do all that is left and return the bank."""
         features = self.begun.features
         self._check_samples()
-        mixing = self._mixing()
+        mixing = self.find_mixing(features, self.begun.left, self.watch)
         rotation = Rotation(mixing, self.model.head.weight)
         units = self._units(rotation, n_channels, channels)
         climbed = self._climb(mixing, units)
@@ -130,7 +111,7 @@ class Run:
             provenance=provenance_of(
                 self.model,
                 features,
-                method="ProDG",
+                method=self.name,
                 options={**self.method.options(), "target": self.target},
                 seed=self.method.seed,
                 seconds=time.perf_counter() - started,
@@ -150,16 +131,6 @@ class Run:
                 f"{type(self.method.generator).__name__}."
             )
 
-    def _mixing(self) -> Tensor:
-        features, method = self.begun.features, self.method
-        if method.solver == "adam":
-            solver = AdamSolver(
-                orthogonal=True, epochs=20, learning_rate=1e-3, weight_decay=1e-5, batch=512, seed=method.seed
-            )
-            schedule = _PAPER.for_images(len(features.kept))
-            return solver.fit(features, schedule, checkpoint=self.begun.left, watch=self.watch)
-        return fit_procrustes(features, _SCHEDULE.for_images(len(features.kept)), watch=self.watch)
-
     def _units(self, rotation: Rotation, n_channels: int, channels: Sequence[int] | None) -> Int[Tensor, " unit"]:
         if channels is not None:
             return torch.tensor(channels)
@@ -171,7 +142,7 @@ class Run:
     def _climber(self, mixing: Tensor) -> Climb:
         method = self.method
         sample = method.generator.prior.sample(1000, rng=torch.Generator().manual_seed(method.seed))
-        search = method.search
+        search: str = method.algorithm
         if search == "auto":
             search = "gradient" if self._has_gradient() else "evolution"
         return Climb(
@@ -352,7 +323,7 @@ class Run:
                 units[compared],
                 n=method.n_prototypes,
                 batch=method.batch,
-                schedule=_SCHEDULE,
+                schedule=SCHEDULE,
                 watch=self.watch,
             )
         except (ModelError, InputError) as error:

@@ -6,10 +6,11 @@ from _parts_common import books, creatures_model, fit_features
 from torch import Tensor
 
 import likethat as lt
+from likethat import papers
 from likethat.explainers.parts.cells import ClassCells, cells_of, seeded
 from likethat.explainers.parts.splitting import split_by_sharing
 from likethat.functional.factorisation import encode, factorise, relative_error, singular_parts
-from likethat.functional.sharing import ownership_regression, ownership_shares
+from likethat.functional.sharing import closed_form_shares, ownership_regression, ownership_shares
 from likethat.functional.starts import start_parts
 
 __all__ = ["exactness", "fidelity", "signed"]
@@ -20,11 +21,12 @@ def exactness() -> list[str]:
     model, book = creatures_model(), books()[0]
     rows = ["| way | worst relative error of a head vector | worst relative error of a logit |", "|---|---|---|"]
     for name, options in {
-        "ownership": {}, "ownership, 8 parts": {"n_parts": 8}, "shared, closed form": {"way": "shared"},
-        "shared, Nelder-Mead": {"way": "shared", "sharing": "nelder-mead"},
-        "shared, equal": {"way": "shared", "sharing": "equal"},
+        "ownership": {}, "ownership, 8 parts": {"n_parts": 8}, "shared, closed form": {"algorithm": "shared"},
+        "shared, Nelder-Mead": {},
+        "shared, equal": {"algorithm": "shared", "sharing": "equal"},
     }.items():  # fmt: skip
-        bank = lt.PartPrototypes(n_prototypes=1, **options).fit(model, book)
+        method = papers.PartPrototypes if "Nelder-Mead" in name else lt.PartPrototypes
+        bank = method(n_prototypes=1, **options).fit(model, book)
         head = model.head.weight.cpu()
         sums = torch.stack([bank.coordinates.summands(target).float().sum(0) for target in range(model.n_classes)])
         worst = float(((sums - head).norm(dim=1) / head.norm(dim=1)).max())
@@ -54,7 +56,7 @@ def _fidelity_of(member: ClassCells, n_parts: int, head_vector: Tensor) -> dict[
     found = factorise(cells, singular_parts(cells, n_parts))
     shares = ownership_shares(encode(member.cells, found.parts[0]))
     vectors = {
-        "shared": split_by_sharing(member.cells[learn], found.parts[0], head_vector, sharing="closed-form"),
+        "shared": split_by_sharing(member.cells[learn], found.parts[0], head_vector, shares=closed_form_shares),
         "ownership": ownership_regression(member.cells[learn], shares[learn], head_vector),
     }
     evidence = shares[check].double() * (member.cells[check].double() @ head_vector.double())[:, None]

@@ -29,12 +29,12 @@ def creatures() -> list[str]:
         "EPIC": lambda: lt.EPIC(n_prototypes=10).fit(creatures_model(), book),
         "parts, ownership, 3": lambda: _parts(3),
         "parts, ownership, 4 (default)": lambda: _parts(4),
-        "parts, shared, 4": lambda: _parts(4, way="shared"),
+        "parts, shared, 4": lambda: _parts(4, algorithm="shared"),
         "parts, ownership, auto": lambda: _parts("auto"),
     }
     for n_marked in (20, 100):
         ways[f"named, {n_marked} marked images"] = lambda n=n_marked: _parts(
-            way="named", marks=lt.Marks.from_truth(book, n, seed=0)
+            algorithm="named", marks=lt.Marks.from_truth(book, n, seed=0)
         )
     rows = [_grad_cam(book, held_out)]
     notes = []
@@ -68,7 +68,7 @@ _EXPLAINED = [
 
 
 def _parts(n_parts: Any = 4, *, way: Any = "ownership", marks: lt.Marks | None = None) -> lt.Bank:
-    return lt.PartPrototypes(n_parts, way=way, n_prototypes=10).fit(creatures_model(), books()[0], parts=marks)
+    return lt.PartPrototypes(n_parts, algorithm=way, n_prototypes=10).fit(creatures_model(), books()[0], parts=marks)
 
 
 def _identity_bank(book: Book) -> lt.Bank:

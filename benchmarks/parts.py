@@ -28,7 +28,7 @@ def digits() -> list[str]:
     rows = []
     for name, method in {
         "EPIC": lt.EPIC(), "parts, ownership, 4": lt.PartPrototypes(),
-        "parts, shared, 4": lt.PartPrototypes(way="shared"),
+        "parts, shared, 4": lt.PartPrototypes(algorithm="shared"),
         "parts, ownership, auto": lt.PartPrototypes("auto"),
     }.items():  # fmt: skip
         started = time.perf_counter()

@@ -162,7 +162,7 @@ def _constructors() -> list[Row]:
             good=dict,
             bad={
                 "n_parts": wrong.COUNT,
-                "way": _few(wrong.CHOICE),
+                "algorithm": _few(wrong.CHOICE),
                 "sharing": _few(wrong.CHOICE),
                 "n_prototypes": _few(wrong.COUNT),
                 "ridge": {**wrong.NUMBER, **wrong.same(**{"0": 0})},
@@ -1167,7 +1167,7 @@ COMMANDS: dict[str, list[str]] = {
         "zoo:digits",
         "--out",
         "OUT",
-        "--way",
+        "--algorithm",
         "best",
     ],
     "fit of parts with marks of nowhere": [

@@ -243,7 +243,7 @@ def _() -> None:
 @case("marks", "a fit on marks of another aspect alone is refused", accepts=REFUSED)
 def _() -> None:
     marks = lt.Marks.read(saved(coco({"size": (24, 24), "bbox": CORNER})))
-    lt.PartPrototypes(way="named").fit(model(), pictures("robin.png"), parts=marks)
+    lt.PartPrototypes(algorithm="named").fit(model(), pictures("robin.png"), parts=marks)
 
 
 @case("marks", "marks on a copy of twice the size are scaled", accepts=RIGHT)
@@ -385,6 +385,6 @@ def _() -> None:
     items = [{"file": f"{number}.png", "size": (WIDTH, HEIGHT), "bbox": CORNER} for number in range(8)]
     torch.manual_seed(0)
     marks = lt.Marks.read(saved(coco(*items)))
-    bank = lt.PartPrototypes(way="named", n_prototypes=1).fit(model(), folder, parts=marks, labels="predicted")
+    bank = lt.PartPrototypes(algorithm="named", n_prototypes=1).fit(model(), folder, parts=marks, labels="predicted")
     expect(bank.provenance.measures["marked_images"], 8.0, "marked images")
     expect(any("7 marked pictures" in note for note in bank.provenance.notes), True, "a note on the seven")

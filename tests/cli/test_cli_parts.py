@@ -20,7 +20,7 @@ def test_fits_and_explains(folder: Path, weights: Path, tmp_path: Path) -> None:
     result = likethat(*parts_words(folder, weights, tmp_path / "bank"), "--n-parts", 2, "--labels", "predicted")
     assert result.exit_code == 0, result.stderr
     assert "PartPrototypes" in result.stdout
-    assert lt.open_bank(tmp_path / "bank").provenance.options["way"] == "ownership"
+    assert lt.open_bank(tmp_path / "bank").provenance.options["algorithm"] == "ownership"
 
     bank, page = lt.open_bank(tmp_path / "bank"), tmp_path / "classes.html"
     assert likethat("show", tmp_path / "bank", "--by-class", "--out", page).exit_code == 0
@@ -51,7 +51,7 @@ def test_marks_name_the_parts(folder: Path, weights: Path, tmp_path: Path) -> No
         (["--n-parts", "many"], "must be a whole number or auto, got 'many'"),
         (["--marks", "nowhere.json"], "does not exist"),
         (["--marks", "truth:5"], "truth:N for zoo:creatures"),
-        (["--marks", "nowhere.json", "--way", "shared"], "must be left out with --marks"),
+        (["--marks", "nowhere.json", "--algorithm", "shared"], "must be left out with --marks"),
     ],
     ids=str,
 )

@@ -10,6 +10,7 @@ from torch import nn
 from toys import class_token_network, pictures, same_files, small_cnn
 
 import likethat as lt
+from likethat import papers
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError, NotLinearError
 from likethat.explainers.parts.cells import ClassCells
@@ -25,11 +26,10 @@ from likethat.sources.marks.records import SURROUNDINGS
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 LABELS = [index % 3 for index in range(90)]
-WAYS: list[dict[str, Any]] = [
+OPTIONS: list[dict[str, Any]] = [
     {},
-    {"way": "shared"},
-    {"way": "shared", "sharing": "nelder-mead"},
-    {"way": "shared", "sharing": "equal"},
+    {"algorithm": "shared"},
+    {"algorithm": "shared", "sharing": "equal"},
     {"n_parts": "auto"},
     {"n_parts": 1},
     {"n_parts": 40},
@@ -83,17 +83,20 @@ def check_exact(bank: lt.Bank, model: lt.SplitModel, images: torch.Tensor) -> No
             assert abs(total - float(logits[index, target])) <= 1e-5 * size
 
 
-@pytest.mark.parametrize("options", WAYS, ids=str)
-def test_every_way_is_exact(
-    options: dict[str, Any], model: lt.SplitModel, source: lt.Images, images: torch.Tensor
-) -> None:
-    bank = lt.PartPrototypes(n_prototypes=2, **options).fit(model, source)
+@pytest.mark.parametrize(
+    "method",
+    [papers.PartPrototypes(n_prototypes=2), *(lt.PartPrototypes(n_prototypes=2, **options) for options in OPTIONS)],
+    ids=str,
+)
+def test_every_algorithm_is_exact(method: Any, model: lt.SplitModel, source: lt.Images, images: torch.Tensor) -> None:
+    bank = method.fit(model, source)
+    assert bank.provenance.method == method.name
     check_exact(bank, model, images)
     for row in bank.explain(images[0]).rows:
         assert float(row.heat_map.sum()) == pytest.approx(row.contribution, rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("options", WAYS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_part_that_speaks_against_its_class_is_found_where_it_is(
     options: dict[str, Any], model: lt.SplitModel, source: lt.Images
 ) -> None:
@@ -120,7 +123,7 @@ def with_their_part(parts: HeadParts, model: lt.SplitModel, images: torch.Tensor
     return float(np.mean(held))
 
 
-@pytest.mark.parametrize("options", [{}, {"way": "shared"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"algorithm": "shared"}], ids=str)
 def test_the_cells_of_prototypes_have_the_part_and_readers_of_random_sign_are_caught(
     options: dict[str, Any], model: lt.SplitModel, source: lt.Images, images: torch.Tensor
 ) -> None:
@@ -149,7 +152,7 @@ def test_a_class_of_one_part_is_read_by_its_look() -> None:
 def test_named_parts_are_exact_and_where_they_were_marked(
     model: lt.SplitModel, source: lt.Images, images: torch.Tensor, marks: lt.Marks
 ) -> None:
-    bank = lt.PartPrototypes(way="named", n_prototypes=3).fit(model, source, parts=marks)
+    bank = lt.PartPrototypes(algorithm="named", n_prototypes=3).fit(model, source, parts=marks)
     check_exact(bank, model, images)
     parts = parts_of(bank)
     assert set(bank.unit_names) == {
@@ -250,7 +253,7 @@ def test_surroundings_share_where_they_are_marked(
 ) -> None:
     assert bool(parts_of(bank).surroundings.any())
     assert bank.explain(images[0]).surroundings is None  # found, not marked
-    named = lt.PartPrototypes(way="named", n_prototypes=2).fit(model, source, parts=marks)
+    named = lt.PartPrototypes(algorithm="named", n_prototypes=2).fit(model, source, parts=marks)
     why = named.explain(images[0])
     flagged = parts_of(named).surroundings.numpy()
     positive = np.clip(why.contributions, 0, None)
@@ -327,7 +330,7 @@ def test_bad_marks_are_listed_and_the_rest_is_used(
         }
     )
     both = lt.Marks(images=marks.images + worse.images)
-    bank = lt.PartPrototypes(way="named", n_prototypes=2).fit(model, source, parts=both)
+    bank = lt.PartPrototypes(algorithm="named", n_prototypes=2).fit(model, source, parts=both)
     reasons = " ".join(reason for _, reason in bank.provenance.skipped)
     assert "names no part" in reasons
     assert "lies outside the image" in reasons
@@ -336,7 +339,7 @@ def test_bad_marks_are_listed_and_the_rest_is_used(
     assert bank.provenance.measures["marked_images"] == 20
     check_exact(bank, model, images)
     with pytest.raises(InputError, match="must mark at least one part on one of the images, got none that can be used"):
-        lt.PartPrototypes(way="named").fit(model, source, parts=worse)
+        lt.PartPrototypes(algorithm="named").fit(model, source, parts=worse)
 
 
 @pytest.mark.parametrize("kind", ["box", "point", "outline"])
@@ -354,13 +357,13 @@ def test_boxes_points_and_outlines_teach_as_masks_do(
             "outline": [(left, top), (right - 1, top), (right - 1, bottom - 1), (left, bottom - 1)],
         }
         found[index] = {"square": forms[kind]}
-    bank = lt.PartPrototypes(way="named", n_prototypes=2).fit(model, source, parts=lt.Marks.of(found))
+    bank = lt.PartPrototypes(algorithm="named", n_prototypes=2).fit(model, source, parts=lt.Marks.of(found))
     assert bank.provenance.measures["probe_accuracy"] > 0.85
 
 
 def test_a_stream_has_no_marks(model: lt.SplitModel, images: torch.Tensor, marks: lt.Marks) -> None:
-    with pytest.raises(InputError, match="readable twice for way='named', got a stream"):
-        lt.PartPrototypes(way="named").fit(model, iter(images), parts=marks)
+    with pytest.raises(InputError, match="readable twice for algorithm='named', got a stream"):
+        lt.PartPrototypes(algorithm="named").fit(model, iter(images), parts=marks)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +371,7 @@ def test_a_stream_has_no_marks(model: lt.SplitModel, images: torch.Tensor, marks
     [
         ({"n_parts": 0}, "`n_parts` must be a whole number of at least 1, got 0"),
         ({"n_parts": "many"}, "`n_parts` must be a whole number"),
-        ({"way": "nmf"}, "`way` must be one of 'ownership', 'shared', 'named', got 'nmf'"),
+        ({"algorithm": "nmf"}, "`algorithm` must be one of 'ownership', 'shared', 'named', got 'nmf'"),
         ({"sharing": "fair"}, "`sharing` must be one of 'closed-form'"),
         ({"ridge": 0}, "`ridge` must be a number above 0, got 0"),
         ({"cells_per_class": 3}, "at least 16, got 3"),
@@ -383,9 +386,9 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "call", "message"),
     [
-        ({"way": "named"}, {}, "`parts` must be marks of parts for way='named', got None"),
-        ({}, {"parts": lt.Marks.of({})}, "`way` must be 'named' where `parts` are given"),
-        ({"way": "named"}, {"parts": {"a": 1}}, "`parts` must be likethat.Marks, got {'a': 1}"),
+        ({"algorithm": "named"}, {}, "`parts` must be marks of parts for algorithm='named', got None"),
+        ({}, {"parts": lt.Marks.of({})}, "`algorithm` must be 'named' where `parts` are given"),
+        ({"algorithm": "named"}, {"parts": {"a": 1}}, "`parts` must be likethat.Marks, got {'a': 1}"),
         ({}, {"labels": "guessed"}, "None, 'given', 'predicted' or one class an image, got 'guessed'"),
         ({}, {"labels": [0, 1]}, "at least 90, got torch.int64"),
         ({}, {"labels": [7] * 90}, "`labels` must be from 0 to 2"),

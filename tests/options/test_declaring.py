@@ -19,7 +19,7 @@ from likethat.errors import ArgumentError, InputError
 from likethat.options.declaring import Declared, given, option, options_of, seed_option
 from likethat.options.tables import with_tables
 
-METHODS: list[Any] = [lt.EPIC, papers.EPIC, lt.ProDG, papers.ProDG]
+METHODS: list[Any] = [lt.EPIC, papers.EPIC, lt.ProDG, papers.ProDG, lt.PartPrototypes, papers.PartPrototypes]
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ def test_an_explanation_says_what_the_surroundings_supply(
     model: lt.SplitModel, images: torch.Tensor, tmp_path: Path
 ) -> None:
     marks = lt.Marks.of({index: {"square": (images[index].amax(0) > 0.9).numpy()} for index in range(20)})
-    bank = lt.PartPrototypes(way="named", n_prototypes=2).fit(model, images, parts=marks)
+    bank = lt.PartPrototypes(algorithm="named", n_prototypes=2).fit(model, images, parts=marks)
     text = bank.explain(images[0]).save(tmp_path / "why.html").read_text(encoding="utf-8")
     assert "of the evidence that speaks for it comes from the surroundings" in text
     assert bank.save(tmp_path / "bank.html").exists()

@@ -1,29 +1,16 @@
 """``likethat fit parts``: every class's parts, found or marked."""
 
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
-from likethat._progress import Watcher
-from likethat.cli.fit import OutOption, app
+from likethat.cli.fit import app
 from likethat.cli.fitting import FitJob, fit_and_save
-from likethat.cli.options import (
-    BatchOption,
-    BudgetOption,
-    DeviceOption,
-    ImagesOption,
-    LayerOption,
-    ModelOption,
-    OverwriteOption,
-    ResumeOption,
-    SeedOption,
-    WeightsOption,
-    WorkersOption,
-    examples,
-)
+from likethat.cli.flags import with_flags
+from likethat.cli.options import examples
 from likethat.errors import InputError
+from likethat.options import PartsOptions
+from likethat.options.declaring import Declared, option
 
 if TYPE_CHECKING:
     from likethat.explainers import PartPrototypes
@@ -33,26 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["app", "parts"]
 
 
-class Way(StrEnum):
-    """How parts that are found become parts that add up."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labelled(Declared):
+    """What the images show, as far as it is said."""
 
-    ownership = "ownership"
-    shared = "shared"
-
-
-class Sharing(StrEnum):
-    """How the residual is shared."""
-
-    closed_form = "closed-form"
-    nelder_mead = "nelder-mead"
-    equal = "equal"
-
-
-class Labels(StrEnum):
-    """Which class an image is for."""
-
-    given = "given"
-    predicted = "predicted"
+    marks: str | None = option(
+        None,
+        "name parts by marks on a few images: COCO or LabelMe JSON, a folder of those or masks, or truth:N",
+        metavar="PATH",
+    )
+    labels: Literal["given", "predicted"] | None = option(
+        None, "images of a class: by label, or by the model's prediction; by label where there are any"
+    )
 
 
 @app.command(
@@ -62,40 +41,8 @@ class Labels(StrEnum):
         "likethat fit parts -m timm:resnet18 -i photos/ -o bank --marks annotations.json",
     )
 )
-def parts(
-    *,
-    model: ModelOption,
-    images: ImagesOption,
-    out: OutOption,
-    weights: WeightsOption = None,
-    layer: LayerOption = None,
-    device: DeviceOption = "auto",
-    n_parts: Annotated[
-        str, typer.Option(metavar="N|auto", help="Parts a class, or auto: as many as are stable.")
-    ] = "4",
-    way: Annotated[Way | None, typer.Option(help="ownership: by regression, the default; shared: the paper's.")] = None,
-    sharing: Annotated[Sharing, typer.Option(help="Of what the parts do not explain (--way shared).")] = (
-        Sharing.closed_form
-    ),
-    marks: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Name parts by marks on a few images: COCO or LabelMe JSON, a folder of those or masks, or truth:N.",
-        ),
-    ] = None,
-    labels: Annotated[
-        Labels | None,
-        typer.Option(help="Images of a class: by label, or by the model's prediction. By label where there are any."),
-    ] = None,
-    n_prototypes: Annotated[int, typer.Option(help="Images a part.")] = 5,
-    seed: SeedOption = 0,
-    batch_size: BatchOption = 32,
-    workers: WorkersOption = 0,
-    memory_budget: BudgetOption = "2GB",
-    resume: ResumeOption = False,
-    overwrite: OverwriteOption = False,
-) -> None:
+@with_flags(options=PartsOptions, labelled=Labelled, job=FitJob)
+def parts(options: dict[str, Any], labelled: dict[str, Any], job: dict[str, Any]) -> None:
     """Split what a network looks for in each class into parts that add up to its logit.
 
     Parts are found without marks; with [bold]--marks[/bold] on as few as 20 images they are the ones you name. The
@@ -103,76 +50,24 @@ def parts(
     """
     from likethat.explainers import PartPrototypes
 
-    if marks is not None and way is not None:
-        raise InputError("`--way` must be left out with --marks, which name the parts.")
-    method = PartPrototypes(
-        _count(n_parts),
-        way="named" if marks is not None else (way or Way.ownership).value,
-        sharing=sharing.value,
-        n_prototypes=n_prototypes,
-        seed=seed,
-    )
-    job = FitJob(
-        model=model,
-        images=images,
-        out=out,
-        weights=weights,
-        layer=layer,
-        device=device,
-        batch_size=batch_size,
-        workers=workers,
-        memory_budget=memory_budget,
-        resume=resume,
-        overwrite=overwrite,
-    )
-    fit_and_save(_WithMarks(method, marks, labels), job)
-
-
-def _count(text: str) -> Any:
-    """Return ``"auto"`` or the number that a word stands for.
-
-    Raises:
-        InputError: neither.
-    """
-    if text == "auto":
-        return text
-    if not text.isdecimal():
-        raise InputError(f"`--n-parts` must be a whole number or auto, got {text!r}.")
-    return int(text)
+    if labelled["marks"] is not None:
+        if options["algorithm"] == "shared":
+            raise InputError("`--algorithm` must be left out with --marks, which name the parts.")
+        options["algorithm"] = "named"
+    fit_and_save(_WithMarks(PartPrototypes(**options), Labelled(**labelled)), FitJob(**job))
 
 
 class _WithMarks:
     """The method, with what the command says of marks and labels."""
 
-    def __init__(self, method: "PartPrototypes", marks: str | None, labels: Labels | None) -> None:
-        self.method, self.labels = method, labels
-        self.marks = marks if marks is None or marks.startswith("truth:") else _read(Path(marks))
+    def __init__(self, method: "PartPrototypes", told: Labelled) -> None:
+        self.method, self.labels = method, told.labels
+        self.marks = told.marks if told.marks is None or told.marks.startswith("truth:") else _read(Path(told.marks))
 
-    def fit(
-        self,
-        model: "SplitModel",
-        images: Any,
-        *,
-        memory_budget: int = 2 * 2**30,
-        batch_size: int = 32,
-        workers: int = 0,
-        checkpoint: str | Path | None = None,
-        resume: bool = False,
-        watch: Watcher | None = None,
-    ) -> "Bank":
+    def fit(self, model: "SplitModel", images: Any, **reading: Any) -> "Bank":
         """Fit on the images and the marks on them."""
-        return self.method.fit(
-            model,
-            images,
-            labels=None if self.labels is None else self.labels.value,
-            parts=self._true_marks(images) if isinstance(self.marks, str) else self.marks,
-            memory_budget=memory_budget,
-            batch_size=batch_size,
-            workers=workers,
-            checkpoint=checkpoint,
-            resume=resume,
-            watch=watch,
-        )
+        marks = self._true_marks(images) if isinstance(self.marks, str) else self.marks
+        return self.method.fit(model, images, labels=self.labels, parts=marks, **reading)
 
     def _true_marks(self, images: Any) -> Any:
         from likethat.sources import Creatures, Marks

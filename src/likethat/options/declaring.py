@@ -158,7 +158,7 @@ class Declared:
     def __init_subclass__(cls) -> None:
         """Write the options into the docstring of a method, which has its own."""
         super().__init_subclass__()
-        if hasattr(cls, "__dataclass_fields__") and not vars(cls).get("__annotations__") and cls.__doc__:
+        if hasattr(cls, "__dataclass_fields__") and cls.__doc__:
             cls.__doc__ = _with_arguments(inspect.cleandoc(cls.__doc__), options_of(cls))
 
     def __post_init__(self) -> None:
@@ -179,13 +179,17 @@ def options_of(declared: type[Any]) -> tuple[Option, ...]:
     """Return the options that a class declares, in their order."""
     hints = typing.get_type_hints(declared)
     found = []
-    for field in dataclasses.fields(declared):
+    fields = {each.name: each for each in dataclasses.fields(declared)}
+    fields |= {
+        name: each for name, each in vars(declared).items() if isinstance(each, dataclasses.Field)
+    }  # no class yet
+    for name, field in fields.items():
         if _KEY in field.metadata:
-            hint, kind, choices, is_optional = _read(hints[field.name])
+            hint, kind, choices, is_optional = _read(hints[name])
             found.append(
                 dataclasses.replace(
                     field.metadata[_KEY],
-                    name=field.name,
+                    name=name,
                     hint=hint,
                     kind=kind,
                     choices=choices,

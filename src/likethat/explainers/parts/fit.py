@@ -1,9 +1,9 @@
 """The work of one fit of part prototypes: class by class, with a sentence for each that could not be split."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,12 +26,10 @@ from likethat.explainers.parts.splitting import (
 from likethat.features import Features
 from likethat.functional.sharing import look_readers
 from likethat.models import SplitModel
+from likethat.options import PartsOptions
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
 from likethat.sources.marks.marks import SURROUNDINGS
-
-if TYPE_CHECKING:
-    from likethat.explainers.parts.method import PartPrototypes
 
 __all__ = ["PartFit"]
 
@@ -45,7 +43,8 @@ class PartFit:
     Attributes:
         model, source, features: what is explained, and one pass over the images.
         classes: (image,) the class whose parts each image is for; -1 for none.
-        options: the explainer.
+        options: what was chosen.
+        shares: of the residual.
         back: (map,) held maps that are kept back for measuring.
         watch: called class by class.
         notes: sentences for the reader, once it has run.
@@ -57,7 +56,8 @@ class PartFit:
     source: ImageSource | IterableSource
     features: Features
     classes: Tensor
-    options: "PartPrototypes"
+    options: PartsOptions
+    shares: Callable[[Tensor], Tensor]
     back: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     watch: Watcher | None = None
     notes: list[str] = field(default_factory=list)
@@ -130,10 +130,10 @@ class PartFit:
         """Make the found parts of a class add up to its head vector."""
         options, head_vector = self.options, self.model.head.weight[member.target].cpu()
         cells, shares = self._weighted(member.cells), found.shares
-        if options.way == "ownership":
+        if options.algorithm == "ownership":
             vectors = split_by_ownership(cells, shares, head_vector, ridge=options.ridge)
         else:
-            vectors = split_by_sharing(cells, found.looks, head_vector, sharing=options.sharing)
+            vectors = split_by_sharing(cells, found.looks, head_vector, shares=self.shares)
         measures = described(cells, found.looks, vectors, head_vector)
         measures |= {"between_starts": found.between_starts, "between_halves": found.between_halves}
         measures["error"] = torch.full((len(vectors),), found.error, dtype=torch.float32)

@@ -6,16 +6,17 @@ Source:
 """
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat._calls import public
-from likethat._checks import check_choice, check_count, check_seed
-from likethat._options import check_number, shown
+from likethat._options import shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.coordinates import HeadParts
@@ -32,6 +33,7 @@ from likethat.fitting.prototypes import Candidates, gather_prototypes
 from likethat.functional import contributions, coverage
 from likethat.functional.familiarity import familiar
 from likethat.models import SplitModel
+from likethat.options import PartsOptions
 from likethat.sources import Marks
 
 __all__ = ["PartPrototypes"]
@@ -44,7 +46,8 @@ _TOO_FEW = (
 
 @in_own_session(grad=True)
 @public
-class PartPrototypes:
+@dataclass(frozen=True, eq=False)
+class PartPrototypes(PartsOptions):
     """Split what a network looks for in each class into parts that add up to the class's head vector.
 
     The logits stay the network's own, because the parts of a class sum to its row of the head.
@@ -53,27 +56,12 @@ class PartPrototypes:
     deletion are measured there (`Provenance.measures`). A found part whose cells hold little of the class's evidence is
     called "surroundings / weak" and stands last; its contribution stays exact.
 
-    Args:
-        n_parts: parts a class, or ``"auto"``: one more, up to 8, while the parts of two halves of the class's images
-            own the same cells (mean correlation at least .9) and each takes away at least a twentieth of the error of
-            a single part. Not used by ``way="named"``.
-        way: from parts that are found to parts that add up. ``"ownership"``: each part takes the evidence of the cells
-            it occurs in, by regression; its boxes are those of ``"shared"``. ``"shared"``: the paper's, least squares
-            and a shared residual. ``"named"``: parts that the user has marked, spread by a probe, then as
-            ``"ownership"``; only then is it known what surrounds the object.
-        sharing: of the residual (``way="shared"``): ``"closed-form"`` and ``"nelder-mead"`` change the heat maps least,
-            relative to their size; ``"equal"``.
-        n_prototypes: images a part.
-        ridge: of the ownership regression, relative to the features' mean square.
-        cells_per_class: more cells than that are sampled at random; the error on those left out is measured.
-        seed: of the starts and the samples.
-
     Source:
         Tan, Zhou, Chen (2024): factorise the cells of a class, scale the parts by least squares, share the residual.
 
     Differs:
         By default contributions come from ownership regression (docs/methods.md): with the paper's sharing
-        (``way="shared"``) a third of the parts count against their own class (benchmarks/results/parts.md). The
+        (``algorithm="shared"``) a third of the parts count against their own class (benchmarks/results/parts.md). The
         shares of the residual minimise an objective of ours (`likethat.functional.sharing.share_objective`). Features
         that can be negative are factorised with what is below 0 in channels of its own. Images belong to a class by
         label or by prediction.
@@ -89,28 +77,11 @@ class PartPrototypes:
         True
     """
 
-    def __init__(
-        self,
-        n_parts: int | Literal["auto"] = 4,
-        *,
-        way: Literal["ownership", "shared", "named"] = "ownership",
-        sharing: Literal["closed-form", "nelder-mead", "equal"] = "closed-form",
-        n_prototypes: int = 5,
-        ridge: float = 1e-3,
-        cells_per_class: int = 8192,
-        seed: int = 0,
-    ) -> None:
-        self.n_parts = "auto" if isinstance(n_parts, str) and n_parts == "auto" else _n_parts(n_parts)
-        self.way = check_choice(way, name="way", choices=("ownership", "shared", "named"))
-        self.sharing = check_choice(sharing, name="sharing", choices=tuple(SHARINGS))
-        self.n_prototypes = check_count(n_prototypes, name="n_prototypes")
-        self.cells_per_class = check_count(cells_per_class, name="cells_per_class", minimum=16)
-        self.seed = check_seed(seed)
-        self.ridge = check_number(ridge, name="ridge", with_low=False)
+    name: ClassVar[str] = "PartPrototypes"
 
-    def options(self) -> dict[str, Any]:
-        """Return the hyper-parameters, by name."""
-        return {name: value for name, value in vars(self).items() if name != "seed"}
+    def shares(self, sizes: Float[Tensor, " part"]) -> Float[Tensor, " part"]:
+        """Return each part's share of the residual, for the sizes of the parts' heat maps (``algorithm="shared"``)."""
+        return SHARINGS[self.sharing](sizes)
 
     def fit(
         self,
@@ -134,7 +105,7 @@ class PartPrototypes:
             labels: which class an image is for: None for the source's labels, matched with the model's classes by name
                 (the model's predictions where none is), ``"given"`` for these alone, ``"predicted"``, or one class an
                 image, by index or by name.
-            parts: marks of parts on a few of the images (`likethat.Marks`), for ``way="named"``.
+            parts: marks of parts on a few of the images (`likethat.Marks`), for ``algorithm="named"``.
             memory_budget: bytes for feature maps, or a text such as "2GB"; past it parts are learned on a random part
                 of the images.
             batch_size: images decoded at a time; the result does not depend on it.
@@ -152,7 +123,7 @@ class PartPrototypes:
         begun = begin(
             model,
             images,
-            method="PartPrototypes",
+            method=self.name,
             options=self.options(),
             seed=self.seed,
             checkpoint=checkpoint,
@@ -167,7 +138,14 @@ class PartPrototypes:
             classes = classes_of(features, labels, model.class_names)
             back = kept_back(features, classes, seed=self.seed)
             work = PartFit(
-                model=model, source=source, features=features, classes=classes, options=self, back=back, watch=watch
+                model=model,
+                source=source,
+                features=features,
+                classes=classes,
+                options=self,
+                shares=self.shares,
+                back=back,
+                watch=watch,
             )
             bank = self._bank(work, work.run(parts), started)
         return begun.finished(bank)
@@ -205,18 +183,18 @@ class PartPrototypes:
         )
 
     def _check_marks(self, parts: Any) -> None:
-        if self.way == "named" and parts is None:
+        if self.algorithm == "named" and parts is None:
             raise InputError(
-                "`parts` must be marks of parts for way='named', got None. Read them with likethat.Marks.read(path), "
-                "or leave way out to find parts without marks."
+                "`parts` must be marks of parts for algorithm='named', got None. Read them with "
+                "likethat.Marks.read(path), or leave algorithm out to find parts without marks."
             )
         if parts is not None and not isinstance(parts, Marks):
             raise InputError(
                 f"`parts` must be likethat.Marks, got {shown(parts)}. Make them with likethat.Marks.of({{...}}), or "
                 "read them with likethat.Marks.read(path)."
             )
-        if self.way != "named" and parts is not None:
-            raise InputError(f"`way` must be 'named' where `parts` are given, got {self.way!r}.")
+        if self.algorithm != "named" and parts is not None:
+            raise InputError(f"`algorithm` must be 'named' where `parts` are given, got {self.algorithm!r}.")
 
     def _provenance(
         self,
@@ -235,7 +213,7 @@ class PartPrototypes:
         return provenance_of(
             model,
             features,
-            method="PartPrototypes",
+            method=self.name,
             options=self.options(),
             seed=self.seed,
             seconds=seconds,
@@ -257,12 +235,6 @@ def _judged(work: PartFit, coordinates: HeadParts) -> dict[str, float]:
     measures |= judge(features, back, coordinates, classes=work.classes).measures("held_out")
     measures |= judge(features, back, own).measures("own")
     return measures | judge_by_deletion(model, features, back, coordinates)
-
-
-def _n_parts(value: Any) -> int:
-    if isinstance(value, str):
-        raise InputError(f"`n_parts` must be a whole number of at least 1, or 'auto', got {shown(value)}.")
-    return check_count(value, name="n_parts")
 
 
 def _contributions_to_predicted(features: Features, coordinates: HeadParts) -> Tensor:

@@ -62,7 +62,9 @@ def learn_names(
         InputError: a stream, or no mark that can be used.
     """
     if not isinstance(source, ImageSource):
-        raise InputError("`images` must be readable twice for way='named', got a stream. Give a folder or a list.")
+        raise InputError(
+            "`images` must be readable twice for algorithm='named', got a stream. Give a folder or a list."
+        )
     skipped += marks.skipped
     shares, notes = _shares_by_row(model, source, features, marks, skipped)
     names = (*sorted({name for row in shares.values() for name in row if name != SURROUNDINGS}), SURROUNDINGS)

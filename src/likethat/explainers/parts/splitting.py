@@ -14,7 +14,6 @@ from likethat.functional.sharing import (
     equal_shares,
     least_squares_parts,
     look_readers,
-    nelder_mead_shares,
     ownership_regression,
 )
 
@@ -31,7 +30,6 @@ __all__ = [
 
 SHARINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "closed-form": closed_form_shares,
-    "nelder-mead": nelder_mead_shares,
     "equal": equal_shares,
 }
 """How the residual is shared: the shares for the sizes of the parts' heat maps."""
@@ -69,7 +67,7 @@ def split_by_sharing(
     looks: Float[Tensor, "part channel"],
     head_vector: Float[Tensor, " channel"],
     *,
-    sharing: str,
+    shares: Callable[[Tensor], Tensor],
 ) -> Float[Tensor, "part channel"]:
     """Return alpha_i p_i plus a share of the residual each: the paper's way.
 
@@ -83,7 +81,7 @@ def split_by_sharing(
     base = least_squares_parts(head_vector.double(), looks.double())
     residual = head_vector.double() - base.sum(0)
     sizes = (cells.double() @ base.T).square().sum(0)
-    return base + SHARINGS[sharing](sizes)[:, None] * residual
+    return base + shares(sizes)[:, None] * residual
 
 
 def split_by_ownership(

@@ -34,7 +34,7 @@ class _Drawn(Protocol):
 @in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Marks:
-    """Parts marked on a few images of a source, for `PartPrototypes(way="named")`.
+    """Parts marked on a few images of a source, for `PartPrototypes(algorithm="named")`.
 
     Attributes:
         images: marks by image.

@@ -18,8 +18,8 @@ class PartsOptions(Declared):
     n_parts: int | Literal["auto"] = option(
         4,
         "parts a class; auto: one more, up to 8, while the parts of two halves of the class's images own the same "
-        "cells (mean correlation at least .9) and each takes away at least a twentieth of the error of a single part; not "
-        "used where parts are named",
+        "cells (mean correlation at least .9) and each takes away at least a twentieth of the error of a single part; "
+        "not used where parts are named",
         low=1,
     )
     _: KW_ONLY

@@ -48,7 +48,7 @@ def test_marks_name_the_parts(folder: Path, weights: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--n-parts", "many"], "must be a whole number or auto, got 'many'"),
+        (["--n-parts", "many"], "must be a whole number of at least 1, or 'auto', got 'many'"),
         (["--marks", "nowhere.json"], "does not exist"),
         (["--marks", "truth:5"], "truth:N for zoo:creatures"),
         (["--marks", "nowhere.json", "--algorithm", "shared"], "must be left out with --marks"),

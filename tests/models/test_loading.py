@@ -45,6 +45,11 @@ def test_torchvision_with_a_local_file(resnet: nn.Module, tmp_path: Path, file: 
     assert torch.equal(model.logits(IMAGES), resnet(IMAGES))
 
 
+def test_a_file_for_a_network_that_asks_for_the_version_of_its_weights(tmp_path: Path) -> None:
+    network = torchvision_network("mnasnet0_5", num_classes=3)
+    put_weights(network, read_weights(save(network, tmp_path / "a.safetensors")), source="a.safetensors")
+
+
 def test_torchvision_without_weights() -> None:
     model = load("torchvision:squeezenet1_1", num_classes=3, class_names=["a", "b", "c"], device="cpu")
     assert (model.class_names, model.preprocess.resize) == (("a", "b", "c"), 256)

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,9 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], *, source: st
             f"`weights` must fit {type(network).__name__}, got from {source}: {'; '.join(problems)}. Name the "
             "architecture they were trained with."
         )
-    network.load_state_dict(dict(weights), strict=False)
+    state = OrderedDict(weights)
+    state._metadata = own._metadata  # type: ignore[attr-defined]  # of versions: torchvision's MNASNet needs its own
+    network.load_state_dict(state, strict=False)
 
 
 def _stripped(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import jaxtyping
+
 from likethat.errors import ArgumentError, InputError, LikethatError
 
 __all__ = ["foreign", "known_options", "public", "warn"]
@@ -118,7 +120,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
     Python from 3.12 on can nearly do it itself (`skip_file_prefixes`).
     """
-    ours = str(Path(__file__).parent)
+    ours = (str(Path(__file__).parent), str(Path(jaxtyping.__file__).parent))  # whose wrappers stand round our functions
     outside, level, frame = 2, 2, sys._getframe(1)
     while frame.f_back is not None:
         frame, level = frame.f_back, level + 1

@@ -298,7 +298,7 @@ def test_features_of_zeros(images: torch.Tensor) -> None:
     features.maps.zero_()
     work = PartFit(
         model=model, source=lt.Images(images), features=features, classes=torch.tensor(LABELS),
-        options=lt.PartPrototypes(),
+        options=lt.PartPrototypes(), shares=lt.PartPrototypes().shares,
     )  # fmt: skip
     parts = work.run(None)
     assert parts.n_units == 3

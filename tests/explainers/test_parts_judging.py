@@ -106,7 +106,7 @@ def test_images_that_are_kept_back_teach_no_part() -> None:
     def vectors() -> torch.Tensor:
         return PartFit(
             model=model, source=lt.Images(images), features=features, classes=labels,
-            options=lt.PartPrototypes(cells_per_class=100), back=back,
+            options=lt.PartPrototypes(cells_per_class=100), shares=lt.PartPrototypes().shares, back=back,
         ).run(None).vectors  # fmt: skip
 
     before = vectors()

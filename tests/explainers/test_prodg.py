@@ -157,7 +157,7 @@ def test_another_generator_cannot_go_on(model: lt.SplitModel, generator: Any, tm
     with pytest.raises(KeyboardInterrupt):
         _prodg(generator).fit(model, checkpoint=tmp_path / "c", watch=_StopAt("climbing", 1))
     other = load_generator(lambda latents: 1 - paint(latents), latent_dim=DIM)
-    with pytest.raises(InputError, match="left by another fit: its images is"):
+    with pytest.raises(InputError, match="left by another fit: its images differ"):
         _prodg(other).fit(model, checkpoint=tmp_path / "c", resume=True)
 
 
@@ -363,15 +363,15 @@ def test_nan_from_the_generator_loses_nothing(bank: lt.Bank, model: lt.SplitMode
 def test_a_full_disk_is_said_and_the_work_goes_on(
     model: lt.SplitModel, generator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from likethat._files import write_whole
+    from likethat._files import _write_beside
     from likethat.errors import StorageError
 
-    def full(path: Path, data: bytes) -> Path:
+    def full(path: Path, data: bytes) -> Any:
         if path.suffix == ".safetensors":
             raise StorageError("no space left")
-        return write_whole(path, data)
+        return _write_beside(path, data)
 
-    monkeypatch.setattr("likethat._files.write_whole", full)
+    monkeypatch.setattr("likethat._files._write_beside", full)
     monkeypatch.setattr("likethat._checkpoint.Checkpoint.is_due", lambda _: True)
     with pytest.warns(UserWarning, match="No further checkpoints"):
         bank = _prodg(generator, n_samples=40, controls=False).fit(model, checkpoint=tmp_path / "left")

@@ -140,7 +140,7 @@ def fitted(**options: Any) -> HeadParts:
     back = kept_back(train, train.labels, seed=method.seed)
     return PartFit(
         model=cifar(), source=as_source(cifar_folder("train")), features=train, classes=train.labels, options=method,
-        back=back,
+        shares=method.shares, back=back,
     ).run(None)  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def parts(rows: Rows) -> None:
 
     def by_summands() -> Row:
         found = fitted()
-        shared = fitted(way="shared").vectors
+        shared = fitted(algorithm="shared").vectors
         head = cifar().head.weight.cpu()
         return row(HeadParts(found.vectors, found.owners, head, looks=found.looks, readers=_matched(shared, found)))
 
@@ -173,7 +173,7 @@ def parts(rows: Rows) -> None:
 
 def _matched(vectors: Tensor, found: HeadParts) -> Tensor:
     """Return the summands of the paper's sharing in the order of the parts: both come from the same looks."""
-    other = fitted(way="shared")
+    other = fitted(algorithm="shared")
     same = torch.nn.functional.cosine_similarity(found.looks[:, None], other.looks[None], dim=2)
     same[found.owners[:, None] != other.owners[None]] = -2
     return vectors[same.argmax(1)]

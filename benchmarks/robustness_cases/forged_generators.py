@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import likethat as lt
 from likethat import papers
+from likethat._tensors import checksum_of
 from likethat.generators import sample
 from robustness_cases import EITHER, REFUSED, RIGHT, case
 
@@ -218,25 +220,38 @@ def left_fit() -> Path:
     raise AssertionError("it was not interrupted")
 
 
-def _resumed(change: Callable[[Path], None]) -> None:
+def _resumed(change: Callable[[Path], None]) -> lt.Bank:
     folder = Path(tempfile.mkdtemp()) / "left"
     try:
         shutil.copytree(left_fit(), folder)
         change(folder)
-        fit_tiny(folder, resume=True)
+        return fit_tiny(folder, resume=True)
     finally:
         shutil.rmtree(folder.parent)
 
 
-def _shard(change: Callable[[dict[str, torch.Tensor], dict[str, Any]], None]) -> Callable[[Path], None]:
+def _done_again(change: Callable[[Path], None]) -> None:
+    """A damaged piece is said, what it held is done again, and the bank is the same; or it is refused."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        bank = _resumed(change)
+    assert any("is damaged" in str(one.message) for one in said), "it was taken without a word"
+    assert torch.equal(bank.mixing, _resumed(lambda _: None).mixing)
+
+
+def _shard(
+    change: Callable[[dict[str, torch.Tensor], dict[str, Any]], None], *, is_sealed: bool
+) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
         path = next(folder.glob("shard-*.safetensors"))
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             about = json.loads(file.metadata()["about"])
         change(tensors, about)
+        text = json.dumps(about)
+        metadata = {"about": text} | ({"sha256": checksum_of(tensors, text)} if is_sealed else {})
         path.unlink()
-        save_file(tensors, path, metadata={"about": json.dumps(about)})
+        save_file(tensors, path, metadata=metadata)
 
     return forge
 
@@ -249,17 +264,24 @@ _left_as("nothing is changed", lambda _: None, accepts=RIGHT)
 _left_as("the key is nested deep", _written("checkpoint.json", _DEEP))
 _left_as("the key is a list", _written("checkpoint.json", b"[1]"))
 _left_as("the key is of another fit", _written("checkpoint.json", b'{"seed": 5}'))
+
+
+def _shard_as(name: str, change: Callable[[dict[str, torch.Tensor], dict[str, Any]], None]) -> None:
+    """A shard that somebody changed: damaged by its checksum; with a checksum that fits, still of a wrong form."""
+    for seal, is_sealed in (("", False), (", sealed", True)):
+        forge = _shard(change, is_sealed=is_sealed)
+        accepts = EITHER if is_sealed else RIGHT
+        case(CHECKPOINTS, f"a shard{name}{seal}", accepts=accepts)(lambda forge=forge: _done_again(forge))
+
+
 for _name in ("indices", "labels", "means", "pooled", "held", "maps", "views"):
-    _left_as(f"a shard has no {_name}", _shard(lambda tensors, _, name=_name: tensors.pop(name) is None))
+    _shard_as(f" has no {_name}", lambda tensors, _, name=_name: tensors.pop(name) is None)
 for _name in ("indices", "means", "maps"):
-    _left_as(
-        f"a shard's {_name} lack a row",
-        _shard(lambda tensors, _, name=_name: tensors.update({name: tensors[name][:-1].contiguous()})),
+    _shard_as(
+        f"'s {_name} lack a row",
+        lambda tensors, _, name=_name: tensors.update({name: tensors[name][:-1].contiguous()}),
     )
-_left_as("a shard's vectors are of another width", _shard(lambda tensors, _: tensors.update(means=torch.zeros(12, 9))))
+_shard_as("'s vectors are of another width", lambda tensors, _: tensors.update(means=torch.zeros(12, 9)))
 for _key, _value in {"names": [1] * 12, "stop": "12", "grid": [1], "skipped": "x"}.items():
-    _left_as(
-        f"a shard's {_key} are {str(_value)[:9]}",
-        _shard(lambda _, about, key=_key, value=_value: about.update({key: value})),
-    )
-    _left_as(f"a shard's {_key} are not there", _shard(lambda _, about, key=_key: about.pop(key) is None))
+    _shard_as(f"'s {_key} are {str(_value)[:9]}", lambda _, about, key=_key, value=_value: about.update({key: value}))
+    _shard_as(f"'s {_key} are not there", lambda _, about, key=_key: about.pop(key) is None)

@@ -120,7 +120,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
     Python from 3.12 on can nearly do it itself (`skip_file_prefixes`).
     """
-    ours = (str(Path(__file__).parent), str(Path(jaxtyping.__file__).parent))  # whose wrappers stand round our functions
+    ours = (str(Path(__file__).parent), str(Path(jaxtyping.__file__).parent))  # its wrappers stand round our functions
     outside, level, frame = 2, 2, sys._getframe(1)
     while frame.f_back is not None:
         frame, level = frame.f_back, level + 1

@@ -128,7 +128,8 @@ class Checkpoint:
 
     def note_result(self, file: Path) -> None:
         """Note the file that tells the result from all others, just before it is put in its place (see `has_ended`)."""
-        self.write_state(_RESULT, {}, {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
+        if self.folder.is_dir():  # another result of the same work may have been saved, and this removed with it
+            self.write_state(_RESULT, {}, {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
 
     def remove(self) -> None:
         """Remove what was left, as its result is saved; what other work has begun there meanwhile stays."""

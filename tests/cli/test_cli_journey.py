@@ -103,7 +103,6 @@ def test_a_place_that_is_taken(bank: Path, folder: Path, weights: Path, tmp_path
     [
         (["--memory-budget", "lots"], "must be a size such as"),
         (["--n-prototypes", 0], "must be a whole number of at least 1"),
-        (["--mixing", "invertible"], "must be 'adam'"),
         (["--images", "nowhere"], "which does not exist"),
         (["--images", "zoo:unicorns"], "zoo:creatures, zoo:digits"),
         (["--class-names", "nowhere.txt"], "one name a line"),

@@ -279,7 +279,9 @@ def test_a_folder_holds_numbers_and_inputs(tmp_path: Path) -> None:
     assert torch.equal(tensors["latents"], found.latents)
     assert torch.equal(tensors["inputs"], found.inputs)  # type: ignore[arg-type]
     assert (folder / "1.png").exists()
-    assert found.save(folder) == folder  # its own folder is replaced
+    assert found.save(folder, overwrite=True) == folder  # its own folder is replaced
+    with pytest.raises(InputError, match="overwrite=True"):
+        found.save(folder)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(InputError, match="which is in use"):

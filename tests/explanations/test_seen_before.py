@@ -50,7 +50,7 @@ def test_another_kind_of_picture_is_said(bank: lt.Bank, tmp_path: Path) -> None:
     ("change", "what"),
     [
         ({"class_names": ["owl", "gull", "finch"]}, "manifest.json was cut short or changed"),
-        ({"library": "other"}, "manifest.json was cut short or changed"),
+        ({"library": "other"}, "manifest.json does not fit"),
     ],
 )
 def test_a_changed_manifest_is_refused(change: dict[str, Any], what: str, bank: lt.Bank, tmp_path: Path) -> None:

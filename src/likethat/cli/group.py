@@ -44,7 +44,10 @@ class RootGroup(TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        shown = copy.copy(next(option for option in self.params if option.name == "json"))
+        declared = next((option for option in self.params if option.name == "json"), None)
+        if declared is None:  # a group of its own, without the library's options
+            return
+        shown = copy.copy(declared)
         shown.expose_value = False  # no command sees it: the document is made here
         for command in _commands_below(self):
             command.params.append(shown)

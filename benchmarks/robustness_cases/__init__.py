@@ -93,10 +93,9 @@ def case(
 
 def all_cases() -> list[Case]:
     """Import every module of this folder, and return the cases they registered."""
-    if not CASES:
-        for found in pkgutil.iter_modules(__path__):
-            if not found.name.startswith("_"):
-                importlib.import_module(f"{__name__}.{found.name}")
+    for found in pkgutil.iter_modules(__path__):  # all of them: somebody may have imported one before
+        if not found.name.startswith("_"):
+            importlib.import_module(f"{__name__}.{found.name}")
     assert len({(one.kind, one.name) for one in CASES}) == len(CASES), "two cases have one name"
     return list(CASES)
 

@@ -210,7 +210,7 @@ def _constructors() -> list[Row]:
                 "generator": _less(wrong.GENERATOR, "None"),
                 "rule": wrong.CHOICE,
                 "n_particles": _few(wrong.COUNT_OR_NONE),
-                "confidence": wrong.SHARE,
+                "confidence": _less(wrong.SHARE, "None"),
                 "noise": wrong.NUMBER_OR_NONE,
                 "n_steps": _few(wrong.COUNT),
                 "seed": _few(wrong.SEED),

@@ -16,7 +16,7 @@ from PIL import Image
 import likethat as lt
 from likethat.errors import DataWarning
 from likethat.models.class_names import match_classes
-from robustness_cases import REFUSED, RIGHT, Skip, Wrong, case, expect
+from robustness_cases import EITHER, REFUSED, RIGHT, Skip, Wrong, case, expect
 from robustness_cases._colours import BLUE, GREEN, RED, fit, folder, labels, model, notes, pixels
 
 KIND = "class names"
@@ -462,11 +462,11 @@ def _() -> None:
 
 @case(KIND, "one class folder alone that the model knows gives no warning", accepts=RIGHT)
 def _() -> None:
-    about = fit(model(["r", "g", "b"]), folder({"r": RED}, n=12)).provenance
+    about = fit(model(["r", "g", "b"]), folder({"r": RED}, n=30)).provenance
     expect((about.warning, about.measures["accuracy"]), ("", 1.0), "warning and accuracy")
 
 
-@case(KIND, "labels survive an interruption, though a class was added meanwhile", accepts=RIGHT)
+@case(KIND, "labels survive an interruption, though a class was added meanwhile", accepts=EITHER)
 def _() -> None:
     root, place = folder({"cat": RED, "dog": GREEN, "horse": BLUE}, n=16), Path(tempfile.mkdtemp()) / "left"
     calls = []

@@ -59,8 +59,8 @@ def _train(data: Any, options: dict[str, Any], folder: Path) -> None:
 
 WRITERS: dict[str, Writer] = {
     "bank.save": lambda folder: _bank().save(folder, overwrite=True),
-    "generator.save": lambda folder: _generator().save(folder),
-    "ExemplarSet.save": lambda folder: _found().save(folder),
+    "generator.save": lambda folder: _generator().save(folder, overwrite=True),
+    "ExemplarSet.save": lambda folder: _found().save(folder, overwrite=True),
     "EPIC().fit(checkpoint=)": partial(_fit, lt.EPIC(n_prototypes=2)),
     "PartPrototypes().fit(checkpoint=)": partial(_fit, lt.PartPrototypes(n_parts=2)),
     "train_generator(images, checkpoint=)": partial(_train, _images(), {"steps": 2}),

@@ -15,6 +15,7 @@ from likethat._calls import public
 from likethat._checks import require
 from likethat._inputs import Inputs
 from likethat._options import check_flag
+from likethat._session import in_own_session
 from likethat._showing import figure_of, save
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _LONGEST = 240
 
 
 @public
+@in_own_session
 class Result(ABC):
     """A result as plain values and as a table; what they hold, each result says itself."""
 

@@ -1,7 +1,6 @@
 """Originals that likethat wrote, and ways in which somebody else's copy of them may be wrong."""
 
 import contextlib
-import copy
 import functools
 import hashlib
 import itertools
@@ -17,13 +16,13 @@ from typing import Any
 
 import pandas as pd
 import torch
-from robustness_cases.forged_generators import fit_tiny, left_fit, tiny_generator
+from robustness_cases._forging import GONE, fit_tiny, left_by, left_fit, put, tiny_generator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import likethat as lt
+from likethat._documents import digest_of
 from likethat._tensors import checksum_of, left_bytes
-from likethat.explanations.rows import digest_of
 from likethat.generators import sample
 
 __all__ = ["ORIGINALS", "Forged", "Original", "copied", "forgeries", "seal"]
@@ -40,7 +39,6 @@ RECORDS = (
     "exemplars-image",
 )
 MANY, HUGE = 10**12, 3 * 2**30
-GONE = object()
 _SEALS = ("sha256", "digest")
 DEEP: Any = 1
 for _ in range(300):
@@ -108,8 +106,8 @@ def _damages(path: Path) -> Iterator[tuple[str, Change]]:
     for file in _files(path):
         for name, change in _BYTES.items():
             yield f"{file}: {name}", _bytes(file, change)
-        for name, put in _PLACES.items():
-            yield f"{file}: {name}", functools.partial(_placed, file, put)
+        for name, place in _PLACES.items():
+            yield f"{file}: {name}", functools.partial(_placed, file, place)
         for other in _files(path):
             if other != file:
                 yield f"{file} and {other} swapped", functools.partial(_swapped, file, other)
@@ -232,13 +230,7 @@ def _said(file: Path, place: tuple[Any, ...], value: Any) -> Change:
     def forge(path: Path) -> None:
         lines = (path / file).read_text("utf-8").splitlines() if file.suffix == ".jsonl" else []
         document = json.loads(lines[0] if lines else (path / file).read_text("utf-8"))
-        here = document
-        for step in place[:-1]:
-            here = here[step]
-        if value is GONE:
-            del here[place[-1]]
-        else:
-            here[place[-1]] = copy.copy(value)
+        put(document, place, value)
         text = json.dumps(document)
         (path / file).write_text("\n".join([text, *lines[1:]]) if lines else text, "utf-8")
 
@@ -360,12 +352,7 @@ def _train(path: Path, *, resume: bool, stop: bool = False) -> Any:
 
 @functools.cache
 def _left_training() -> Path:
-    folder = Path(tempfile.mkdtemp()) / "left"
-    try:
-        _train(folder, resume=False, stop=True)
-    except KeyboardInterrupt:
-        return folder
-    raise AssertionError("it was not interrupted")
+    return left_by(lambda folder: _train(folder, resume=False, stop=True))
 
 
 def _read_training(path: Path) -> str:

@@ -15,8 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import likethat as lt
-from likethat.explanations.rows import digest_of
+from likethat._documents import digest_of
 from robustness_cases import EITHER, REFUSED, RIGHT, case
+from robustness_cases._forging import GONE, in_json, put, tiny_model
 
 KIND = "forged banks"
 TENSORS, ROWS, MANIFEST = "tensors.safetensors", "prototypes.jsonl", "manifest.json"
@@ -25,22 +26,15 @@ TENSORS, ROWS, MANIFEST = "tensors.safetensors", "prototypes.jsonl", "manifest.j
 @functools.cache
 def _bank() -> Path:
     """One tiny bank, made once and copied."""
-    torch.manual_seed(0)
-    body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU())
-    network = torch.nn.Sequential(body, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
-    images = torch.rand(12, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    bank = lt.EPIC(n_prototypes=2).fit(lt.split(network.eval(), example=images[:2], class_names=list("abc")), images)
+    model, images = tiny_model(class_names=list("abc"))
+    bank = lt.EPIC(n_prototypes=2).fit(model, images)
     return bank.save(Path(tempfile.mkdtemp()) / "bank")
 
 
 @functools.cache
 def _parts() -> Path:
-    torch.manual_seed(0)
-    body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU())
-    network = torch.nn.Sequential(body, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2))
-    images = torch.rand(12, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    source = lt.Images(images, labels=[0, 1] * 6)
-    bank = lt.PartPrototypes(n_parts=2, n_prototypes=2).fit(lt.split(network.eval(), example=images[:2]), source)
+    model, images = tiny_model(2)
+    bank = lt.PartPrototypes(n_parts=2, n_prototypes=2).fit(model, lt.Images(images, labels=[0, 1] * 6))
     return bank.save(Path(tempfile.mkdtemp()) / "bank")
 
 
@@ -78,36 +72,20 @@ def _forge(
     case(KIND, name, accepts=accepts)(lambda: _forged(change, _parts if parts else _bank, seal=seal))
 
 
-def _in_manifest(*place: str, value: Any) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        document = json.loads((folder / MANIFEST).read_text())
-        here = document
-        for step in place[:-1]:
-            here = here[step]
-        if value is _GONE:
-            del here[place[-1]]
-        else:
-            here[place[-1]] = value
-        (folder / MANIFEST).write_text(json.dumps(document))
-
-    return change
-
-
 for _is_parts in (False, True):
     _forge(
         f"nothing is changed ({'parts' if _is_parts else 'channels'})", lambda _: None, accepts=RIGHT, parts=_is_parts
     )
-_GONE = object()
 MANY = 10**12
 
 for _key in ("schema_version", "coordinates", "class_names", "provenance", "n_images", "sha256"):
-    _forge(f"the manifest has no {_key}", _in_manifest(_key, value=_GONE))
+    _forge(f"the manifest has no {_key}", in_json(MANIFEST, _key, value=GONE))
     for _value in (None, "x", [], {}, -1, MANY, 1.5, True, [None], {"a": 1}):
         if (_key, _value) in (("schema_version", True),):
             continue
-        _forge(f"the manifest's {_key} is {_value!r}", _in_manifest(_key, value=_value), seal=_key != "sha256")
+        _forge(f"the manifest's {_key} is {_value!r}", in_json(MANIFEST, _key, value=_value), seal=_key != "sha256")
 for _key in ("method", "options", "seed", "fingerprint", "model", "n_images"):
-    _forge(f"the provenance has no {_key}", _in_manifest("provenance", _key, value=_GONE))
+    _forge(f"the provenance has no {_key}", in_json(MANIFEST, "provenance", _key, value=GONE))
 for _key, _values in {
     "method": (1, None, ["EPIC"]),
     "options": ("x", [1], None),
@@ -123,18 +101,15 @@ for _key, _values in {
     "notes": ("a note", [1], None),
 }.items():
     for _value in _values:
-        _forge(f"the provenance's {_key} is {_value!r}", _in_manifest("provenance", _key, value=_value))
+        _forge(f"the provenance's {_key} is {_value!r}", in_json(MANIFEST, "provenance", _key, value=_value))
 for _value in ([1, 2, 3], ["a", "b"], ["a", "b", "c", "d"], [None, "b", "c"], "abc"):
-    _forge(f"the class names are {_value!r}", _in_manifest("class_names", value=_value))
+    _forge(f"the class names are {_value!r}", in_json(MANIFEST, "class_names", value=_value))
 
 
 def _in_row(key: str, value: Any) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         rows = [json.loads(line) for line in (folder / ROWS).read_text().splitlines()]
-        if value is _GONE:
-            del rows[1][key]
-        else:
-            rows[1][key] = value
+        put(rows[1], (key,), value)
         (folder / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     return change
@@ -169,7 +144,7 @@ for _key, _values in {
         _shown = repr(_value)
         _forge(f"a row's {_key} is {_shown if len(_shown) < 60 else 'a megabyte long'}", _in_row(_key, _value))
 for _key in ("unit", "image", "box", "purity"):
-    _forge(f"a row has no {_key}", _in_row(_key, _GONE))
+    _forge(f"a row has no {_key}", _in_row(_key, GONE))
 
 
 def _written(name: str, data: bytes) -> Callable[[Path], None]:
@@ -240,8 +215,8 @@ for _name in ("parts.vectors", "parts.owners", "parts.looks", "parts.readers", "
     _forge(f"{_name} has an axis too many", _tensor(_name, lambda value: value[None]), parts=True)
 _forge("a part belongs to class 10^12", _tensor("parts.owners", _holding(MANY)), parts=True)
 _forge("a part's look holds NaN", _tensor("parts.looks", _holding(float("nan"))), parts=True)
-_forge("parts have too few names", _in_manifest("unit_names", value=["one"]), parts=True)
-_forge("parts are called by numbers", _in_manifest("unit_names", value=[1, 2, 3, 4]), parts=True)
+_forge("parts have too few names", in_json(MANIFEST, "unit_names", value=["one"]), parts=True)
+_forge("parts are called by numbers", in_json(MANIFEST, "unit_names", value=[1, 2, 3, 4]), parts=True)
 
 
 def _first_picture(folder: Path) -> Path:

@@ -1,6 +1,5 @@
 """Generators, checkpoints and weights that somebody made up: refused with one sentence, in bounded time and memory."""
 
-import functools
 import json
 import os
 import shutil
@@ -10,64 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import likethat as lt
-from likethat import papers
 from likethat._tensors import checksum_of
 from likethat.generators import sample
 from robustness_cases import EITHER, REFUSED, RIGHT, case
+from robustness_cases._forging import GONE, fit_tiny, in_json, left_fit, tiny_generator
 
 KIND = "forged generators"
 WEIGHTS, ABOUT = "weights.safetensors", "generator.json"
 MANY = 10**12
-GONE = object()
-CONFIGS: dict[str, dict[str, Any]] = {
-    "image-vae": {
-        "channels": 1,
-        "size": [8, 8],
-        "latent_dim": 2,
-        "patch": 1,
-        "widths": [8, 8],
-        "encoder_widths": [8, 8],
-    },
-    "image-flow": {"channels": 1, "size": [8, 8], "widths": [8, 8], "patch": 1, "blocks": 1, "code": 8},
-}
-
-
-def _made(family: str) -> Path:
-    """One tiny generator a family, made once and copied."""
-    with torch.random.fork_rng(devices=[]):
-        folder = Path(tempfile.mkdtemp()) / family
-        if family == "image-vae":
-            from likethat.generators.image.vae import ImageVAE, build_networks
-            from likethat.generators.priors import Mixture
-
-            encoder, decoder = build_networks(CONFIGS[family])
-            prior = Mixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1, 2))
-            return ImageVAE(encoder, decoder, prior=prior, config=CONFIGS[family]).save(folder)
-        if family == "image-flow":
-            from likethat.generators.image.flow import ImageFlow
-            from likethat.generators.image.unet import UNet
-
-            return ImageFlow(UNet(**CONFIGS[family]), shape=(1, 8, 8), n_steps=2).save(folder)
-        if family == "table-vae":
-            frame = pd.DataFrame({"age": np.arange(60) % 47, "kind": ["=a", "b", "c"] * 20})
-            return lt.train_generator(frame, kind="table", epochs=1).save(folder)
-        return lt.train_generator(["red bird", "blue bird", "a red fish"] * 8, kind="text", epochs=1).save(folder)
-
-
-@functools.cache
-def tiny_generator(family: str) -> Path:
-    """Return the folder of a tiny generator, made once; nothing is changed in it."""
-    try:
-        return _made(family)
-    except lt.errors.LikethatError as error:
-        raise AssertionError("the generator to be forged is not made") from error
 
 
 def _opened(change: Callable[[Path], None], family: str) -> None:
@@ -82,21 +36,6 @@ def _opened(change: Callable[[Path], None], family: str) -> None:
 
 def _forge(name: str, change: Callable[[Path], None], *, family: str = "image-vae", accepts: Any = REFUSED) -> None:
     case(KIND, f"{family}: {name}", accepts=accepts)(lambda: _opened(change, family))
-
-
-def _about(*place: str, value: Any) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        document = json.loads((folder / ABOUT).read_text())
-        here = document
-        for step in place[:-1]:
-            here = here[step]
-        if value is GONE:
-            del here[place[-1]]
-        else:
-            here[place[-1]] = value
-        (folder / ABOUT).write_text(json.dumps(document))
-
-    return change
 
 
 def _written(name: str, data: bytes) -> Callable[[Path], None]:
@@ -125,21 +64,21 @@ def _holding(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
 for _family in ("image-vae", "image-flow", "table-vae", "text-vae"):
     _forge("nothing is changed", lambda _: None, family=_family, accepts=RIGHT)
 for _key in ("schema", "family", "config", "card"):
-    _forge(f"it has no {_key}", _about(_key, value=GONE))
+    _forge(f"it has no {_key}", in_json(ABOUT, _key, value=GONE))
     for _value in (None, "x", [], 7.5):
         if (_key, _value) != ("family", "x"):
-            _forge(f"its {_key} is {_value!r}", _about(_key, value=_value))
-_forge("its family is a module to import", _about("family", value="os.system"))
-_forge("its schema is 10^12", _about("schema", value=MANY))
+            _forge(f"its {_key} is {_value!r}", in_json(ABOUT, _key, value=_value))
+_forge("its family is a module to import", in_json(ABOUT, "family", value="os.system"))
+_forge("its schema is 10^12", in_json(ABOUT, "schema", value=MANY))
 for _key in ("size", "widths", "encoder_widths", "latent_dim", "channels", "patch"):
-    _forge(f"its {_key} is not there", _about("config", _key, value=GONE))
+    _forge(f"its {_key} is not there", in_json(ABOUT, "config", _key, value=GONE))
     for _value in (MANY, -1, 0, "8", None, 1.5, [], [MANY, MANY], {"a": 1}, [8] * 100_000):
         _shown = "a list of 100,000" if isinstance(_value, list) and len(_value) > 9 else repr(_value)
-        _forge(f"its {_key} is {_shown}", _about("config", _key, value=_value))
+        _forge(f"its {_key} is {_shown}", in_json(ABOUT, "config", _key, value=_value))
 for _key in ("size", "widths", "blocks", "code", "n_steps", "patch", "channels"):
-    _forge(f"its {_key} is 10^12", _about("config", _key, value=MANY), family="image-flow")
-    _forge(f"its {_key} is a text", _about("config", _key, value="x"), family="image-flow")
-_forge("an option it has not", _about("config", "colour", value="red"), family="image-flow")
+    _forge(f"its {_key} is 10^12", in_json(ABOUT, "config", _key, value=MANY), family="image-flow")
+    _forge(f"its {_key} is a text", in_json(ABOUT, "config", _key, value="x"), family="image-flow")
+_forge("an option it has not", in_json(ABOUT, "config", "colour", value="red"), family="image-flow")
 for _key, _values in {
     "columns": (GONE, None, [], "x", [1], [{}], [{"name": "a"}]),
     "latent_dim": (GONE, MANY, "8", -1),
@@ -147,7 +86,7 @@ for _key, _values in {
 }.items():
     for _value in _values:
         _shown = "not there" if _value is GONE else repr(_value)
-        _forge(f"its {_key} is {_shown}", _about("config", _key, value=_value), family="table-vae")
+        _forge(f"its {_key} is {_shown}", in_json(ABOUT, "config", _key, value=_value), family="table-vae")
 for _key, _values in {
     "pieces": (GONE, None, [], "x", [1, 2]),
     "length": (GONE, MANY, "8", -1),
@@ -157,7 +96,7 @@ for _key, _values in {
 }.items():
     for _value in _values:
         _shown = "not there" if _value is GONE else repr(_value)
-        _forge(f"its {_key} is {_shown}", _about("config", _key, value=_value), family="text-vae")
+        _forge(f"its {_key} is {_shown}", in_json(ABOUT, "config", _key, value=_value), family="text-vae")
 for _family in ("image-vae", "image-flow", "table-vae", "text-vae"):
     for _number in (float("nan"), float("inf")):
         _forge(
@@ -191,33 +130,6 @@ if hasattr(os, "mkfifo"):
 
 
 CHECKPOINTS = "forged checkpoints"
-
-
-def fit_tiny(folder: Path, *, resume: bool, stop: bool = False) -> lt.Bank:
-    """Fit a tiny network, with a checkpoint that may be gone on from, or be left."""
-    torch.manual_seed(0)
-    body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU())
-    network = torch.nn.Sequential(body, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
-    images = torch.rand(12, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-
-    def watch(_: Any) -> None:
-        if stop:
-            raise KeyboardInterrupt
-
-    explainer = papers.EPIC(n_prototypes=2, epochs=2)
-    model = lt.split(network.eval(), example=images[:2])
-    return explainer.fit(model, images, checkpoint=folder, resume=resume, watch=watch)
-
-
-@functools.cache
-def left_fit() -> Path:
-    """What an interrupted fit leaves."""
-    folder = Path(tempfile.mkdtemp()) / "left"
-    try:
-        fit_tiny(folder, resume=False, stop=True)
-    except KeyboardInterrupt:
-        return folder
-    raise AssertionError("it was not interrupted")
 
 
 def _resumed(change: Callable[[Path], None]) -> lt.Bank:

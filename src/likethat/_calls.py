@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jaxtyping
-
 from likethat.errors import ArgumentError, InputError, LikethatError
 
 __all__ = ["foreign", "known_options", "public", "warn"]
@@ -120,14 +118,12 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
     Python from 3.12 on can nearly do it itself (`skip_file_prefixes`).
     """
-    ours = (str(Path(__file__).parent), str(Path(jaxtyping.__file__).parent))  # its wrappers stand round our functions
+    ours = str(Path(__file__).parent)
     outside, level, frame = 2, 2, sys._getframe(1)
     while frame.f_back is not None:
         frame, level = frame.f_back, level + 1
         file = frame.f_code.co_filename
-        is_around_ours = (
-            level == outside + 1 and "jaxtyping" in Path(file).parts
-        )  # where shapes are checked at run time
-        if file.startswith(ours) or is_around_ours:
+        checks_shapes = level == outside + 1 and "jaxtyping" in Path(file).parts  # at run time, right round ours
+        if file.startswith(ours) or checks_shapes:
             outside = level
     warnings.warn(message, category, stacklevel=outside + 1)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from likethat._calls import warn
-from likethat._documents import Damaged, read_bytes, read_json, typed
+from likethat._documents import Damaged, digest_of, read_bytes, read_json, typed
 from likethat._files import OwnFolder
 from likethat._tensors import left_bytes, read_left
 from likethat.errors import InputError, LikethatError, StorageError
@@ -63,7 +63,7 @@ class Checkpoint:
             self._check_same_work()
         else:
             self._own.claim(name="checkpoint")
-            self._own.write(_MANIFEST, json.dumps({"key": self._key, "sha256": _digest(self._key)}).encode())
+            self._own.write(_MANIFEST, json.dumps({"key": self._key, "sha256": digest_of(self._key)}).encode())
 
     def _check_same_work(self) -> None:
         try:
@@ -85,7 +85,7 @@ class Checkpoint:
         if "key" not in found:
             raise Damaged("is of an earlier likethat")
         key = typed(found["key"], dict[str, Any])
-        if found.get("sha256") != _digest(key):
+        if found.get("sha256") != digest_of(key):
             raise Damaged("does not fit its checksum")
         return key
 
@@ -148,10 +148,6 @@ def has_ended(folder: Path, file: Path) -> bool:
         return noted.get("sha256") == hashlib.sha256(read_bytes(file)).hexdigest()
     except Damaged:
         return False
-
-
-def _digest(key: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
 def _difference(found: Mapping[str, Any], mine: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """Reading files that somebody else may have made: bounded, never followed into the unknown, one fact an error."""
 
+import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,17 @@ import msgspec
 
 from likethat.errors import InputError, LikethatError
 
-__all__ = ["Damaged", "going_on_from", "parse_json", "read_bytes", "read_json", "reason_of", "typed"]
+__all__ = [
+    "Damaged",
+    "digest_of",
+    "going_on_from",
+    "parse_json",
+    "read_bytes",
+    "read_json",
+    "read_whole",
+    "reason_of",
+    "typed",
+]
 
 T = TypeVar("T")
 
@@ -54,6 +65,24 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int = LARGEST, follow: bo
         raise Damaged("is missing") from error
     except (OSError, MemoryError) as error:
         raise Damaged(f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})") from error
+
+
+def read_whole(path: str | os.PathLike[str], *, sha256: str | None) -> bytes:
+    """Return what is in a regular file that its writer noted the checksum of; links are not followed.
+
+    Raises:
+        Damaged: as `read_bytes`; or another checksum than the one noted, or none was.
+    """
+    data = read_bytes(path, follow=False)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise Damaged("was cut short or changed")
+    return data
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """Return the sha256 of a document's canonical JSON, without its own digest."""
+    rest = {name: value for name, value in document.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read_json(path: str | os.PathLike[str], *, limit: int = LARGEST, follow: bool = True, nan: bool = False) -> Any:

@@ -11,9 +11,9 @@ from command_line import fit_words, likethat
 from toys import same_files
 
 import likethat as lt
+from likethat._documents import digest_of
 from likethat._progress import Progress, Watcher
 from likethat.cli import fitting
-from likethat.explanations.rows import digest_of
 
 
 def stop_at(stage: str, done: int) -> object:

@@ -12,8 +12,8 @@ import torch
 from toys import pictures, same_files, small_cnn
 
 import likethat as lt
+from likethat._documents import digest_of
 from likethat.errors import BankError, BankFormatError, BankMismatchError, InputError, StorageError, TargetError
-from likethat.explanations.rows import digest_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 

@@ -15,11 +15,11 @@ from PIL import Image
 from toys import pictures, same_files, small_cnn
 
 import likethat as lt
+from likethat._documents import digest_of
 from likethat.errors import InputError
 from likethat.explanations import ExemplarSet, Film
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Change, Counterfactual, Edit, SearchPath
-from likethat.explanations.rows import digest_of
 from likethat.explanations.status import Status
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random

@@ -4,8 +4,7 @@ A further method is one function here, or in its own file with ``from likethat.c
 ``@app.command(...)``; that file is then named in `likethat.cli.main`, which imports it.
 """
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -21,10 +20,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-OutOption = Annotated[
-    Path, typer.Option("--out", "-o", metavar="FOLDER", help="The bank; its checkpoint lies beside it meanwhile.")
-]
 
 
 @app.callback()

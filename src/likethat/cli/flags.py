@@ -10,7 +10,7 @@ import typer
 
 from likethat.options.declaring import REQUIRED, Option, options_of
 
-__all__ = ["with_flags"]
+__all__ = ["sentence", "with_flags"]
 
 
 def with_flags(*, without: tuple[str, ...] = (), **groups: type[Any]) -> Callable[[Any], Any]:
@@ -51,7 +51,7 @@ def _parameter(each: Option) -> inspect.Parameter:
         default = str(default)  # a number, where a word may stand
     hint = kind | None if each.is_optional and isinstance(kind, type) else kind
     about = typer.Option(
-        *_names(each), help=_sentence(each), metavar=_metavar(each), rich_help_panel=each.panel, show_default=True
+        *_names(each), help=sentence(each.help), metavar=_metavar(each), rich_help_panel=each.panel, show_default=True
     )
     return inspect.Parameter(
         each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, about]
@@ -76,8 +76,14 @@ def _metavar(each: Option) -> str | None:
     return "|".join(("N", *each.choices)) if each.choices and each.kind is int else each.metavar
 
 
-def _sentence(each: Option) -> str:
-    return f"{each.help[:1].upper()}{each.help[1:]}.".replace("`", "")
+def sentence(about: str) -> str:
+    """Return what is said of an option as the command's help shows it.
+
+    Example:
+        >>> sentence("up to `condition`")
+        'Up to condition.'
+    """
+    return f"{about[:1].upper()}{about[1:]}.".replace("`", "")
 
 
 def _value(each: Option, value: Any) -> Any:

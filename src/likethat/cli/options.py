@@ -6,19 +6,22 @@ from typing import Annotated
 
 import typer
 
+from likethat.cli.flags import sentence
+
 __all__ = [
-    "BatchOption",
-    "BudgetOption",
+    "CLASS_NAMES_HELP",
+    "DEVICE_HELP",
+    "LAYER_HELP",
+    "MODEL_PANEL",
+    "WEIGHTS_HELP",
+    "WORK_PANEL",
     "ClassNamesOption",
     "DeviceOption",
-    "ImagesOption",
     "LayerOption",
-    "ModelOption",
     "OverwriteOption",
     "ResumeOption",
     "SeedOption",
     "WeightsOption",
-    "WorkersOption",
     "class_index_or_name",
     "examples",
 ]
@@ -29,61 +32,22 @@ LAYER_HELP = "read the feature map from this module instead"
 CLASS_NAMES_HELP = "class names, one a line; the model's own by default"
 DEVICE_HELP = "where it runs: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"
 
-_MODEL = "What is explained: torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, or your own my_module.py:build."
-_MODEL_PANEL, _DATA_PANEL, _WORK_PANEL = "The model", "The images", "The work"
-
-ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="NAME", help=_MODEL, rich_help_panel=_MODEL_PANEL)]
 WeightsOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|FILE",
-        help="Your own file (.safetensors, or a saved state dictionary), a set's name, or random; trained by default.",
-        rich_help_panel=_MODEL_PANEL,
-    ),
+    str | None, typer.Option(metavar="NAME|FILE", help=sentence(WEIGHTS_HELP), rich_help_panel=MODEL_PANEL)
 ]
 LayerOption = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Read the feature map from this module instead.", rich_help_panel=_MODEL_PANEL),
+    str | None, typer.Option(metavar="NAME", help=sentence(LAYER_HELP), rich_help_panel=MODEL_PANEL)
 ]
 ClassNamesOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Class names, one a line; the model's own by default.", rich_help_panel=_MODEL_PANEL
-    ),
+    Path | None, typer.Option(metavar="FILE", help=sentence(CLASS_NAMES_HELP), rich_help_panel=MODEL_PANEL)
 ]
-DeviceOption = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.",
-        rich_help_panel=_MODEL_PANEL,
-    ),
-]
-ImagesOption = Annotated[
-    str,
-    typer.Option(
-        "--images",
-        "-i",
-        metavar="DIR",
-        help="A folder (subfolders become labels), or zoo:creatures, zoo:digits.",
-        rich_help_panel=_DATA_PANEL,
-    ),
-]
-BatchOption = Annotated[
-    int, typer.Option(help="Images decoded at a time; no influence on the result.", rich_help_panel=_WORK_PANEL)
-]
-WorkersOption = Annotated[
-    int, typer.Option(help="Threads that decode; no influence on the result.", rich_help_panel=_WORK_PANEL)
-]
-BudgetOption = Annotated[
-    str, typer.Option(metavar="SIZE", help="Memory for feature maps, e.g. 500MB or 2GB.", rich_help_panel=_WORK_PANEL)
-]
-SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=_WORK_PANEL)]
+DeviceOption = Annotated[str, typer.Option(metavar="NAME", help=sentence(DEVICE_HELP), rich_help_panel=MODEL_PANEL)]
+SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=WORK_PANEL)]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on from where it was stopped.", rich_help_panel=_WORK_PANEL)
+    bool, typer.Option("--resume", help="Go on from where it was stopped.", rich_help_panel=WORK_PANEL)
 ]
 OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an earlier bank at OUT.", rich_help_panel=_WORK_PANEL)
+    bool, typer.Option("--overwrite", help="Replace an earlier bank at OUT.", rich_help_panel=WORK_PANEL)
 ]
 
 

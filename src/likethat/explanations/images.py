@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from likethat._documents import Damaged, read_bytes
+from likethat._documents import Damaged, read_bytes, read_whole
 from likethat._pictures import open_picture
 from likethat.errors import BankFormatError, InputError, UnreadableImageError
 
@@ -99,9 +99,10 @@ class ImageStore(Mapping[str, Picture]):
             return "jpg", self._large[key]
         path = self._files[key]
         try:
-            data = read_bytes(path, follow=False)
-            if self._checksums and hashlib.sha256(data).hexdigest() != self._checksums.get(path.name):
-                raise Damaged("was cut short or changed")
+            if self._checksums:
+                data = read_whole(path, sha256=self._checksums.get(path.name))
+            else:
+                data = read_bytes(path, follow=False)
         except Damaged as error:
             raise BankFormatError(f"the picture {path.name} of this bank {error}. Restore the file.") from error
         return path.suffix[1:], data

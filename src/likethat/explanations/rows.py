@@ -1,7 +1,5 @@
 """What a bank's manifest and rows must be, whoever wrote them."""
 
-import hashlib
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from likethat._documents import Damaged, parse_json, typed
+from likethat._documents import Damaged, digest_of, parse_json, typed
 from likethat.coordinates import Coordinates, Rotation
 from likethat.explanations.records import Box, Prototype, Provenance
 from likethat.models import Head
@@ -23,7 +21,6 @@ __all__ = [
     "check_fit",
     "check_place",
     "check_prototype",
-    "digest_of",
     "read_manifest",
     "read_prototypes",
 ]
@@ -105,12 +102,6 @@ def _writer_of(document: Mapping[str, Any]) -> str:
     writer = versions.get("likethat") if isinstance(versions, dict) else None
     is_version = isinstance(writer, str) and writer.isprintable() and 0 < len(writer) <= _LONGEST_VERSION
     return f" (written by likethat {writer})" if is_version else ""
-
-
-def digest_of(manifest: Mapping[str, Any]) -> str:
-    """Return the sha256 of a manifest's canonical JSON, without its own digest."""
-    rest = {name: value for name, value in manifest.items() if name != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read_prototypes(rows: bytes, n_units: int, n_classes: int, images: Collection[str]) -> list[Prototype]:

@@ -19,7 +19,7 @@ from jaxtyping import jaxtyped
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from likethat._documents import Damaged, read_bytes, read_json, typed
+from likethat._documents import Damaged, digest_of, read_json, read_whole, typed
 from likethat._files import new_folder
 from likethat._tensors import tensors_of
 from likethat._version import __version__
@@ -28,7 +28,6 @@ from likethat.explanations.consistency import check_record
 from likethat.explanations.images import ImageStore
 from likethat.explanations.packing import pack, unpack
 from likethat.explanations.result import SCHEMA_VERSION, Result
-from likethat.explanations.rows import digest_of
 
 __all__ = ["RECORD", "put_result", "read_result", "write_result"]
 
@@ -125,9 +124,7 @@ def _checked(path: Path, record: _Record, kinds: Mapping[str, type[Result]]) -> 
         raise Damaged(f"{RECORD} is of the kind {record.kind[:40]!r}, which is none of {', '.join(kinds)}")
     kind = kinds[record.kind]
     try:
-        data = read_bytes(path / _TENSORS, follow=False)
-        if hashlib.sha256(data).hexdigest() != record.sha256.get(_TENSORS):
-            raise Damaged("was cut short or changed")
+        data = read_whole(path / _TENSORS, sha256=record.sha256.get(_TENSORS))
         tensors = tensors_of(data, may_be_nan=("",))
     except Damaged as error:
         raise Damaged(f"{_TENSORS} {error}") from error

@@ -19,13 +19,13 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from likethat._documents import Damaged, read_bytes
+from likethat._documents import Damaged, digest_of, read_bytes, read_whole
 from likethat._files import new_folder
 from likethat._tensors import tensors_of
 from likethat.coordinates import Coordinates, HeadParts, Rotation
 from likethat.errors import BankFormatError, InputError
 from likethat.explanations.images import ImageStore
-from likethat.explanations.rows import Manifest, TooNew, check_fit, digest_of, read_manifest, read_prototypes
+from likethat.explanations.rows import Manifest, TooNew, check_fit, read_manifest, read_prototypes
 from likethat.functional.familiarity import Familiar
 from likethat.models import Head
 
@@ -149,12 +149,9 @@ def _manifest(path: Path) -> Manifest:
 
 def _checked(path: Path, name: str, manifest: Manifest) -> bytes:
     try:
-        data = read_bytes(path / name, follow=False)
+        return read_whole(path / name, sha256=manifest.sha256.get(name))
     except Damaged as error:
         raise Damaged(f"{name} {error}") from error
-    if hashlib.sha256(data).hexdigest() != manifest.sha256.get(name):
-        raise Damaged(f"{name} was cut short or changed")
-    return data
 
 
 def _dump_familiar(seen: Familiar | None) -> dict[str, Tensor]:

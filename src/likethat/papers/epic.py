@@ -16,7 +16,7 @@ from likethat.fitting.rotation import PAPER_SCHEDULE, AdamSolver
 from likethat.models import SplitModel
 from likethat.options import PaperEPICOptions
 
-__all__ = ["EPIC"]
+__all__ = ["EPIC", "adam_of"]
 
 
 @in_own_session(grad=True)
@@ -66,11 +66,18 @@ class EPIC(PaperEPICOptions):
         watch: Watcher | None = None,
         **_: Any,
     ) -> Tensor:
-        return AdamSolver(
-            orthogonal=self.mixing == "orthogonal",
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            batch=self.batch,
-            seed=self.seed,
-        ).fit(features, PAPER_SCHEDULE.for_images(len(slots)), among=slots, checkpoint=left, watch=watch)
+        return adam_of(self).fit(
+            features, PAPER_SCHEDULE.for_images(len(slots)), among=slots, checkpoint=left, watch=watch
+        )
+
+
+def adam_of(options: PaperEPICOptions) -> AdamSolver:
+    """Return the solver with these numbers."""
+    return AdamSolver(
+        orthogonal=options.mixing == "orthogonal",
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        batch=options.batch,
+        seed=options.seed,
+    )

@@ -11,7 +11,9 @@ from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.explainers import prodg
 from likethat.features import Features
-from likethat.fitting.rotation import PAPER_SCHEDULE, AdamSolver
+from likethat.fitting.rotation import PAPER_SCHEDULE
+from likethat.options import PaperEPICOptions
+from likethat.papers.epic import adam_of
 
 __all__ = ["ProDG"]
 
@@ -34,7 +36,5 @@ class ProDG(prodg.ProDG):
 
     def find_mixing(self, features: Features, left: Checkpoint | None, watch: Watcher | None) -> Tensor:
         """Return the rotation of the channels, by Adam."""
-        solver = AdamSolver(
-            orthogonal=True, epochs=20, learning_rate=1e-3, weight_decay=1e-5, batch=512, seed=self.seed
-        )
+        solver = adam_of(PaperEPICOptions(seed=self.seed))
         return solver.fit(features, PAPER_SCHEDULE.for_images(len(features.kept)), checkpoint=left, watch=watch)

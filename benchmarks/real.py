@@ -148,8 +148,8 @@ def parts(rows: Rows) -> None:
     every_fifth = torch.arange(0, 1500, 50 if rows.quick else 7)
 
     def row(found: HeadParts) -> Row:
-        readers = found.readers(torch.arange(found.n_units))
-        cosines = torch.nn.functional.cosine_similarity(readers, found.looks)
+        detectors = found.detectors(torch.arange(found.n_units))
+        cosines = torch.nn.functional.cosine_similarity(detectors, found.centroids)
         judged = judge_by_deletion(cifar(), seen("test"), every_fifth, found, most=len(every_fifth))
         agreement = Estimate(mean=judged["deletion_agreement"], error=judged["deletion_agreement_error"])
         return {
@@ -162,7 +162,9 @@ def parts(rows: Rows) -> None:
         found = fitted()
         shared = fitted(algorithm="shared").vectors
         head = cifar().head.weight.cpu()
-        return row(HeadParts(found.vectors, found.owners, head, looks=found.looks, readers=_matched(shared, found)))
+        return row(
+            HeadParts(found.vectors, found.class_of, head, centroids=found.centroids, detectors=_matched(shared, found))
+        )
 
     rows.add("parts", "parts, read by their looks", lambda: row(fitted()))
     rows.add("parts", "parts, read by their summands", by_summands)
@@ -174,8 +176,8 @@ def parts(rows: Rows) -> None:
 def _matched(vectors: Tensor, found: HeadParts) -> Tensor:
     """Return the summands of the paper's sharing in the order of the parts: both come from the same looks."""
     other = fitted(algorithm="shared")
-    same = torch.nn.functional.cosine_similarity(found.looks[:, None], other.looks[None], dim=2)
-    same[found.owners[:, None] != other.owners[None]] = -2
+    same = torch.nn.functional.cosine_similarity(found.centroids[:, None], other.centroids[None], dim=2)
+    same[found.class_of[:, None] != other.class_of[None]] = -2
     return vectors[same.argmax(1)]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import likethat as lt
 from likethat.explainers.freemcg import search
-from likethat.explainers.freemcg.components import Pieces, strongest, take_back, with_details
+from likethat.explainers.freemcg.components import Components, revert, revert_least_changed, with_details
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import advice_for
 from likethat.explainers.freemcg.run import _MOST, _within_reach
@@ -60,7 +60,7 @@ def asked(space: ImageSpace, inputs: Tensor, *, budget: int = 50) -> Archive:
         source_class=0,
         distance=space.distance,
         cost=space.cost,
-        apart=space.apart,
+        dissimilarity=space.dissimilarity,
         budget=budget,
     )
     archive.ask(inputs)
@@ -80,7 +80,7 @@ def bright() -> Tensor:
 def test_what_does_not_survive_denoising_is_passed_over(space: ImageSpace) -> None:
     archive = asked(space, torch.cat([fooling(), bright()]))
     assert archive.nearest(4.0) == 0
-    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), 200, rng=torch.Generator().manual_seed(0))
+    _confirm(space, archive, Plan(n_particles=4, target_margin=4.0), 200, rng=torch.Generator().manual_seed(0))
     row = archive.nearest(4.0)
     assert row is not None
     assert float(archive.input(row).mean()) > 0.6
@@ -88,13 +88,13 @@ def test_what_does_not_survive_denoising_is_passed_over(space: ImageSpace) -> No
 
 def test_the_nearest_stays_when_none_survives(space: ImageSpace) -> None:
     archive = asked(space, fooling())
-    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), 200, rng=torch.Generator().manual_seed(0))
+    _confirm(space, archive, Plan(n_particles=4, target_margin=4.0), 200, rng=torch.Generator().manual_seed(0))
     assert archive.nearest(4.0) == 0
 
 
 def test_a_check_beyond_the_budget_changes_nothing(space: ImageSpace) -> None:
     archive = asked(space, torch.cat([fooling(), bright()]), budget=4)
-    _confirm(space, archive, Plan(n_particles=4, wanted=4.0), 200, rng=torch.Generator().manual_seed(0))
+    _confirm(space, archive, Plan(n_particles=4, target_margin=4.0), 200, rng=torch.Generator().manual_seed(0))
     assert archive.nearest(4.0) == 0
     assert archive.box.queries <= 4
 
@@ -102,8 +102,8 @@ def test_a_check_beyond_the_budget_changes_nothing(space: ImageSpace) -> None:
 def test_late_in_the_search_more_of_the_best_change_is_asked_for(space: ImageSpace) -> None:
     archive = asked(space, torch.full((1, 1, SIZE, SIZE), 0.45))
     points = torch.stack([torch.full((1, SIZE, SIZE), 0.45), torch.full((1, SIZE, SIZE), 0.55)])
-    margins = archive.ask(space.made(points), points)  # the second class leads by 2; 4 is wanted
-    early, late = (Plan(n_particles=2, wanted=4.0, budget=budget) for budget in (200, 5))
+    margins = archive.ask(space.decode(points), points)  # the second class leads by 2; 4 is wanted
+    early, late = (Plan(n_particles=2, target_margin=4.0, budget=budget) for budget in (200, 5))
     assert _ended(space, archive, early, points, margins, 0) is None
     assert len(archive.distances) == 3
     assert _ended(space, archive, late, points, margins, 0) == "reached"
@@ -117,13 +117,13 @@ def test_pixels_that_do_not_count_are_the_sources_again() -> None:
     changed = (source + 0.05).clone()
     changed[:, :2, :2] = 1.0  # the white first pixel is all that counts
     archive = asked(space, changed[None])
-    plan = Plan(n_particles=4, wanted=4.0)
+    plan = Plan(n_particles=4, target_margin=4.0)
     _peel(space, archive, plan, 50, rng=torch.Generator())
-    row = archive.nearest(plan.wanted)
+    row = archive.nearest(plan.target_margin)
     assert row is not None
     left = archive.input(row)[0]
     assert bool((left == source).float().mean() > 0.8)
-    assert float(archive.margins[row]) >= plan.wanted
+    assert float(archive.margins[row]) >= plan.target_margin
     assert archive.box.queries <= 2 + 5  # the source is asked twice, then one at each halving
 
 
@@ -141,7 +141,7 @@ def test_the_least_changed_pixels_go_back_bit_for_bit() -> None:
     source = torch.rand(3, 16, 16, generator=rng)
     changed = (source + 0.004 * torch.randn(source.shape, generator=rng)).clamp(0, 1)
     changed[:, 4:10, 4:10] = 1 - source[:, 4:10, 4:10].round()
-    left = strongest(source, changed, 0.8)
+    left = revert_least_changed(source, changed, 0.8)
     assert bool((left == source).all(dim=0).float().mean() > 0.5)
     assert torch.equal(left[:, 6:8, 6:8], changed[:, 6:8, 6:8])
 
@@ -158,11 +158,11 @@ def test_a_generators_faults_are_no_change() -> None:
 
 def test_the_origin_makes_the_source(space: ImageSpace) -> None:
     source = torch.rand(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
-    assert torch.allclose(space.made(space.origin[None]), space.origin[None])
+    assert torch.allclose(space.decode(space.origin[None]), space.origin[None])
     vae = lt.load_generator("zoo:digits")
     image = torch.nn.functional.interpolate(source, size=32)
     latents = LatentSpace(vae, image, rng=torch.Generator().manual_seed(0))
-    assert torch.allclose(latents.made(latents.origin[None]), image, atol=1e-6)
+    assert torch.allclose(latents.decode(latents.origin[None]), image, atol=1e-6)
     assert not torch.allclose(vae(latents.origin[None]), image, atol=0.1)
 
 
@@ -173,7 +173,7 @@ def noise_of(size: int, **options: float) -> _Noise:
         def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
             return x
 
-    return _Noise(ImageSpace(Far(), torch.zeros(1, size, size), **options), wanted=4.0)
+    return _Noise(ImageSpace(Far(), torch.zeros(1, size, size), **options), target_margin=4.0)
 
 
 def test_where_the_first_generations_lead_nowhere_more_noise_is_tried_once() -> None:
@@ -238,10 +238,10 @@ def test_pieces_go_back_in_the_order_of_margin_lost_for_distance_won() -> None:
     # Margins 4, .1, 2, .2 and .25 over distances 1, 1, 1, 1 and 3: 6.55 in all, and 6.15 must stay: .4 may go.
     # A unit of the fifth loses .083, of the second .1, of the fourth .2: fifth and second go (.35), the fourth not.
     archive = Weighed([4.0, 0.1, 2.0, 0.2, 0.25])
-    pieces = Pieces(sizes=torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0]), compose=lambda stays: stays)
-    take_back(archive, pieces, 6.55, wanted=6.15)  # type: ignore[arg-type]
+    components = Components(sizes=torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0]), compose=lambda stays: stays)
+    revert(archive, components, 6.55, target_margin=6.15)  # type: ignore[arg-type]
     enough = archive.rows[archive.rows.double() @ archive.weights >= 6.15 - 1e-6]
-    distances = (enough * pieces.sizes).sum(1)
+    distances = (enough * components.sizes).sum(1)
     assert enough[distances.argmin()].tolist() == [1.0, 0.0, 1.0, 1.0, 0.0]
     assert len(archive.rows) <= 5 + 3  # each alone, then halving
 
@@ -249,14 +249,14 @@ def test_pieces_go_back_in_the_order_of_margin_lost_for_distance_won() -> None:
 def test_what_is_not_real_is_no_reason_to_take_more_back() -> None:
     # The same pieces and order; 5.9 is enough, so that three may go, but no such row is real.
     archive = Weighed([4.0, 0.1, 2.0, 0.2, 0.25], unreal=[1.0, 0.0, 1.0, 0.0, 0.0])
-    pieces = Pieces(sizes=torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0]), compose=lambda stays: stays)
-    take_back(archive, pieces, 6.55, wanted=5.9)  # type: ignore[arg-type]
+    components = Components(sizes=torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0]), compose=lambda stays: stays)
+    revert(archive, components, 6.55, target_margin=5.9)  # type: ignore[arg-type]
     assert archive.rows[5:].sum(1).tolist() == [2.0, 4.0, 3.0]  # three go: not real; one; two
 
 
-@pytest.mark.parametrize(("margins", "wanted"), [([5.0, 1.0], 4.0), ([-1.0], 4.0), ([], 4.0), ([2.0, -3.0], _MOST * 2)])
-def test_the_margin_that_is_within_reach(margins: list[float], wanted: float) -> None:
-    assert _within_reach(torch.tensor(margins), 4.0) == pytest.approx(wanted)
+@pytest.mark.parametrize(("margins", "target_margin"), [([5.0, 1.0], 4.0), ([-1.0], 4.0), ([], 4.0), ([2.0, -3.0], _MOST * 2)])
+def test_the_margin_that_is_within_reach(margins: list[float], target_margin: float) -> None:
+    assert _within_reach(torch.tensor(margins), 4.0) == pytest.approx(target_margin)
 
 
 def test_noise_that_proves_a_find_grows_with_the_shorter_side() -> None:
@@ -292,11 +292,11 @@ def test_what_comes_last_keeps_its_queries(space: ImageSpace, monkeypatch: pytes
     phases = tuple(replace(phase, step=watched(phase.name)) for phase in ON_PIXELS)
     monkeypatch.setattr(search, "ON_PIXELS", phases)
     archive = asked(space, bright())
-    bring_nearer(space, archive, Plan(n_particles=4, wanted=4.0, asked=100, budget=50), rng=torch.Generator())
+    bring_nearer(space, archive, Plan(n_particles=4, target_margin=4.0, asked=100, budget=50), rng=torch.Generator())
     assert seen == [
         ("approach", 145, 130),
         ("line", 145, 145),
         ("peel", 145, 145),
-        ("take back", 145, 145),
+        ("revert", 145, 145),
         ("confirm", 150, 150),
     ]

@@ -102,10 +102,10 @@ def test_a_part_that_speaks_against_its_class_is_found_where_it_is(
 ) -> None:
     parts = parts_of(lt.PartPrototypes(n_prototypes=2, **options).fit(model, source))
     every = torch.arange(parts.n_units)
-    speaks_for = torch.nn.functional.cosine_similarity(parts.vectors, parts.looks)
+    speaks_for = torch.nn.functional.cosine_similarity(parts.vectors, parts.centroids)
     assert bool((speaks_for < 0).any())  # else this would show nothing
     split_up = torch.tensor([not name.endswith("whole") for name in parts.unit_names])
-    found = torch.nn.functional.cosine_similarity(parts.readers(every), parts.looks)
+    found = torch.nn.functional.cosine_similarity(parts.detectors(every), parts.centroids)
     assert bool((found[split_up] > 0).all())
 
 
@@ -117,7 +117,7 @@ def with_their_part(parts: HeadParts, model: lt.SplitModel, images: torch.Tensor
     found, _ = gather_prototypes(model, lt.Images(images), features, parts, n=3, among=among, with_negative=False)
     held = []
     for unit in range(parts.n_units):
-        cells = features.maps[labels == parts.owner(unit)].mT.flatten(0, 1)
+        cells = features.maps[labels == int(parts.class_of[unit])].mT.flatten(0, 1)
         usual = float(parts.purity(cells, torch.full((len(cells),), unit)).mean())
         held.append(np.mean([item.purity for item in found if item.unit == unit]) > usual)
     return float(np.mean(held))
@@ -132,8 +132,8 @@ def test_the_cells_of_prototypes_have_the_part_and_readers_of_random_sign_are_ca
     signs = torch.ones(parts.n_units, 1, dtype=torch.float32)
     signs[torch.randperm(parts.n_units, generator=torch.Generator().manual_seed(0))[: parts.n_units // 2 + 1]] = -1
     turned = HeadParts(
-        parts.vectors, parts.owners, model.head.weight, looks=parts.looks,
-        readers=signs * parts.readers(torch.arange(parts.n_units)),
+        parts.vectors, parts.class_of, model.head.weight, centroids=parts.centroids,
+        detectors=signs * parts.detectors(torch.arange(parts.n_units)),
     )  # fmt: skip
     assert with_their_part(turned, model, images) <= 0.5
 
@@ -145,7 +145,7 @@ def test_a_class_of_one_part_is_read_by_its_look() -> None:
         n_all=2,
     )  # fmt: skip
     part = whole(0, torch.tensor([-1.0, 0.5]), member)  # the class is recognised by what it has not
-    assert float(part.readers[0].float() @ part.looks[0]) > 0
+    assert float(part.detectors[0].float() @ part.centroids[0]) > 0
     assert torch.equal(part.vectors, torch.tensor([[-1.0, 0.5]]))
 
 
@@ -161,9 +161,9 @@ def test_named_parts_are_exact_and_where_they_were_marked(
     assert parts.surroundings.tolist() == [name.endswith("surroundings") for name in bank.unit_names]
     assert bank.provenance.measures["marked_images"] == 20
     assert bank.provenance.measures["probe_accuracy"] > 0.9
-    maps = torch.einsum("ud,idrc->uirc", parts.readers(torch.arange(parts.n_units)), model.features(images).detach())
+    maps = torch.einsum("ud,idrc->uirc", parts.detectors(torch.arange(parts.n_units)), model.features(images).detach())
     for unit, name in enumerate(bank.unit_names):
-        own = [index for index in range(90) if LABELS[index] == parts.owner(unit)]
+        own = [index for index in range(90) if LABELS[index] == int(parts.class_of[unit])]
         on_square = np.mean([is_on_square(maps[unit, index], images[index]) for index in own])
         assert on_square >= 0.8 if name.endswith("square") else on_square <= 0.1
 
@@ -181,8 +181,8 @@ def test_prototypes_are_the_strongest_images_of_the_class(
     parts = parts_of(bank)
     means = model.features(images).detach().mean((2, 3))
     for unit in range(bank.n_units):
-        own = [index for index in range(90) if LABELS[index] == parts.owner(unit)]
-        values = means[own] @ parts.readers(torch.tensor([unit]))[0]
+        own = [index for index in range(90) if LABELS[index] == int(parts.class_of[unit])]
+        values = means[own] @ parts.detectors(torch.tensor([unit]))[0]
         expected = [own[place] for place in values.sort(descending=True, stable=True).indices[:3].tolist()]
         assert [item.index for item in bank.prototypes_of(unit)] == expected
         assert not bank.prototypes_of(unit, "negative")
@@ -192,9 +192,9 @@ def test_images_belong_to_a_class_by_label_or_by_prediction(model: lt.SplitModel
     predicted = model.logits(images).detach().argmax(1)
     for options in ({"labels": "predicted"}, {}):
         bank = lt.PartPrototypes(n_prototypes=2).fit(model, images, **options)  # type: ignore[arg-type]
-        assert all(int(predicted[item.index]) == parts_of(bank).owner(item.unit) for item in bank.prototypes)
+        assert all(int(predicted[item.index]) == int(parts_of(bank).class_of[item.unit]) for item in bank.prototypes)
     given = lt.PartPrototypes(n_prototypes=2).fit(model, images, labels=[2 - label for label in LABELS])
-    assert all(2 - LABELS[item.index] == parts_of(given).owner(item.unit) for item in given.prototypes)
+    assert all(2 - LABELS[item.index] == int(parts_of(given).class_of[item.unit]) for item in given.prototypes)
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 7}, {"batch_size": 90, "workers": 2}], ids=str)
@@ -211,7 +211,7 @@ def test_opens_as_it_was_saved(model: lt.SplitModel, source: lt.Images, images: 
     mine, theirs = parts_of(bank), parts_of(opened)
     assert opened.unit_names == bank.unit_names
     assert torch.equal(mine.vectors, theirs.vectors)
-    assert torch.equal(mine.looks, theirs.looks)
+    assert torch.equal(mine.centroids, theirs.centroids)
     assert torch.equal(mine.surroundings, theirs.surroundings)
     assert mine.measures.keys() == theirs.measures.keys()
     assert mine.curves.keys() == theirs.curves.keys() == {"agreement", "error"}
@@ -237,7 +237,7 @@ def test_signed_features_are_split_too(images: torch.Tensor) -> None:
     signed = nn.Sequential(*[nn.Tanh() if index == 4 else layer for index, layer in enumerate(network)]).eval()
     model = lt.split(signed, example=images[:4])
     bank = lt.PartPrototypes(n_prototypes=2).fit(model, images, labels=LABELS)
-    assert float(parts_of(bank).looks.min()) < 0
+    assert float(parts_of(bank).centroids.min()) < 0
     check_exact(bank, model, images)
 
 

@@ -24,14 +24,14 @@ def test_a_cell_belongs_to_the_part_it_has_most_of() -> None:
 def test_density_by_hand() -> None:
     cells = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
     evidence = torch.tensor([4.0, 2.0, 1.0, 1.0])  # mean 2; the first part's cells hold 3, the second's 1
-    readers = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
-    assert evidence_density(cells, readers, evidence).tolist() == [1.5, 0.5, 0.0]  # the third owns no cell
-    assert evidence_density(cells, readers, -evidence).isnan().all()  # no evidence to be dense anywhere
+    detectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    assert evidence_density(cells, detectors, evidence).tolist() == [1.5, 0.5, 0.0]  # the third owns no cell
+    assert evidence_density(cells, detectors, -evidence).isnan().all()  # no evidence to be dense anywhere
 
 
 def test_what_surrounds_the_object_stands_last() -> None:
     parts = ClassParts(
-        target=0, vectors=torch.tensor([[3.0], [1.0], [2.0]]), looks=torch.ones(3, 1), readers=torch.ones(3, 1),
+        target=0, vectors=torch.tensor([[3.0], [1.0], [2.0]]), centroids=torch.ones(3, 1), detectors=torch.ones(3, 1),
         surroundings=torch.tensor([True, False, False]),
     )  # fmt: skip
     assert ordered(parts, torch.ones(2, 1)).vectors.flatten().tolist() == [2.0, 1.0, 3.0]

@@ -41,7 +41,7 @@ def test_readers_rise_with_the_log_odds() -> None:
         penalty=0.1,
         accuracy=1.0,
     )
-    assert probe.readers().tolist() == [[1.0, -1.0], [-1.0, 1.0]]
+    assert probe.detectors().tolist() == [[1.0, -1.0], [-1.0, 1.0]]
 
 
 def test_two_images_are_enough_for_an_accuracy() -> None:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from reference.parts import ownership_loss
 
 from likethat.functional.sharing import (
+    centroid_detectors,
     closed_form_shares,
     equal_shares,
     least_squares_parts,
-    look_readers,
     nelder_mead_shares,
     ownership_regression,
     ownership_shares,
@@ -95,20 +95,20 @@ def test_no_cells_or_cells_of_zeros_share_alike() -> None:
 def test_readers_by_hand() -> None:
     # Unit looks (1, 0) and (.6, .8) have the products [[1, .6], [.6, 1]]; with ridge 1: inverse of [[2, .6], [.6, 2]]
     # is [[2, -.6], [-.6, 2]] / 3.64. First row: (2 * (1, 0) - .6 * (.6, .8)) / 3.64 = (1.64, -.48) / 3.64.
-    found = look_readers(torch.tensor([[3.0, 0.0], [0.6, 0.8]]), ridge=1.0)
+    found = centroid_detectors(torch.tensor([[3.0, 0.0], [0.6, 0.8]]), ridge=1.0)
     assert torch.allclose(found[0], torch.tensor([1.64, -0.48]).double() / 3.64, atol=1e-6)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 8), st.integers(1, 6))
 def test_a_reader_is_positive_at_its_own_look(seed: int, n_parts: int, n_channels: int) -> None:
-    looks = torch.randn(n_parts, n_channels, generator=torch.Generator().manual_seed(seed))
-    found = look_readers(looks)
-    assert bool(((found * looks.double()).sum(1) > 0).all())
+    centroids = torch.randn(n_parts, n_channels, generator=torch.Generator().manual_seed(seed))
+    found = centroid_detectors(centroids)
+    assert bool(((found * centroids.double()).sum(1) > 0).all())
 
 
 def test_a_look_twice_is_read_alike_and_zeros_read_nothing() -> None:
-    found = look_readers(torch.tensor([[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]]))
+    found = centroid_detectors(torch.tensor([[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]]))
     assert torch.allclose(found[0], found[1])
     assert not found[2].any()
 

@@ -43,7 +43,7 @@ class Sums:
     def numbers(self) -> dict[str, Any]:
         return {"step": self.step}
 
-    def take_back(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+    def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         self.total, self.step = tensors["total"].clone(), numbers["step"]
 
 

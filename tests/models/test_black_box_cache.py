@@ -51,7 +51,7 @@ def test_a_decision_is_kept_too(tmp_path: Path) -> None:
 def test_independent_labels_are_kept_though_they_do_not_sum_to_1(tmp_path: Path) -> None:
     for queries in (1, 0):
         box, _ = box_on(tmp_path / "a", output="labels")
-        box._oracle.door.door._function = lambda x: torch.cat([x, x], dim=1)  # type: ignore[attr-defined]
+        box._oracle.backend.backend._function = lambda x: torch.cat([x, x], dim=1)  # type: ignore[attr-defined]
         assert box(inputs(0.75)).tolist() == [[0.75, 0.75]]
         assert box.queries == queries
 

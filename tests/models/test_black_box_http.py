@@ -276,7 +276,7 @@ def test_credentials_never_get_out(
     assert {"bearer": sent.get("authorization") == f"Bearer {SECRET}", "header": sent.get("x-api-key") == SECRET,
             "user": sent.get("authorization", "").startswith("Basic ")}[how]  # fmt: skip
     assert SECRET not in all_text(box, error, caplog)
-    assert SECRET not in repr(vars(box._oracle.door.door._link))  # type: ignore[attr-defined]
+    assert SECRET not in repr(vars(box._oracle.backend.backend._link))  # type: ignore[attr-defined]
     assert all(SECRET.encode() not in item.read_bytes() for item in tmp_path.iterdir())
 
 

@@ -9,10 +9,10 @@ from likethat.search import top_rows
 
 def test_against_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = torch.Generator().manual_seed(0)
-    vectors, readers = torch.randn(200, 12, generator=rng), torch.randn(30, 12, generator=rng)
+    vectors, detectors = torch.randn(200, 12, generator=rng), torch.randn(30, 12, generator=rng)
     monkeypatch.setattr(module, "_BLOCK", 1000)  # several blocks
-    rows, values = top_rows(vectors, readers, 7)
-    scores = readers @ vectors.T
+    rows, values = top_rows(vectors, detectors, 7)
+    scores = detectors @ vectors.T
     for unit in range(30):
         expected = sorted(range(200), key=lambda row: -float(scores[unit, row]))[:7]
         assert rows[unit].tolist() == expected

@@ -241,7 +241,7 @@ def _summary(about: "Provenance") -> dict[str, object]:
     rows["channels that climbed"] = f"{measures.get('climbing_channels', 0):.0f}"
     if dead:
         rows["dead channels"] = f"{dead:,}"
-    rows["evidence in 4 channels"] = f"{measures.get('coverage_of_4', 0):.3f}"
+    rows["coverage of the top 4"] = f"{measures.get('coverage_of_4', 0):.3f}"
     rows["images made"] = f"{measures.get('generator_calls', 0):,.0f}, none opened"
     return rows
 

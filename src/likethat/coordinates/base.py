@@ -32,7 +32,7 @@ class Coordinates(Protocol):
         """Return the summands of the head vector of `target`, in the order of `units_of`."""
         ...
 
-    def readers(self, units: Int[Tensor, " unit"]) -> Float[Tensor, "unit channel"]:
+    def detectors(self, units: Int[Tensor, " unit"]) -> Float[Tensor, "unit channel"]:
         """Return the vector whose inner product with a cell is each unit's activation there."""
         ...
 

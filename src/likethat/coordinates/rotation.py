@@ -77,7 +77,7 @@ class Rotation:
         """Return row k = (A U^-1)[target, k] * U[k], in float64; the rows add up to A[target]."""
         return self.mixed_head[target, :, None] * self._mixing.double()
 
-    def readers(self, units: Int[Tensor, " unit"]) -> Float[Tensor, "unit channel"]:
+    def detectors(self, units: Int[Tensor, " unit"]) -> Float[Tensor, "unit channel"]:
         """Return rows of the mixing matrix."""
         return self._mixing[units]
 

@@ -208,7 +208,7 @@ def _summands(bank: "Bank", target: int, against: int | None) -> tuple[Tensor, T
 
 
 def _remainder_terms(model: SplitModel, terms: _Terms, logit: float, scale: float) -> dict[str, float]:
-    """Name what has no place in the image, the rounding of a half-precision head included.
+    """Name what is not localised, the rounding of a half-precision head included.
 
     Raises:
         ModelError: more is missing than half precision rounds.
@@ -251,8 +251,8 @@ def _row(bank: "Bank", terms: _Terms, seen: _Seen, place: int) -> Contribution:
     grid = (seen.feature_map.shape[1], seen.feature_map.shape[2])
     cells = seen.feature_map.flatten(1).double()
     heat_map = (terms.summands[place] @ cells / cells.shape[1]).reshape(grid)
-    reader = bank.coordinates.readers(torch.tensor([unit]))[0]
-    activation_map = torch.einsum("d,dhw->hw", reader, seen.feature_map)
+    detector = bank.coordinates.detectors(torch.tensor([unit]))[0]
+    activation_map = torch.einsum("d,dhw->hw", detector, seen.feature_map)
     row, column = peak_cells(activation_map).tolist()
     vector = seen.feature_map[None, :, row, column]
     return Contribution(
@@ -275,7 +275,7 @@ def _warnings(model: SplitModel) -> tuple[str, ...]:
         return ()
     return (
         f"This model's head reads its {model.remainder_name or 'pooled vector'}, not the map alone: the hatched "
-        "share of a contribution is exact but has no place in the image, and boxes show where a channel is most "
+        "share of a contribution is exact but not localised, and boxes show where a channel is most "
         "active, not what the logit is made of.",
     )
 

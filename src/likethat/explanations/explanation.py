@@ -42,7 +42,7 @@ class Explanation(Result):
         logit: of the target (or the difference).
         probability: the model's own of the target, in [0, 1]: of a softmax, or of its own sigmoid.
         bias: of the head for the target (or the difference).
-        remainder: what of the logit has no place in the image; the sum of `remainder_terms`.
+        remainder: what of the logit is not localised; the sum of `remainder_terms`.
         remainder_terms: the remainder by name, e.g. ``{"class token": 3.1}``; empty when additive.
         contributions: (unit,) located contribution of every unit, signed.
         unlocated: (unit,) each unit's share of the remainder.

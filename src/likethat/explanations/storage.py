@@ -176,10 +176,10 @@ def _dump_coordinates(coordinates: Coordinates) -> tuple[str, dict[str, Tensor]]
     if isinstance(coordinates, Rotation):
         return ("rotation" if coordinates.orthogonal else "mixing"), {"mixing": coordinates.matrix()}
     if isinstance(coordinates, HeadParts):
-        named = {"vectors": coordinates.vectors, "owners": coordinates.owners, "looks": coordinates.looks}
+        named = {"vectors": coordinates.vectors, "owners": coordinates.class_of, "looks": coordinates.centroids}
         named |= {
             "surroundings": coordinates.surroundings,
-            "readers": coordinates.readers(torch.arange(coordinates.n_units)),
+            "readers": coordinates.detectors(torch.arange(coordinates.n_units)),
         }
         named |= {f"measures.{name}": values for name, values in coordinates.measures.items()}
         named |= {f"curves.{name}": values for name, values in coordinates.curves.items()}
@@ -195,8 +195,8 @@ def _load_coordinates(kind: str, tensors: dict[str, Tensor], head: Head, names: 
             tensors["parts.vectors"],
             tensors["parts.owners"],
             head.weight,
-            looks=tensors["parts.looks"],
-            readers=tensors["parts.readers"],
+            centroids=tensors["parts.looks"],
+            detectors=tensors["parts.readers"],
             unit_names=names,
             surroundings=tensors["parts.surroundings"],
             measures=_under("parts.measures.", tensors),

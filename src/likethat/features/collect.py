@@ -73,7 +73,7 @@ def collect(
         is_made=getattr(source, "is_made", False) is True,
     )
     if checkpoint:
-        work.take_back(checkpoint)
+        work.load(checkpoint)
         checkpoint.unwritten = lambda: work.leave(checkpoint)
     again = () if hasattr(source, "signature") else looked_at(work.done)
     batches = read(
@@ -257,7 +257,7 @@ class _Pass:
             self.done.append(rows)
             self.fresh, self.start = [], self.stop
 
-    def take_back(self, checkpoint: Checkpoint) -> None:
+    def load(self, checkpoint: Checkpoint) -> None:
         """Go on from what an interrupted pass left."""
         with going_on_from(checkpoint.folder):
             for rows, held, about in read_shards(checkpoint):

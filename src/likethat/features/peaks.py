@@ -32,7 +32,7 @@ class Peaks:
 def read_peaks(
     maps: Float[Tensor, "map channel cell"],
     rows: Int[Tensor, "unit rank"],
-    readers: Float[Tensor, "unit channel"],
+    detectors: Float[Tensor, "unit channel"],
     *,
     basis: Float[Tensor, "channel channel"] | None = None,
 ) -> Peaks:
@@ -43,7 +43,7 @@ def read_peaks(
     Args:
         maps: feature maps on the CPU.
         rows: for each unit, rows of `maps`.
-        readers: for each unit, the direction whose inner product with a cell is its activation.
+        detectors: for each unit, the direction whose inner product with a cell is its activation.
         basis: applied to each peak vector before it is scaled to length 1; none for the identity.
     """
     n_units, n_ranks = rows.shape
@@ -53,7 +53,7 @@ def read_peaks(
     cells = np.empty(flat.shape, dtype=np.int64)
     values = np.empty(flat.shape, dtype=np.float32)
     sums = torch.zeros(n_units, maps.shape[1], dtype=torch.float32)
-    source, directions = maps.numpy(), readers.float().numpy()
+    source, directions = maps.numpy(), detectors.float().numpy()
     change = None if basis is None else basis.float().numpy().T
     for spans in _groups(flat[order], most=max(1, _GROUP // maps.shape[1])):
         first, last = spans[0][1], spans[-1][2]

@@ -18,7 +18,7 @@ _WHOLE = ("indices", "labels", "predicted", "digests")
 
 
 def write_shard(
-    left: Checkpoint,
+    checkpoint: Checkpoint,
     rows: Rows,
     keeper: Keeper,
     *,
@@ -39,14 +39,14 @@ def write_shard(
         "grid": list(grid),
         "skipped": [[item.name, item.reason] for item in skipped],
     }
-    left.write_state(f"{_START}{number:06d}", tensors, about)
+    checkpoint.write_state(f"{_START}{number:06d}", tensors, about)
 
 
-def read_shards(left: Checkpoint) -> list[tuple[Rows, dict[str, Tensor], dict[str, Any]]]:
+def read_shards(checkpoint: Checkpoint) -> list[tuple[Rows, dict[str, Tensor], dict[str, Any]]]:
     """Return the shards left so far, up to the first that is missing or damaged: rows, held maps and views, notes."""
     shards: list[tuple[Rows, dict[str, Tensor], dict[str, Any]]] = []
     stop = 0
-    while state := left.read_state(f"{_START}{len(shards):06d}"):
+    while state := checkpoint.read_state(f"{_START}{len(shards):06d}"):
         tensors, about = state
         if about["start"] != stop:
             break  # of an earlier pass, behind a shard that was damaged and written again

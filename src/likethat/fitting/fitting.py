@@ -35,15 +35,15 @@ class Begun:
     model: SplitModel
     source: ImageSource | IterableSource
     features: Features
-    left: Checkpoint | None
+    checkpoint: Checkpoint | None
 
     def work(self) -> AbstractContextManager[Any]:
         """Return the context of what follows: interrupted, it leaves the pass."""
-        return nullcontext() if self.left is None else self.left
+        return nullcontext() if self.checkpoint is None else self.checkpoint
 
     def finished(self, bank: Bank) -> Bank:
         """Return the bank of this fit; its checkpoint goes when it is saved, so that a kill before costs little."""
-        bank.checkpoint = self.left
+        bank.checkpoint = self.checkpoint
         return bank
 
 
@@ -91,14 +91,14 @@ def begin(
     model = as_model(model, lambda: _first_image(source))
     model.require_linear(method)
     model.check_unchanged(fully=True)
-    left = open_checkpoint(
+    opened = open_checkpoint(
         checkpoint, method=method, options=options, seed=seed, model=model, source=source, resume=resume
     )
-    features = collect(model, source, seed=seed, checkpoint=left, **reading)
+    features = collect(model, source, seed=seed, checkpoint=opened, **reading)
     model.check_unchanged()  # again: another thread may have trained it meanwhile
     if features.warning:
         warn(features.warning, DataWarning)
-    return Begun(model=model, source=source, features=features, left=left)
+    return Begun(model=model, source=source, features=features, checkpoint=opened)
 
 
 def _first_image(source: ImageSource | IterableSource) -> Tensor | None:

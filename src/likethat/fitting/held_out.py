@@ -159,10 +159,10 @@ def purity_of_units(
     features: Features, slots: Int[Tensor, " map"], coordinates: Coordinates, units: Int[Tensor, " unit"], *, n: int
 ) -> tuple[Float[Tensor, " unit"], Float[Tensor, " unit"]]:
     """Return mean purity, and the entropy of the classes in bits, of each unit's strongest images among some maps."""
-    readers = coordinates.readers(units).float()
-    chosen, _ = top_rows(features.means[features.kept[slots]], readers, n)
+    detectors = coordinates.detectors(units).float()
+    chosen, _ = top_rows(features.means[features.kept[slots]], detectors, n)
     places = slots[chosen]
-    cells = read_peaks(features.maps, places, readers).cells
+    cells = read_peaks(features.maps, places, detectors).cells
     vectors = features.maps[places.flatten(), :, cells.flatten()]
     purity = coordinates.purity(vectors, units[:, None].expand_as(places).flatten()).reshape(places.shape).mean(1)
     labels = torch.where(features.labels >= 0, features.labels, features.predicted)[features.kept[places]]

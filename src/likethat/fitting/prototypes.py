@@ -160,7 +160,9 @@ class _Gathering:
         choices: dict[int, list[_Choice]] = {}
         if among is None:
             units = torch.arange(self.coordinates.n_units)
-            live = varying_units(self.features.means[within], self.coordinates.readers(units)).nonzero()[:, 0].tolist()
+            live = (
+                varying_units(self.features.means[within], self.coordinates.detectors(units)).nonzero()[:, 0].tolist()
+            )
             self._choose(choices, units, live, within, n=n, kinds=kinds)
         for group in among or ():
             rows = group.rows if can_read_again else group.rows[torch.isin(group.rows, within)]
@@ -178,9 +180,9 @@ class _Gathering:
         n: int,
         kinds: tuple[bool, ...],
     ) -> None:
-        means, readers = self.features.means[among], self.coordinates.readers(units)
+        means, detectors = self.features.means[among], self.coordinates.detectors(units)
         for is_positive in kinds:
-            rows, values = top_rows(means, readers, n, lowest=not is_positive)
+            rows, values = top_rows(means, detectors, n, lowest=not is_positive)
             for place in live:
                 unit = int(units[place])
                 pairs = zip(among[rows[place]].tolist(), values[place].tolist(), strict=True)
@@ -193,7 +195,7 @@ class _Gathering:
         features = self.features
         units = torch.tensor([choice.unit for choice in choices])
         signs = torch.tensor([1.0 if choice.is_positive else -1.0 for choice in choices], dtype=torch.float32)
-        activation = self.coordinates.readers(units) @ seen.feature_map
+        activation = self.coordinates.detectors(units) @ seen.feature_map
         peaks = (activation * signs[:, None]).argmax(1)
         purities = self.coordinates.purity(seen.feature_map[:, peaks].T, units)
         size = (seen.view.shape[1], seen.view.shape[2])

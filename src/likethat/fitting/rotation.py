@@ -159,7 +159,7 @@ class AdamSolver:
         epoch, chosen = 0, None
         if checkpoint and (state := checkpoint.read_state("adam")):
             with going_on_from(checkpoint.folder):
-                epoch, chosen = self._take_back(state[0], typed(state[1]["epoch"], int), exponent, optimizer)
+                epoch, chosen = self._load(state[0], typed(state[1]["epoch"], int), exponent, optimizer)
         counts = schedule.counts()
         while epoch < self.epochs:
             stage = epoch * len(counts) // self.epochs
@@ -208,7 +208,7 @@ class AdamSolver:
         checkpoint.write_state("adam", tensors, {"epoch": epoch})
 
     @staticmethod
-    def _take_back(
+    def _load(
         tensors: dict[str, Tensor], epoch: int, exponent: Tensor, optimizer: torch.optim.Adam
     ) -> tuple[int, Tensor]:
         with torch.no_grad():

@@ -35,7 +35,7 @@ class Probe:
         """Return how much of each cell shows each name; rows sum to 1."""
         return ((cells - self.centre) / self.scale @ self.weight.T + self.bias).softmax(1)
 
-    def readers(self) -> Float[Tensor, "name channel"]:
+    def detectors(self) -> Float[Tensor, "name channel"]:
         """Return the direction along which the log-odds of each name beside the others rise, constants left out."""
         return (self.weight - self.weight.mean(0)) / self.scale
 

@@ -7,10 +7,10 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 __all__ = [
+    "centroid_detectors",
     "closed_form_shares",
     "equal_shares",
     "least_squares_parts",
-    "look_readers",
     "nelder_mead_shares",
     "ownership_regression",
     "ownership_shares",
@@ -20,10 +20,10 @@ __all__ = [
 _RANK = 1e-3  # eigenvalues of the parts' products, relative to the largest, from which a direction counts
 
 
-READER_RIDGE = 0.3
-"""Of `look_readers`, relative to looks of unit length. At 0 two like looks cancel each other; without the other looks
-(a ridge without end) all parts of a class peak where it is brightest. On CIFAR-10 and drawn creatures .3 was better
-than either in purity, in part consistency and in agreement with deletion."""
+DETECTOR_RIDGE = 0.3
+"""Of `centroid_detectors`, relative to centroids of unit length. At 0 two like centroids cancel each other; without the
+other centroids (a ridge without end) all parts of a class peak where it is brightest. On CIFAR-10 and drawn creatures
+.3 was better than either in purity, in part consistency and in agreement with deletion."""
 
 
 def least_squares_parts(
@@ -164,21 +164,24 @@ def ownership_regression(
     return prior + change.T
 
 
-def look_readers(looks: Float[Tensor, "part channel"], *, ridge: float = READER_RIDGE) -> Float[Tensor, "part channel"]:
+def centroid_detectors(
+    centroids: Float[Tensor, "part channel"], *, ridge: float = DETECTOR_RIDGE
+) -> Float[Tensor, "part channel"]:
     """Return what reads off a cell how much of each part is in it, beside the other parts of its class.
 
-    Row i gives the cell's coefficient of look i in a ridge regression on all looks, each of unit length: positive at
-    look i itself, always. (A part's summand of the head vector is no such reader: where the part speaks against its
-    class the summand points away from the look, and its largest values lie where the part is absent.)
+    Row i gives the cell's coefficient of centroid i in a ridge regression on all centroids, each of unit length:
+    positive at centroid i itself, always. (A part's summand of the head vector is no such detector: where the part
+    speaks against its class the summand points away from the centroid, and its largest values lie where the part is
+    absent.)
 
     Source:
         Ours (docs/methods.md).
 
     Example:
-        >>> look_readers(torch.tensor([[2.0, 0.0], [0.0, 5.0]]), ridge=1.0)
+        >>> centroid_detectors(torch.tensor([[2.0, 0.0], [0.0, 5.0]]), ridge=1.0)
         tensor([[0.5000, 0.0000],
                 [0.0000, 0.5000]], dtype=torch.float64)
     """
-    unit = torch.nn.functional.normalize(looks.double(), dim=1)
+    unit = torch.nn.functional.normalize(centroids.double(), dim=1)
     gram = unit @ unit.T + ridge * torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
     return torch.linalg.solve(gram, unit)

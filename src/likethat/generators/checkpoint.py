@@ -44,7 +44,7 @@ class Training(Protocol):
         """Return where it stands, as plain JSON values."""
         ...
 
-    def take_back(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+    def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Go on from what `tensors` and `numbers` returned."""
         ...
 
@@ -105,7 +105,7 @@ class TrainingCheckpoint:
         if state is not None:
             with going_on_from(self.checkpoint.folder):
                 _check_form(state[0], training.tensors())
-                training.take_back(*state)
+                training.load(*state)
 
     def _write(self, training: Training) -> None:
         if self.checkpoint is not None:
@@ -113,10 +113,10 @@ class TrainingCheckpoint:
             self.checkpoint.write_state(_STATE, tensors, training.numbers())
 
 
-def _check_form(left: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> None:
+def _check_form(read: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> None:
     """Raise `Damaged` unless all tensors of a training are there, in its shapes; those of its optimiser may be more."""
     for name, value in mine.items():
-        if name not in left or (left[name].shape, left[name].dtype) != (value.shape, value.dtype):
+        if name not in read or (read[name].shape, read[name].dtype) != (value.shape, value.dtype):
             raise Damaged(f"its {name} is missing, or of another form")
 
 

@@ -1,4 +1,4 @@
-"""What generators of tables and texts share: latents checked at the door, and rows that do not depend on each other."""
+"""What generators of tables and texts share: input checks of latents, and rows that do not depend on each other."""
 
 from collections.abc import Callable, Mapping
 

@@ -106,13 +106,13 @@ def fit_network(
         InputError: a checkpoint of another training.
     """
     own = {name: getattr(options, name) for name in ("steps", "batch", "learning_rate", "seed")}
-    left = TrainingCheckpoint(options.checkpoint, key={**own, **key}, resume=options.resume, every=options.every)
+    checkpoint = TrainingCheckpoint(options.checkpoint, key={**own, **key}, resume=options.resume, every=options.every)
     run = _Run(module, loss, held_out, n_rows=n_rows, options=options)
-    left.carry(run, steps=options.steps, watch=watch)
+    checkpoint.carry(run, steps=options.steps, watch=watch)
     module.load_state_dict(run.best)
     module.eval()
     is_early = run.step < options.steps
-    return Fitted(loss=run.lowest, steps=run.step, has_stopped_early=is_early, checkpoint=left.checkpoint)
+    return Fitted(loss=run.lowest, steps=run.step, has_stopped_early=is_early, checkpoint=checkpoint.checkpoint)
 
 
 def rows_of_step(step: int, n_rows: int, *, batch: int, seed: int) -> Int[Tensor, " batch"]:
@@ -208,7 +208,7 @@ class _Run:
         """Return how far it is and how well it does, for a checkpoint."""
         return {"step": self.step, "stale": self.stale, "lowest": self.lowest}
 
-    def take_back(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+    def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.module.load_state_dict(under("module.", tensors))
         self.average, self.best = under("average.", tensors), under("best.", tensors)

@@ -106,10 +106,10 @@ def part_measures(
 
 def _top_peaks(bank: Bank, features: Features, *, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return units, rows of the maps and peak cells of each unit's top images, all (unit, rank)."""
-    readers = bank.coordinates.readers(torch.arange(bank.n_units))
-    live = varying_units(features.kept_means, readers).nonzero()[:, 0]
-    rows, _ = top_rows(features.kept_means, readers[live], n)
-    cells = read_peaks(features.maps, rows, readers[live]).cells
+    detectors = bank.coordinates.detectors(torch.arange(bank.n_units))
+    live = varying_units(features.kept_means, detectors).nonzero()[:, 0]
+    rows, _ = top_rows(features.kept_means, detectors[live], n)
+    cells = read_peaks(features.maps, rows, detectors[live]).cells
     return live[:, None].expand_as(rows), rows, cells
 
 
@@ -161,6 +161,6 @@ def _cells_under_noise(bank: Bank, explained: Explained, seed: int) -> NDArray[n
         noise = (0.2 * torch.randn(view.shape, generator=rng, dtype=torch.float32)).clamp(-0.25, 0.25)
         std = torch.as_tensor(model.preprocess.std or (1.0,), dtype=torch.float32)[:, None, None]
         features = model.features((view + noise * std).clamp(0, 1)[None])[0].cpu().flatten(1)
-        readers = bank.coordinates.readers(torch.tensor([row.unit for row in why.rows]))
-        cells += (readers @ features).argmax(1).tolist()
+        detectors = bank.coordinates.detectors(torch.tensor([row.unit for row in why.rows]))
+        cells += (detectors @ features).argmax(1).tolist()
     return np.array(cells)

@@ -31,12 +31,12 @@ def held_out_purity(features: Features, coordinates: Coordinates, *, n: int = 5)
     Raises:
         InputError: no channel differs between the images.
     """
-    readers = coordinates.readers(torch.arange(coordinates.n_units))
-    live = varying_units(features.kept_means, readers).nonzero()[:, 0]
+    detectors = coordinates.detectors(torch.arange(coordinates.n_units))
+    live = varying_units(features.kept_means, detectors).nonzero()[:, 0]
     if not len(live):
         raise InputError(f"`images` must differ, got {len(features)} images on which no channel varies.")
-    rows, _ = top_rows(features.kept_means, readers[live], n)
-    cells = read_peaks(features.maps, rows, readers[live]).cells
+    rows, _ = top_rows(features.kept_means, detectors[live], n)
+    cells = read_peaks(features.maps, rows, detectors[live]).cells
     vectors = features.maps[rows.flatten(), :, cells.flatten()]
     units = live[:, None].expand_as(rows).flatten()
     return float(coordinates.purity(vectors, units).mean())

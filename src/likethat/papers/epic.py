@@ -62,12 +62,12 @@ class EPIC(PaperEPICOptions):
         slots: Tensor,
         head: Tensor,  # noqa: ARG002 (as every `Solver`)
         *,
-        left: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None,
         watch: Watcher | None = None,
         **_: Any,
     ) -> Tensor:
         return adam_of(self).fit(
-            features, PAPER_SCHEDULE.for_images(len(slots)), among=slots, checkpoint=left, watch=watch
+            features, PAPER_SCHEDULE.for_images(len(slots)), among=slots, checkpoint=checkpoint, watch=watch
         )
 
 

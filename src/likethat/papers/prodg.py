@@ -34,7 +34,7 @@ class ProDG(prodg.ProDG):
 
     name: ClassVar[str] = "ProDG, rotation as published"
 
-    def find_mixing(self, features: Features, left: Checkpoint | None, watch: Watcher | None) -> Tensor:
+    def find_mixing(self, features: Features, checkpoint: Checkpoint | None, watch: Watcher | None) -> Tensor:
         """Return the rotation of the channels, by Adam."""
         solver = adam_of(PaperEPICOptions(seed=self.seed))
-        return solver.fit(features, PAPER_SCHEDULE.for_images(len(features.kept)), checkpoint=left, watch=watch)
+        return solver.fit(features, PAPER_SCHEDULE.for_images(len(features.kept)), checkpoint=checkpoint, watch=watch)

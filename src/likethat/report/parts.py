@@ -36,14 +36,14 @@ class PartView:
         name: of the part.
         usage: mean absolute contribution over all images.
         figures: (name, number) of what was measured.
-        twins: parts of other classes that are nearly the same, or "".
+        near_duplicates: parts of other classes that are nearly the same, or "".
         tiles: prototypes.
     """
 
     name: str
     usage: str
     figures: tuple[tuple[str, str], ...]
-    twins: str
+    near_duplicates: str
     tiles: tuple[Tile, ...]
 
 
@@ -115,13 +115,13 @@ def _part_view(bank: Bank, parts: HeadParts, unit: int, sheet: PictureSheet) -> 
         for key, words in _FIGURES.items()
         if key in parts.measures and not np.isnan(float(parts.measures[key][unit]))
     ]
-    twins = [bank.unit_names[other] for other in parts.twins(unit)]
-    more = f" and {len(twins) - 3} more" if len(twins) > 3 else ""
+    near_duplicates = [bank.unit_names[other] for other in parts.near_duplicates(unit)]
+    more = f" and {len(near_duplicates) - 3} more" if len(near_duplicates) > 3 else ""
     return PartView(
         name=name,
         usage=f"{float(bank.usage[unit]):#.3g}",
         figures=tuple(figures),
-        twins=shorten("; ".join(twins[:3]), 160) + more if twins else "",
+        near_duplicates=shorten("; ".join(near_duplicates[:3]), 160) + more if near_duplicates else "",
         tiles=tuple(
             tile(item, sheet, bank.images, class_names=bank.class_names, unit_name=name)
             for item in bank.prototypes_of(unit)[:_MOST]

@@ -22,7 +22,7 @@ class Segment:
         left: where it begins.
         width: how wide it is.
         sign: ``"for"``, ``"against"`` or ``"total"``.
-        hatched: whether it has no place in the image.
+        hatched: whether it is not localised.
     """
 
     left: float

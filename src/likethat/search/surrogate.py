@@ -126,7 +126,7 @@ class _Modelled(Search):
         return torch.cat(parts)
 
     def _new(self, candidates: Float[Tensor, "n dim"]) -> Float[Tensor, "m dim"]:
-        """Leave out what is no other find than those there are; all of it, and all stays."""
+        """Drop candidates too close to earlier finds; where all are, keep all."""
         new = self._problem.is_new(self._make.whitening.back(candidates))
         return candidates[new] if bool(new.any()) else candidates
 

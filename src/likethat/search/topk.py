@@ -11,7 +11,7 @@ _BLOCK = 2**26  # activations held at a time: 256 MiB in float32
 
 def top_rows(
     vectors: Float[Tensor, "image channel"],
-    readers: Float[Tensor, "unit channel"],
+    detectors: Float[Tensor, "unit channel"],
     n: int,
     *,
     lowest: bool = False,
@@ -22,7 +22,7 @@ def top_rows(
 
     Args:
         vectors: cached vectors, one an image.
-        readers: one direction a unit.
+        detectors: one direction a unit.
         n: how many; at most the number of rows are returned.
         lowest: the smallest instead of the largest.
 
@@ -41,13 +41,13 @@ def top_rows(
     n = min(n, len(vectors))
     block = max(1, _BLOCK // max(len(vectors), 1))
     found = [
-        _top_of_block(vectors, readers[start : start + block], n, lowest) for start in range(0, len(readers), block)
+        _top_of_block(vectors, detectors[start : start + block], n, lowest) for start in range(0, len(detectors), block)
     ]
     return torch.cat([rows for rows, _ in found]), torch.cat([values for _, values in found])
 
 
 def varying_units(
-    vectors: Float[Tensor, "image channel"], readers: Float[Tensor, "unit channel"]
+    vectors: Float[Tensor, "image channel"], detectors: Float[Tensor, "unit channel"]
 ) -> Bool[Tensor, " unit"]:
     """Return which units' activation differs between images, beyond a millionth of the most varying unit's.
 
@@ -56,12 +56,12 @@ def varying_units(
         tensor([ True, False])
     """
     block = max(1, _BLOCK // max(len(vectors), 1))
-    spread = torch.cat([(part @ vectors.T).std(1, correction=0) for part in readers.split(block)])
+    spread = torch.cat([(part @ vectors.T).std(1, correction=0) for part in detectors.split(block)])
     return spread > 1e-6 * spread.max()
 
 
-def _top_of_block(vectors: Tensor, readers: Tensor, n: int, lowest: bool) -> tuple[Tensor, Tensor]:
-    activation = readers @ vectors.T
+def _top_of_block(vectors: Tensor, detectors: Tensor, n: int, lowest: bool) -> tuple[Tensor, Tensor]:
+    activation = detectors @ vectors.T
     if lowest:
         activation = -activation
     threshold = activation.topk(n, dim=1).values[:, -1:]
@@ -69,7 +69,7 @@ def _top_of_block(vectors: Tensor, readers: Tensor, n: int, lowest: bool) -> tup
     above = activation > threshold
     equal = activation == threshold
     wanted = above | (equal & (equal.cumsum(1) <= n - above.sum(1, keepdim=True)))
-    rows = wanted.nonzero()[:, 1].reshape(len(readers), n)
+    rows = wanted.nonzero()[:, 1].reshape(len(detectors), n)
     values = activation.gather(1, rows)
     order = values.sort(dim=1, descending=True, stable=True).indices
     rows, values = rows.gather(1, order), values.gather(1, order)

@@ -50,7 +50,7 @@ class Solver(Protocol):
         *,
         shrinkage: float,
         rounds: int | None = None,
-        left: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None,
         watch: Watcher | None = None,
     ) -> Tensor:
         """Return the mixing that suits the maps at `slots`."""
@@ -82,10 +82,10 @@ class EPICFit:
         started = time.perf_counter()
         options, seed = self.chosen.options(), self.chosen.seed
         begun = begin(model, images, method=self.method, options=options, seed=seed, watch=watch, **reading)
-        model, source, features, left = begun.model, begun.source, begun.features, begun.left
+        model, source, features, checkpoint = begun.model, begun.source, begun.features, begun.checkpoint
         with begun.work():
             _check_enough(features, self.chosen.n_prototypes)
-            found = self.find(model, features, left=left, watch=watch)
+            found = self.find(model, features, checkpoint=checkpoint, watch=watch)
             rotation = found.rotation
             prototypes, pictures = gather_prototypes(
                 model, source, features, rotation, n=self.chosen.n_prototypes, watch=watch
@@ -111,7 +111,7 @@ class EPICFit:
         model: SplitModel,
         features: Features,
         *,
-        left: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None,
         watch: Watcher | None = None,
     ) -> "Found":
         """Fit to four fifths of the images, as far as halves of them bear it out, and judge on the others."""
@@ -125,7 +125,7 @@ class EPICFit:
         if shrinkage == OWN:
             mixing = own_channels(head).matrix()
         else:
-            mixing = self.solve(features, slots, head, shrinkage=shrinkage, left=left, watch=watch)
+            mixing = self.solve(features, slots, head, shrinkage=shrinkage, checkpoint=checkpoint, watch=watch)
         rotation = Rotation(mixing, model.head.weight, orthogonal=self.is_orthogonal)
         measures = {"held_out_images": float(len(back))}
         if len(back):

@@ -128,7 +128,7 @@ class EPIC(EPICOptions):
         *,
         shrinkage: float,
         rounds: int | None = None,
-        left: Checkpoint | None = None,  # noqa: ARG002 (a second or two: nothing to leave)
+        checkpoint: Checkpoint | None = None,  # noqa: ARG002 (a second or two: nothing to leave)
         watch: Watcher | None = None,
     ) -> Tensor:
         return fit_procrustes(

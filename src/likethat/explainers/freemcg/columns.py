@@ -12,7 +12,7 @@ from torch import Tensor
 from likethat._checks import check_choice
 from likethat._options import shown
 from likethat.errors import InputError
-from likethat.explainers.freemcg.components import Pieces
+from likethat.explainers.freemcg.components import Components
 from likethat.explanations.counterfactual import Change
 from likethat.generators.table.columns import Column, plain
 from likethat.generators.table.dependences import broken_by, learn_dependences, repaired
@@ -120,13 +120,13 @@ class Columns:
         before, now = (_told(frame[name].iloc[0]) for frame in (self.source, changed))
         return Change(name=str(name), before=before, after=now, way=way)
 
-    def pieces(self, changed: "pd.DataFrame") -> Pieces:
+    def components(self, changed: "pd.DataFrame") -> Components:
         """Cut the change of a row into its columns; each numeric one can also go part of the way."""
         other = {name: float(scale.positions(changed[name])[0]) for name, scale in self._scales.items()}
         places = {name: place for place, name in enumerate(self.source.columns)}
         is_changed = self.distances(changed)[0].numpy() > 0
 
-        def compose(stay: Float[Tensor, "n piece"]) -> Any:
+        def compose(stay: Float[Tensor, "n component"]) -> Any:
             weight = stay.double().numpy()
             return self._rows(
                 {
@@ -138,7 +138,7 @@ class Columns:
                 stays={name: weight[:, place] == 0 for name, place in places.items()},
             )
 
-        return Pieces(sizes=self.distances(changed)[0], compose=compose)
+        return Components(sizes=self.distances(changed)[0], compose=compose)
 
     def _between(self, name: Any, other: float, share: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         own, scale = self._own[name], self._scales[name]
@@ -154,8 +154,8 @@ class Columns:
 
         at: dict[Any, np.ndarray] = {}
         keeps: dict[Any, np.ndarray] = {}
-        for name, wanted in positions.items():
-            held, lost = self._within(name, wanted)
+        for name, position in positions.items():
+            held, lost = self._within(name, position)
             at[name] = self._scales[name].snap(held)
             keeps[name] = lost | self._is_at_home(name, at[name]) | (False if stays is None else stays[name])
         self._hold_together(at, keeps, n, repair=stays is None)

@@ -1,4 +1,4 @@
-"""The change from a source to a counterfactual, cut into pieces that can be taken back one by one."""
+"""The change from a source to a counterfactual, cut into components that can be reverted one by one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from likethat.functional.blur import gaussian_blur
 if TYPE_CHECKING:
     from likethat.explainers.freemcg.log import Archive
 
-__all__ = ["Pieces", "image_pieces", "patches", "strongest", "take_back", "with_details"]
+__all__ = ["Components", "image_components", "patches", "revert", "revert_least_changed", "with_details"]
 
 _ALIKE = 0.07  # a difference, of 1, that is hardly seen: beyond it a place counts as changed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pieces:
-    """A change in pieces.
+class Components:
+    """A change in components.
 
     Attributes:
-        sizes: how much each piece adds to the distance from the source; 0 for nothing.
-        compose: (n, piece) in [0, 1], how much of each piece stays, to n inputs.
+        sizes: how much each component adds to the distance from the source; 0 for nothing.
+        compose: (n, component) in [0, 1], how much of each component stays, to n inputs.
     """
 
-    sizes: Float[Tensor, " piece"]
-    compose: Callable[[Float[Tensor, "n piece"]], Inputs]
+    sizes: Float[Tensor, " component"]
+    compose: Callable[[Float[Tensor, "n component"]], Inputs]
 
 
 def patches(size: tuple[int, int], cells: int) -> Float[Tensor, "patch height width"]:
@@ -48,21 +48,21 @@ def patches(size: tuple[int, int], cells: int) -> Float[Tensor, "patch height wi
     return torch.einsum("hi,wj->ijhw", down, across).flatten(0, 1)
 
 
-def image_pieces(
+def image_components(
     source: Float[Tensor, "channel height width"], changed: Float[Tensor, "channel height width"], cells: int
-) -> Pieces:
+) -> Components:
     """Cut the change of an image into soft patches; a patch taken back wholly is the source again, bit for bit."""
     parts = patches((source.shape[1], source.shape[2]), cells).to(source)
     difference = changed - source
 
-    def compose(stay: Float[Tensor, "n piece"]) -> Tensor:
+    def compose(stay: Float[Tensor, "n component"]) -> Tensor:
         weight = torch.tensordot(stay.to(parts), parts, dims=1)[:, None]
         return torch.where(weight == 0, source, source + weight * difference).clamp(0, 1)
 
-    return Pieces(sizes=(parts[:, None] * difference.abs()).mean(dim=(1, 2, 3)), compose=compose)
+    return Components(sizes=(parts[:, None] * difference.abs()).mean(dim=(1, 2, 3)), compose=compose)
 
 
-def strongest(
+def revert_least_changed(
     source: Float[Tensor, "channel height width"],
     changed: Float[Tensor, "channel height width"],
     share: float,
@@ -77,7 +77,7 @@ def strongest(
     Example:
         >>> source, changed = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
         >>> changed[0, 2:6, 2:6], changed[0, 0, 0] = 1.0, 0.01
-        >>> left = strongest(source, changed, 0.5)
+        >>> left = revert_least_changed(source, changed, 0.5)
         >>> float(left[0, 0, 0]), float(left[0, 3, 3])
         (0.0, 1.0)
     """
@@ -125,41 +125,47 @@ def _softness(source: Float[Tensor, "channel height width"]) -> float:
     return max(0.7, min(source.shape[1:]) / 64)
 
 
-def take_back(
-    archive: "Archive", pieces: Pieces, margin: float, *, wanted: float, left: float = 0.0, share: float = 0.02
+def revert(
+    archive: "Archive",
+    components: Components,
+    margin: float,
+    *,
+    target_margin: float,
+    left: float = 0.0,
+    share: float = 0.02,
 ) -> None:
-    """Take back the pieces that the target does not need: first each alone, then the least needed together.
+    """Revert the components that the target does not need: first each alone, then the least needed together.
 
-    Each piece alone shows what margin it carries; in the order of margin lost for distance won they are taken back one
-    after the other, and the most that can go is found by halving. Everything asked lands in `archive`.
+    Each component alone shows what margin it carries; in the order of margin lost for distance won they are reverted
+    one by one, and the most that can go is found by halving. Everything asked lands in `archive`.
 
     Args:
         archive: what was asked.
-        pieces: of a counterfactual that has `margin`.
+        components: of a counterfactual that has `margin`.
         margin: of the counterfactual.
-        wanted: the margin that must stay.
-        left: how much of a piece stays when it is taken back.
-        share: pieces smaller than this share of the whole change are taken back without asking about them alone.
+        target_margin: the margin that must stay.
+        left: how much of a component stays when it is reverted.
+        share: components smaller than this share of the whole change are reverted without asking about them alone.
     """
-    total = float(pieces.sizes.sum())
-    live = (pieces.sizes > share * total).nonzero()[:, 0]
+    total = float(components.sizes.sum())
+    live = (components.sizes > share * total).nonzero()[:, 0]
     if not len(live):
         return
-    alone = (pieces.sizes > 0).float().repeat(len(live), 1)
-    alone[:, pieces.sizes <= share * total] = left
+    alone = (components.sizes > 0).float().repeat(len(live), 1)
+    alone[:, components.sizes <= share * total] = left
     alone[torch.arange(len(live)), live] = left
-    found = archive.ask(pieces.compose(alone))
+    found = archive.ask(components.compose(alone))
     if len(found) < len(live):
         return
-    order = live[((margin - found) / pieces.sizes[live].double()).argsort()]
+    order = live[((margin - found) / components.sizes[live].double()).argsort()]
     stays = alone.max(dim=0).values.repeat(len(order), 1)
     for place in range(len(order)):
         stays[place:, order[place]] = left
     enough, too_many = -1, len(order)
     while too_many - enough > 1:
         middle = (enough + too_many) // 2
-        asked = archive.ask(pieces.compose(stays[middle : middle + 1]))
+        asked = archive.ask(components.compose(stays[middle : middle + 1]))
         if not len(asked):
             return
-        holds = float(asked[0]) >= wanted and bool(archive.reals[-1])
+        holds = float(asked[0]) >= target_margin and bool(archive.reals[-1])
         enough, too_many = (middle, too_many) if holds else (enough, middle)

@@ -73,7 +73,7 @@ class Archive:
         source_class: the class of the source.
         distance: of inputs from the source, (n,).
         cost: what is to be small, (n,): the distance; of tables the number of columns changed before that.
-        apart: how different the changes of inputs are from that of one input, (n,) in [0, 1].
+        dissimilarity: how different the changes of inputs are from that of one input, (n,) in [0, 1].
         plausible: which inputs could be real, (n,); None for all. The others come behind them.
         found: rows of counterfactuals found before, from which further ones shall differ.
         passed_over: whether each of the leading rows is no answer, though its margin is enough.
@@ -88,7 +88,7 @@ class Archive:
     source_class: int
     distance: Callable[[Inputs], Float[Tensor, " n"]]
     cost: Callable[[Inputs], Float[Tensor, " n"]]
-    apart: Callable[[Inputs, Inputs], Float[Tensor, " n"]]
+    dissimilarity: Callable[[Inputs, Inputs], Float[Tensor, " n"]]
     plausible: Callable[[Inputs], Bool[Tensor, " n"]] | None = None
     found: list[int] = field(default_factory=list)
     passed_over: Bool[Tensor, " row"] | None = None
@@ -155,9 +155,9 @@ class Archive:
         assert point is not None
         return point
 
-    def surest(self, wanted: float) -> list[int]:
+    def surest(self, target_margin: float) -> list[int]:
         """Return the rows made from points whose margin is enough, the largest margin first."""
-        margins, good = self.margins, (self.margins >= wanted) & self._different()
+        margins, good = self.margins, (self.margins >= target_margin) & self._different()
         order = margins.argsort(descending=True).tolist()
         return [row for row in order if bool(good[row]) and self.points[row] is not None]
 
@@ -166,9 +166,9 @@ class Archive:
         order = self.margins.argsort(descending=True).tolist()
         return self.point(next(row for row in order if self.points[row] is not None))
 
-    def nearest(self, wanted: float, *, with_point: bool = False) -> int | None:
+    def nearest(self, target_margin: float, *, with_point: bool = False) -> int | None:
         """Return the row of least cost among those whose margin is enough; None where there is none."""
-        good = (self.margins >= wanted) & self._different() & self._stands()
+        good = (self.margins >= target_margin) & self._different() & self._stands()
         if with_point:
             good &= torch.tensor([point is not None for point in self.points])
         if not bool(good.any()):
@@ -206,4 +206,4 @@ class Archive:
         if not self.found:
             return torch.ones(len(self.distances), dtype=torch.bool)
         everything = join_inputs(self.inputs)
-        return torch.stack([self.apart(everything, self.input(row)) >= _APART for row in self.found]).all(dim=0)
+        return torch.stack([self.dissimilarity(everything, self.input(row)) >= _APART for row in self.found]).all(dim=0)

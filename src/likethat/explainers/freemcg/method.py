@@ -46,8 +46,8 @@ class FreeMCG:
             table, the decision and a margin, and 0.98 for images and texts, where changes below 0.95 often fool this
             model alone. What more would cost a row, `Counterfactual.curve` says.
         noise: strongest noise of our particles, on images in [0, 1]; more finds classes that look quite different, less
-            stays nearer. None takes 8 for pictures of 32 pixels a side, in proportion less for larger ones, and up to
-            8 for those too where the first generations lead nowhere.
+            stays nearer. None takes 8 for pictures of 32 pixels a side, in proportion less for larger ones; if the
+            first generations make no progress, the search restarts once with noise up to 8.
         n_steps: of the paper's sampler; ours has none.
         seed: the same seed gives the same result.
 
@@ -161,7 +161,7 @@ class FreeMCG:
             source_class=int(own.argmax()),
             distance=space.distance,
             cost=space.cost,
-            apart=space.apart,
+            dissimilarity=space.dissimilarity,
             plausible=space.plausible if isinstance(space, LatentSpace) and space.is_table else None,
             watch=watch,
             budget=budget,
@@ -295,7 +295,7 @@ class FreeMCG:
         n: int,
     ) -> Counterfactual:
         demand = self._demand(kind_of(source) == "table")
-        edits = edits_of(space, archive, source, wanted=found.wanted, n=n)
+        edits = edits_of(space, archive, source, target_margin=found.target_margin, n=n)
         likeliest = edit_of(space, archive, int(archive.margins.argmax()), source)
         status = advice_for(archive, reason=found.reason, n=n, confidence=demand)
         return Counterfactual(

@@ -18,11 +18,11 @@ __all__ = ["advice_for", "curve_of", "edit_of", "edits_of", "path_of"]
 _DEMANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
-def edits_of(space: Space, archive: Archive, source: Inputs, *, wanted: float, n: int) -> tuple[Edit, ...]:
+def edits_of(space: Space, archive: Archive, source: Inputs, *, target_margin: float, n: int) -> tuple[Edit, ...]:
     """Return the nearest `n` counterfactuals that differ from each other, nearest first."""
     archive.found = []
     for _ in range(n):
-        row = archive.nearest(wanted)
+        row = archive.nearest(target_margin)
         if row is None:
             break
         archive.found.append(row)
@@ -64,10 +64,10 @@ def _changes(space: Space, source: Inputs, changed: Inputs) -> tuple[Change, ...
 def path_of(archive: Archive) -> SearchPath:
     """Return every answer in order."""
     p = archive.probabilities
-    wanted = 1 - p[:, archive.source_class] if archive.target is None else p[:, archive.target]
+    probability = 1 - p[:, archive.source_class] if archive.target is None else p[:, archive.target]
     return SearchPath(
         queries=np.asarray(archive.at_query, dtype=np.int64),
-        probability=wanted.numpy(),
+        probability=probability.numpy(),
         distance=archive.distances.numpy(),
     )
 

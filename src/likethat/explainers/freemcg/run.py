@@ -45,21 +45,21 @@ class Found:
 
     Attributes:
         mean_row: row of the mean of the particles that arrived; None where none did.
-        wanted: margin that counts as arrived: that of the confidence, or less where the model never went so far.
+        target_margin: margin that counts as arrived: that of the confidence, or less where the model never went so far.
         reason: "reached", "budget", "collapsed", "interrupted", or the sentence of what broke.
     """
 
     mean_row: int | None
-    wanted: float
+    target_margin: float
     reason: str
 
 
 def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Generator) -> Found:
     """Fill the archive; an error or an interruption ends the search, and what came before is kept."""
-    mean_row, reason, wanted = None, "budget", _margin(settings.confidence)
+    mean_row, reason, target_margin = None, "budget", _margin(settings.confidence)
     try:
         if settings.rule == "kalman":
-            mean_row, reason, wanted = _several(space, archive, settings, rng)
+            mean_row, reason, target_margin = _several(space, archive, settings, rng)
         else:
             mean_row = _as_published(space, archive, settings, rng)
     except LikethatError as error:
@@ -71,26 +71,26 @@ def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Gener
             raise
         reason = "interrupted"
     archive.until = None
-    return Found(mean_row=mean_row, wanted=_within_reach(archive.margins, wanted), reason=reason)
+    return Found(mean_row=mean_row, target_margin=_within_reach(archive.margins, target_margin), reason=reason)
 
 
 def _several(space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> tuple[int | None, str, float]:
     """Find one counterfactual after the other, each with its share of the budget."""
-    mean_row, reason, wanted = None, "budget", _margin(settings.confidence)
+    mean_row, reason, target_margin = None, "budget", _margin(settings.confidence)
     assert settings.budget is not None
     for left in range(settings.n, 0, -1):
         first = len(archive.distances)
         plan = _planned(archive, settings, share=(settings.budget - archive.box.queries) // left)
         reason = reach(space, archive, plan, rng=rng)
         if mean_row is None and isinstance(space, ImageSpace):
-            mean_row = _mean_of_arrived(archive, first, plan.wanted)
-        plan = replace(plan, wanted=_within_reach(archive.margins[first:], plan.wanted))
-        if archive.nearest(plan.wanted) is not None:
-            wanted = min(wanted, plan.wanted)
+            mean_row = _mean_of_arrived(archive, first, plan.target_margin)
+        plan = replace(plan, target_margin=_within_reach(archive.margins[first:], plan.target_margin))
+        if archive.nearest(plan.target_margin) is not None:
+            target_margin = min(target_margin, plan.target_margin)
             bring_nearer(space, archive, plan, rng=rng)
-            row = archive.nearest(plan.wanted)
+            row = archive.nearest(plan.target_margin)
             archive.found += [] if row is None else [row]
-    return mean_row, reason, wanted
+    return mean_row, reason, target_margin
 
 
 def _planned(archive: Archive, settings: Settings, *, share: int) -> Plan:
@@ -99,7 +99,7 @@ def _planned(archive: Archive, settings: Settings, *, share: int) -> Plan:
     archive.until = before + share
     return Plan(
         n_particles=settings.n_particles,
-        wanted=_margin(settings.confidence),
+        target_margin=_margin(settings.confidence),
         asked=before,
         budget=share,
         n_generations=2 * math.ceil(share / settings.n_particles),
@@ -110,15 +110,15 @@ def _margin(confidence: float) -> float:
     return math.log(confidence / (1 - confidence))
 
 
-def _within_reach(margins: Float[Tensor, " n"], wanted: float) -> float:
+def _within_reach(margins: Float[Tensor, " n"], target_margin: float) -> float:
     """Return the margin wanted; most of the largest one, where none is so large but one is on the right side."""
     largest = float(margins.max()) if len(margins) else 0.0
-    return wanted if largest >= wanted or largest <= 0 else _MOST * largest
+    return target_margin if largest >= target_margin or largest <= 0 else _MOST * largest
 
 
-def _mean_of_arrived(archive: Archive, first: int, wanted: float) -> int | None:
+def _mean_of_arrived(archive: Archive, first: int, target_margin: float) -> int | None:
     """Ask for the mean of the particles that arrived; return its row."""
-    rows = (archive.margins >= wanted).nonzero()[:, 0].tolist()
+    rows = (archive.margins >= target_margin).nonzero()[:, 0].tolist()
     points = [archive.point(row) for row in rows if row >= first and archive.points[row] is not None]
     if len(points) < 2:
         return None

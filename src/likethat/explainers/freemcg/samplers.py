@@ -54,7 +54,7 @@ def paper_sampler(
         space.origin
     )
     for sigma, following in zip(levels, [*levels[1:], 0.0], strict=True):
-        x0_hat = space.made(denoised(space.denoiser, x, sigma))
+        x0_hat = space.decode(denoised(space.denoiser, x, sigma))
         if len(archive.ask(x0_hat, x0_hat)) < n_particles:
             return None
         logs = archive.probabilities[-n_particles:].clamp_min(1e-6).log()
@@ -73,7 +73,7 @@ def paper_sampler(
             + following**2 / sigma * eps_hat
             + up * torch.randn(x.shape, generator=rng, dtype=torch.float32).to(x)
         )
-    return space.made(x.mean(dim=0, keepdim=True))
+    return space.decode(x.mean(dim=0, keepdim=True))
 
 
 def _norms(values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._inputs import Inputs, take
-from likethat.explainers.freemcg.components import take_back
+from likethat.explainers.freemcg.components import revert
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import Space
 from likethat.functional.kalman import kalman_move
@@ -33,7 +33,7 @@ class Plan:
 
     Attributes:
         n_particles: of a generation.
-        wanted: margin that is enough.
+        target_margin: margin that is enough.
         asked: queries that were spent before it.
         budget: queries it may spend.
         keep: share of the way from the source that particles keep after each move.
@@ -41,7 +41,7 @@ class Plan:
     """
 
     n_particles: int
-    wanted: float
+    target_margin: float
     asked: int = 0
     budget: int = 200
     keep: float = 0.9
@@ -99,11 +99,11 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
     Scatter, ask, move all by what each lacks (`kalman_move`), let those that lag follow those that lead, draw them a
     little towards the source, scatter less. When the levels are through it begins anew round the best particle so far.
     """
-    noise, first, constant = _Noise(space, plan.wanted), len(archive.distances), 0
+    noise, first, constant = _Noise(space, plan.target_margin), len(archive.distances), 0
     start = space.origin.expand(plan.n_particles, *space.origin.shape)
-    points = space.around(start, noise.level, rng=rng)
+    points = space.perturb(start, noise.level, rng=rng)
     for _ in range(plan.n_generations):
-        margins = archive.ask(space.made(points), points)
+        margins = archive.ask(space.decode(points), points)
         ended = _ended(space, archive, plan, points, margins, first)
         if ended is not None:
             return ended
@@ -116,12 +116,12 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
         elif after == "from the source":
             centres = start
         else:
-            moved = kalman_move(points, margins, plan.wanted + _SURPLUS, trust=2.0)
+            moved = kalman_move(points, margins, plan.target_margin + _SURPLUS, trust=2.0)
             centres = space.origin + plan.keep * (_followed(moved, margins, rng) - space.origin)
         if after == "from the best":
             _look_anywhere(space, archive, rng=rng)
             centres = archive.best_point().expand_as(points)
-        points = space.around(centres, noise.level, rng=rng)
+        points = space.perturb(centres, noise.level, rng=rng)
     return "no progress"
 
 
@@ -129,7 +129,7 @@ def _look_anywhere(space: Space, archive: Archive, *, rng: torch.Generator) -> N
     """Once, where nothing near the source was given to the target, ask whether anything is."""
     points = None if archive.n_typical or bool((archive.margins > 0).any()) else space.anywhere(_ANYWHERE, rng=rng)
     if points is not None:
-        archive.n_typical = len(archive.ask(space.made(points), points))
+        archive.n_typical = len(archive.ask(space.decode(points), points))
 
 
 class _Noise:
@@ -139,8 +139,8 @@ class _Noise:
     through much.
     """
 
-    def __init__(self, space: Space, wanted: float) -> None:
-        self._wider, self._wanted = space.wider, wanted
+    def __init__(self, space: Space, target_margin: float) -> None:
+        self._wider, self._target_margin = space.wider, target_margin
         self._levels, self._at, self._before = space.levels, 0, -math.inf
 
     @property
@@ -152,7 +152,7 @@ class _Noise:
         self._at += 1
         largest, before = float(margins.max()), self._before
         self._before = largest
-        lags = largest < 0 and largest - before < _PROGRESS * (self._wanted - before)
+        lags = largest < 0 and largest - before < _PROGRESS * (self._target_margin - before)
         if lags and self._at in _PROVE and self._levels is not self._wider:
             self._levels, self._at = self._wider, 0
             return "from the source"
@@ -167,10 +167,10 @@ def _ended(
 ) -> str | None:
     """Return why the search is over, None if it is not; ask for more of the best change first where it is late."""
     is_late = archive.box.queries >= plan.until(REACH.extrapolate_after)
-    if is_late and len(margins) == plan.n_particles and 0 < float(margins.max()) < plan.wanted:
+    if is_late and len(margins) == plan.n_particles and 0 < float(margins.max()) < plan.target_margin:
         _go_further(space, archive, points[int(margins.argmax())])
     best = float(archive.margins[first:].max()) if len(archive.distances) > first else -math.inf
-    if best >= plan.wanted:
+    if best >= plan.target_margin:
         return "reached"
     is_enough = best > 0 and archive.box.queries >= plan.until(REACH.accept_any_after)
     return "budget" if is_enough or len(margins) < plan.n_particles else None
@@ -180,7 +180,7 @@ def _go_further(space: Space, archive: Archive, point: Tensor) -> None:
     """Ask for more of the change that one particle made."""
     shares = torch.tensor(_FURTHER, dtype=torch.float32).reshape(-1, *[1] * point.ndim).to(point)
     points = space.origin + shares * (point - space.origin)
-    archive.ask(space.made(points), points)
+    archive.ask(space.decode(points), points)
 
 
 def _followed(
@@ -201,55 +201,55 @@ def bring_nearer(space: Space, archive: Archive, plan: Plan, *, rng: torch.Gener
 def _confirm(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Pass over counterfactuals that do not survive a little noise and denoising: they fool this model alone."""
     before = archive.passed_over
-    while (row := archive.nearest(plan.wanted)) is not None:
-        again = space.settled(archive.input(row), _TRIES, rng=rng)
+    while (row := archive.nearest(plan.target_margin)) is not None:
+        again = space.reproject(archive.input(row), _TRIES, rng=rng)
         margins = torch.zeros(0, dtype=torch.float32) if again is None else archive.ask(again)
-        if len(margins) < _TRIES or float(margins.mean()) >= _SURVIVES * plan.wanted:
+        if len(margins) < _TRIES or float(margins.mean()) >= _SURVIVES * plan.target_margin:
             return
         archive.pass_over(up_to=_BEYOND * float(archive.costs[row]))
     archive.passed_over = before  # none survives: better the nearest than nothing
 
 
-def _take_back_pieces(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
-    """Cut the change into soft pieces, finer each time, and give back those that carry little of the margin."""
+def _revert_components(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
+    """Cut the change into soft components, finer each time, and give back those that carry little of the margin."""
     for round_number in range(3):
-        row = archive.nearest(plan.wanted)
-        pieces = None if row is None else space.pieces(archive.input(row), round_number)
-        if row is None or pieces is None or archive.box.queries >= until:
+        row = archive.nearest(plan.target_margin)
+        components = None if row is None else space.components(archive.input(row), round_number)
+        if row is None or components is None or archive.box.queries >= until:
             break
-        take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted)
+        revert(archive, components, float(archive.margins[row]), target_margin=plan.target_margin)
 
 
 def _peel(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Find by halving how many pixels, the least changed first, can be the source's again."""
-    row = archive.nearest(plan.wanted)
+    row = archive.nearest(plan.target_margin)
     if row is None:
         return
     changed, enough, too_many = archive.input(row), 0.0, 1.0
     for _ in range(_HALVINGS):
         share = (enough + too_many) / 2
-        peeled = space.strongest(changed, share)
+        peeled = space.revert_least_changed(changed, share)
         margin = torch.zeros(0, dtype=torch.float32) if peeled is None else archive.ask(peeled)
         if not len(margin):
             return
-        enough, too_many = (share, too_many) if float(margin[0]) >= plan.wanted else (enough, share)
+        enough, too_many = (share, too_many) if float(margin[0]) >= plan.target_margin else (enough, share)
 
 
 def _fewest_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:
     """Make particles surer than they need be, and give back columns of the surest."""
-    row = archive.nearest(plan.wanted, with_point=True)
+    row = archive.nearest(plan.target_margin, with_point=True)
     if row is None:
         return
     centre = archive.point(row)
-    points = space.around(centre.expand(plan.n_particles, *centre.shape), space.near, rng=rng)
-    margins = archive.ask(space.made(points), points)
+    points = space.perturb(centre.expand(plan.n_particles, *centre.shape), space.near, rng=rng)
+    margins = archive.ask(space.decode(points), points)
     if len(margins) == plan.n_particles:
-        moved = kalman_move(points, margins, plan.wanted + 4 * _SURPLUS, trust=2.0)
-        archive.ask(space.made(moved), moved)
-    for tried, sure in enumerate(archive.surest(plan.wanted)[: plan.n_generations]):
+        moved = kalman_move(points, margins, plan.target_margin + 4 * _SURPLUS, trust=2.0)
+        archive.ask(space.decode(moved), moved)
+    for tried, sure in enumerate(archive.surest(plan.target_margin)[: plan.n_generations]):
         if tried and archive.box.queries >= until:
             break
-        _take_back(space, archive, sure, plan)
+        _revert(space, archive, sure, plan)
 
 
 def _near_rows(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:
@@ -257,108 +257,108 @@ def _near_rows(space: Space, archive: Archive, plan: Plan, until: int, *, rng: t
     points = space.anywhere(_MANY, rng=rng)
     if points is None:
         return
-    made = space.made(points)
-    nearest = space.cost(made).argsort(stable=True)[:_NEAREST]
+    decoded = space.decode(points)
+    nearest = space.cost(decoded).argsort(stable=True)[:_NEAREST]
     first = len(archive.distances)
-    archive.ask(take(made, nearest), points[nearest])
-    serve = (archive.margins[first:] >= plan.wanted) & archive.reals[first:]
+    archive.ask(take(decoded, nearest), points[nearest])
+    serve = (archive.margins[first:] >= plan.target_margin) & archive.reals[first:]
     for row in (first + serve.nonzero()[:, 0])[:_TRIED].tolist():
         if archive.box.queries >= until:
             return
-        _take_back(space, archive, row, plan)
+        _revert(space, archive, row, plan)
 
 
 def _single_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Of the surest rows, ask for each change alone, then for the strongest two, three, ... together."""
-    for row in archive.surest(plan.wanted)[:_TRIED]:
-        pieces = space.pieces(archive.input(row), 0)
-        live = torch.zeros(0, dtype=torch.long) if pieces is None else (pieces.sizes > 0).nonzero()[:, 0]
-        if pieces is None or archive.box.queries >= until:
+    for row in archive.surest(plan.target_margin)[:_TRIED]:
+        components = space.components(archive.input(row), 0)
+        live = torch.zeros(0, dtype=torch.long) if components is None else (components.sizes > 0).nonzero()[:, 0]
+        if components is None or archive.box.queries >= until:
             return
-        alone = torch.zeros(len(live), len(pieces.sizes), dtype=torch.float32)
+        alone = torch.zeros(len(live), len(components.sizes), dtype=torch.float32)
         alone[torch.arange(len(live)), live] = 1.0
-        margins = archive.ask(pieces.compose(alone))
+        margins = archive.ask(components.compose(alone))
         if len(margins) < len(live):
             return
         together = alone[margins.argsort(descending=True)].cumsum(dim=0)[1:_TOGETHER]
-        archive.ask(pieces.compose(together))
+        archive.ask(components.compose(together))
 
 
 def _shorten_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Column by column of the nearest: none of it if that will do, else the least by halving."""
-    row = archive.nearest(plan.wanted)
-    pieces = None if row is None else space.pieces(archive.input(row), 0)
-    if pieces is None:
+    row = archive.nearest(plan.target_margin)
+    components = None if row is None else space.components(archive.input(row), 0)
+    if components is None:
         return
-    stays = (pieces.sizes > 0).float()
-    for piece in pieces.sizes.argsort(descending=True)[: int(stays.sum())].tolist():
+    stays = (components.sizes > 0).float()
+    for component in components.sizes.argsort(descending=True)[: int(stays.sum())].tolist():
         enough, too_little = 1.0, 0.0
         for tried in (0.0, *[None] * _HALVINGS):
             share = (enough + too_little) / 2 if tried is None else tried
-            composed = pieces.compose(stays.clone().index_fill(0, torch.tensor(piece), share)[None])
+            composed = components.compose(stays.clone().index_fill(0, torch.tensor(component), share)[None])
             asked = archive.ask(composed)
             if not len(asked) or archive.box.queries >= until:
                 return
-            holds = float(asked[0]) >= plan.wanted and bool(archive.reals[-1])
+            holds = float(asked[0]) >= plan.target_margin and bool(archive.reals[-1])
             enough, too_little = (share, too_little) if holds else (enough, share)
             if enough == 0:
                 break
-        stays[piece] = enough
+        stays[component] = enough
 
 
 def _halve_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Go on from the nearest: give back columns of what is left of its change."""
     for _ in range(4):
-        row = archive.nearest(plan.wanted)
+        row = archive.nearest(plan.target_margin)
         if row is None or archive.is_spent:
             return
-        _take_back(space, archive, row, plan, left=0.6)
+        _revert(space, archive, row, plan, left=0.6)
 
 
-def _take_back(space: Space, archive: Archive, row: int, plan: Plan, *, left: float = 0.0) -> None:
-    pieces = space.pieces(archive.input(row), 0)
-    if pieces is not None:
-        take_back(archive, pieces, float(archive.margins[row]), wanted=plan.wanted, left=left)
+def _revert(space: Space, archive: Archive, row: int, plan: Plan, *, left: float = 0.0) -> None:
+    components = space.components(archive.input(row), 0)
+    if components is not None:
+        revert(archive, components, float(archive.margins[row]), target_margin=plan.target_margin, left=left)
 
 
 def _approach(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:
     """Begin again and again a quarter nearer to the source, with the gradient seen from there."""
     level = space.near
     for _ in range(plan.n_generations):
-        row = archive.nearest(plan.wanted, with_point=True)
+        row = archive.nearest(plan.target_margin, with_point=True)
         if row is None or archive.box.queries >= until:
             return
         centre = space.origin + 0.75 * (archive.point(row) - space.origin)
-        points = space.around(centre.expand(plan.n_particles, *centre.shape), level, rng=rng)
-        margins = archive.ask(space.made(points), points)
+        points = space.perturb(centre.expand(plan.n_particles, *centre.shape), level, rng=rng)
+        margins = archive.ask(space.decode(points), points)
         if len(margins) < plan.n_particles:
             return
-        moved = kalman_move(points, margins, plan.wanted + _SURPLUS, trust=2.0, back=True)
-        settled = space.around(moved, 0.3 * level, rng=rng)
-        made = space.made(settled)
-        nearest = space.distance(made).argsort()[: math.ceil(plan.n_particles / 2)]
-        archive.ask(take(made, nearest), settled[nearest.to(settled.device)])
+        moved = kalman_move(points, margins, plan.target_margin + _SURPLUS, trust=2.0, back=True)
+        settled = space.perturb(moved, 0.3 * level, rng=rng)
+        decoded = space.decode(settled)
+        nearest = space.distance(decoded).argsort()[: math.ceil(plan.n_particles / 2)]
+        archive.ask(take(decoded, nearest), settled[nearest.to(settled.device)])
         level *= 0.9
 
 
 def _along_the_line(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
     """Ask for points between the source and the nearest counterfactual, all at once."""
-    row = archive.nearest(plan.wanted, with_point=True)
+    row = archive.nearest(plan.target_margin, with_point=True)
     if row is None:
         return
     shares = torch.linspace(0.4, 0.95, 6, dtype=torch.float32).reshape(-1, *[1] * space.origin.ndim).to(space.origin)
     points = space.origin + shares * (archive.point(row) - space.origin)
     if space.exact:
-        points = space.around(points, space.near / 6, rng=rng)
-    made: Inputs = space.made(points)
-    archive.ask(made, points)
+        points = space.perturb(points, space.near / 6, rng=rng)
+    decoded: Inputs = space.decode(points)
+    archive.ask(decoded, points)
 
 
 ON_PIXELS = (
     Phase(name="approach", until=0.6, may_spend=0.9, step=_approach),
     Phase(name="line", until=0.9, may_spend=0.9, step=_along_the_line),
     Phase(name="peel", until=0.9, may_spend=0.9, step=_peel),
-    Phase(name="take back", until=0.9, may_spend=0.9, step=_take_back_pieces),
+    Phase(name="revert", until=0.9, may_spend=0.9, step=_revert_components),
     Phase(name="confirm", until=1.0, may_spend=1.0, step=_confirm),
 )
 """For images and texts: a denoiser's mistakes are many, so what is found is confirmed at the end."""

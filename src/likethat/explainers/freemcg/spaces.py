@@ -12,7 +12,7 @@ from torch import Tensor
 from likethat._inputs import Inputs, Kind
 from likethat.errors import NonFiniteError
 from likethat.explainers.freemcg.columns import Columns, Limits
-from likethat.explainers.freemcg.components import Pieces, image_pieces, strongest, with_details
+from likethat.explainers.freemcg.components import Components, image_components, revert_least_changed, with_details
 from likethat.explanations.counterfactual import Change
 from likethat.functional.tweedie import denoised
 from likethat.generators.base import Denoiser, Encoder, LatentGenerator
@@ -43,11 +43,11 @@ class Space(Protocol):
     exact: bool
     is_table: bool
 
-    def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
+    def perturb(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
         """Scatter points, and bring them back to where inputs are typical."""
         ...
 
-    def made(self, points: Tensor) -> Inputs:
+    def decode(self, points: Tensor) -> Inputs:
         """Return the input of each point."""
         ...
 
@@ -63,19 +63,19 @@ class Space(Protocol):
         """Return what is to be small."""
         ...
 
-    def apart(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
+    def dissimilarity(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
         """Return how different the changes of inputs are from that of one other: 0 the same, 1 nothing in common."""
         ...
 
-    def pieces(self, changed: Inputs, round_number: int) -> Pieces | None:
-        """Cut the change of one input into pieces, finer in later rounds; None where it cannot be cut (further)."""
+    def components(self, changed: Inputs, round_number: int) -> Components | None:
+        """Cut the change of one input into components, finer in later rounds; None where it cannot be cut (further)."""
         ...
 
-    def strongest(self, changed: Inputs, share: float) -> Tensor | None:
+    def revert_least_changed(self, changed: Inputs, share: float) -> Tensor | None:
         """Give back a share of the pixels, the least changed; None where there are no pixels."""
         ...
 
-    def settled(self, changed: Inputs, n: int, *, rng: torch.Generator) -> Tensor | None:
+    def reproject(self, changed: Inputs, n: int, *, rng: torch.Generator) -> Tensor | None:
         """Return one input n times, each brought back to where inputs are typical; None where nothing can do that."""
         ...
 
@@ -104,15 +104,15 @@ class ImageSpace:
             self.wider = _down_from(widest)
         self.near, self._settling = min(0.6, top), min(0.5 * max(1.0, min(source.shape[1:]) / 32), top)
 
-    def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
+    def perturb(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
         """Noise at one level and one denoising step (Tweedie's formula)."""
         noise = torch.randn(points.shape, generator=rng, dtype=torch.float32).to(points)
-        return self.made(denoised(self.denoiser, points + level * noise, level))
+        return self.decode(denoised(self.denoiser, points + level * noise, level))
 
     def anywhere(self, n: int, *, rng: torch.Generator) -> None:
         """Return None: noise is where nothing is typical yet."""
 
-    def made(self, points: Tensor) -> Tensor:
+    def decode(self, points: Tensor) -> Tensor:
         """Return the points with the source's pixels where they hardly differ, and outside the mask."""
         points = points.clamp(0, 1)
         if not self._as_published:
@@ -127,23 +127,23 @@ class ImageSpace:
         """Return the distance."""
         return self.distance(inputs)
 
-    def apart(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
+    def dissimilarity(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
         """Return the pixels' difference from the other, as a share of both changes."""
         return _changes_apart(inputs, other, self.origin)
 
-    def pieces(self, changed: Inputs, round_number: int) -> Pieces | None:
+    def components(self, changed: Inputs, round_number: int) -> Components | None:
         """Cut into soft patches, 4 by 4 at first."""
         return _patches_of(changed, self.origin, round_number)
 
-    def settled(self, changed: Inputs, n: int, *, rng: torch.Generator) -> Tensor:
+    def reproject(self, changed: Inputs, n: int, *, rng: torch.Generator) -> Tensor:
         """Noise a little, denoise: what is no typical picture of its class leaves it."""
         assert isinstance(changed, Tensor)
-        return self.around(changed.to(self.origin).expand(n, *self.origin.shape), self._settling, rng=rng)
+        return self.perturb(changed.to(self.origin).expand(n, *self.origin.shape), self._settling, rng=rng)
 
-    def strongest(self, changed: Inputs, share: float) -> Tensor:
+    def revert_least_changed(self, changed: Inputs, share: float) -> Tensor:
         """Give back the least changed pixels."""
         assert isinstance(changed, Tensor)
-        return strongest(self.origin, changed[0].to(self.origin), share)[None]
+        return revert_least_changed(self.origin, changed[0].to(self.origin), share)[None]
 
 
 class LatentSpace:
@@ -177,7 +177,7 @@ class LatentSpace:
         self.exact = self.kind == "image"
         self.is_table = self.kind == "table"
 
-    def around(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
+    def perturb(self, points: Tensor, level: float, *, rng: torch.Generator) -> Tensor:
         """Scatter by `level` times the prior's spread."""
         return points + level * self._spread * torch.randn(points.shape, generator=rng, dtype=torch.float32)
 
@@ -185,17 +185,17 @@ class LatentSpace:
         """Draw from the prior, for tables."""
         return self._generator.prior.sample(n, rng=rng) if self.is_table else None
 
-    def made(self, points: Tensor) -> Inputs:
+    def decode(self, points: Tensor) -> Inputs:
         """Return what the generator makes of each latent, within the limits."""
         with torch.no_grad():
-            made: Any = self._generator(points)
+            decoded: Any = self._generator(points)
         if self._columns is not None:
-            return self._columns.constrained(made)
-        if not isinstance(made, Tensor):
-            return made
-        if not bool(torch.isfinite(made).all()):
+            return self._columns.constrained(decoded)
+        if not isinstance(decoded, Tensor):
+            return decoded
+        if not bool(torch.isfinite(decoded).all()):
             raise NonFiniteError("the generator must make finite images, got NaN or infinity. Check its weights.")
-        return self._with_details(made.detach())
+        return self._with_details(decoded.detach())
 
     def distance(self, inputs: Inputs) -> Float[Tensor, " n"]:
         """Return the mean difference of pixels or columns, or the share of words that differ."""
@@ -232,7 +232,7 @@ class LatentSpace:
         can_say = self.is_table and len(_usual(self._generator)) and hasattr(self._generator, "surprise")
         return self._generator.surprise(inputs) if can_say else None  # type: ignore[attr-defined]
 
-    def apart(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
+    def dissimilarity(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
         """Return the share of changed columns, pixels or words that are not common to both."""
         if self._columns is not None:
             changed, theirs = self.by_column(inputs) > 0, self.by_column(other) > 0
@@ -242,20 +242,20 @@ class LatentSpace:
             return _changes_apart(inputs, other, self._image())
         return torch.tensor([_words_apart(str(other[0]), str(text)) for text in inputs], dtype=torch.float32)
 
-    def pieces(self, changed: Inputs, round_number: int) -> Pieces | None:
+    def components(self, changed: Inputs, round_number: int) -> Components | None:
         """Cut into columns or soft patches; a text is not cut, for its words hang together."""
         if self._columns is not None:
-            return self._columns.pieces(changed)
+            return self._columns.components(changed)
         return _patches_of(changed, self._image(), round_number) if self.kind == "image" else None
 
-    def settled(self, changed: Inputs, n: int, *, rng: torch.Generator) -> None:
+    def reproject(self, changed: Inputs, n: int, *, rng: torch.Generator) -> None:
         """Return None: there is no denoiser."""
 
-    def strongest(self, changed: Inputs, share: float) -> Tensor | None:
+    def revert_least_changed(self, changed: Inputs, share: float) -> Tensor | None:
         """Give back the least changed pixels."""
         if not isinstance(changed, Tensor):
             return None
-        return strongest(self._image(), changed[0].to(self._image()), share)[None]
+        return revert_least_changed(self._image(), changed[0].to(self._image()), share)[None]
 
     def by_column(self, inputs: Inputs) -> Float[Tensor, "n column"]:
         """Return the distance of each column from the source's, of tables."""
@@ -285,13 +285,13 @@ class LatentSpace:
         """How many dependences of the table are known."""
         return 0 if self._columns is None else len(self._columns.dependences)
 
-    def _with_details(self, made: Tensor) -> Tensor:
+    def _with_details(self, decoded: Tensor) -> Tensor:
         """Put back, where nothing changes, what the generator leaves out when it rebuilds the source."""
         source = self._image()
-        made = made.to(source).clamp(0, 1)
+        decoded = decoded.to(source).clamp(0, 1)
         if self._rebuilt is not None:
-            made = with_details(source, made, rebuilt=self._rebuilt)
-        return made if self._mask is None else torch.where(self._mask, made, source)
+            decoded = with_details(source, decoded, rebuilt=self._rebuilt)
+        return decoded if self._mask is None else torch.where(self._mask, decoded, source)
 
     def _image(self) -> Tensor:
         assert isinstance(self._source, Tensor)
@@ -316,15 +316,15 @@ class LatentSpace:
     def _made_free(self, latents: Tensor) -> Inputs:
         mask, self._mask = self._mask, None
         try:
-            return self.made(latents)
+            return self.decode(latents)
         finally:
             self._mask = mask
 
 
 def _table_of(generator: LatentGenerator, source: Inputs, latents: Tensor, limits: Limits | None) -> Columns:
-    made: Any = generator(latents)
+    decoded: Any = generator(latents)
     one: Any = source
-    return Columns(one, made, limits or Limits(), generator)
+    return Columns(one, decoded, limits or Limits(), generator)
 
 
 def _usual(generator: Any) -> Sequence[float]:
@@ -355,10 +355,10 @@ def _changes_apart(inputs: Inputs, other: Inputs, source: Tensor) -> Tensor:
     return _pixels(inputs, other[0].to(source)) / both.clamp_min(1e-9)
 
 
-def _patches_of(changed: Inputs, source: Tensor, round_number: int) -> Pieces | None:
+def _patches_of(changed: Inputs, source: Tensor, round_number: int) -> Components | None:
     assert isinstance(changed, Tensor)
     grids = (4, 6, 8)
-    return image_pieces(source, changed[0], grids[round_number]) if round_number < len(grids) else None
+    return image_components(source, changed[0], grids[round_number]) if round_number < len(grids) else None
 
 
 def _words_apart(first: str, second: str) -> float:

@@ -27,7 +27,7 @@ class Found:
     """The parts of one class, before they are made to add up.
 
     Attributes:
-        looks: (part, channel) rows of length 1.
+        centroids: (part, channel) rows of length 1.
         occurrence: (cell, part) of the class's cells.
         error: squared reconstruction error relative to the cells' squared norm.
         between_starts: (part,) cosine with its match from another start; NaN where unknown.
@@ -35,7 +35,7 @@ class Found:
         errors, agreements: (count,) over 1, 2, ... parts tried; empty unless the number was chosen.
     """
 
-    looks: Float[Tensor, "part channel"]
+    centroids: Float[Tensor, "part channel"]
     occurrence: Float[Tensor, "cell part"]
     error: float
     between_starts: Float[Tensor, " part"]
@@ -76,17 +76,17 @@ class _Run:
     signed: bool
 
     def found(self, place: int, member: ClassCells) -> Found:
-        looks, occurrence = self.whole.parts[place], self.whole.occurrence[place, : len(member)]
-        alive = (occurrence.amax(0) > 0) & (looks.abs().amax(1) > 0)
+        centroids, occurrence = self.whole.parts[place], self.whole.occurrence[place, : len(member)]
+        alive = (occurrence.amax(0) > 0) & (centroids.abs().amax(1) > 0)
         if not bool(alive.any()):
             alive[0] = True
         order = _by_size(occurrence, alive)
-        halves = torch.stack([_matched(looks[order], half.parts[place]) for half in self.halves]).mean(0)
+        halves = torch.stack([_matched(centroids[order], half.parts[place]) for half in self.halves]).mean(0)
         return Found(
-            looks=_rejoined(looks[order], signed=self.signed).cpu(),
+            centroids=_rejoined(centroids[order], signed=self.signed).cpu(),
             occurrence=occurrence[:, order].cpu(),
             error=float(self.whole.error[place]),
-            between_starts=_matched(looks[order], self.again.parts[place]).cpu(),
+            between_starts=_matched(centroids[order], self.again.parts[place]).cpu(),
             between_halves=(halves if member.n_images > 1 else halves * torch.nan).cpu(),
         )
 
@@ -156,10 +156,10 @@ def _non_negative(cells: Tensor, *, signed: bool) -> Tensor:
     return torch.cat([cells.clamp_min(0), (-cells).clamp_min(0)], dim=-1) if signed else cells.clamp_min(0)
 
 
-def _rejoined(looks: Tensor, *, signed: bool) -> Tensor:
+def _rejoined(centroids: Tensor, *, signed: bool) -> Tensor:
     if not signed:
-        return looks
-    above, below = looks.chunk(2, dim=-1)
+        return centroids
+    above, below = centroids.chunk(2, dim=-1)
     return torch.nn.functional.normalize(above - below, dim=-1)
 
 
@@ -174,7 +174,7 @@ def _choose(runs: Sequence[_Run], place: int, member: ClassCells) -> Found:
         count += 1
     found = runs[count - 1].found(place, member)
     return Found(
-        looks=found.looks,
+        centroids=found.centroids,
         occurrence=found.occurrence,
         error=found.error,
         between_starts=found.between_starts,
@@ -184,9 +184,9 @@ def _choose(runs: Sequence[_Run], place: int, member: ClassCells) -> Found:
     )
 
 
-def left_out_error(looks: Float[Tensor, "part channel"], cells: Float[Tensor, "cell channel"]) -> float:
+def left_out_error(centroids: Float[Tensor, "part channel"], cells: Float[Tensor, "cell channel"]) -> float:
     """Return the relative error of cells that took no part in the factorisation."""
-    return float(relative_error(cells, encode(cells, looks), looks))
+    return float(relative_error(cells, encode(cells, centroids), centroids))
 
 
 def _by_size(occurrence: Tensor, alive: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from likethat.explainers.parts.splitting import (
     whole,
 )
 from likethat.features import Features
-from likethat.functional.sharing import look_readers
+from likethat.functional.sharing import centroid_detectors
 from likethat.models import SplitModel
 from likethat.options import PartsOptions
 from likethat.sources import IterableSource
@@ -133,8 +133,8 @@ class PartFit:
         if options.algorithm == "ownership":
             vectors = split_by_ownership(cells, shares, head_vector, ridge=options.ridge)
         else:
-            vectors = split_by_sharing(cells, found.looks, head_vector, shares=self.shares)
-        measures = described(cells, found.looks, vectors, head_vector)
+            vectors = split_by_sharing(cells, found.centroids, head_vector, shares=self.shares)
+        measures = described(cells, found.centroids, vectors, head_vector)
         measures |= {"between_starts": found.between_starts, "between_halves": found.between_halves}
         measures["error"] = torch.full((len(vectors),), found.error, dtype=torch.float32)
         if member.n_all > len(member):
@@ -144,13 +144,13 @@ class PartFit:
         if options.n_parts == "auto" and len(vectors) == 1:
             self._undivided.append(member.target)
         self._remark(member)
-        readers = look_readers(found.looks)
-        measures["density"] = evidence_density(member.cells, readers, cells @ head_vector)
+        detectors = centroid_detectors(found.centroids)
+        measures["density"] = evidence_density(member.cells, detectors, cells @ head_vector)
         parts = ClassParts(
             target=member.target,
             vectors=vectors,
-            looks=found.looks,
-            readers=readers,
+            centroids=found.centroids,
+            detectors=detectors,
             surroundings=measures["density"] < WEAK_BELOW,
             measures=measures,
             curves={"error": found.errors, "agreement": found.agreements} if found.errors else {},
@@ -171,7 +171,7 @@ class PartFit:
         )
         used = set(zip(member.images.tolist(), member.places.tolist(), strict=True))
         pairs = zip(other.images.tolist(), other.places.tolist(), strict=True)
-        return left_out_error(found.looks, other.cells[torch.tensor([pair not in used for pair in pairs])])
+        return left_out_error(found.centroids, other.cells[torch.tensor([pair not in used for pair in pairs])])
 
     def _named(self, marks: Any) -> Iterator[ClassParts]:
         taught = learn_names(self.model, self.source, self.features, marks, self.skipped)
@@ -192,16 +192,16 @@ class PartFit:
         present[-1] = True
         shares = shares[:, present] / shares[:, present].sum(1, keepdim=True)
         names = tuple(name for name, here in zip(taught.names, present.tolist(), strict=True) if here)
-        looks = shares.T @ member.cells / shares.sum(0)[:, None].clamp_min(1e-12)
+        centroids = shares.T @ member.cells / shares.sum(0)[:, None].clamp_min(1e-12)
         vectors = split_by_ownership(cells, shares, head_vector, ridge=self.options.ridge)
         parts = ClassParts(
             target=member.target,
             vectors=vectors,
-            looks=looks,
-            readers=taught.probe.readers()[present],
+            centroids=centroids,
+            detectors=taught.probe.detectors()[present],
             names=names,
             surroundings=torch.tensor([name == SURROUNDINGS for name in names]),
-            measures=described(cells, looks, vectors, head_vector),
+            measures=described(cells, centroids, vectors, head_vector),
         )
         return ordered(parts, cells)
 
@@ -226,7 +226,7 @@ class PartFit:
         if not self.model.spatially_additive:
             self.notes.append(
                 f"The head reads its {self.model.remainder_name or 'pooled vector'}, not the map alone: parts add up "
-                "exactly, but what has no place in the image is split with them."
+                "exactly, but what is not localised is split with them."
             )
         if not self.features.is_complete:
             self.notes.append(

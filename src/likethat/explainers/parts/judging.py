@@ -23,15 +23,15 @@ _MOST, _FEWEST, _ONE_IN = 32, 8, 40
 
 
 def owners(
-    cells: Float[Tensor, "*image channel cell"], readers: Float[Tensor, "part channel"]
+    cells: Float[Tensor, "*image channel cell"], detectors: Float[Tensor, "part channel"]
 ) -> Int[Tensor, "*image cell"]:
     """Return the part of which each cell has most."""
-    return (readers.float() @ cells).argmax(-2)
+    return (detectors.float() @ cells).argmax(-2)
 
 
 def evidence_density(
     cells: Float[Tensor, "cell channel"],
-    readers: Float[Tensor, "part channel"],
+    detectors: Float[Tensor, "part channel"],
     evidence: Float[Tensor, " cell"],
 ) -> Float[Tensor, " part"]:
     """Return the mean evidence of the cells that each part owns, relative to that of all cells of the class.
@@ -40,13 +40,13 @@ def evidence_density(
 
     Args:
         cells: of the class's images.
-        readers: of its parts.
+        detectors: of its parts.
         evidence: (cell,) the head vector times each cell as the head sees it.
     """
-    own = torch.nn.functional.one_hot(owners(cells.T, readers), len(readers)).double()
+    own = torch.nn.functional.one_hot(owners(cells.T, detectors), len(detectors)).double()
     total = float(evidence.double().mean())
     if total <= 0:
-        return torch.full((len(readers),), torch.nan, dtype=torch.float64)
+        return torch.full((len(detectors),), torch.nan, dtype=torch.float64)
     return (own.T @ evidence.double()) / own.sum(0).clamp_min(1) / total
 
 
@@ -136,7 +136,7 @@ def _taken(model: SplitModel, features: Features, slot: int, parts: HeadParts) -
     row = int(features.kept[slot])
     target = int(features.predicted[row])
     units = parts.units_of(target)
-    own = owners(features.maps[slot], parts.readers(units))
+    own = owners(features.maps[slot], parts.detectors(units))
     masks = torch.stack([own == place for place in range(len(units))])
     has_cells = masks.any(1)
     masks = masks[has_cells].reshape(-1, *features.grid)

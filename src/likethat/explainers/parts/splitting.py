@@ -10,10 +10,10 @@ from torch import Tensor
 from likethat.coordinates import HeadParts
 from likethat.explainers.parts.cells import ClassCells
 from likethat.functional.sharing import (
+    centroid_detectors,
     closed_form_shares,
     equal_shares,
     least_squares_parts,
-    look_readers,
     ownership_regression,
 )
 
@@ -44,8 +44,8 @@ class ClassParts:
     Attributes:
         target: the class.
         vectors: (part, channel) summands of its head vector.
-        looks: (part, channel) the mean feature vector of each part.
-        readers: (part, channel) what finds it in a cell.
+        centroids: (part, channel) the mean feature vector of each part.
+        detectors: (part, channel) what finds it in a cell.
         names: of the parts; empty for numbers.
         surroundings: (part,) which of them are what surrounds the object, as marked, or hold little evidence.
         measures: (part,) figures by name.
@@ -54,8 +54,8 @@ class ClassParts:
 
     target: int
     vectors: Float[Tensor, "part channel"]
-    looks: Float[Tensor, "part channel"]
-    readers: Float[Tensor, "part channel"]
+    centroids: Float[Tensor, "part channel"]
+    detectors: Float[Tensor, "part channel"]
     names: tuple[str, ...] = ()
     surroundings: Bool[Tensor, " part"]
     measures: Mapping[str, Float[Tensor, " part"]] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class ClassParts:
 
 def split_by_sharing(
     cells: Float[Tensor, "cell channel"],
-    looks: Float[Tensor, "part channel"],
+    centroids: Float[Tensor, "part channel"],
     head_vector: Float[Tensor, " channel"],
     *,
     shares: Callable[[Tensor], Tensor],
@@ -78,7 +78,7 @@ def split_by_sharing(
         The shares minimise the relative change of the heat maps (`share_objective`); the paper's constraint is not
         known to us.
     """
-    base = least_squares_parts(head_vector.double(), looks.double())
+    base = least_squares_parts(head_vector.double(), centroids.double())
     residual = head_vector.double() - base.sum(0)
     sizes = (cells.double() @ base.T).square().sum(0)
     return base + shares(sizes)[:, None] * residual
@@ -98,31 +98,31 @@ def split_by_ownership(
 def whole(target: int, head_vector: Tensor, cells: ClassCells | None) -> ClassParts:
     """Return a class as one part: its head vector, where nothing can be told apart.
 
-    It is read by its look like any other part: a head vector may point away from all that the class looks like.
+    It is read by its centroid like any other part: a head vector may point away from all that the class looks like.
     """
     mean = None if cells is None or not len(cells) else cells.cells.mean(0)
-    look = head_vector if mean is None or not bool(mean.any()) else mean
+    centroid = head_vector if mean is None or not bool(mean.any()) else mean
     return ClassParts(
         target=target,
         vectors=head_vector[None],
-        looks=look[None],
-        readers=look_readers(look[None]),
+        centroids=centroid[None],
+        detectors=centroid_detectors(centroid[None]),
         names=("whole",),
         surroundings=torch.zeros(1, dtype=torch.bool),
     )
 
 
 def described(
-    cells: Float[Tensor, "cell channel"], looks: Tensor, vectors: Tensor, head_vector: Tensor
+    cells: Float[Tensor, "cell channel"], centroids: Tensor, vectors: Tensor, head_vector: Tensor
 ) -> dict[str, Float[Tensor, " part"]]:
     """Return how much of each part is residual, and how far that moved its heat map.
 
-    ``residual``: ``|q - a| / (|a| + |q - a|)`` for a part q and what the head vector has along its look, a (by least
-    squares): 0 where the part is its look alone, towards 1 where it is all residual. ``moved``: 1 less the correlation
-    of the two heat maps over the class's cells; 0 where the residual does not show, 1 where the maps have nothing in
-    common.
+    ``residual``: ``|q - a| / (|a| + |q - a|)`` for a part q and what the head vector has along its centroid, a (by
+    least squares): 0 where the part is its centroid alone, towards 1 where it is all residual. ``moved``: 1 less the
+    correlation of the two heat maps over the class's cells; 0 where the residual does not show, 1 where the maps
+    have nothing in common.
     """
-    base = least_squares_parts(head_vector.double(), looks.double())
+    base = least_squares_parts(head_vector.double(), centroids.double())
     change = torch.linalg.vector_norm(vectors.double() - base, dim=1)
     size = torch.linalg.vector_norm(base, dim=1) + change
     first, second = cells.double() @ base.T, cells.double() @ vectors.double().T
@@ -139,8 +139,8 @@ def ordered(parts: ClassParts, cells: Tensor) -> ClassParts:
     return ClassParts(
         target=parts.target,
         vectors=parts.vectors[order],
-        looks=parts.looks[order],
-        readers=parts.readers[order],
+        centroids=parts.centroids[order],
+        detectors=parts.detectors[order],
         names=tuple(parts.names[place] for place in order.tolist()) if parts.names else (),
         surroundings=parts.surroundings[order],
         measures={name: values[order] for name, values in parts.measures.items()},
@@ -164,8 +164,8 @@ def join(classes: Sequence[ClassParts], head_weight: Tensor, class_names: Sequen
         torch.cat([item.vectors.float() for item in classes]),
         torch.tensor([item.target for item in classes]).repeat_interleave(torch.tensor(sizes)),
         head_weight,
-        looks=torch.cat([item.looks.float() for item in classes]),
-        readers=torch.cat([item.readers.float() for item in classes]),
+        centroids=torch.cat([item.centroids.float() for item in classes]),
+        detectors=torch.cat([item.detectors.float() for item in classes]),
         unit_names=names,
         surroundings=torch.cat([item.surroundings for item in classes]),
         measures=measures,

@@ -33,7 +33,7 @@ class Response:
 def respond(
     model: SplitModel,
     images: Float[Tensor, "image colour height width"],
-    readers: Float[Tensor, "image channel"],
+    detectors: Float[Tensor, "image channel"],
     norm_basis: Float[Tensor, "channel channel"] | None = None,
 ) -> Response:
     """Return how each image answers its channel; differentiable in the images.
@@ -41,7 +41,7 @@ def respond(
     Args:
         model: what is explained.
         images: in [0, 1], of any size.
-        readers: the row of the mixing for the channel that each image was made for.
+        detectors: the row of the mixing for the channel that each image was made for.
         norm_basis: the whole mixing, where it is no rotation and so changes lengths.
 
     Source:
@@ -51,8 +51,8 @@ def respond(
         Without the ReLU on the peak: where a channel is negative everywhere there still is a way up.
     """
     feature_map = model.forward(model.preprocess.view(images)).feature_map.flatten(2)
-    readers = readers.to(feature_map.device)
-    activation = torch.einsum("id,idc->ic", readers, feature_map)
+    detectors = detectors.to(feature_map.device)
+    activation = torch.einsum("id,idc->ic", detectors, feature_map)
     cells = activation.detach().argmax(1)
     rows = torch.arange(len(cells), device=cells.device)
     vectors = feature_map[rows, :, cells]

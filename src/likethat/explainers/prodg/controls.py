@@ -51,11 +51,11 @@ def best_of_prior(
         n: prototypes a channel.
         watch: called as it goes on.
     """
-    readers = mixing[units]
+    detectors = mixing[units]
     n_known = len(features.kept) if features.is_complete else 0
     activation, purity = [], []
     for maps in features.maps[:n_known].split(64):
-        found = _answers(maps, readers, mixing)
+        found = _answers(maps, detectors, mixing)
         activation.append(found[0])
         purity.append(found[1])
     forward = Forward(model)
@@ -63,7 +63,7 @@ def best_of_prior(
     while start < len(source):
         stop = min(start + forward.chunk, len(source))
         images = torch.stack([source[index].image for index in range(start, stop)])
-        found = _answers(forward(model.preprocess.view(images)).feature_map.flatten(2), readers, mixing)
+        found = _answers(forward(model.preprocess.view(images)).feature_map.flatten(2), detectors, mixing)
         activation.append(found[0])
         purity.append(found[1])
         start = stop
@@ -75,9 +75,9 @@ def best_of_prior(
     return candidates.topk(min(n, n_candidates), dim=0).values.mean(0)
 
 
-def _answers(maps: Tensor, readers: Tensor, mixing: Tensor) -> tuple[Tensor, Tensor]:
+def _answers(maps: Tensor, detectors: Tensor, mixing: Tensor) -> tuple[Tensor, Tensor]:
     """Return activation and purity (image, unit) of feature maps (image, channel, cell)."""
-    values = torch.einsum("ud,idc->iuc", readers, maps)
+    values = torch.einsum("ud,idc->iuc", detectors, maps)
     peaks = values.max(2)
     mixed = torch.einsum("kd,idc->ikc", mixing, maps)
     norms = torch.linalg.vector_norm(mixed, dim=1).gather(1, peaks.indices)

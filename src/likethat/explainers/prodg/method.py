@@ -77,7 +77,7 @@ class ProDG(ProDGOptions):
         check_image_generator(self.generator)
         super().__post_init__()
 
-    def find_mixing(self, features: Features, left: Checkpoint | None, watch: Watcher | None) -> Tensor:  # noqa: ARG002
+    def find_mixing(self, features: Features, checkpoint: Checkpoint | None, watch: Watcher | None) -> Tensor:  # noqa: ARG002
         """Return the rotation of the channels; in closed form, so nothing is left for a checkpoint."""
         return fit_procrustes(features, SCHEDULE.for_images(len(features.kept)), watch=watch)
 

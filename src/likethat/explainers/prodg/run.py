@@ -92,7 +92,7 @@ class Run:
         """Do all that is left and return the bank."""
         features = self.begun.features
         self._check_samples()
-        mixing = self.find_mixing(features, self.begun.left, self.watch)
+        mixing = self.find_mixing(features, self.begun.checkpoint, self.watch)
         rotation = Rotation(mixing, self.model.head.weight)
         units = self._units(rotation, n_channels, channels)
         climbed = self._climb(mixing, units)
@@ -169,7 +169,7 @@ class Run:
         options, method = self._climber(mixing), self.method
         if options.search != "gradient" and method.steps:
             self.notes.append(f"Prototypes were found without gradients ({options.search}).")
-        self._done = self._take_back()
+        self._done = self._load()
         before = set() if self._done is None else set(self._done.units.tolist())
         each = (method.steps + 1) * method.n_prototypes
         clock = _Clock(total=len(units) * each, done=len(before) * each)
@@ -179,7 +179,7 @@ class Run:
                     continue
                 found = self._climb_group(options, mixing, group, clock)
                 self._done = found if self._done is None else self._done.joined(found)
-                if self.begun.left and self.begun.left.is_due():
+                if self.begun.checkpoint and self.begun.checkpoint.is_due():
                     self._leave()
         assert self._done is not None
         return self._done
@@ -227,16 +227,16 @@ class Run:
         return kept
 
     def _leave(self) -> None:
-        left, done = self.begun.left, self._done
-        if left and done is not None:
-            left.write_state("climbed", done.tensors(), {"calls": done.calls, "restarted": done.restarted})
+        checkpoint, done = self.begun.checkpoint, self._done
+        if checkpoint and done is not None:
+            checkpoint.write_state("climbed", done.tensors(), {"calls": done.calls, "restarted": done.restarted})
 
-    def _take_back(self) -> _Climbed | None:
-        state = self.begun.left.read_state("climbed") if self.begun.left else None
-        if state is None or self.begun.left is None:
+    def _load(self) -> _Climbed | None:
+        state = self.begun.checkpoint.read_state("climbed") if self.begun.checkpoint else None
+        if state is None or self.begun.checkpoint is None:
             return None
         columns: dict[str, Any] = {**state[0], **state[1]}
-        with going_on_from(self.begun.left.folder):
+        with going_on_from(self.begun.checkpoint.folder):
             return _Climbed(**columns)
 
     def _prototypes(

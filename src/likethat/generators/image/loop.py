@@ -101,14 +101,14 @@ def train_run(
         InputError: a checkpoint of another training.
     """
     key = {**_key(options, stack), **key}
-    left = TrainingCheckpoint(options.checkpoint, key=key, resume=options.resume, every=options.every)
+    checkpoint = TrainingCheckpoint(options.checkpoint, key=key, resume=options.resume, every=options.every)
     training = _Training(run, stack, options)
-    left.carry(training, steps=options.steps, watch=watch)
+    checkpoint.carry(training, steps=options.steps, watch=watch)
     return Fitted(
         loss=run.held_out_loss(training.held_out),
         steps=training.step,
         has_stopped_early=training.place.is_last,
-        checkpoint=left.checkpoint,
+        checkpoint=checkpoint.checkpoint,
     )
 
 
@@ -173,7 +173,7 @@ class _Training:
         """Return the place, for a checkpoint."""
         return dict(vars(self.place))
 
-    def take_back(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+    def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.run.load_state(under("run.", tensors))
         for name, optimizer in self.run.optimizers.items():

@@ -1,4 +1,4 @@
-"""What generators on pipelines share: latents, seeds and images at the door, and changes that undo themselves."""
+"""What generators on pipelines share: input checks of latents, seeds and images, and changes that undo themselves."""
 
 import dataclasses
 import math

@@ -1,6 +1,6 @@
 """What is only a prediction function: asked, counted, remembered, never looked into."""
 
+from likethat.models.black_box.backend import Backend, Facts
 from likethat.models.black_box.box import BlackBox
-from likethat.models.black_box.door import Door, Facts
 
-__all__ = ["BlackBox", "Door", "Facts"]
+__all__ = ["Backend", "BlackBox", "Facts"]

@@ -17,10 +17,10 @@ from likethat._options import check_callable, check_columns, check_flag, check_n
 from likethat._session import in_own_session
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import rows_of
+from likethat.models.black_box.backend import Output
+from likethat.models.black_box.backends import BackendOptions, Prepared, open_backend
 from likethat.models.black_box.budget import Account
 from likethat.models.black_box.cache import recall
-from likethat.models.black_box.door import Output
-from likethat.models.black_box.doors import DoorOptions, Prepared, open_door
 from likethat.models.black_box.memory import Known
 from likethat.models.black_box.oracle import Oracle
 from likethat.models.black_box.reading import Reader
@@ -41,7 +41,7 @@ class BlackBox:
         budget: queries allowed in all; None for no limit.
         cache: a file that keeps answers for good; None keeps them in memory.
         key: tells this predictor's answers in `cache` from those of others; needed for functions and estimators.
-        batch_size: rows sent at once; the door's own when not given.
+        batch_size: rows sent at once; the backend's own when not given.
         columns: names of the table's columns that the predictor takes, in its order; a tensor becomes such a table.
         inputs: called with each batch before it is sent, to turn it into what the predictor takes.
         output: "probabilities", "logits" (softmax is applied), or "auto", which decides on the first answer and
@@ -51,7 +51,7 @@ class BlackBox:
         binary: the predictor gives a single column, the probability (or logit) of the second class.
         check_determinism: ask one row a second time, once, where the budget has room for it; it is counted.
         **options: of an ONNX file or inference server: `output_name`; of a URL: `template` and `answer`
-            (see `EndpointDoor`), and how it is spoken to (see `LinkOptions`).
+            (see `EndpointBackend`), and how it is spoken to (see `LinkOptions`).
 
     Example:
         >>> import torch
@@ -74,7 +74,7 @@ class BlackBox:
         output: Output = "auto",
         binary: bool = False,
         check_determinism: bool = True,
-        **options: Unpack[DoorOptions],
+        **options: Unpack[BackendOptions],
     ) -> None:
         check_choice(output, name="output", choices=("auto", "probabilities", "logits", "labels"))
         binary = check_flag(binary, name="binary")
@@ -85,8 +85,8 @@ class BlackBox:
             check_text(key, name="key")
         if cache is not None:
             check_path(cache, name="cache")
-        door = Prepared(open_door(predict, options), columns=columns, change=inputs)
-        facts = door.facts
+        backend = Prepared(open_backend(predict, options), columns=columns, change=inputs)
+        facts = backend.facts
         output = facts.output if output == "auto" else output
         names = _names(class_names)
         if names != facts.class_names and len(set(names)) == len(names) and set(names) == set(facts.class_names):
@@ -94,7 +94,7 @@ class BlackBox:
                 f"`class_names` must be in the order of {facts.name}, {_first(facts.class_names)}, got "
                 f"{_first(names)}. Leave them out: it knows its classes."
             )
-        store = recall(cache, key=key, door=door, settings=[output, binary, names, columns and list(columns)])
+        store = recall(cache, key=key, backend=backend, settings=[output, binary, names, columns and list(columns)])
         known = store.facts() or Known(class_names=(), output=output)
         if known.class_names and facts.class_names and not names and known.class_names != facts.class_names:
             raise BlackBoxError(
@@ -102,7 +102,7 @@ class BlackBox:
                 f"of a model with {_first(known.class_names)}. Choose another key, or another file."
             )
         self._oracle = Oracle(
-            door,
+            backend,
             reader=Reader(facts.name, output=known.output, binary=binary, n_classes=len(known.class_names)),
             store=store,
             batch_size=facts.batch_size if batch_size is None else check_count(batch_size, name="batch_size"),
@@ -149,7 +149,7 @@ class BlackBox:
     @property
     def requests(self) -> int:
         """Batches answered; for a URL the HTTP requests sent, repeated ones and those for metadata too."""
-        return int(getattr(self._oracle.door.door, "requests", self._oracle.calls))
+        return int(getattr(self._oracle.backend.backend, "requests", self._oracle.calls))
 
     @property
     def budget(self) -> int | None:
@@ -164,7 +164,7 @@ class BlackBox:
     @property
     def name(self) -> str:
         """Printable name of the predictor."""
-        return self._oracle.door.facts.name
+        return self._oracle.backend.facts.name
 
     @property
     def class_names(self) -> tuple[str, ...]:

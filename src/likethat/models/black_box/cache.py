@@ -13,7 +13,7 @@ import numpy as np
 
 from likethat._files import storage_error
 from likethat.errors import InputError, StorageError
-from likethat.models.black_box.door import Door
+from likethat.models.black_box.backend import Backend
 from likethat.models.black_box.memory import Known, Memory, Store
 
 __all__ = ["AnswerFile", "recall"]
@@ -237,13 +237,13 @@ class AnswerFile:
             warnings.warn(f"{self.trouble}. Free space and start again: what was kept stays.", stacklevel=6)
 
 
-def recall(cache: str | Path | None, *, key: str | None, door: Door, settings: Sequence[object]) -> Store:
+def recall(cache: str | Path | None, *, key: str | None, backend: Backend, settings: Sequence[object]) -> Store:
     """Return the memory of a predictor: a dictionary, or a file.
 
     Args:
         cache: the file; None for a dictionary.
         key: the user's name for the predictor.
-        door: the way to it, which may know what tells it from others.
+        backend: the way to it, which may know what tells it from others.
         settings: what else changes its answers.
 
     Raises:
@@ -251,9 +251,9 @@ def recall(cache: str | Path | None, *, key: str | None, door: Door, settings: S
     """
     if cache is None:
         return Memory()
-    if key is None and door.facts.identity is None:
+    if key is None and backend.facts.identity is None:
         raise InputError(
-            f"`key` must name {door.facts.name} when its answers are kept in a file: nothing else tells it from "
+            f"`key` must name {backend.facts.name} when its answers are kept in a file: nothing else tells it from "
             "another predictor. Choose a text, and another one when the predictor changes."
         )
-    return AnswerFile(cache, identity=json.dumps([door.facts.identity if key is None else ["key", key], *settings]))
+    return AnswerFile(cache, identity=json.dumps([backend.facts.identity if key is None else ["key", key], *settings]))

@@ -19,7 +19,7 @@ __all__ = ["Brightness", "as_type", "cells_of", "column_of_numbers", "fit_type",
 _ROUNDING = 1e-4
 """How far from a whole number still is one: 255 times a float32 in [0, 1] is off by up to 1.5e-5."""
 _IMAGE_SLACK = 1e-3
-"""How far beyond [0, 1] an image may lie, as at every other door."""
+"""How far beyond [0, 1] an image may lie, as everywhere else."""
 
 
 class Brightness:

@@ -1,4 +1,4 @@
-"""The door to any service that takes and gives JSON: a small template says where the inputs go."""
+"""The backend to any service that takes and gives JSON: a small template says where the inputs go."""
 
 import json
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from torch import Tensor
 from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import check_named_once, rows_of
+from likethat.models.black_box.backend import Facts
 from likethat.models.black_box.casting import cells_of
-from likethat.models.black_box.door import Facts
 
 if TYPE_CHECKING:
     from likethat.models.black_box.http import Link
 
-__all__ = ["EndpointDoor"]
+__all__ = ["EndpointBackend"]
 
 _PLACES = ("$inputs", "$records", "$columns", "$input")
 
 
-class EndpointDoor:
+class EndpointBackend:
     """Fills the batch into a template and reads the rows out of the answer.
 
     Args:

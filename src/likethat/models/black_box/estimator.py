@@ -1,4 +1,4 @@
-"""The door of scikit-learn: any fitted classifier, or a whole pipeline."""
+"""The backend of scikit-learn: any fitted classifier, or a whole pipeline."""
 
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -8,13 +8,13 @@ from torch import Tensor
 from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError, InputError, ModelError
 from likethat.models.black_box.arrays import as_frame, position_note, select_columns
+from likethat.models.black_box.backend import Facts
 from likethat.models.black_box.casting import as_type
-from likethat.models.black_box.door import Facts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EstimatorDoor", "is_estimator"]
+__all__ = ["EstimatorBackend", "is_estimator"]
 
 _UNCALIBRATED = "{name} has no predict_proba: its decision_function was taken, which is not calibrated"
 
@@ -28,7 +28,7 @@ def is_estimator(predict: Any) -> TypeGuard[Any]:
     return hasattr(predict, "predict") and hasattr(predict, "get_params")
 
 
-class EstimatorDoor:
+class EstimatorBackend:
     """Asks `predict_proba`, or `decision_function` where there is none.
 
     A table goes in as a table, with the columns the estimator was fitted on; a tensor as rows of numbers.

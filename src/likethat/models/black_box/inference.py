@@ -1,4 +1,4 @@
-"""The door of the Open Inference Protocol, version 2, which KServe, Triton and MLServer speak."""
+"""The backend of the Open Inference Protocol, version 2, which KServe, Triton and MLServer speak."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ from torch import Tensor
 from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import check_named_once, filled_up, fit_shape, padding_note, rows_of
+from likethat.models.black_box.backend import Facts
 from likethat.models.black_box.casting import Brightness, as_type, column_of_numbers, fit_type, texts_of
 from likethat.models.black_box.choice import choose_output
-from likethat.models.black_box.door import Facts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from likethat.models.black_box.http import Link
 
-__all__ = ["InferenceDoor"]
+__all__ = ["InferenceBackend"]
 
 _TYPES = {"FP16": "float16", "BF16": "float32", "FP32": "float32", "FP64": "float64", "BOOL": "bool"} | {
     f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
@@ -42,7 +42,7 @@ class _Slot:
     shape: tuple[int | None, ...]
 
 
-class InferenceDoor:
+class InferenceBackend:
     """Asks a model of an inference server; what it takes is read from its metadata at the first question.
 
     A table goes in as one tensor of numbers, or as one tensor a column where the metadata names the columns, or where

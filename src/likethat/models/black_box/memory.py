@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from likethat.models.black_box.door import Output
+from likethat.models.black_box.backend import Output
 
 __all__ = ["Known", "Memory", "Store"]
 

@@ -1,4 +1,4 @@
-"""The door of torch: a module or a `SplitModel`, asked for its output alone and left as it was."""
+"""The backend of torch: a module or a `SplitModel`, asked for its output alone and left as it was."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +13,15 @@ from likethat.errors import BlackBoxError, InputError, NotAClassifierError
 from likethat.models._libraries import has_independent_labels
 from likethat.models._probe import chosen_logits
 from likethat.models._state import device_of, evaluating, floating_type, put_back
+from likethat.models.black_box.backend import Facts
 from likethat.models.black_box.casting import as_type
-from likethat.models.black_box.door import Facts
 from likethat.models.fingerprint import fingerprint
 from likethat.models.split_model import SplitModel
 
-__all__ = ["NetworkDoor"]
+__all__ = ["NetworkBackend"]
 
 
-class NetworkDoor:
+class NetworkBackend:
     """Runs a network in evaluation mode, on its own device and in its own precision."""
 
     def __init__(self, network: nn.Module | SplitModel) -> None:

@@ -1,4 +1,4 @@
-"""The door of ONNX files, run by onnxruntime on the CPU; nothing in the file is ever executed as code."""
+"""The backend of ONNX files, run by onnxruntime on the CPU; nothing in the file is ever executed as code."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from likethat._checks import require
 from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError, InputError, ModelError
 from likethat.models.black_box.arrays import filled_up, fit_shape, padding_note, rows_of, select_columns
+from likethat.models.black_box.backend import Facts
 from likethat.models.black_box.casting import Brightness, as_type, texts_of
 from likethat.models.black_box.choice import choose_output
-from likethat.models.black_box.door import Facts
 from likethat.models.black_box.onnx_weights import external_files
 
-__all__ = ["OnnxDoor"]
+__all__ = ["OnnxBackend"]
 
 _TYPES = {"float": "float32", "double": "float64", "float16": "float16", "bool": "bool"} | {
     f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -26,7 +26,7 @@ _RULES = "numbers 2"
 """How inputs become numbers is part of what an answer on disk answers: version 1 cut fractions off."""
 
 
-class OnnxDoor:
+class OnnxBackend:
     """Runs an ONNX model; names, shapes and types of what goes in and out are read from the file.
 
     Args:

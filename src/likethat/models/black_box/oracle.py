@@ -13,8 +13,8 @@ from torch import Tensor
 from likethat._inputs import Inputs, digests, take
 from likethat.errors import BlackBoxError, InputError, LikethatError
 from likethat.models.black_box.answers import read_rows
+from likethat.models.black_box.backends import Prepared
 from likethat.models.black_box.budget import Account
-from likethat.models.black_box.doors import Prepared
 from likethat.models.black_box.memory import Store
 from likethat.models.black_box.reading import LABELS_NOTE, LOGITS_NOTE, Reader
 
@@ -30,7 +30,7 @@ class Oracle:
     A row is counted when an answer to its batch came back, right or wrong; a batch that raised is not counted.
 
     Attributes:
-        door: the way to the predictor.
+        backend: the way to the predictor.
         reader: turns its rows into probabilities.
         class_names: its classes; empty until known.
         notes: sentences that the user should read.
@@ -39,7 +39,7 @@ class Oracle:
 
     def __init__(
         self,
-        door: Prepared,
+        backend: Prepared,
         *,
         reader: Reader,
         store: Store,
@@ -47,9 +47,9 @@ class Oracle:
         class_names: tuple[str, ...],
         check_determinism: bool,
     ) -> None:
-        self.door, self.reader = door, reader
+        self.backend, self.reader = backend, reader
         self.class_names = class_names
-        self.notes: list[str] = list(door.facts.notes)
+        self.notes: list[str] = list(backend.facts.notes)
         self.calls = 0
         self._store, self._batch_size = store, batch_size
         self._must_check = check_determinism
@@ -74,7 +74,7 @@ class Oracle:
         with self._lock:
             answers = self._store.known(keys)
             rows = _first_of_each(keys, set(answers))
-            account.require(len(rows), name=self.door.facts.name)
+            account.require(len(rows), name=self.backend.facts.name)
             if rows and answers and not self.calls and account.allows(len(rows) + 1):
                 row = next(row for row, key in enumerate(keys) if key in answers)
                 self._check_memory(take(inputs, [row]), answers[keys[row]], account)
@@ -88,7 +88,7 @@ class Oracle:
         """Ask batch by batch; the first one alone, until it is decided what the answers are."""
         size = self._batch_size
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-        while parts and (self.door.facts.workers == 1 or not self.reader.is_decided):
+        while parts and (self.backend.facts.workers == 1 or not self.reader.is_decided):
             part = parts.pop(0)
             batch = take(inputs, part)
             yield part, self._read(self._call(batch), len(part), account)
@@ -100,7 +100,7 @@ class Oracle:
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Ask several batches at a time; after a failure the ones under way are still read, and no more are sent."""
         failure: Exception | None = None
-        with ThreadPoolExecutor(self.door.facts.workers) as pool:
+        with ThreadPoolExecutor(self.backend.facts.workers) as pool:
             futures = {pool.submit(self._call, take(inputs, part)): part for part in parts}
             try:
                 for future in as_completed(futures):
@@ -117,23 +117,23 @@ class Oracle:
 
     def _call(self, batch: Inputs) -> Any:
         try:
-            return self.door(batch)
+            return self.backend(batch)
         except LikethatError:
             raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
             raise BlackBoxError(
-                f"{self.door.facts.name} raised {type(error).__name__} ({reason}). Check that it takes these inputs, "
-                "or give inputs=... to turn them into what it takes."
+                f"{self.backend.facts.name} raised {type(error).__name__} ({reason}). Check that it takes these "
+                "inputs, or give inputs=... to turn them into what it takes."
             ) from error
 
     def _read(self, answer: Any, n: int, account: Account) -> Float[Tensor, "row cls"]:
         self.calls += 1
         account.charge(n)
-        rows = read_rows(answer, n=n, name=self.door.facts.name)
+        rows = read_rows(answer, n=n, name=self.backend.facts.name)
         values = self.reader.probabilities(rows.values, rounding=rows.rounding)
         self._note_logits()
-        for sentence in getattr(self.door.door, "notes", ()):
+        for sentence in getattr(self.backend.backend, "notes", ()):
             self.note(sentence)
         if not self.class_names:
             self.class_names = rows.names or tuple(str(index) for index in range(values.shape[1]))
@@ -141,7 +141,7 @@ class Oracle:
 
     def _order(self, names: tuple[str, ...], *, n_classes: int) -> list[int]:
         """Return where each class of ours stands in an answer."""
-        who = self.door.facts.name
+        who = self.backend.facts.name
         if len(self.class_names) != n_classes:
             raise InputError(
                 f"`class_names` must hold {n_classes} names as {who} has {n_classes} classes, got "
@@ -175,7 +175,7 @@ class Oracle:
         third = self._read(self._call(row), 1, account)[0].numpy()
         if np.abs(third - again).max() <= _DRIFT:
             raise BlackBoxError(
-                f"{self.door.facts.name} must be the predictor whose answers the cache keeps, got another answer to "
+                f"{self.backend.facts.name} must be the predictor whose answers the cache keeps, got another answer to "
                 "the same input, twice the same. Give a new key=, or delete the cache."
             )
 

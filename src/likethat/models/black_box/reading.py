@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat.errors import BlackBoxError
-from likethat.models.black_box.door import Output
+from likethat.models.black_box.backend import Output
 
 __all__ = ["LABELS_NOTE", "LOGITS_NOTE", "Reader"]
 

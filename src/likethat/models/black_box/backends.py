@@ -1,4 +1,4 @@
-"""Which door a predictor goes through; and the simplest door, for functions."""
+"""Which backend a predictor goes through; and the simplest backend, for functions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -13,19 +13,19 @@ from likethat._inputs import Inputs
 from likethat.errors import InputError
 from likethat.models.black_box.address import Address, is_url
 from likethat.models.black_box.arrays import as_frame, select_columns
-from likethat.models.black_box.door import Door, Facts
-from likethat.models.black_box.endpoint import EndpointDoor
-from likethat.models.black_box.estimator import EstimatorDoor, is_estimator
-from likethat.models.black_box.inference import InferenceDoor
-from likethat.models.black_box.network import NetworkDoor
-from likethat.models.black_box.onnx_file import OnnxDoor
+from likethat.models.black_box.backend import Backend, Facts
+from likethat.models.black_box.endpoint import EndpointBackend
+from likethat.models.black_box.estimator import EstimatorBackend, is_estimator
+from likethat.models.black_box.inference import InferenceBackend
+from likethat.models.black_box.network import NetworkBackend
+from likethat.models.black_box.onnx_file import OnnxBackend
 from likethat.models.split_model import SplitModel
 
-__all__ = ["DoorOptions", "FunctionDoor", "Prepared", "open_door"]
+__all__ = ["BackendOptions", "FunctionBackend", "Prepared", "open_backend"]
 
 
-class DoorOptions(TypedDict, total=False):
-    """What only some doors take: `output_name` those of ONNX files and inference servers, the rest those of URLs."""
+class BackendOptions(TypedDict, total=False):
+    """What only some backends take: `output_name` those of ONNX files and inference servers, the rest those of URLs."""
 
     output_name: str | None
     template: Any
@@ -41,7 +41,7 @@ class DoorOptions(TypedDict, total=False):
     max_answer: int
 
 
-class FunctionDoor:
+class FunctionBackend:
     """A Python function: it gets the batch as it is, and no gradients are recorded."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
@@ -56,11 +56,11 @@ class FunctionDoor:
 
 
 class Prepared:
-    """A door with the user's own changes to a batch in front of it."""
+    """A backend with the user's own changes to a batch in front of it."""
 
-    def __init__(self, door: Door, *, columns: Sequence[str] | None, change: Callable[[Any], Any] | None) -> None:
-        self.facts = door.facts if change is None else replace(door.facts, identity=None)
-        self.door, self._change = door, change
+    def __init__(self, backend: Backend, *, columns: Sequence[str] | None, change: Callable[[Any], Any] | None) -> None:
+        self.facts = backend.facts if change is None else replace(backend.facts, identity=None)
+        self.backend, self._change = backend, change
         self._columns = None if columns is None else [str(name) for name in columns]
 
     def __call__(self, batch: Inputs) -> Any:
@@ -68,34 +68,34 @@ class Prepared:
         if self._columns is not None and not isinstance(batch, list):
             is_tensor = isinstance(batch, Tensor)
             batch = as_frame(batch, self._columns) if is_tensor else select_columns(batch, self._columns)
-        return self.door(batch if self._change is None else self._change(batch))
+        return self.backend(batch if self._change is None else self._change(batch))
 
 
-def open_door(predict: Any, options: DoorOptions) -> Door:
-    """Return the door for a function, an estimator, a network, an ONNX file or a URL.
+def open_backend(predict: Any, options: BackendOptions) -> Backend:
+    """Return the backend for a function, an estimator, a network, an ONNX file or a URL.
 
     Raises:
-        InputError: it is none of them, or an option is another door's.
+        InputError: it is none of them, or an option is another backend's.
     """
     if is_url(predict):
         return _open_url(predict, options)
     if isinstance(predict, Path) or (isinstance(predict, str) and predict.lower().endswith(".onnx")):
         _refuse(options, but=("output_name",), what="an ONNX file")
-        return OnnxDoor(predict, output_name=options.get("output_name"))
+        return OnnxBackend(predict, output_name=options.get("output_name"))
     _refuse(options, but=(), what=f"a {type(predict).__name__}")
     if isinstance(predict, nn.Module | SplitModel):
-        return NetworkDoor(predict)
+        return NetworkBackend(predict)
     if is_estimator(predict):
-        return EstimatorDoor(predict)
+        return EstimatorBackend(predict)
     if callable(predict) and not isinstance(predict, type):
-        return FunctionDoor(predict)
+        return FunctionBackend(predict)
     raise InputError(
         "`predict` must be a function, a fitted scikit-learn estimator, a torch module, the path of an .onnx file or a "
         f"URL, got {_shown(predict)}.{' Make an instance of it first.' if isinstance(predict, type) else ''}"
     )
 
 
-def _open_url(url: str, options: DoorOptions) -> Door:
+def _open_url(url: str, options: BackendOptions) -> Backend:
     require("httpx", purpose="A URL")
     from likethat.models.black_box.http import Link, LinkOptions
 
@@ -105,17 +105,19 @@ def _open_url(url: str, options: DoorOptions) -> Door:
     template = options.get("template")
     if template is not None:
         _refuse(options, but=("template", "answer", *own), what="a template")
-        return EndpointDoor(Link(address, LinkOptions(**chosen)), template=template, answer=options.get("answer", ""))
+        return EndpointBackend(
+            Link(address, LinkOptions(**chosen)), template=template, answer=options.get("answer", "")
+        )
     if "/v2/models/" not in address.shown:
         raise InputError(
             f"`template` must say what to send to {address.shown}, which is no address of an inference server "
             '(https://host/v2/models/name). Try template={"instances": "$inputs"}, answer="predictions".'
         )
     _refuse(options, but=("output_name", *own), what="an inference server")
-    return InferenceDoor(Link(address.model(), LinkOptions(**chosen)), output_name=options.get("output_name"))
+    return InferenceBackend(Link(address.model(), LinkOptions(**chosen)), output_name=options.get("output_name"))
 
 
-def _refuse(options: DoorOptions, *, but: Sequence[str], what: str) -> None:
+def _refuse(options: BackendOptions, *, but: Sequence[str], what: str) -> None:
     """Refuse an option that nobody would read."""
     strange = next((name for name in options if name not in but), None)
     if strange is not None:

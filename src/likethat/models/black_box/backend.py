@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from likethat._inputs import Inputs
 
-__all__ = ["Door", "Facts", "Output"]
+__all__ = ["Backend", "Facts", "Output"]
 
 Output: TypeAlias = Literal["auto", "probabilities", "logits", "labels"]
 """What a predictor answers with: "auto" decides on its first answer, "labels" are probabilities of independent ones."""
@@ -35,7 +35,7 @@ class Facts:
     notes: tuple[str, ...] = ()
 
 
-class Door(Protocol):
+class Backend(Protocol):
     """Takes a batch to a predictor and brings back what it said, as it said it.
 
     Attributes:

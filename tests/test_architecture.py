@@ -270,3 +270,29 @@ def test_no_relative_imports_and_no_star() -> None:
 def test_every_file_says_what_it_is() -> None:
     silent = [str(path) for path, tree in trees() if not ast.get_docstring(tree)]
     assert silent == []
+
+
+def is_numeric(value: ast.expr) -> bool:
+    """Whether an expression is numbers and nothing else."""
+    kinds = (ast.Constant, ast.Tuple, ast.List, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
+    parts = list(ast.walk(value))
+    numbers = [part.value for part in parts if isinstance(part, ast.Constant)]
+    is_number = [isinstance(number, int | float) and not isinstance(number, bool) for number in numbers]
+    return all(isinstance(part, kinds) for part in parts) and bool(numbers) and all(is_number)
+
+
+def unexplained(text: str) -> Iterator[int]:
+    """Yield the lines of a module's numbers that say nothing of why they are what they are."""
+    lines, body = text.splitlines(), ast.parse(text).body
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and is_numeric(node.value):
+            is_said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            around = lines[max(node.lineno - 2, 0) : node.end_lineno]
+            if not is_said and not around[0].startswith("#") and not any("#" in line for line in around[1:]):
+                yield node.lineno
+
+
+def test_numbers_say_why() -> None:
+    assert list(unexplained("A = 1\n\nB = 2  # why\n# why\nC = 3\nD = (1, -2)\nE = 2\n'''Why.'''\nF = 'x'\n")) == [1, 6]
+    for path, _ in trees():
+        assert not list(unexplained((ROOT / path).read_text("utf-8"))), f"{path}: a number without a reason"

@@ -254,7 +254,9 @@ def test_what_is_not_real_is_no_reason_to_take_more_back() -> None:
     assert archive.rows[5:].sum(1).tolist() == [2.0, 4.0, 3.0]  # three go: not real; one; two
 
 
-@pytest.mark.parametrize(("margins", "target_margin"), [([5.0, 1.0], 4.0), ([-1.0], 4.0), ([], 4.0), ([2.0, -3.0], _MOST * 2)])
+@pytest.mark.parametrize(
+    ("margins", "target_margin"), [([5.0, 1.0], 4.0), ([-1.0], 4.0), ([], 4.0), ([2.0, -3.0], _MOST * 2)]
+)
 def test_the_margin_that_is_within_reach(margins: list[float], target_margin: float) -> None:
     assert _within_reach(torch.tensor(margins), 4.0) == pytest.approx(target_margin)
 

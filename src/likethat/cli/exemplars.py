@@ -24,7 +24,7 @@ EXAMPLES = examples(
     "likethat exemplars -m model.onnx -g customers/ --target 'good=.5,bad=.5' --out e.html",
     "likethat exemplars -m https://host/v2/models/reviews -g reviews/ -t positive --budget 100 --out e.html",
 )
-_MOST_REAL = 2000
+_MOST_REAL = 2000  # pictures that plausibility is measured beside: held in memory at once
 
 
 class Way(StrEnum):

@@ -18,7 +18,7 @@ from likethat.errors import LikethatError
 
 __all__ = ["RootGroup", "Stopped", "terminate_as_interrupt"]
 
-FAULT, BAD_CALL, INTERRUPTED = 1, 2, 130
+FAULT, BAD_CALL, INTERRUPTED = 1, 2, 130  # what shells expect: 1 a fault, 2 a bad call, 128 + 2 for SIGINT
 _ANYWHERE = ("--debug", "--json")  # options that may stand behind the command too
 _ARGUMENTS = "likethat.arguments"
 _ORDER = (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["device_of", "open_bank_with_model", "open_images", "open_model", "read_names"]
 
-N_CREATURES, N_HELD_OUT = 2000, 300
+N_CREATURES, N_HELD_OUT = 2000, 300  # pictures drawn where none are given: to fit to, and to try on
 
 
 def open_model(

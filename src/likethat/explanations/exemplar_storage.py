@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "write_exemplars"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 1  # raised where a kept file could no longer be read (docs/records.md)
 _MANIFEST = "exemplars.json"
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MANIFEST", "SCHEMA_VERSION", "read_bank", "write_bank"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 1  # raised where a kept file could no longer be read (docs/records.md)
 _T = TypeVar("_T")
 MANIFEST, _TENSORS, _PROTOTYPES, _IMAGES = "manifest.json", "tensors.safetensors", "prototypes.jsonl", "images"
 

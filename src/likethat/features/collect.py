@@ -29,7 +29,7 @@ __all__ = ["Forward", "collect"]
 CHUNK = 32
 """Images in one forward pass, whatever ``batch_size`` is: rounding depends on the shape of a batch, and the same
 seed must give the same bank. The last chunk is padded."""
-CHUNK_ON_GPU = 128
+CHUNK_ON_GPU = 128  # images at a time: keeps a card busy where a processor is with fewer
 
 
 def collect(

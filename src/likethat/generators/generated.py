@@ -17,7 +17,7 @@ from likethat.sources import Sample
 
 __all__ = ["Generated", "check_image_generator", "make_images"]
 
-_BLOCK = 16
+_BLOCK = 16  # images made at a time: what has no latents and no seeds of its own is the same however it is read
 
 
 def make_images(

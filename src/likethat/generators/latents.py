@@ -11,7 +11,7 @@ from likethat.errors import InputError
 
 __all__ = ["check_latents", "in_chunks", "under"]
 
-_CHUNK = 64
+_CHUNK = 64  # rows at a time, always: a row's result does not depend on who else is asked
 
 
 def check_latents(latents: Float[Tensor, "n latent"], dim: int) -> Float[Tensor, "n latent"]:

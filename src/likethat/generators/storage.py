@@ -24,7 +24,7 @@ __all__ = ["StoredGenerator", "TrainedGenerator", "filled", "read_generator", "s
 
 Module = TypeVar("Module", bound=nn.Module)
 
-SCHEMA = 1
+SCHEMA = 1  # raised where a kept file could no longer be read (docs/records.md)
 _MARK, _WEIGHTS, _CARD = "generator.json", "weights.safetensors", "card.md"
 
 

@@ -15,7 +15,7 @@ from likethat.sources import Sample
 __all__ = ["SURROUNDINGS", "DrawnSource", "EditableSource", "PartTruth", "part_at"]
 
 SURROUNDINGS = "surroundings"
-_LEAST_COVER = 0.1
+_LEAST_COVER = 0.1  # of a box: with less of any part in it, it shows the surroundings
 
 
 class DrawnSample(Protocol):

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _OF_FEATURES = ("embed", "feat", "hidden", "pool")  # in the name of an entry that is no logits, such as pooler_output
-SIZES = (224, 96, 64, 32, 28, 299, 384)
+SIZES = (224, 96, 64, 32, 28, 299, 384)  # tried where a network does not say its own, the most usual first
 
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 TENSOR_FLOAT = 5e-3  # what TF32 kernels on a GPU leave of a float32 product

@@ -15,7 +15,7 @@ from likethat.report.text import duration, percent, shorten
 
 __all__ = ["attribution_figure", "save_attribution"]
 
-_LIMIT = 384
+_LIMIT = 384  # pixels a side of a picture on the page
 
 
 def save_attribution(found: Attribution, path: str | Path) -> Path:

@@ -25,8 +25,8 @@ from likethat.report.views import (
 
 __all__ = ["BankLike", "BankView", "UnitGroup", "UnitView", "bank_view", "units_by_usage"]
 
-_MOST_POSITIVE = 10
-_MOST_NEGATIVE = 5
+_MOST_POSITIVE = 10  # pictures a channel: a row
+_MOST_NEGATIVE = 5  # pictures a channel: they are of less interest
 
 
 class BankLike(Protocol):

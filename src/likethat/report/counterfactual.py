@@ -20,9 +20,9 @@ from likethat.report.text import duration, percent, shorten, signed
 
 __all__ = ["counterfactual_figure", "film_of", "save_counterfactual"]
 
-_PICTURE_LIMIT, _FILM_LIMIT = 384, 256
-_FRAME_MS, _REST_MS = 90, 700
-_WORDS = 160
+_PICTURE_LIMIT, _FILM_LIMIT = 384, 256  # pixels a side; films have many frames
+_FRAME_MS, _REST_MS = 90, 700  # long enough to see a change, and to rest at both ends
+_WORDS = 160  # characters of a change in a figure, which does not scroll
 
 
 @dataclass(frozen=True, kw_only=True)

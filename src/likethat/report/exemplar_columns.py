@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ColumnView", "column_views"]
 
 _MARKED_FROM = 0.8  # standard deviations of the typical rows, or difference of shares
-_MOST = 60
+_MOST = 60  # columns drawn; the rest is counted
 
 
 @dataclass(frozen=True, kw_only=True)

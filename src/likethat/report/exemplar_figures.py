@@ -13,7 +13,7 @@ from likethat.report.text import percent, shorten
 __all__ = ["exemplar_figure"]
 
 _SIDE = 1.5  # inches of a picture
-_MOST = 8
+_MOST = 8  # in a row of a figure that fits a sheet of paper
 
 
 def exemplar_figure(exemplars: ExemplarSet) -> Any:

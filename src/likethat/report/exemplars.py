@@ -22,7 +22,7 @@ from likethat.report.text import clean, count, duration, in_prose, percent, shor
 
 __all__ = ["save_exemplars"]
 
-_PICTURE_LIMIT = 256
+_PICTURE_LIMIT = 256  # pixels a side: several stand beside one another
 _MOST_FRAMES = 12  # of a film that is a table or texts
 
 

@@ -25,9 +25,9 @@ from likethat.report.waterfall import Waterfall, waterfall
 
 __all__ = ["ExplanationView", "RowView", "explanation_view"]
 
-_PICTURE_LIMIT = 640
-_HEAT_LIMIT = 384
-_MOST_PROTOTYPES = 12
+_PICTURE_LIMIT = 640  # pixels a side of the picture that is explained, the largest on the page
+_HEAT_LIMIT = 384  # pixels a side: a heat map has few cells
+_MOST_PROTOTYPES = 12  # a unit; all of them are in the bank
 
 
 @dataclass(frozen=True, kw_only=True)

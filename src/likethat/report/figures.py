@@ -16,7 +16,7 @@ from likethat.report.waterfall import Waterfall, waterfall
 
 __all__ = ["bank_figure", "explanation_figure"]
 
-_MOST_PROTOTYPES = 5
+_MOST_PROTOTYPES = 5  # in a row of a figure that fits a sheet of paper
 _SIDE = 1.35  # inches of a small picture
 
 

@@ -19,8 +19,8 @@ from likethat.report.text import clean, shorten
 __all__ = ["save_bank", "save_explanation", "save_gallery", "write_page"]
 
 _PROTOTYPE_LIMIT = 320  # pixels a side: close-ups are cut from it
-_GALLERY_LIMIT = 192
-_THUMBNAIL_LIMIT = 128
+_GALLERY_LIMIT = 192  # pixels a side, for a hundred explanations on a page
+_THUMBNAIL_LIMIT = 128  # pixels a side, for thousands of prototypes on a page
 
 
 def save_explanation(explanation: Explanation, path: str | Path) -> Path:

@@ -17,8 +17,8 @@ from likethat.report.views import ProvenanceView, Tile, class_name, provenance_v
 
 __all__ = ["ClassView", "PartView", "class_view", "save_classes"]
 
-_THUMBNAIL_LIMIT = 128
-_MOST = 10
+_THUMBNAIL_LIMIT = 128  # pixels a side, for thousands of prototypes on a page
+_MOST = 10  # pictures a part: a row
 _FIGURES = {
     "residual": "residual",
     "moved": "heat map moved",

@@ -10,7 +10,7 @@ from likethat.report.text import percent
 
 __all__ = ["PathView", "path_view"]
 
-WIDTH, HEIGHT = 640, 180
+WIDTH, HEIGHT = 640, 180  # of the drawing, in its own units
 
 
 @dataclass(frozen=True, kw_only=True)

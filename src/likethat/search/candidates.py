@@ -11,8 +11,8 @@ from likethat.search.whitening import Whitening
 
 __all__ = ["Candidates"]
 
-_POOL = 2000
-_NEIGHBOURS = 50
+_POOL = 2000  # draws of the prior that a point's neighbours are looked for among
+_NEIGHBOURS = 50  # of the pool, whose spread is the scale there: local, yet enough for a covariance
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

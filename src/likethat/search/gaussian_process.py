@@ -10,9 +10,10 @@ from torch import Tensor
 __all__ = ["GaussianProcess", "Posterior", "fit_gaussian_process"]
 
 SCALES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
-NOISES = (1e-4, 1e-2, 1e-1)
-_TYPICAL_SCALE, _SCALE_SPREAD = 0.7, 0.5
-_LEAST_VARIANCE = 1e-4
+"""Of the root of the dimension, which is how far apart two draws of a whitened prior lie."""
+NOISES = (1e-4, 1e-2, 1e-1)  # of the variance: a model that answers exactly, one that rounds, one that changes its mind
+_TYPICAL_SCALE, _SCALE_SPREAD = 0.7, 0.5  # a belief about the length, in its logarithm: few points fit any
+_LEAST_VARIANCE = 1e-4  # where all answers so far are the same
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,9 +16,9 @@ from likethat.search.gaussian_process import GaussianProcess, fit_gaussian_proce
 
 __all__ = ["Surrogate"]
 
-_STEPS = (0.6, 0.35, 0.2)
-_KEPT, _CHILDREN = 40, 6
-_MOST_OBSERVATIONS = 400
+_STEPS = (0.6, 0.35, 0.2)  # of candidates that are moved, in standard deviations: from far to near
+_KEPT, _CHILDREN = 40, 6  # best candidates that are moved, and how often each
+_MOST_OBSERVATIONS = 400  # a Gaussian process's cost grows with their cube
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from likethat.search.base import Prior
 
 __all__ = ["Whitening"]
 
-_SAMPLES = 2000
+_SAMPLES = 2000  # for the covariance of some hundred latents
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["distance_to_real"]
 
 _PIXELS = 32  # a side: distances between pictures are those between their small copies
-_WORDS = 4096
-_MOST_REAL = 2000
+_WORDS = 4096  # places that words and pairs of words are hashed to: few meet in short texts
+_MOST_REAL = 2000  # bounds the search for neighbours; quantiles stay fine to .0005
 
 
 def distance_to_real(inputs: Inputs, data: Inputs) -> Float[Tensor, " n"]:

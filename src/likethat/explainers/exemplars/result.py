@@ -19,9 +19,9 @@ from likethat.search import Prior
 
 __all__ = ["Spacing", "exemplar_set"]
 
-_SAMPLES = 1000
-_TYPICAL = 12
-_MOST_FRAMES = 24
+_SAMPLES = 1000  # of the prior, whose quantiles an exemplar is placed in: to .1 %
+_TYPICAL = 12  # samples shown beside the exemplars: two rows on a page
+_MOST_FRAMES = 24  # of the film: under 20 seconds of it; the first and the last ones stay
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

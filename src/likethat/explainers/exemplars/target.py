@@ -14,7 +14,7 @@ from likethat.search import Goal, HighResponse, Probabilities
 
 __all__ = ["Aim", "read_target"]
 
-_SUM_TOLERANCE = 1e-3
+_SUM_TOLERANCE = 1e-3  # percentages that people round to .1 sum to 1 within it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,10 +18,10 @@ from likethat.generators.base import Denoiser
 __all__ = ["Asker", "HeatMap", "Replace", "heat_map", "hiding_masks", "mean_colour", "particles"]
 
 _LEVELS = (1.8, 3.6, 7.2)  # of noise on a picture of 32 pixels a side, in proportion more on larger ones
-_FIRST, _ROUND = 48, 16
-_CELLS, _HIDDEN = 8, 0.3
+_FIRST, _ROUND = 48, 16  # masks before the first estimate, and the fewest that a later one is made of
+_CELLS, _HIDDEN = 8, 0.3  # cells of a mask, a side, and the share of them that is hidden
 _SMOOTH, _FINEST = 22.6, 16  # blurs are the picture's side over these: of the prior (applied twice), of the map
-_DRAWS = 64
+_DRAWS = 64  # of the posterior: its standard deviation is known to a tenth
 Replace = Callable[[int], Float[Tensor, "n channel height width"]]
 
 

@@ -15,7 +15,7 @@ from likethat.explanations.status import Status
 
 __all__ = ["advice_for", "curve_of", "edit_of", "edits_of", "path_of"]
 
-_DEMANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+_DEMANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # from the decision to the demand of images
 
 
 def edits_of(space: Space, archive: Archive, source: Inputs, *, target_margin: float, n: int) -> tuple[Edit, ...]:

@@ -16,7 +16,7 @@ from likethat.models.class_names import match_classes
 __all__ = ["ClassCells", "blocks", "cells_of", "classes_of", "seeded"]
 
 _BLOCK = 2**21  # values factorised together: 8 MiB in float32, which stays near the processor
-_BLOCK_ON_GPU = 2**29
+_BLOCK_ON_GPU = 2**29  # 2 GiB in float32: keeps a card busy, and fits any
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

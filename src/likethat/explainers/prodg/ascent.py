@@ -17,7 +17,7 @@ from likethat.search import CMAES, Evolution, HighResponse, Known, Problem
 
 __all__ = ["Climb", "Group", "Summit", "climb"]
 
-_BETA_1, _BETA_2 = 0.9, 0.99
+_BETA_1, _BETA_2 = 0.9, 0.99  # Adam's, with a shorter memory of squares than its .999: a climb has few steps
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,10 +11,10 @@ from likethat.functional import purity
 from likethat.models import SplitModel
 from likethat.search import top_rows
 
-__all__ = ["Response", "Starts", "best_samples", "channels_of_class", "respond"]
+__all__ = ["Response", "Starts", "best_samples", "channels_of_class", "n_candidates_of", "respond"]
 
-_LEAST_CANDIDATES = 20
-_SHARE = 0.02
+_LEAST_CANDIDATES = 20  # samples of highest activation that prototypes are chosen among by purity
+_SHARE = 0.02  # of all samples, where that is more: the highest activations alone are not the purest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,6 +78,11 @@ class Starts:
     purity: Float[Tensor, "unit rank"]
 
 
+def n_candidates_of(n_samples: int, n: int) -> int:
+    """Return among how many of the samples that activate a channel most its `n` purest are chosen."""
+    return max(n, min(max(_LEAST_CANDIDATES, round(_SHARE * n_samples)), n_samples))
+
+
 def best_samples(
     features: Features, mixing: Float[Tensor, "channel channel"], units: Int[Tensor, " unit"], n: int
 ) -> Starts:
@@ -85,8 +90,7 @@ def best_samples(
 
     Purity alone would also choose images on which the channel is next to silent.
     """
-    n_candidates = max(n, min(max(_LEAST_CANDIDATES, round(_SHARE * len(features.kept))), len(features.kept)))
-    places, _ = top_rows(features.kept_means, mixing[units], n_candidates)
+    places, _ = top_rows(features.kept_means, mixing[units], n_candidates_of(len(features.kept), n))
     values = torch.stack(
         [_purities(features.maps[row], mixing, unit) for row, unit in zip(places, units.tolist(), strict=True)]
     )

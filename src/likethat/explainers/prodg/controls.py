@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from likethat._progress import Progress, Watcher
 from likethat.coordinates import Rotation
 from likethat.explainers.prodg.ascent import Climb, Group, climb
-from likethat.explainers.prodg.channels import best_samples
+from likethat.explainers.prodg.channels import best_samples, n_candidates_of
 from likethat.features import Features, Forward, collect
 from likethat.fitting.rotation import Schedule, fit_procrustes
 from likethat.fitting.usage import usage_of
@@ -24,9 +24,7 @@ from likethat.sources import Images
 
 __all__ = ["best_of_prior", "made_for_random_weights", "starting_group", "with_random_weights"]
 
-_CANDIDATES = 20
-_SHARE = 0.02
-_OTHER = 86028121
+_OTHER = 86028121  # a prime far from the seeds that people take
 
 
 @torch.no_grad()
@@ -70,7 +68,7 @@ def best_of_prior(
         if watch:
             watch(Progress(stage="control: prior samples", done=start, total=len(source)))
     activations, purities = torch.cat(activation), torch.cat(purity)
-    n_candidates = min(len(purities), max(n, _CANDIDATES, round(_SHARE * len(purities))))
+    n_candidates = n_candidates_of(len(purities), n)
     candidates = purities.gather(0, activations.topk(n_candidates, dim=0).indices)
     return candidates.topk(min(n, n_candidates), dim=0).values.mean(0)
 

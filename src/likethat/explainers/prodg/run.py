@@ -32,8 +32,9 @@ from likethat.search import varying_units
 __all__ = ["SCHEDULE", "Run"]
 
 SCHEDULE = Schedule(first=100, last=14, rounds=8)
-_RESTARTS = 2
+_RESTARTS = 2  # of channels that did not climb, each from other samples; then they are called dead
 _CONTROL_UNITS = 16
+"""Channels that the controls are measured on, evenly spread: they cost as much as the channels themselves."""
 _SILENT = 1e-3  # purity up to which a channel counts as not active
 
 

@@ -18,6 +18,7 @@ from likethat.sources import ImageSource, Sample, Skipped, as_source, read
 __all__ = ["ImageStack", "read_stack"]
 
 MINIMUM, SMALLEST, USUAL = 16, 8, 64
+"""Images to learn anything from; pixels a side that halvings leave something of; pixels a side when none are said."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ from likethat.generators.storage import TrainedGenerator, filled
 
 __all__ = ["ImageFlow"]
 
-SIGMA_MAX = 40.0
+SIGMA_MAX = 40.0  # noise beside which a picture of values in [-1, 1] vanishes, even at 64 x 64
 
 
 @public

@@ -9,7 +9,7 @@ from likethat.generators.image.networks import padded_size
 
 __all__ = ["UNet"]
 
-_SINES = 64
+_SINES = 64  # numbers that say the time, in sines and cosines
 
 
 class UNet(nn.Module):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["train_table"]
 
 _ENOUGH = 50  # rows, for a quantile of them
-_FEWEST, _WIDTH, _MOST_LATENTS = 16, 192, 48
+_FEWEST, _WIDTH, _MOST_LATENTS = 16, 192, 48  # rows to learn anything from; units of a layer; latents
 
 
 @in_own_session(grad=True)

@@ -8,7 +8,7 @@ from likethat.errors import InputError
 
 __all__ = ["as_texts", "read_texts"]
 
-_FEWEST = 16
+_FEWEST = 16  # texts to learn anything from, as of images
 
 
 def read_texts(path: str | Path) -> list[str]:

@@ -19,7 +19,7 @@ from likethat.generators.priors import StandardNormal
 
 __all__ = ["LanguageModel", "load_language_model"]
 
-_CHUNK = 8
+_CHUNK = 8  # texts written at a time: all wait for the longest
 
 
 @in_own_session

@@ -15,8 +15,8 @@ __all__ = ["END", "HIDDEN", "PAD", "START", "Tokens"]
 PAD, START, END, HIDDEN = range(4)
 """Behind the end; before the beginning; the end; a token that is not shown."""
 
-_N_SPECIAL, _N_BYTES = 4, 256
-_MOST_WORDS, _MOST_CHARACTERS = 4000, 3000
+_N_SPECIAL, _N_BYTES = 4, 256  # padding, begin, end, unknown; what any character can be spelt with
+_MOST_WORDS, _MOST_CHARACTERS = 4000, 3000  # bound the softmax; characters beyond are spelt in bytes
 _PIECE = re.compile(r" ?\w+| ?[^\w\s]|\s")  # a word or a sign with the blank before it; every character is in one
 
 

@@ -22,8 +22,8 @@ from likethat.generators.training import Fitted, TrainingOptions, fit_network
 
 __all__ = ["train_text"]
 
-_WIDTH = 160
-_HIDDEN = 0.1
+_WIDTH = 160  # units of a layer: a CPU trains it in minutes
+_HIDDEN = 0.1  # share of the tokens hidden from the decoder, so that it needs the latent
 _KL_WEIGHT = 0.18
 """Less, and more texts come back from their latents; more, and more latents say something that goes together."""
 

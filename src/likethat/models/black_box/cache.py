@@ -19,7 +19,7 @@ from likethat.models.black_box.memory import Known, Memory, Store
 __all__ = ["AnswerFile", "recall"]
 
 _APPLICATION = 0x6C746262  # "ltbb"
-_SCHEMA = 1
+_SCHEMA = 1  # of the table; another one is refused, not migrated: answers can be asked again
 _TABLES = (
     "CREATE TABLE boxes (id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, class_names TEXT, output TEXT)",
     "CREATE TABLE answers (box INTEGER NOT NULL, input BLOB NOT NULL, probabilities BLOB NOT NULL,"

@@ -25,8 +25,8 @@ from likethat.models.black_box.unpacking import BadPackingError, TooLargeError, 
 __all__ = ["Link", "LinkOptions"]
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LONGEST_WAIT = 120.0
-_REDIRECTS = 3
+_LONGEST_WAIT = 120.0  # seconds; a service that asks for more is said, not waited for
+_REDIRECTS = 3  # more is a circle, or a service that is not where it was said to be
 _WINDOW = 16_000  # letters at each end of an answer that a message may show some of
 _PARTIAL = 206  # a piece of what was asked for
 _COMPLAINTS = ("error", "errors", "error_message", "detail", "details", "message", "exception", "reason")

@@ -11,7 +11,7 @@ __all__ = ["LABELS_NOTE", "LOGITS_NOTE", "Reader"]
 
 LOGITS_NOTE = "logits were taken: softmax applied"
 LABELS_NOTE = "labels are independent: each has its own probability, and a row need not sum to 1"
-_TOLERANCE = 1e-3
+_TOLERANCE = 1e-3  # to which probabilities sum to 1 that a service rounded to four digits
 _ADVICE = "Normalise the rows in the function, or say output='logits' if softmax shall do it."
 
 

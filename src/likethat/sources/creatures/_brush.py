@@ -136,6 +136,7 @@ class Brush:
 
 
 _SHADE = [round(value * gain) for gain in (0.80, 0.78, 0.84, 1.0) for value in range(256)]
+"""Darker and a little bluer, as shade is; alpha as it is."""
 
 
 def _fill(pen: ImageDraw.ImageDraw, placed: Points, ink: tuple[int, int, int, int]) -> None:

@@ -20,6 +20,7 @@ from likethat.sources.creatures.creature import Creature
 __all__ = ["coverage", "draw", "masks"]
 
 _NUMBER = {part: number for number, part in enumerate(PART_NAMES, start=1)}
+"""In the part map, where 0 is the surroundings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +129,7 @@ def _shadow(brush: Brush) -> None:
 
 
 _DIM = [round(value * gain) for gain in (0.8, 0.8, 0.85, 1.0) for value in range(256)]
+"""Darker and a little bluer, as shade is; alpha as it is."""
 
 
 def _creature(brush: Brush, creature: Creature, build: _Build) -> None:

@@ -21,7 +21,7 @@ from likethat.sources.creatures.drawing import draw, masks, pixels
 
 __all__ = ["CreatureSample", "Creatures", "creatures"]
 
-_LEAST_COVER = 0.1
+_LEAST_COVER = 0.1  # of a box: with less of any part in it, it shows the surroundings
 
 
 @in_own_session

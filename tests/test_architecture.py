@@ -41,6 +41,7 @@ FLOORS = {
     "generators": 3,
     "explanations": 4,
     "fitting": 5,
+    "editing": 5,
     "explainers": 6,
     "metrics": 6,
     "papers": 7,

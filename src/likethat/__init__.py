@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from likethat._progress import Progress
     from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG
     from likethat.explanations import Bank, Explanation, Prototype, open, open_bank
-    from likethat.generators import Denoiser, Generated, LatentGenerator, load_generator, train_generator
+    from likethat.generators import Denoiser, Generated, LatentGenerator, TextEdits, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, Marks, creatures, digits
 
@@ -35,6 +35,7 @@ _HOMES = {
     "Denoiser": "likethat.generators",
     "Generated": "likethat.generators",
     "LatentGenerator": "likethat.generators",
+    "TextEdits": "likethat.generators",
     "load_generator": "likethat.generators",
     "train_generator": "likethat.generators",
     "BlackBox": "likethat.models",
@@ -68,6 +69,7 @@ __all__ = [
     "Progress",
     "Prototype",
     "SplitModel",
+    "TextEdits",
     "creatures",
     "digits",
     "errors",

@@ -289,8 +289,8 @@ def test_bad_calls_are_one_sentence() -> None:
         lt.FreeMCG().counterfactual(box(), picture(), 1)
     with pytest.raises(InputError, match="method='patches'"):
         lt.FreeMCG().attribute(box(), picture(), method="freemcg")
-    with pytest.raises(InputError, match="`image` must be an image"):
-        lt.FreeMCG().attribute(box(), "a text")
+    with pytest.raises(InputError, match="`image` must be an image or one text"):
+        lt.FreeMCG().attribute(box(), pd.DataFrame({"age": [1.0]}))
 
 
 def test_bad_limits_are_one_sentence() -> None:

@@ -1,14 +1,17 @@
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import likethat as lt
 from likethat._progress import Progress
 from likethat.errors import InputError, NonFiniteError
 from likethat.generators import load_generator, sample
 from likethat.generators.base import Encoder, LatentGenerator
 from likethat.generators.text.generator import TextVAE
+from likethat.generators.text.reconstruction import words_kept
 from likethat.generators.text.training import train_text
 from likethat.sources.sentences import SENTIMENTS, TOPICS, read_sentence, sentences
 
@@ -157,3 +160,28 @@ def test_the_grammar_reads_what_it_draws() -> None:
 )
 def test_the_grammar_refuses(text: str) -> None:
     assert read_sentence(text) is None
+
+
+def test_the_card_says_how_many_words_come_back() -> None:
+    held_out = [TEXTS[row] for row in torch.randperm(160, generator=torch.Generator().manual_seed(0))[:16].tolist()]
+    kept = words_kept(generator(), held_out)
+    assert generator().card["words_kept"] == pytest.approx(kept, abs=1e-3)
+    assert 0 < kept < 0.5  # four passes are too few
+
+
+class Echo:
+    def encode(self, texts: list[str]) -> list[str]:
+        return texts
+
+    def __call__(self, latents: list[str]) -> list[str]:
+        return [text.replace("red", "blue") for text in latents]
+
+
+def test_words_kept_are_those_in_their_order() -> None:
+    assert words_kept(Echo(), ["a red bird", "two birds"]) == pytest.approx((2 / 3 + 1) / 2)
+
+
+@pytest.mark.parametrize("method", [lt.FreeMCG, lt.Exemplars])
+def test_a_generator_that_loses_the_words_explains_nothing(method: Any) -> None:
+    with pytest.raises(InputError, match=r"at least 50% of the words of a text that it reads, got \d+%"):
+        method(generator())

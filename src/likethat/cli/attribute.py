@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,9 +26,13 @@ __all__ = ["EXAMPLES", "attribute"]
 
 EXAMPLES = examples(
     "likethat attribute -m zoo:creatures -i zoo:creatures:5",
+    "likethat attribute -m https://host/v2/models/reviews -i review.txt",
     "likethat attribute -m model.onnx -i photo.jpg --target cat --budget 256",
     "likethat attribute -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --method freemcg",
 )
+
+
+_SHOWN = 10  # words in a terminal; the page has all
 
 
 class Method(StrEnum):
@@ -36,6 +40,7 @@ class Method(StrEnum):
 
     freemcg = "freemcg"
     patches = "patches"
+    masks = "masks"
 
 
 def attribute(
@@ -44,7 +49,7 @@ def attribute(
     source: InputOption,
     generator: GeneratorOption = None,
     method: Annotated[
-        Method | None, typer.Option(help="freemcg needs a denoiser; patches, the default without one, nothing.")
+        Method | None, typer.Option(help="freemcg needs a denoiser; patches nothing; of texts masks.")
     ] = None,
     target: Annotated[
         str | None, typer.Option("--target", "-t", metavar="CLASS", help="Index or name; the predicted by default.")
@@ -57,8 +62,9 @@ def attribute(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw which pixels speak for a class and which against it, with how sure that is."""
+    """Draw which pixels of an image, or words of a text, speak for a class, and how sure that is."""
     from likethat.explainers import FreeMCG
+    from likethat.explanations.word_attribution import WordAttribution
 
     check_page(out_path)
     made = None if generator is None else open_generator(generator)
@@ -69,11 +75,23 @@ def attribute(
         found = FreeMCG(made, seed=seed).attribute(
             box, image, wanted, budget=budget, method=None if method is None else method.value, watch=watch
         )
-    clear = float(found.is_clear.mean())
-    say(f"{found.target_name}: {clear:.0%} of the pixels have a clear sign, {found.queries} queries", style="bold")
+    clear, what = float(found.is_clear.mean()), "words" if isinstance(image, str) else "pixels"
+    say(f"{found.target_name}: {clear:.0%} of the {what} have a clear sign, {found.queries} queries", style="bold")
+    if isinstance(found, WordAttribution):
+        _say_words(found)
     give(found)
     if found.status.advice:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
     say_path("page", found.save(out_path))
     if found.status.reason == "interrupted":
         raise KeyboardInterrupt
+
+
+def _say_words(found: Any) -> None:
+    """Print the words with a clear sign, strongest first."""
+    from likethat.report.text import shorten, signed
+
+    order = sorted(range(len(found.values)), key=lambda place: -abs(found.values[place]))
+    for place in [place for place in order if found.is_clear[place]][:_SHOWN]:
+        piece = shorten(found.pieces[place], 60)
+        say(f"{signed(float(found.values[place]))} ± {found.error[place]:.2f}  {piece}")

@@ -1,7 +1,7 @@
 """``likethat counterfactual``: what would have to be different for another class."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +28,7 @@ EXAMPLES = examples(
     "likethat counterfactual -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --target 3",
     "likethat counterfactual -m model.onnx -g customers/ -i customers.csv:12 --target good --keep sex --up age",
     "likethat counterfactual -m zoo:creatures -g zoo:creatures-flow -i zoo:creatures:3 --target 1 --mask head.png",
+    "likethat counterfactual -m https://host/v2/models/reviews -g reviews.txt -i review.txt --confidence 0.8",
     "likethat counterfactual -m https://host/v2/models/scan -g diffusers:my/ddpm -i scan.png",
 )
 
@@ -38,7 +39,10 @@ def counterfactual(
     generator: Annotated[
         str,
         typer.Option(
-            "--generator", "-g", metavar="NAME|DIR", help="zoo:digits-flow, diffusers:NAME, or a trained folder."
+            "--generator",
+            "-g",
+            metavar="NAME|DIR|FILE",
+            help="zoo:digits-flow, diffusers:NAME, a trained folder, or texts (.txt).",
         ),
     ],
     source: InputOption,
@@ -52,9 +56,13 @@ def counterfactual(
     budget: Annotated[int, typer.Option(help="Queries, at most.")] = 200,
     confidence: Annotated[
         float | None,
-        typer.Option(help="Probability of the target that is enough; 0.6 for rows of a table, else 0.98, by default."),
+        typer.Option(
+            help="Probability of the target that is enough: by default 0.98, for rows 0.6, for texts the decision."
+        ),
     ] = None,
-    keep: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that stays; may repeat.")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column, or word of a text, that stays; may repeat.")
+    ] = None,
     up: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only rise.")] = None,
     down: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only fall.")] = None,
     within: Annotated[
@@ -91,14 +99,17 @@ def counterfactual(
             budget=budget,
             mask=None if mask is None else open_mask(mask, one),
             immutable=keep or (),
-            ranges=_ranges(within or []),
-            directions=dict.fromkeys(up or [], "up") | dict.fromkeys(down or [], "down"),
+            ranges=_ranges(within or []) or None,
+            directions=dict.fromkeys(up or [], "up") | dict.fromkeys(down or [], "down") or None,
             watch=watch,
         )
     chance = found.probability(found.best)
     say(f"{found.target_name}: {found.status.reason}, probability {chance:.3f}, {found.queries} queries", style="bold")
-    for change in found.best.changes:
-        say(str(change))
+    if found.kind == "text":
+        _say_text(found)
+    else:
+        for change in found.best.changes:
+            say(str(change))
     for told in found.best.broken:
         say(f"breaks, as the source does: {told}")
     if found.curve:
@@ -109,6 +120,16 @@ def counterfactual(
     say_path("page", found.save(out_path))
     if found.status.reason == "interrupted":
         raise KeyboardInterrupt
+
+
+def _say_text(found: Any) -> None:
+    """Print the edits as a line, and the nearest real text."""
+    from likethat.report.diffs import diff_line
+    from likethat.report.text import clean
+
+    say(clean(diff_line(found.source[0], found.best.input[0])))
+    if found.real is not None:
+        say(f"nearest real text: {clean(found.real.input[0])}")
 
 
 def _ranges(words: list[str]) -> dict[str, tuple[float | str, float | str]]:

@@ -27,9 +27,12 @@ class Change:
 
     Attributes:
         name: of the column; "" in a text.
-        before: the source's value; None where it is missing.
-        after: the counterfactual's.
+        before: the source's value, None where it is missing; of a text the words that go, "" where words only come.
+        after: the counterfactual's; of a text the words that come.
         way: "up" or "down" where the column has an order, "later" or "earlier" of dates, else "".
+        oddness: of a text: how much worse it reads by this, in nats: 0 as before, about 4 a random word; None where
+            nobody judged it.
+        place: of a text: where the words that go begin in the source, in characters; -1 elsewhere.
 
     Example:
         >>> print(Change(name="income", before=None, after=160))
@@ -42,8 +45,12 @@ class Change:
     before: Any
     after: Any
     way: str = ""
+    oddness: float | None = None
+    place: int = -1
 
     def __str__(self) -> str:
+        if self.place >= 0:
+            return _words_changed(self.before, self.after)
         if self.before is None:
             return f"{self.name} is filled in: {_value(self.after)}"
         if self.after is None:
@@ -130,6 +137,7 @@ class Counterfactual(Result):
         edits: the counterfactuals found, nearest first; empty where the target was not reached.
         best: the nearest of them, else what came nearest to the target.
         mean: the mean of the particles that arrived, the paper's result; None where there is none.
+        real: the nearest real input that was found of the class wanted, for texts; None where there is none.
         mask: where an image was allowed to change, (height, width); None for everywhere.
         path: how the search went.
         queries: asked in this search.
@@ -165,6 +173,7 @@ class Counterfactual(Result):
     notes: tuple[str, ...] = ()
     n_dependences: int = 0
     curve: tuple[Demand, ...] = ()
+    real: Edit | None = None
 
     def _line(self) -> str:
         found = f"{len(self.edits)} found, nearest {self.best.l1:.3g}" if self.edits else "none found"
@@ -232,6 +241,12 @@ class Counterfactual(Result):
             "changes": ["; ".join(map(str, edit.changes)) for edit in self.edits],
             **input_columns(join_inputs([take(self.source, []), *(edit.input for edit in self.edits)])),
         }
+
+
+def _words_changed(before: str, after: str) -> str:
+    if before and after:
+        return f"“{before}” becomes “{after}”"
+    return f"“{before}” goes" if before else f"“{after}” comes in"
 
 
 def _are_numbers(*values: Any) -> bool:

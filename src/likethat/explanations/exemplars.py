@@ -14,8 +14,12 @@ from likethat._inputs import Inputs, Kind, kind_of
 from likethat.explanations.exemplar_storage import write_exemplars
 from likethat.explanations.result import Result, input_columns
 from likethat.explanations.status import Status
+from likethat.explanations.word_attribution import WordAttribution
 
-__all__ = ["ExemplarSet", "Film"]
+__all__ = ["REAL_TEXTS", "ExemplarSet", "Film"]
+
+REAL_TEXTS = "RealTexts"
+"""The method's name where exemplars are real texts that were found, not made."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,6 +71,8 @@ class ExemplarSet(Result):
         options: of the strategy and the search.
         seed: the seed.
         seconds: wall time.
+        attributions: of texts, which are real and were found: what speaks for each, where the budget allowed; else
+            empty.
     """
 
     target: int
@@ -92,6 +98,7 @@ class ExemplarSet(Result):
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     seconds: float = 0.0
+    attributions: tuple[WordAttribution, ...] = ()
 
     def __len__(self) -> int:
         return len(self.latents)

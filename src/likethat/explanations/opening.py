@@ -16,6 +16,7 @@ from likethat.explanations.explanation import Explanation
 from likethat.explanations.result import Result
 from likethat.explanations.saved import read_result
 from likethat.explanations.storage import MANIFEST, read_bank
+from likethat.explanations.word_attribution import WordAttribution
 from likethat.models import SplitModel, check_model
 
 __all__ = ["open", "open_bank"]
@@ -46,7 +47,7 @@ def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> 
 @in_own_session
 def open(
     path: str | Path, model: SplitModel | nn.Module | None = None
-) -> Bank | Explanation | Counterfactual | Attribution | ExemplarSet:
+) -> Bank | Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet:
     """Open what any result's `save` wrote as a folder.
 
     Args:
@@ -63,7 +64,7 @@ def open(
         return open_bank(path, model)
     if model is not None:
         raise InputError(f"`model` must be None for what is no bank, got one for {path}. Leave it out.")
-    kinds: tuple[type[Result], ...] = (Explanation, Counterfactual, Attribution, ExemplarSet)
-    result: Explanation | Counterfactual | Attribution | ExemplarSet
+    kinds: tuple[type[Result], ...] = (Explanation, Counterfactual, Attribution, WordAttribution, ExemplarSet)
+    result: Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet
     result = read_result(path, {kind.__name__: kind for kind in kinds})
     return result

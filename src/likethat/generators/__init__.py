@@ -4,6 +4,7 @@ from likethat.generators.base import Denoiser, Encoder, LatentGenerator, Prior, 
 from likethat.generators.generated import Generated
 from likethat.generators.load import GENERATORS, load_generator
 from likethat.generators.samples import sample, write_samples
+from likethat.generators.text.edits import TextEdits
 from likethat.generators.train import train_generator
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "LatentGenerator",
     "Prior",
     "SeededGenerator",
+    "TextEdits",
     "load_generator",
     "sample",
     "train_generator",

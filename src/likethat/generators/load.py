@@ -49,8 +49,9 @@ def load_generator(
     Args:
         source: ``"zoo:creatures"`` and ``"zoo:digits"`` (VAEs), ``"zoo:creatures-flow"`` and ``"zoo:digits-flow"``
             (denoisers too); ``"diffusers:org/name"`` or ``"diffusers:folder"``; ``"hf:org/name"``, a causal language
-            model; a folder that `save`, or a pipeline's `save_pretrained`, wrote; a diffusers pipeline; any function or
-            module from latents (n, latent) to images in [0, 1], a DataFrame or texts. A generator comes back as it is.
+            model; a .txt file with one text a line (`TextEdits`); a folder that `save`, or a pipeline's
+            `save_pretrained`, wrote; a diffusers pipeline; any function or module from latents (n, latent) to images in
+            [0, 1], a DataFrame or texts. A generator comes back as it is.
         latent_dim: of a function, or of a language model's soft prompt: the length of its latents.
         device: where to put it; None leaves it on the CPU.
         **options: of the class behind it, such as ``n_steps`` of a flow or ``value_range`` of a function. A diffusers
@@ -100,6 +101,10 @@ def _by_name(name: str, device: Any, options: Mapping[str, Any]) -> Any:
         from likethat.generators.text.language_model import load_language_model
 
         return load_language_model(rest, **options)
+    if Path(name).suffix.lower() == ".txt":
+        from likethat.generators.text.edits import TextEdits
+
+        return TextEdits(name, **options)
     if not Path(name).exists():
         raise InputError(f"`source` must be {_EXAMPLES}, got {name!r}, which does not exist.")
     if (Path(name) / "model_index.json").is_file():

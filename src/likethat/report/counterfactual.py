@@ -12,17 +12,19 @@ from torch import Tensor
 
 from likethat._checks import require
 from likethat.explanations.counterfactual import Counterfactual, Edit
+from likethat.report.diffs import Stretch, diff
 from likethat.report.pages import write_page
 from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
 from likethat.report.search_path import PathView, path_view
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
-from likethat.report.text import duration, percent, shorten, signed
+from likethat.report.text import count, duration, percent, shorten, signed
 
 __all__ = ["counterfactual_figure", "film_of", "save_counterfactual"]
 
 _PICTURE_LIMIT, _FILM_LIMIT = 384, 256  # pixels a side; films have many frames
 _FRAME_MS, _REST_MS = 90, 700  # long enough to see a change, and to rest at both ends
 _WORDS = 160  # characters of a change in a figure, which does not scroll
+_CHARACTERS = 20_000  # of a text on a page: twice the longest review of the film data base
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,9 @@ class EditView:
         facts: distance and probability.
         picture: data URI, or "".
         difference: data URI of what became brighter and darker, or "".
-        changes: (column, before, after) of a table, as printed.
+        changes: (column, before, after) of a table, as printed; of a text (how much worse it reads, before, after).
         text: of a text, or "".
+        diff: of a text: what stayed, went and came.
     """
 
     title: str
@@ -44,6 +47,7 @@ class EditView:
     difference: str
     changes: tuple[tuple[str, str, str], ...]
     text: str
+    diff: tuple[Stretch, ...] = ()
 
 
 def save_counterfactual(found: Counterfactual, path: str | Path) -> Path:
@@ -64,9 +68,9 @@ def save_counterfactual(found: Counterfactual, path: str | Path) -> Path:
         "is_pixelated": source is not None and max(source.shape[1:]) <= PIXELATED_UP_TO,
         "source": data_uri(*encode(shrink(to_picture(source), _PICTURE_LIMIT))) if source is not None else "",
         "source_title": _says(found, found.source_probabilities),
-        "source_text": shorten(found.source[0], 2000) if isinstance(found.source, list) else "",
         "edits": tuple(_edit_view(found, edit) for edit in (found.edits or (found.best,))),
         "mean": _edit_view(found, found.mean) if found.mean is not None else None,
+        "real": _edit_view(found, found.real) if found.real is not None else None,
         "film": _film_uris(found) if is_image else None,
         "path": _path(found),
         "curve": tuple((percent(at.confidence), f"{at.n_columns}", f"{at.l1:.3g}") for at in found.curve),
@@ -138,6 +142,8 @@ def _lead(found: Counterfactual) -> str:
         what = f"{percent(share)} of its pixels change, on average by {best.l1:.3f} of the way from black to white"
     elif found.kind == "table":
         what = f"{len(best.changes)} of {len(found.source.columns)} columns change"  # type: ignore[union-attr]
+    elif best.changes and best.changes[0].place >= 0:
+        what = f"{_sentence(count(len(best.changes), 'edit'))} in {percent(min(best.l1, 1.0))} of its words"
     else:
         what = f"{percent(min(best.l1, 1.0))} of its words change"
     return f"{what}; the model was asked {found.queries} times."
@@ -147,6 +153,10 @@ def _demand(found: Counterfactual) -> str:
     """Say what was asked for, where the record knows."""
     asked = found.options.get("confidence")
     return f"At least {percent(float(asked))} of the target against the next class was asked for." if asked else ""
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _warnings(found: Counterfactual) -> tuple[str, ...]:
@@ -167,8 +177,9 @@ def _edit_view(found: Counterfactual, edit: Edit) -> EditView:
         facts=f"distance L1 {edit.l1:.3g}, L2 {edit.l2:.3g}{_likely(found, edit)}",
         picture=data_uri(*encode(shrink(to_picture(_array(edit.input)), _PICTURE_LIMIT))) if is_image else "",
         difference=data_uri(*encode(shrink(_difference(found, edit), _PICTURE_LIMIT))) if is_image else "",
-        changes=tuple(_change(item) for item in edit.changes) if found.kind == "table" else (),
-        text=shorten(edit.input[0], 2000) if isinstance(edit.input, list) else "",
+        changes=tuple(_change(item) for item in edit.changes),
+        text=shorten(edit.input[0], _CHARACTERS) if isinstance(edit.input, list) else "",
+        diff=_diff(found.source, edit.input),
     )
 
 
@@ -183,8 +194,13 @@ def _likely(found: Counterfactual, edit: Edit) -> str:
     return said
 
 
+def _diff(source: Any, changed: Any) -> tuple[Stretch, ...]:
+    return tuple(diff(source[0], changed[0])) if isinstance(source, list) and len(source[0]) <= _CHARACTERS else ()
+
+
 def _change(change: Any) -> tuple[str, str, str]:
-    return shorten(change.name, 60), *(_value(value) for value in (change.before, change.after))  # type: ignore[return-value]
+    name = change.name if change.place < 0 else "" if change.oddness is None else f"{change.oddness:.1f}"
+    return shorten(name, 60), *(_value(value) for value in (change.before, change.after))  # type: ignore[return-value]
 
 
 def _value(value: Any) -> str:

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from likethat._inputs import Inputs, join_inputs
 from likethat.errors import InputError
-from likethat.explanations.exemplars import ExemplarSet
+from likethat.explanations.exemplars import REAL_TEXTS, ExemplarSet
 from likethat.report.exemplar_columns import ColumnView, column_views
 from likethat.report.exemplar_film import Curve, animated, curve
 from likethat.report.pages import write_page
 from likethat.report.pixels import to_picture
 from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import clean, count, duration, in_prose, percent, shorten
+from likethat.report.word_attribution import ColouredPiece, coloured
 
 __all__ = ["save_exemplars"]
 
@@ -36,6 +37,7 @@ class ItemView:
         answer: the model's answer in words.
         facts: how plausible it is, short.
         is_reached: whether it is within the tolerance.
+        pieces: of a text, coloured by what speaks for the target; empty where that was not asked.
     """
 
     sprite: Sprite | None
@@ -43,6 +45,7 @@ class ItemView:
     answer: str
     facts: str
     is_reached: bool
+    pieces: tuple[ColouredPiece, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,7 @@ def save_exemplars(sets: Sequence[ExemplarSet], path: str | Path, *, title: str 
         title=title,
         views=views,
         kind=_shown_kind(sets[0]),
+        are_real=sets[0].method == REAL_TEXTS,
         figures=_figures(sets),
         has_real=any(item.distance_to_real is not None for item in sets),
         made=_made(sets),
@@ -178,7 +182,8 @@ def _sentence(text: str) -> str:
 
 
 def _item_view(item: ExemplarSet, place: int, sprite: Sprite | None) -> ItemView:
-    facts = [f"prior\u00a0rank\u00a0{percent(float(item.prior_quantile[place]))}"]
+    rank = "reads" if item.method == REAL_TEXTS else "prior\u00a0rank"
+    facts = [f"{rank}\u00a0{percent(float(item.prior_quantile[place]))}"]
     if item.distance_to_real is not None:
         facts.append(f"real\u00a0×\u00a0{float(item.distance_to_real[place]):.2g}")
     return ItemView(
@@ -187,6 +192,7 @@ def _item_view(item: ExemplarSet, place: int, sprite: Sprite | None) -> ItemView
         answer=_answer(item, place),
         facts=" · ".join(facts),
         is_reached=bool(item.reached[place]) or item.wanted is None,
+        pieces=tuple(coloured(item.attributions[place])) if item.attributions else (),
     )
 
 

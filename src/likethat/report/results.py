@@ -6,12 +6,14 @@ from typing import Any
 from likethat.explanations import Bank, ExemplarSet, Explanation
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Counterfactual
+from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.attribution import attribution_figure, save_attribution
 from likethat.report.counterfactual import counterfactual_figure, save_counterfactual
 from likethat.report.exemplar_figures import exemplar_figure
 from likethat.report.exemplars import save_exemplars
 from likethat.report.figures import bank_figure, explanation_figure
 from likethat.report.pages import save_bank, save_explanation
+from likethat.report.word_attribution import save_word_attribution, word_attribution_figure
 
 __all__ = ["figure", "save_page"]
 
@@ -33,6 +35,8 @@ def save_page(result: Any, path: Path) -> Path:
             return save_counterfactual(result, path)
         case Attribution():
             return save_attribution(result, path)
+        case WordAttribution():
+            return save_word_attribution(result, path)
     raise TypeError(f"no page shows a {type(result).__name__}")
 
 
@@ -53,4 +57,6 @@ def figure(result: Any) -> Any:
             return counterfactual_figure(result)
         case Attribution():
             return attribution_figure(result)
+        case WordAttribution():
+            return word_attribution_figure(result)
     raise TypeError(f"no figure shows a {type(result).__name__}")

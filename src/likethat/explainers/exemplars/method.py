@@ -18,8 +18,11 @@ from likethat.explainers.exemplars.asking import Asker
 from likethat.explainers.exemplars.loop import Finds, pursue
 from likethat.explainers.exemplars.result import Spacing, exemplar_set
 from likethat.explainers.exemplars.target import Aim, read_target
-from likethat.explanations.exemplars import ExemplarSet
+from likethat.explainers.exemplars.texts import TextHunt
+from likethat.explanations.exemplars import REAL_TEXTS, ExemplarSet
 from likethat.explanations.status import Status
+from likethat.generators.text.edits import TextEdits
+from likethat.generators.text.reconstruction import require_reconstruction
 from likethat.search import CMAES, Evolution, PriorSampling, Strategy, Surrogate
 
 __all__ = ["STRATEGIES", "Exemplars"]
@@ -43,7 +46,7 @@ class Exemplars:
     of the generator's prior, and all targets share all answers.
 
     Args:
-        generator: a `LatentGenerator`.
+        generator: a `LatentGenerator`; or `likethat.TextEdits`, of whose texts the best are found: nothing is made.
         strategy: `search.Surrogate()` when None; others are `search.PriorSampling`, `search.CMAES`,
             `search.Evolution` (the paper's) and `search.GradientAscent`. With their usual options they also go by name:
             "surrogate", "prior", "cma", "evolution".
@@ -83,11 +86,15 @@ class Exemplars:
         spacing: float = 0.25,
         seed: int = 0,
     ) -> None:
-        if not all(hasattr(generator, name) for name in ("kind", "prior")) or not callable(generator):
+        if isinstance(generator, TextEdits) and strategy not in (None, "surrogate"):
+            raise InputError("`strategy` must be left out for texts, which are found and not made.")
+        is_latent = all(hasattr(generator, name) for name in ("kind", "prior")) and callable(generator)
+        if not is_latent and not isinstance(generator, TextEdits):
             raise InputError(
                 f"`generator` must be a LatentGenerator, got {type(generator).__name__}. Wrap a function with "
                 "likethat.load_generator(function, latent_dim=...)."
             )
+        require_reconstruction(generator)
         self.tolerance = check_number(tolerance, name="tolerance", high=1.0, with_low=False, with_high=False)
         self.spacing = check_number(spacing, name="spacing", high=1.0)
         self.seed = check_seed(seed)
@@ -166,6 +173,8 @@ class Exemplars:
         n, budget = check_count(n, name="n"), check_count(budget, name="budget")
         check_callable(watch, name="watch", takes="a Progress")
         box = _opened(box)
+        if isinstance(self.generator, TextEdits):
+            return self._found(box, targets, n=n, budget=budget, threshold=threshold, watch=watch)
         rng = torch.Generator().manual_seed(self.seed)
         asker = Asker(self.generator, box.limited(budget))
         aims = self._aims(asker, targets, rng, threshold)
@@ -192,16 +201,38 @@ class Exemplars:
             )
         return results
 
+    def _found(
+        self,
+        box: Any,
+        targets: Sequence[Any] | None,
+        *,
+        n: int,
+        budget: int,
+        threshold: float | None,
+        watch: Watcher | None,
+    ) -> list[ExemplarSet]:
+        """Find real texts."""
+        if not box.class_names and not len(box.limited(budget)(self.generator.texts[:1])):
+            raise _penniless()
+        hunt = TextHunt(self.generator, box, n=n, budget=budget, seed=self.seed, watch=watch)
+        options = {"n": n, "budget": budget, "tolerance": self.tolerance}
+        about = {"method": REAL_TEXTS, "options": options, "seed": self.seed}
+        aims = self._read(targets, box, threshold)
+        return [hunt.find(aim, number, about=about) for number, aim in enumerate(aims)]
+
     def _aims(
         self, asker: Asker, targets: Sequence[Any] | None, rng: torch.Generator, threshold: float | None
     ) -> list[Aim]:
-        if targets is not None and (isinstance(targets, str) or not hasattr(targets, "__len__") or not len(targets)):
-            raise InputError(f"`targets` must be a list with at least one target, got {shown(targets)}.")
         if not asker.box.class_names and not len(
             asker.ask(self.generator.prior.sample(1, rng=rng).double())
         ):  # a model names its classes with its first answer
             raise _penniless()
-        names = list(asker.box.class_names)
+        return self._read(targets, asker.box, threshold)
+
+    def _read(self, targets: Sequence[Any] | None, box: Any, threshold: float | None) -> list[Aim]:
+        if targets is not None and (isinstance(targets, str) or not hasattr(targets, "__len__") or not len(targets)):
+            raise InputError(f"`targets` must be a list with at least one target, got {shown(targets)}.")
+        names = list(box.class_names)
         wanted = torch.eye(len(names), dtype=torch.float64) if targets is None else targets
         return [read_target(item, names, tolerance=self.tolerance, threshold=threshold) for item in wanted]
 

@@ -8,13 +8,15 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from likethat._checks import check_images
-from likethat._inputs import Inputs, kind_of
+from likethat._inputs import Inputs, kind_of, take
 from likethat._options import shown
 from likethat.errors import InputError
 from likethat.explainers.freemcg.log import Asked
 from likethat.generators.base import Denoiser, LatentGenerator
+from likethat.generators.text.edits import TextEdits
+from likethat.generators.text.words import split_words
 
-__all__ = ["as_asked", "check_fits", "check_mask", "name_of", "one_input"]
+__all__ = ["as_asked", "check_fits", "check_mask", "check_words", "name_of", "one_input"]
 
 
 def as_asked(model: Any, budget: int | None) -> Asked:
@@ -81,10 +83,22 @@ def check_mask(mask: Any, size: tuple[int, int]) -> Bool[Tensor, "height width"]
     return found
 
 
+def check_words(source: Inputs) -> str:
+    """Return one text, which must hold a word.
+
+    Raises:
+        InputError: it holds none.
+    """
+    text = str(take(source, [0])[0])
+    if not any(split_words(text).is_word):
+        raise InputError(f"`source` must be a text with at least one word, got {shown(text)}.")
+    return text
+
+
 def check_fits(generator: Any, source: Inputs) -> None:
     """Raise `InputError` unless the generator makes what the source is."""
     kind = "image" if isinstance(generator, Denoiser) else getattr(generator, "kind", None)
-    if not isinstance(generator, Denoiser | LatentGenerator):
+    if not isinstance(generator, Denoiser | LatentGenerator | TextEdits):
         raise InputError(
             f"`generator` must have denoise, or make inputs from latents, got {type(generator).__name__}. Without a "
             "generator, attribute(..., method='patches') explains an image."

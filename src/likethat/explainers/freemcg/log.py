@@ -10,10 +10,10 @@ from torch import Tensor
 
 from likethat._inputs import Inputs, join_inputs, take
 from likethat._progress import Progress, Watcher
+from likethat.functional.margins import margins_of
 
-__all__ = ["Archive", "Asked", "margins_of"]
+__all__ = ["Archive", "Asked"]
 
-_LEAST = 1e-6  # a probability of 0 would make a margin infinite
 _BEHIND = 1e6  # above all costs: columns of a table, or pixels
 _APART = 0.4  # from this on two changes are different ones; 0 the same, 1 nothing in common
 
@@ -43,24 +43,6 @@ class Asked(Protocol):
     def __call__(self, inputs: Inputs) -> Float[Tensor, "n cls"]:
         """Answer every row with the probabilities of all classes."""
         ...
-
-
-def margins_of(probabilities: Float[Tensor, "n cls"], *, target: int | None, source_class: int) -> Float[Tensor, " n"]:
-    """Return the log-probability of the target less that of the best other class.
-
-    Without a target: of the best class that is not the source's, less that of the source's.
-
-    Example:
-        >>> p = torch.tensor([[0.5, 0.25, 0.25]], dtype=torch.float64)
-        >>> [round(float(margins_of(p, target=target, source_class=0).exp()), 6) for target in (0, 1, None)]
-        [2.0, 0.5, 0.5]
-    """
-    logs = probabilities.clamp_min(_LEAST).log()
-    own = source_class if target is None else target
-    others = logs.clone()
-    others[:, own] = -torch.inf
-    margin = logs[:, own] - others.max(dim=1).values
-    return -margin if target is None else margin
 
 
 @dataclass(kw_only=True, eq=False)

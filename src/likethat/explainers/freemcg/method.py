@@ -11,24 +11,29 @@ from torch import Tensor
 from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_seed, resolve_target
 from likethat._inputs import Inputs, kind_of
-from likethat._options import check_callable, check_number, shown
+from likethat._options import check_callable, check_names, check_number, shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
+from likethat.editing.attribution import attribute_words
+from likethat.editing.counterfactual import LEAST_BUDGET, Demand, edit_text
 from likethat.errors import InputError, TargetError
 from likethat.explainers.freemcg.attribution import Asker, Replace, heat_map, mean_colour, particles
 from likethat.explainers.freemcg.columns import Limits, as_generated
-from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, name_of, one_input
+from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, check_words, name_of, one_input
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import advice_for, curve_of, edit_of, edits_of, path_of
 from likethat.explainers.freemcg.run import Found, Settings, seek
 from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace, Space
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Counterfactual
+from likethat.explanations.word_attribution import WordAttribution
 from likethat.generators.base import Denoiser, LatentGenerator
+from likethat.generators.text.edits import TextEdits
+from likethat.generators.text.reconstruction import require_reconstruction
 
 __all__ = ["FreeMCG"]
 
-_OF_ROWS, _OF_OTHERS = 0.6, 0.98  # see `confidence`
+_OF_ROWS, _OF_TEXTS, _OF_OTHERS = 0.6, 0.5, 0.98  # see `confidence`
 _RULES = ("kalman", "paper", "release")
 
 
@@ -38,13 +43,13 @@ class FreeMCG:
     """Explains any classifier that can be asked, by inputs that a generator finds typical.
 
     Args:
-        generator: a denoiser of images, or a latent generator of images, tables or texts; None where only
-            ``attribute(method="patches")`` is wanted.
+        generator: a denoiser of images, a latent generator of images or tables, or `likethat.TextEdits` for texts;
+            None where only an attribution is wanted, of an image by patches or of a text.
         rule: how particles are moved: "kalman" (ours), or of images with a denoiser "paper" and "release".
         n_particles: of a generation. None takes 16 for pictures of 64 pixels a side or more, else 10.
         confidence: probability of the target, against the next class, that is enough. None takes 0.6 for rows of a
-            table, the decision and a margin, and 0.98 for images and texts, where changes below 0.95 often fool this
-            model alone. What more would cost a row, `Counterfactual.curve` says.
+            table, the decision and a margin; for texts the decision, 0.5; and 0.98 for images, where changes below 0.95
+            often fool this model alone. What more would cost a row, `Counterfactual.curve` says.
         noise: strongest noise of our particles, on images in [0, 1]; more finds classes that look quite different, less
             stays nearer. None takes 8 for pictures of 32 pixels a side, in proportion less for larger ones; if the
             first generations make no progress, the search restarts once with noise up to 8.
@@ -85,11 +90,12 @@ class FreeMCG:
         if confidence is not None:
             self.confidence = check_number(confidence, name="confidence", low=0.5, high=1.0, with_high=False)
         self.noise = None if noise is None else check_number(noise, name="noise", with_low=False)
-        if generator is not None and not isinstance(generator, Denoiser | LatentGenerator):
+        if generator is not None and not isinstance(generator, Denoiser | LatentGenerator | TextEdits):
             raise InputError(
-                f"`generator` must be a denoiser, a latent generator or None, got {shown(generator)}. Make one with "
-                "likethat.load_generator(...)."
+                f"`generator` must be a denoiser, a latent generator, TextEdits or None, got {shown(generator)}. Make "
+                "one with likethat.load_generator(...)."
             )
+        require_reconstruction(generator)
         if self.rule != "kalman" and not isinstance(generator, Denoiser):
             raise InputError(f"`generator` must be a denoiser for rule={rule!r}, got {name_of(generator)}.")
         self.generator, self.seed = generator, check_seed(seed)
@@ -122,7 +128,7 @@ class FreeMCG:
             n: how many different ones.
             budget: queries allowed in all.
             mask: (height, width), true where an image may change; all else stays bit for bit.
-            immutable: columns that stay.
+            immutable: columns that stay; of a text, words.
             ranges: lowest and highest value of a column.
             directions: "up" or "down": a column may only rise, or only fall.
             watch: called with a `Progress` as the work goes on.
@@ -136,6 +142,9 @@ class FreeMCG:
         check_callable(watch, name="watch", takes="a Progress")
         one, rng = one_input(source), torch.Generator().manual_seed(self.seed)
         check_fits(self.generator, one)
+        if isinstance(self.generator, TextEdits):
+            limits_given = {"mask": mask, "ranges": ranges, "directions": directions}
+            return self._edited(model, one, target, n=n, budget=budget, keep=immutable, watch=watch, **limits_given)
         if kind_of(one) == "table":
             one = as_generated(one, self.generator)
         n_particles = self.n_particles or (16 if isinstance(one, Tensor) and min(one.shape[2:]) >= 64 else 10)
@@ -184,15 +193,16 @@ class FreeMCG:
         budget: int = 128,
         method: str | None = None,
         watch: Watcher | None = None,
-    ) -> Attribution:
-        """Say which pixels speak for a class and which against it.
+    ) -> Attribution | WordAttribution:
+        """Say which pixels of an image, or words of a text, speak for a class and which against it.
 
         Args:
             model: a `BlackBox`, or anything that it wraps.
-            image: (channel, height, width).
+            image: (channel, height, width), or one text.
             target: class index or name; the class that the model gives it when None.
             budget: queries allowed in all.
-            method: "freemcg" (needs a denoiser), or "patches", which needs no generator; None for the one that can.
+            method: "freemcg" (needs a denoiser), or "patches", which needs no generator; None for the one that can. Of
+                a text "masks".
             watch: called with a `Progress` as the work goes on.
 
         Raises:
@@ -202,8 +212,10 @@ class FreeMCG:
         started = time.perf_counter()
         check_callable(watch, name="watch", takes="a Progress")
         one = one_input(image, name="image")
+        if isinstance(one, list):
+            return self._words(model, one[0], target, budget=budget, method=method, watch=watch)
         if not isinstance(one, Tensor):
-            raise InputError(f"`image` must be an image (channel, height, width), got {type(image).__name__}.")
+            raise InputError(f"`image` must be an image or one text, got {type(image).__name__}.")
         check_count(budget, name="budget", minimum=32)
         rng = torch.Generator().manual_seed(self.seed)
         method, replace = self._hiding(method, one, rng)
@@ -228,6 +240,60 @@ class FreeMCG:
             options={"budget": budget, "method": method},
             notes=tuple(getattr(box, "notes", ())),
         )
+
+    def _edited(
+        self,
+        model: Any,
+        source: Inputs,
+        target: int | str | None,
+        *,
+        n: int,
+        budget: int | None,
+        keep: Sequence[str],
+        watch: Watcher | None,
+        **limits: Any,
+    ) -> Counterfactual:
+        """Edit a text."""
+        assert isinstance(self.generator, TextEdits)
+        given = next((name for name, value in limits.items() if value is not None), None)
+        if given is not None:
+            raise InputError(f"`{given}` must be left out for texts. Name words that stay with immutable=[...].")
+        if budget is None or check_count(budget, name="budget") < LEAST_BUDGET:
+            raise InputError(f"`budget` must be at least {LEAST_BUDGET} for texts, got {budget}. Try 200.")
+        box = as_asked(model, budget)
+        text = check_words(source)
+        box([text])  # a model may name its classes with its first answer
+        confidence = _OF_TEXTS if self.confidence is None else self.confidence
+        demand = Demand(
+            target=None if target is None else resolve_target(target, box.class_names),
+            n=check_count(n, name="n"),
+            budget=budget,
+            confidence=confidence,
+            keep=frozenset(word.casefold() for word in check_names(keep, name="immutable")) if keep else frozenset(),
+            seed=self.seed,
+        )
+        options = {"confidence": confidence, "seed": self.seed, "budget": budget, "n": n}
+        return edit_text(self.generator, box, text, demand, watch=watch, options=options)
+
+    def _words(
+        self,
+        model: Any,
+        text: str,
+        target: int | str | None,
+        *,
+        budget: int,
+        method: str | None,
+        watch: Watcher | None,
+    ) -> WordAttribution:
+        """Say which words speak for a class."""
+        check_choice("masks" if method is None else method, name="method", choices=("masks",))
+        check_count(budget, name="budget", minimum=32)
+        box = as_asked(model, budget)
+
+        def explained(answer: Tensor) -> int:
+            return int(answer.argmax()) if target is None else resolve_target(target, box.class_names)
+
+        return attribute_words(box, check_words([text]), explained, budget=budget, seed=self.seed, watch=watch)
 
     def _hiding(self, method: str | None, one: Tensor, rng: torch.Generator) -> tuple[str, Replace]:
         """Return the method's name, and what takes the place of patches."""

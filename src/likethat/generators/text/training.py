@@ -17,6 +17,7 @@ from likethat.generators.priors import fit_prior
 from likethat.generators.text.files import as_texts
 from likethat.generators.text.generator import TextVAE
 from likethat.generators.text.network import TextNetwork, text_loss
+from likethat.generators.text.reconstruction import words_kept
 from likethat.generators.text.tokens import PAD, Tokens
 from likethat.generators.training import Fitted, TrainingOptions, fit_network
 
@@ -72,6 +73,8 @@ def train_text(
     generator.checkpoint = fitted.checkpoint
     generator.card = _card(generator, len(rows), fitted, seed=seed, minutes=(time.perf_counter() - started) / 60)
     generator.card["cut"] = n_cut
+    held_out = _order(len(texts), seed=seed)[: _n_held_out(len(texts))].tolist()
+    generator.card["words_kept"] = round(words_kept(generator, [texts[row] for row in held_out]), 3)
     return generator
 
 
@@ -92,12 +95,17 @@ def _options(n: int, *, epochs: int | None, seed: int, checkpoint: str | Path | 
     )
 
 
+def _order(n: int, *, seed: int) -> Int[Tensor, " n"]:
+    """Return the texts in the order in which the first are held out."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
 def _n_held_out(n: int) -> int:
     return min(256, max(2, n // 10))
 
 
 def _fit(network: TextNetwork, rows: Tensor, options: TrainingOptions, *, watch: Watcher | None) -> Fitted:
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(options.seed))
+    order = _order(len(rows), seed=options.seed)
     held_out, learned = rows[order[: _n_held_out(len(rows))]], rows[order[_n_held_out(len(rows)) :]]
     n_tokens = float((rows != PAD).sum(1).double().mean())
 

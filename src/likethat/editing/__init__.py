@@ -1,0 +1,1 @@
+"""What the methods share that explain texts by editing them: masks, a linear surrogate over edits, the search."""

@@ -1,0 +1,174 @@
+"""Exemplars of texts: real texts of a corpus that a model answers as wanted, found with few questions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from likethat._progress import Progress, Watcher
+from likethat.editing.asked import Box
+from likethat.editing.surrogate import Belief, LinearBelief
+from likethat.generators.text.edits import TextEdits
+
+__all__ = ["Screened", "Screening"]
+
+_BATCH, _BY_MEAN = 8, 3  # questions before the belief is renewed; of them, those that trust it
+_PATIENCE, _LONGER, _GAIN = 3, 8, 1e-3
+"""Batches without a gain after which it ends; where the target was not reached, more of them."""
+_LEAST = 1e-3  # added to probabilities before their logarithm, as in the surrogate of `search`
+_ALIKE = 0.8  # cosine of words from which on two texts are one exemplar
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Screened:
+    """The texts that were asked.
+
+    Attributes:
+        rows: of the corpus, in the order asked.
+        responses: (asked, class) of the model.
+        errors: (asked,) how far each is from what is wanted.
+        reason: "reached" where more questions would bring nothing, else "budget" or "interrupted".
+    """
+
+    rows: list[int]
+    responses: Float[Tensor, "asked cls"]
+    errors: Float[Tensor, " asked"]
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class Screening:
+    """Asks the texts of a corpus that are likely to be answered as wanted, and learns from each answer.
+
+    A Bayesian linear model over words, one for each class that is wanted, takes in what labels tell and what the model
+    answered. A batch is what it expects to be best, then what it may be by draws (Thompson).
+
+    Args:
+        edits: with the texts.
+        box: with the budget of this target.
+        errors: answers (n, cls) to how far each is from the one wanted, (n,).
+        classes: that are wanted; empty where a function of the answers is.
+        enough: error that counts as reached.
+        n: how many exemplars.
+        rng: of all chance.
+        rows: asked before, for other targets.
+        responses: to them.
+    """
+
+    edits: TextEdits
+    box: Box
+    errors: Callable[[Tensor], Tensor]
+    classes: list[int]
+    enough: float
+    n: int
+    rng: torch.Generator
+    watch: Watcher | None = None
+    rows: list[int] = field(default_factory=list)
+    responses: list[Tensor] = field(default_factory=list)
+
+    def run(self) -> Screened:
+        """Ask until the best `n` stop getting better, or the budget ends."""
+        idle, best, reason = 0, float("inf"), "reached"
+        try:
+            while idle < (_PATIENCE if best <= self.enough else _LONGER):
+                batch = self._batch()
+                n = self.box.affordable([self.edits.texts[row] for row in batch])
+                if not n:
+                    reason = "reached" if not batch else "budget"
+                    break
+                self.responses += list(self.box([self.edits.texts[row] for row in batch[:n]]))
+                self.rows += batch[:n]
+                self._tell()
+                errors = self.errors(torch.stack(self.responses)).sort().values
+                now = float(errors[: self.n].mean()) if len(errors) >= self.n else float("inf")
+                idle = 0 if now < best - _GAIN or len(errors) < self.n else idle + 1
+                best = min(best, now)
+        except KeyboardInterrupt:
+            if not self.rows:
+                raise
+            reason = "interrupted"
+        responses = (
+            torch.stack(self.responses) if self.rows else torch.zeros(0, len(self.box.class_names), dtype=torch.float64)
+        )
+        return Screened(rows=self.rows, responses=responses, errors=self.errors(responses), reason=reason)
+
+    def best(self, found: Screened) -> list[int]:
+        """Return the places, among what was asked, of the best `n` that are not alike."""
+        chosen: list[int] = []
+        for place in found.errors.argsort(stable=True).tolist():
+            row = self.edits.table[found.rows[place]]
+            near = [float((row @ self.edits.table[found.rows[one]].T).sum()) for one in chosen]
+            if max(near, default=0.0) < _ALIKE:
+                chosen.append(place)
+            if len(chosen) == self.n:
+                break
+        return chosen
+
+    def _tell(self) -> None:
+        if self.watch is not None:
+            reached = int((self.errors(torch.stack(self.responses)) <= self.enough).sum())
+            self.watch(Progress(stage="finding exemplars", done=min(reached, self.n), total=self.n))
+
+    def _batch(self) -> list[int]:
+        """Return texts that were not asked: the best by what is expected, then the best of each draw."""
+        beliefs = self._beliefs()
+        asked = np.zeros(len(self.edits), dtype=bool)
+        asked[self.rows] = True
+        chosen: list[int] = []
+        for turn in range(_BATCH):
+            if asked.all():
+                break
+            if not turn or turn >= _BY_MEAN:
+                effects = [one.draw(self.rng) if turn >= _BY_MEAN else one.mean() for one, _ in beliefs]
+                far = self._expected(effects, [offset for _, offset in beliefs])
+            row = int(np.where(asked, np.inf, far).argmin())
+            chosen.append(row)
+            asked[row] = True
+        return chosen
+
+    def _beliefs(self) -> list[tuple[LinearBelief, float]]:
+        """Return what is known of words for each class wanted, and the mean of the answers."""
+        values = self._values()
+        found = []
+        table = self.edits.table
+        rows = [torch.from_numpy(table[row].toarray()[0]).double() for row in self.rows]
+        for place, expected in enumerate(self._known()):
+            belief = LinearBelief(Belief(expected=expected))
+            offset = float(values[:, place].mean()) if len(values) else 0.0
+            if len(values):
+                belief.add(rows, (values[:, place] - offset).tolist())
+            found.append((belief, offset))
+        return found
+
+    def _values(self) -> Float[Tensor, "asked output"]:
+        if not self.rows:
+            return torch.zeros(0, max(1, len(self.classes)), dtype=torch.float64)
+        responses = torch.stack(self.responses)
+        if self.classes:
+            return (responses[:, self.classes] + _LEAST).log() - (1 - responses[:, self.classes] + _LEAST).log()
+        return -self.errors(responses)[:, None].double()
+
+    def _known(self) -> list[Float[Tensor, " word"]]:
+        odds = self.edits.odds(self.box.class_names)
+        words = self.edits.vocabulary
+        if odds is None or not self.classes:
+            return [torch.zeros(len(words), dtype=torch.float64)] * max(1, len(self.classes))
+        known = torch.from_numpy(odds.of(words))
+        return [known[:, one] for one in self.classes]
+
+    def _expected(self, effects: list[Tensor], offsets: list[float]) -> NDArray[np.float64]:
+        """Return how far each text is expected to be from what is wanted."""
+        outputs = [self.edits.table @ one.numpy() + offset for one, offset in zip(effects, offsets, strict=True)]
+        if not self.classes:
+            return -np.asarray(outputs[0])
+        if len(self.classes) == 1:
+            return -np.asarray(outputs[0])  # the surest is the nearest: no sigmoid to make two of them equal
+        p = torch.zeros(len(self.edits), len(self.box.class_names), dtype=torch.float64)
+        for one, output in zip(self.classes, outputs, strict=True):
+            p[:, one] = torch.from_numpy(output).sigmoid()
+        far: NDArray[np.float64] = self.errors(p).numpy()
+        return far

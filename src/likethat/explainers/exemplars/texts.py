@@ -1,0 +1,148 @@
+"""Exemplars of texts: nothing is made; real texts of a corpus are found, with what speaks for each."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from likethat._inputs import take
+from likethat._progress import Watcher
+from likethat.editing.attribution import attribute_words
+from likethat.editing.exemplars import Screened, Screening
+from likethat.errors import BudgetError
+from likethat.explainers.exemplars.target import Aim
+from likethat.explanations.exemplars import ExemplarSet, Film
+from likethat.explanations.status import Status
+from likethat.explanations.word_attribution import WordAttribution
+from likethat.functional.diversity import mean_distance, quantile_among
+from likethat.generators.text.edits import TextEdits
+
+__all__ = ["TextHunt"]
+
+_SAMPLES = 200  # texts of the corpus that exemplars are compared with
+_TYPICAL = 12  # texts of the corpus to read beside
+_FOR_WORDS, _LEAST_FOR_WORDS = 32, 16  # questions about the words of one exemplar
+_WAITS = "interrupted"
+
+
+class TextHunt:
+    """Finds real texts for several targets; every answer serves all of them.
+
+    Args:
+        edits: with the texts.
+        box: a black box.
+        n: exemplars a target.
+        budget: questions a target.
+        seed: of all chance.
+        watch: called with progress.
+    """
+
+    def __init__(
+        self, edits: TextEdits, box: Any, *, n: int, budget: int, seed: int, watch: Watcher | None = None
+    ) -> None:
+        self._edits, self._box = edits, box
+        self._n, self._budget, self._seed, self._watch = n, budget, seed, watch
+        self._rows: list[int] = []
+        self._responses: list[Tensor] = []
+        rng = torch.Generator().manual_seed(seed)
+        self._usual = torch.randperm(len(edits), generator=rng)[:_SAMPLES].tolist()
+
+    def find(self, aim: Aim, number: int, *, about: dict[str, Any]) -> ExemplarSet:
+        """Return the real texts that come nearest to what is wanted, best first.
+
+        Raises:
+            BudgetError: not one question is allowed.
+        """
+        began, shared = time.perf_counter(), len(self._rows)
+        box = self._box.limited(self._budget)
+        wanted = [] if aim.wanted is None else [int(index) for index in aim.wanted.nonzero()[:, 0]]
+        screening = Screening(
+            edits=self._edits, box=box, errors=aim.errors, classes=wanted, enough=aim.slack, n=self._n,
+            watch=self._watch, rng=torch.Generator().manual_seed(1_000_003 * (number + 1) + self._seed),
+            rows=self._rows, responses=self._responses,
+        )  # fmt: skip
+        found = screening.run()
+        if not found.rows:
+            raise BudgetError("`budget` must allow at least one query, got a black box with none left. Raise it.")
+        chosen = screening.best(found)
+        texts = [self._edits.texts[found.rows[place]] for place in chosen]
+        words, is_stopped = self._words(texts, aim, left=self._budget - box.queries)
+        reason = _WAITS if is_stopped else found.reason
+        return self._set(
+            found, chosen, aim, words=words, status=self._status(found, chosen, aim, reason),
+            queries=box.queries, shared_queries=shared, seconds=time.perf_counter() - began, **about,
+        )  # fmt: skip
+
+    def _words(self, texts: Sequence[str], aim: Aim, *, left: int) -> tuple[tuple[WordAttribution, ...], bool]:
+        """Return what speaks for each exemplar, with the questions that are left; and whether it was stopped."""
+        each = min(_FOR_WORDS, left // len(texts))
+        if aim.index < 0 or each < _LEAST_FOR_WORDS:
+            return (), False  # a mixture or a response has no one class to speak for
+        try:
+            return tuple(
+                attribute_words(self._box.limited(each), text, lambda _: aim.index, budget=each, seed=self._seed)
+                for text in texts
+            ), False
+        except KeyboardInterrupt:
+            return (), True
+
+    def _set(
+        self,
+        found: Screened,
+        chosen: list[int],
+        aim: Aim,
+        *,
+        words: tuple[WordAttribution, ...],
+        status: Status,
+        queries: int,
+        **about: Any,
+    ) -> ExemplarSet:
+        rows = [found.rows[place] for place in chosen]
+        texts = [self._edits.texts[row] for row in rows]
+        slor = torch.from_numpy(self._edits.reader.slor(texts))
+        usual = torch.from_numpy(self._edits.reader.slor([self._edits.texts[row] for row in self._usual]))
+        apart = [mean_distance(self._rows_of(some)) for some in (rows, self._usual)]
+        curve = found.errors.cummin(0).values
+        frames = [0, *(place for place in range(1, len(curve)) if curve[place] < curve[place - 1])]
+        asked = [self._edits.texts[row] for row in found.rows]
+        return ExemplarSet(
+            target=aim.index,
+            description=aim.description,
+            wanted=aim.wanted,
+            inputs=texts,
+            latents=torch.tensor(rows, dtype=torch.float64)[:, None],
+            probabilities=found.responses[chosen],
+            errors=found.errors[chosen],
+            reached=aim.goal.shortfall(found.responses[chosen]) <= 0,
+            log_prior=slor,
+            prior_quantile=quantile_among(slor, usual),
+            distance_to_real=None,
+            diversity=apart[0] / apart[1],
+            status=status,
+            queries=queries + sum(one.queries for one in words),
+            curve=curve,
+            film=Film(inputs=take(asked, frames), queries=torch.tensor(frames) + 1, errors=found.errors[frames]),
+            typical=[self._edits.texts[row] for row in self._usual[:_TYPICAL]],
+            class_names=tuple(self._box.class_names),
+            attributions=words,
+            **about,
+        )
+
+    def _rows_of(self, rows: Sequence[int]) -> Tensor:
+        return torch.from_numpy(self._edits.table[list(rows)].toarray())
+
+    def _status(self, found: Screened, chosen: list[int], aim: Aim, reason: str) -> Status:
+        errors = found.errors[chosen]
+        n_good = int((aim.goal.shortfall(found.responses[chosen]) <= 0).sum())
+        if n_good >= self._n or (aim.wanted is None and aim.slack < 0):
+            return Status(reached=True, reason="reached")
+        came = f"{n_good} of {self._n} found, the best is {float(errors.min()):.3f} away"
+        if reason == _WAITS:
+            return Status(reached=False, reason=reason, advice=f"{came} before it was stopped.")
+        advice = (
+            f"{came} after {len(found.rows)} of {len(self._edits)} texts were asked: more questions bring little. Give "
+            "more texts, raise tolerance=, or lower n=."
+        )
+        return Status(reached=False, reason="budget" if reason == "budget" else "no progress", advice=advice)

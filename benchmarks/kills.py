@@ -2,8 +2,15 @@
 
     python benchmarks/kills.py --kills 44
 
-Prints how many came to the same bytes as one that nobody killed. Every piece is written as soon as there is one, so
-that kills meet writing often: how much time a kill may cost is the interval of 5 seconds, and is not measured here.
+A kill is SIGKILL. Of 44, 24 fall just before a random change on disk (a file opened to be written, moved or removed; a
+folder made or removed), 20 at a random time. The next run goes on where a checkpoint lies, else begins anew. Prints
+for each kind of work how many came to the same bytes as one that nobody killed, and how many left nothing beside them.
+Every piece is written as soon as there is one there, so that there is much writing to meet.
+
+    python benchmarks/kills.py --kills 0 --slow 6
+
+The default interval: two longer pieces of work are killed at random times; prints the seconds of work that a kill cost:
+those of the processor until the kill and in the run that goes on, less those of a run that nobody kills.
 """
 
 import argparse
@@ -16,42 +23,99 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 
 import likethat as lt
+from likethat import papers
 from likethat._checkpoint import Checkpoint
 
-WHILE_WRITING = 24 / 44  # the share of kills that meet a file that is being written
+WHILE_WRITING = 24 / 44  # the share of kills that fall before a change on disk
 TIMED = {"manifest.json", "generator.json", "card.md"}  # when it was made, and in how many seconds
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "tempfile.mkdtemp", "tempfile.mkstemp"}
+"""Python's audit events of changes on disk; opening to write is one more."""
+
+Work = Callable[..., None]
 
 
-def fit(folder: Path, *, resume: bool) -> None:
-    """Fit a bank and save it."""
-    rng = torch.Generator().manual_seed(0)
-    images = torch.rand(320, 3, 16, 16, generator=rng, dtype=torch.float32)
+def model_and_images(n: int) -> tuple[lt.SplitModel, torch.Tensor]:
+    """Return a small network of four classes and images for it, the same ones always."""
+    images = torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         layers = [torch.nn.Conv2d(3, 32, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
         network = torch.nn.Sequential(*layers, torch.nn.Linear(32, 4)).eval()
-    model = lt.split(network, example=images[:4])
+    return lt.split(network, example=images[:4]), images
+
+
+def fit_epic(folder: Path, *, resume: bool) -> None:
+    """Fit a bank of channels and save it."""
+    model, images = model_and_images(320)
     bank = lt.EPIC(2).fit(model, images, checkpoint=folder / "left", resume=resume)
     bank.save(folder / "made", overwrite=True)
 
 
-def train(folder: Path, *, resume: bool) -> None:
+def fit_by_ascent(folder: Path, *, resume: bool) -> None:
+    """Fit a bank by gradient ascent, which leaves its epochs, and save it."""
+    model, images = model_and_images(64)
+    bank = papers.EPIC(2, epochs=20).fit(model, images, checkpoint=folder / "left", resume=resume)
+    bank.save(folder / "made", overwrite=True)
+
+
+def fit_parts(folder: Path, *, resume: bool) -> None:
+    """Fit a bank of parts and save it."""
+    model, images = model_and_images(160)
+    source = lt.Images(images, labels=[0, 1, 2, 3] * 40)
+    bank = lt.PartPrototypes(n_parts=2, n_prototypes=2).fit(model, source, checkpoint=folder / "left", resume=resume)
+    bank.save(folder / "made", overwrite=True)
+
+
+def train_texts(folder: Path, *, resume: bool) -> None:
     """Train a generator of texts and save it."""
     texts = [f"text {place} of {place % 7}" for place in range(200)]
     made = lt.train_generator(texts, kind="text", epochs=4, checkpoint=folder / "left", resume=resume)
     made.save(folder / "made", overwrite=True)
 
 
-def begun(work: Callable[..., None], folder: Path, *, resume: bool) -> int:
-    """Run work in a process of its own and return its number."""
+def train_table(folder: Path, *, resume: bool) -> None:
+    """Train a generator of rows and save it."""
+    frame = pd.DataFrame({"age": [place % 47 for place in range(300)], "kind": ["a", "b", "c"] * 100})
+    made = lt.train_generator(frame, kind="table", epochs=6, checkpoint=folder / "left", resume=resume)
+    made.save(folder / "made", overwrite=True)
+
+
+def fit_long(folder: Path, *, resume: bool) -> None:
+    """Fit a bank to a network that takes its time."""
+    images = torch.rand(1500, 3, 96, 96, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        body = [torch.nn.Conv2d(3, 64, 5, stride=2), torch.nn.ReLU(), torch.nn.Conv2d(64, 128, 5), torch.nn.ReLU()]
+        network = torch.nn.Sequential(*body, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(128, 4))
+    model = lt.split(network.eval(), example=images[:4])
+    bank = lt.EPIC(2).fit(model, images, checkpoint=folder / "left", resume=resume)
+    bank.save(folder / "made", overwrite=True)
+
+
+def train_long(folder: Path, *, resume: bool) -> None:
+    """Train a generator of rows for long."""
+    frame = pd.DataFrame({"age": [place % 47 for place in range(3000)], "kind": ["a", "b", "c"] * 1000})
+    made = lt.train_generator(frame, kind="table", epochs=120, checkpoint=folder / "left", resume=resume)
+    made.save(folder / "made", overwrite=True)
+
+
+WORKS: tuple[Work, ...] = (fit_epic, fit_by_ascent, fit_parts, train_texts, train_table)
+
+
+def begun(work: Work, folder: Path, *, resume: bool, watch: Callable[[], None] | None = None) -> int:
+    """Run work in a process of its own and return its number; `watch` is called before every change on disk."""
     child = os.fork()
     if child == 0:
         try:
             sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends with it
+            if watch is not None:
+                sys.addaudithook(_before_changes(watch))
             work(folder, resume=resume)
             os._exit(0)
         finally:
@@ -59,25 +123,38 @@ def begun(work: Callable[..., None], folder: Path, *, resume: bool) -> int:
     return child
 
 
-def is_writing(folder: Path) -> bool:
-    """Return whether a hidden file or folder of a writer lies there."""
-    return any(".likethat-" in name for root, folders, files in os.walk(folder) for name in (*folders, *files))
+def _before_changes(watch: Callable[[], None]) -> Callable[[str, tuple[Any, ...]], None]:
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event in CHANGES or (event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR)):
+            watch()
+
+    return hook
 
 
-def killed(work: Callable[..., None], folder: Path, *, seconds: float, while_writing: bool) -> str:
-    """Kill work some seconds after its begin, or at the next writing after them; return what it met."""
-    child = begun(work, folder, resume=False)
-    time.sleep(seconds)
-    while (
-        while_writing
-        and not is_writing(folder)
-        and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-    ):
-        pass
-    met = "writing" if is_writing(folder) else "other work"
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    return met if os.WIFSIGNALED(status) else "its end"
+def changes_of(work: Work, folder: Path) -> int:
+    """Do work whole and return how many changes on disk it makes."""
+    read, write = os.pipe()
+    child = begun(work, folder, resume=False, watch=lambda: os.write(write, b"."))  # type: ignore[arg-type, return-value]
+    os.close(write)
+    n = 0
+    while piece := os.read(read, 65_536):
+        n += len(piece)
+    os.close(read)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"{work.__name__} must come to its end when nobody kills it.")
+    return n
+
+
+def dying_at(change: int) -> Callable[[], None]:
+    """Return what kills the process before its so manieth change on disk."""
+    left = [change]
+
+    def watch() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return watch
 
 
 def same(one: Path, other: Path) -> bool:
@@ -87,32 +164,90 @@ def same(one: Path, other: Path) -> bool:
     return names[0] == names[1] and all((one / name).read_bytes() == (other / name).read_bytes() for name in kept)
 
 
+def go_on(work: Work, folder: Path, *, whole: Path) -> tuple[bool, bool]:
+    """Do what a person does after a kill; return whether the bytes are the same, and whether nothing lies beside."""
+    has_left = (folder / "left" / "checkpoint.json").exists()
+    status = os.waitpid(begun(work, folder, resume=has_left), 0)[1]
+    return status == 0 and same(whole, folder / "made"), [one.name for one in folder.iterdir()] == ["made"]
+
+
 def main() -> None:
     """Count."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=44)
-    n = parser.parse_args().kills
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--slow", type=int, default=0, help="kills of longer work, with the default interval")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    Checkpoint.is_due = lambda _: True  # type: ignore[method-assign]
-    rng, good, met = random.Random(0), 0, {"writing": 0, "other work": 0, "its end": 0}
+    if given.slow:
+        cost(given.slow, random.Random(given.seed))
+    if given.kills:
+        count(given.kills, random.Random(given.seed))
+
+
+def cost(n: int, rng: random.Random) -> None:
+    """Print what kills of longer work cost."""
+    print("| work | seconds | killed after | gone on for | lost |")
+    print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as place:
-        whole, took = {}, {}
-        for work in (fit, train):
-            started = time.monotonic()
-            os.waitpid(begun(work, Path(place, work.__name__), resume=False), 0)
-            print(f"{work.__name__}: {time.monotonic() - started:.1f} s", flush=True)
-            whole[work], took[work] = Path(place, work.__name__, "made"), time.monotonic() - started
+        took: dict[Work, tuple[float, float]] = {}
         for number in range(n):
-            work, folder = (fit, train)[number % 2], Path(place, str(number))
-            seconds = rng.uniform(0, took[work])
-            met[killed(work, folder, seconds=seconds, while_writing=number < n * WHILE_WRITING)] += 1
-            has_left = (folder / "left" / "checkpoint.json").exists()
-            if has_left or not (folder / "made").exists():
-                os.waitpid(begun(work, folder, resume=has_left), 0)
-            good += same(whole[work], folder / "made") and [one.name for one in folder.iterdir()] == ["made"]
-            print(f"{good} of {number + 1} ({work.__name__}); met {met}", flush=True)
-    print(f"{good} of {n} came to the same bytes with nothing left beside them; kills met {met}")
+            work, folder = (fit_long, train_long)[number % 2], Path(place, str(number))
+            if work not in took:
+                started = time.monotonic()
+                used = seconds_of(begun(work, Path(place, work.__name__), resume=False))
+                took[work] = used, time.monotonic() - started
+            whole, lasted = took[work]
+            child = begun(work, folder, resume=False)
+            time.sleep(rng.uniform(0, lasted))
+            os.kill(child, signal.SIGKILL)
+            after = seconds_of(child)
+            again = seconds_of(begun(work, folder, resume=(folder / "left" / "checkpoint.json").exists()))
+            if not same(Path(place, work.__name__, "made"), folder / "made"):
+                print("the bytes differ")
+            lost = after + again - whole
+            print(f"| {work.__name__} | {whole:.1f} | {after:.1f} | {again:.1f} | {lost:.1f} |", flush=True)
+
+
+def seconds_of(child: int) -> float:
+    """Wait for a process and return the seconds of the processor that it took."""
+    used = os.wait4(child, 0)[2]
+    return used.ru_utime + used.ru_stime
+
+
+def count(n: int, rng: random.Random) -> None:
+    """Print what kills of short work, most of them at a change on disk, came to."""
+    Checkpoint.is_due = lambda _: True  # type: ignore[method-assign]
+    rows: dict[str, list[int]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        whole = {work: Path(place, work.__name__) for work in WORKS}
+        changes, took = {}, {}
+        for work in WORKS:
+            started = time.monotonic()
+            changes[work], took[work] = changes_of(work, whole[work]), time.monotonic() - started
+        for number in range(n):
+            work, folder = WORKS[number % len(WORKS)], Path(place, str(number))
+            is_write = number < n * WHILE_WRITING
+            child = begun(
+                work, folder, resume=False, watch=dying_at(rng.randrange(changes[work])) if is_write else None
+            )
+            if not is_write:
+                time.sleep(rng.uniform(0, took[work]))
+                os.kill(child, signal.SIGKILL)
+            was_killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+            is_same, is_clean = go_on(work, folder, whole=whole[work] / "made")
+            row = rows.setdefault(work.__name__, [0, 0, 0, 0, 0])
+            for column, value in enumerate((1, is_write, was_killed, is_same, is_clean)):
+                row[column] += value
+            if not (is_same and is_clean):
+                kind = "at a change on disk" if is_write else "at a random time"
+                left = sorted(one.name for one in folder.iterdir())
+                print(f"kill {number} of {work.__name__} {kind}: same bytes {is_same}, lies there: {left}", flush=True)
+    print("| work | kills | before a change on disk | met it alive | same bytes | nothing left beside |")
+    print("|---|---|---|---|---|---|")
+    for name, row in [*rows.items(), ("all", [sum(column) for column in zip(*rows.values(), strict=True)])]:
+        print(f"| {name} | {' | '.join(map(str, row))} |")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,7 +166,9 @@ def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
 
 _KILLED = """
 import os, sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from likethat import _files
 if sys.argv[2] == "swap":  # dies when the earlier folder has been moved away
     replace = Path.replace
@@ -338,7 +342,9 @@ def test_what_was_written_before_is_replaced_when_that_is_said(tmp_path: Path) -
 
 _KILLED_FILE = """
 import os, sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from likethat import _files
 os.fsync = lambda _: os._exit(9)
 _files.write_whole(sys.argv[1], b"half")
@@ -370,3 +376,54 @@ def test_what_a_living_writer_of_a_file_writes_stays(tmp_path: Path, monkeypatch
     write_whole(tmp_path / "why.html", b"first")
     assert [path.name for path in tmp_path.iterdir()] == ["why.html"]
     assert (tmp_path / "why.html").read_bytes() == b"first"
+
+
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "tempfile.mkdtemp", "tempfile.mkstemp"}
+"""Audit events before which a process may die; opening to write is one more."""
+
+
+def dying_at(change: int, work: Callable[[], None]) -> bool:
+    """Do work in a process that dies just before its so manieth change on disk; return whether it came to its end."""
+    child = os.fork()
+    if child == 0:
+        done = 0
+
+        def watch(event: str, args: tuple[Any, ...]) -> None:
+            nonlocal done
+            if event in CHANGES or (event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR)):
+                done += 1
+                if done > change:
+                    os._exit(9)
+
+        sys.addaudithook(watch)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_before_any_change_on_disk_the_next_run_comes_to_the_same_and_leaves_nothing(tmp_path: Path) -> None:
+    def work() -> None:
+        left = OwnFolder(tmp_path / "deep" / "left")
+        left.claim(name="checkpoint")
+        left.write("first", b"1")
+        left.write("second", b"2")
+        fill(tmp_path / "deep" / "made", a="1", b="2")
+        write_whole(tmp_path / "deep" / "page.html", b"3")
+        left.remove()
+
+    def found() -> dict[str, bytes]:
+        return {str(one): one.read_bytes() if one.is_file() else b"" for one in (tmp_path / "deep").rglob("*")}
+
+    work()
+    whole, ended, change = found(), False, 0
+    assert set(names(tmp_path / "deep")) == {"made", "page.html"}
+    while not ended:
+        for is_begun in (True, False):
+            if not is_begun:
+                shutil.rmtree(tmp_path / "deep")
+            ended = dying_at(change, work)
+            work()
+            assert found() == whole, f"killed before change {change}"
+        change += 1
+    assert change > 30

@@ -241,11 +241,8 @@ def _scratch(path: Path, kind: str) -> Iterator[Path]:
 
     It is locked while this process lives, and only then gets the list that proves that likethat made it.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"{_begun(path.name)}{kind}-", dir=path.parent))
-    lock = None
+    folder, lock = _hidden_folder(path, kind)
     try:
-        folder.chmod(0o777 & ~_umask())
-        lock = _lock(folder)
         if lock is not None:
             _write_list(folder, (), made_folder=True)
         yield folder
@@ -254,6 +251,19 @@ def _scratch(path: Path, kind: str) -> Iterator[Path]:
             _clear(folder, path)
         if lock is not None:
             os.close(lock)
+
+
+def _hidden_folder(path: Path, kind: str) -> tuple[Path, int | None]:
+    """Return a new hidden folder beside a place, and its lock; None where folders cannot be locked."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"{_begun(path.name)}{kind}-", dir=path.parent))
+        try:
+            folder.chmod(0o777 & ~_umask())
+        except FileNotFoundError:
+            continue  # another process swept it, empty and not yet locked
+        lock = _lock(folder)
+        if lock is not None or folder.exists():
+            return folder, lock
 
 
 def _begun(name: str) -> str:
@@ -288,7 +298,10 @@ def _lock_open(handle: int) -> bool:
 
 
 def _sweep(path: Path) -> None:
-    """Remove the hidden folders that killed writers of a place left: with our name and our list, locked by nobody."""
+    """Remove the hidden folders that killed writers of a place left: with our name and our list, locked by nobody.
+
+    Killed before its list stood, one holds nothing, or a list half written.
+    """
     start = _begun(path.name)
     for folder in list(path.parent.iterdir()):
         if not folder.name.startswith(start) or not _SCRATCH.fullmatch(folder.name[len(start) :]):
@@ -297,7 +310,7 @@ def _sweep(path: Path) -> None:
         if lock is None:
             continue
         own = _listed(folder)
-        if own.files or own.made_folder:
+        if own.files or own.made_folder or all(own.has(one) for one in _files_in(folder)):
             _clear(folder, path)
         os.close(lock)
 
@@ -338,15 +351,29 @@ class OwnFolder:
             InputError: files lie there that likethat did not write; none was touched.
             StorageError: the folder cannot be made.
         """
-        _check_ours(self.path, name=name)
-        was_there = os.path.lexists(self.path) and not self._own.made_folder
-        self._remove_files()
-        self._own = _Own(made_folder=not was_there)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            if self.path.parent.is_dir():
+                _sweep(self.path)
+            _check_ours(self.path, name=name)
+            self._own = _listed(self.path)
+            self._claim()
         except OSError as error:
+            if isinstance(error, LikethatError):
+                raise
             raise storage_error(self.path, error) from error
-        self._write_list()
+
+    def _claim(self) -> None:
+        if os.path.lexists(self.path):
+            self._remove_files()
+            self._own = _Own(made_folder=self._own.made_folder)
+            self.path.mkdir(exist_ok=True)  # a link to nowhere is an error
+            self._write_list()
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _scratch(self.path, "new") as folder:  # killed, it never leaves a folder that nobody knows the maker of
+            self._own = _Own(made_folder=True)
+            _write_list(folder, (), made_folder=True)
+            folder.replace(self.path)
 
     def write(self, name: str, data: bytes) -> Path:
         """Write one file of the folder, whole or not at all; it is listed before it is there.
@@ -361,11 +388,22 @@ class OwnFolder:
         return self.path / name
 
     def remove(self) -> None:
-        """Remove the files that were written, and the folder where it was made for them and nothing else lies in it."""
+        """Remove the files that were written, and the folder where it was made for them and nothing else lies in it.
+
+        The folder goes at once where it can, so that killed in the middle this leaves no half of it.
+        """
+        if self._own.made_folder and self._is_all_ours():
+            with contextlib.suppress(OSError), _scratch(self.path, "old") as holder:
+                self.path.replace(holder / "gone")
+                return
         self._remove_files()
         (self.path / _LIST).unlink(missing_ok=True)
         if self._own.made_folder and self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
+
+    def _is_all_ours(self) -> bool:
+        is_folder = self.path.is_dir() and not self.path.is_symlink()
+        return is_folder and all(self._own.has(one) for one in _files_in(self.path))
 
     def _remove_files(self) -> None:
         if not os.path.lexists(self.path):

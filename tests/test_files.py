@@ -237,11 +237,40 @@ def test_what_a_living_writer_fills_stays(tmp_path: Path) -> None:
 
 
 def test_a_link_to_a_file_is_kept_and_its_aim_written(tmp_path: Path) -> None:
-    (tmp_path / "first.html").write_text("1")
+    write_whole(tmp_path / "first.html", b"1")
     (tmp_path / "latest.html").symlink_to("first.html")
     write_whole(tmp_path / "latest.html", b"2")
     assert (tmp_path / "latest.html").is_symlink()
-    assert (tmp_path / "first.html").read_bytes() == b"2"
+    assert (tmp_path / "first.html").read_bytes().startswith(b"2<!-- likethat ")
+
+
+@pytest.mark.parametrize("name", ["notes.csv", "why.html", "why.json", "why.png", "why.svg", "why.pdf", "model.pt"])
+def test_a_file_of_the_users_is_replaced_only_where_that_is_said(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"years of work")
+    with pytest.raises(InputError, match=f"{name}, which has no seal of likethat's or was changed.*overwrite=True"):
+        write_whole(tmp_path / name, b"{}")
+    with pytest.raises(InputError, match=r"`--out` must be a new file.*or add --overwrite"):
+        try_file(tmp_path / name, name="--out")
+    assert (tmp_path / name).read_bytes() == b"years of work"
+    try_file(tmp_path / name, overwrite=True)
+    assert (tmp_path / name).read_bytes() == b"years of work"
+    write_whole(tmp_path / name, b"{}", overwrite=True)
+    assert (tmp_path / name).read_bytes() != b"years of work"
+
+
+def test_a_file_that_holds_nothing_or_the_same_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").touch()  # as tempfile.NamedTemporaryFile and mktemp leave it
+    write_whole(tmp_path / "table.csv", b"a,b\n")
+    write_whole(tmp_path / "table.csv", b"a,b\n")
+    with pytest.raises(InputError, match="must be a new file"):
+        write_whole(tmp_path / "table.csv", b"a,c\n")
+
+
+def test_a_page_that_the_user_changed_is_the_users(tmp_path: Path) -> None:
+    write_whole(tmp_path / "why.html", b"<p>1</p>")
+    (tmp_path / "why.html").write_bytes((tmp_path / "why.html").read_bytes().replace(b"1", b"my note"))
+    with pytest.raises(InputError, match="or was changed since"):
+        write_whole(tmp_path / "why.html", b"<p>2</p>")
 
 
 def test_devices_pipes_folders_and_loops_are_no_files(tmp_path: Path) -> None:
@@ -375,7 +404,7 @@ def test_what_a_living_writer_of_a_file_writes_stays(tmp_path: Path, monkeypatch
     monkeypatch.setattr("os.fsync", another)
     write_whole(tmp_path / "why.html", b"first")
     assert [path.name for path in tmp_path.iterdir()] == ["why.html"]
-    assert (tmp_path / "why.html").read_bytes() == b"first"
+    assert (tmp_path / "why.html").read_bytes().startswith(b"first<!--")
 
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "tempfile.mkdtemp", "tempfile.mkstemp"}

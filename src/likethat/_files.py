@@ -14,6 +14,7 @@ from pathlib import Path
 
 from likethat._documents import Damaged, read_json, typed
 from likethat._options import check_path
+from likethat._seals import is_sealed, sealed
 from likethat.errors import InputError, LikethatError, StorageError
 
 if sys.platform != "win32":
@@ -31,17 +32,23 @@ _SCRATCH = re.compile(r"(new|old)-[a-z0-9_]{8}")
 _RANDOM = re.compile(r"[a-z0-9_]{8}")  # how Python's temporary names end; an editor's .manifest.json.swp does not
 
 
-def write_whole(path: str | Path, data: bytes) -> Path:
-    """Write a file beside its place and move it there; make parent folders.
+def write_whole(path: str | Path, data: bytes, *, overwrite: bool = False) -> Path:
+    """Write a file beside its place and move it there, with our seal where its kind has one; make parent folders.
 
     A link is kept, and the file it leads to written. What killed writers of the same file left beside it goes.
 
+    Args:
+        path: where the file shall stand.
+        data: what it shall hold.
+        overwrite: whether another file than one that likethat wrote, and nobody changed, may be replaced.
+
     Raises:
-        InputError: something stands there that is no file: a folder, a device, a pipe.
+        InputError: something stands there that is no file (a folder, a device, a pipe), or may not be replaced.
         StorageError: the disk did not take it; nothing is left behind, an earlier file stays as it was.
     """
     path = check_path(path)
-    place = _file_place(path)
+    data = sealed(data, path.suffix)
+    place = _file_place(path, overwrite=overwrite, data=data)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         _sweep_files(place)
@@ -72,17 +79,39 @@ def _write_beside(path: Path, data: bytes) -> None:
         raise storage_error(path, error) from error
 
 
-def _file_place(path: Path, *, name: str = "path") -> Path:
+def _file_place(path: Path, *, overwrite: bool, data: bytes | None = None, name: str = "path") -> Path:
     """Return where a file shall stand, links followed.
 
+    What stands there may be written anew where nothing is lost: it is ours, empty, or holds the same as it shall.
+
     Raises:
-        InputError: something stands there that is no file, or links that lead to each other.
+        InputError: something stands there that is no file or may not be replaced, or links that lead to each other.
     """
     place = _led_to(path, name=name)
-    if os.path.lexists(place) and not place.is_file():  # lexists, not Path.exists: takes names of any length
+    if not os.path.lexists(place):  # not Path.exists: takes names of any length
+        return place
+    if not place.is_file():
         kind = "a folder" if place.is_dir() else "no plain file"
         raise InputError(f"`{name}` must be a file, got {path}, which is {kind}. Choose another name.")
+    if not (overwrite or is_sealed(place, path.suffix) or _holds(place, b"") or (data and _holds(place, data))):
+        raise InputError(
+            f"`{name}` must be a new file, or one that likethat knows as its own, got {path}, which has no seal of "
+            f"likethat's or was changed since. Choose another name, or add {_overwriting(name)}."
+        )
     return place
+
+
+def _holds(place: Path, data: bytes) -> bool:
+    """Return whether a file holds these bytes and no others; one that nobody may read does not."""
+    try:
+        return place.stat().st_size == len(data) and place.read_bytes() == data
+    except OSError:
+        return False
+
+
+def _overwriting(name: str) -> str:
+    """Return how a user says that something may be replaced, where an argument or a flag has this name."""
+    return "--overwrite" if name.startswith("-") else "overwrite=True"
 
 
 def _led_to(path: Path, *, name: str) -> Path:
@@ -106,18 +135,19 @@ def _sweep_files(path: Path) -> None:
             os.close(lock)
 
 
-def try_file(path: str | Path, *, name: str = "path") -> None:
+def try_file(path: str | Path, *, overwrite: bool = False, name: str = "path") -> None:
     """Try before long work whether `write_whole` can write a file after it; nothing is left there.
 
     Args:
         path: of the file.
+        overwrite: whether another file than one that likethat wrote, and nobody changed, may be replaced.
         name: of the user's argument, for the errors.
 
     Raises:
-        InputError: something stands there that is no file.
+        InputError: something stands there that is no file, or may not be replaced.
         StorageError: the place cannot be written.
     """
-    place = _file_place(check_path(path, name=name), name=name)
+    place = _file_place(check_path(path, name=name), overwrite=overwrite, name=name)
     with _trying(place, place.parent):
         if not place.exists():
             os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY))  # the name itself may be too long
@@ -173,10 +203,9 @@ def _free_place(path: Path, *, overwrite: bool, name: str) -> Path:
             f"it, such as {path / 'new'}."
         )
     if not overwrite and any(place.iterdir()):
-        option = "--overwrite" if name.startswith("-") else "overwrite=True"
         raise InputError(
             f"`{name}` must be a new or empty folder, got {path}, which likethat wrote before. Choose another place, "
-            f"or add {option}."
+            f"or add {_overwriting(name)}."
         )
     return place
 

@@ -8,14 +8,14 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from likethat._cells import csv_of
 from likethat._files import write_whole
 from likethat._options import check_path
 from likethat.errors import InputError
 
-__all__ = ["Reporter", "figure_of", "plug", "save"]
+__all__ = ["Reporter", "figure_of", "kind_of", "plug", "save"]
 
 _PAGES, _FIGURES = (".html", ".htm"), (".png", ".svg", ".pdf")
 _FILES = re.compile(
@@ -27,7 +27,7 @@ _FILES = re.compile(
 class Reporter(Protocol):
     """What draws results."""
 
-    def save_page(self, result: Any, path: Path) -> Path:
+    def save_page(self, result: Any, path: Path, *, overwrite: bool = False) -> Path:
         """Write a result as one self-contained HTML file."""
         ...
 
@@ -49,13 +49,16 @@ def figure_of(result: Any) -> Any:
     return _plugged[0]().figure(result)
 
 
-def save(result: Any, path: str | Path, *, folder: Callable[[Path], Path] | None = None) -> Path:
+def save(
+    result: Any, path: str | Path, *, overwrite: bool = False, folder: Callable[[Path], Path] | None = None
+) -> Path:
     """Write a result as what the end of the path's name says, and return the path.
 
     Args:
         result: what is written.
         path: ``.html`` gives its page; ``.png``, ``.svg`` and ``.pdf`` its figure; ``.json`` its plain
             values; ``.csv`` its table; ``.coco.json`` the boxes of a bank; all else a folder.
+        overwrite: whether another file than one that likethat wrote, and nobody changed, may be replaced.
         folder: writes the folder; None for results that have none.
 
     Raises:
@@ -63,24 +66,45 @@ def save(result: Any, path: str | Path, *, folder: Callable[[Path], Path] | None
         StorageError: the disk did not take it; nothing is left behind.
     """
     path = check_path(path)
-    suffix = path.suffix.lower()
-    if suffix in _PAGES:
-        return _plugged[0]().save_page(result, path)
-    if suffix in _FIGURES:
-        return write_whole(path, _drawn(result, suffix[1:]))
-    if path.name.lower().endswith(".coco.json"):
-        return write_whole(path, json.dumps(_coco_of(result, path)).encode())
-    if suffix == ".json":
-        return write_whole(path, json.dumps(result.to_dict(), indent=1, allow_nan=False).encode())
-    if suffix == ".csv":
-        return write_whole(path, csv_of(result.to_frame()).encode("utf-8", "surrogatepass"))
-    if folder is None or _FILES.fullmatch(suffix):
+    kind = kind_of(path)
+    if kind == "page":
+        return _plugged[0]().save_page(result, path, overwrite=overwrite)
+    if kind == "file":
+        return write_whole(path, _data_of(result, path), overwrite=overwrite)
+    if folder is None or kind == "unknown":
         also = "" if folder is None else ", or a folder's name without an ending"
         raise InputError(
             f"`path` must end in .html for a page, in .png, .svg or .pdf for a figure, in .json or .csv for numbers"
             f"{also}, got {path.name!r}. Choose one of them."
         )
     return folder(path)
+
+
+def kind_of(path: Path) -> Literal["page", "file", "folder", "unknown"]:
+    """Return what `save` writes under a name: a page, another file, a folder, or a file that it does not know.
+
+    Example:
+        >>> kind_of(Path("why.html")), kind_of(Path("why.json")), kind_of(Path("bank")), kind_of(Path("bank.zip"))
+        ('page', 'file', 'folder', 'unknown')
+    """
+    suffix = path.suffix.lower()
+    if suffix in _PAGES:
+        return "page"
+    if suffix in (*_FIGURES, ".json", ".csv"):
+        return "file"
+    return "unknown" if _FILES.fullmatch(suffix) else "folder"
+
+
+def _data_of(result: Any, path: Path) -> bytes:
+    """Return a result as the file of numbers or the figure that a name asks for."""
+    suffix = path.suffix.lower()
+    if suffix in _FIGURES:
+        return _drawn(result, suffix[1:])
+    if suffix == ".csv":
+        return csv_of(result.to_frame()).encode("utf-8", "surrogatepass")
+    if path.name.lower().endswith(".coco.json"):
+        return json.dumps(_coco_of(result, path)).encode()
+    return json.dumps(result.to_dict(), indent=1, allow_nan=False).encode()
 
 
 def _coco_of(result: Any, path: Path) -> dict[str, Any]:

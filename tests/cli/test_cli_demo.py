@@ -7,6 +7,7 @@ from command_line import likethat
 from torch import nn
 
 import likethat as lt
+from likethat._files import new_folder
 from likethat.cli.demo import annotated
 
 
@@ -28,6 +29,20 @@ def test_quick_demo_writes_a_report_that_opens(tmp_path: Path) -> None:
     again = likethat("demo", "--quick", "--out", tmp_path)
     assert again.exit_code == 2
     assert "must be a new folder" in again.stderr
+
+
+def test_a_bank_is_not_given_up_for_a_demo_nor_what_lies_beside_an_earlier_one(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "bank") as folder:
+        (folder / "manifest.json").write_text("hours of work")
+    with new_folder(tmp_path / "demo") as folder:
+        (folder / "report.html").write_text("an earlier demo")
+    (tmp_path / "demo" / "creatures.png").write_text("the user's")
+    for name, said in (("bank", "or that of an earlier demo"), ("demo", "'creatures.png' in it is not likethat's")):
+        result = likethat("demo", "--out", tmp_path / name)
+        assert result.exit_code == 2
+        assert said in " ".join(result.stderr.split())
+    assert (tmp_path / "bank" / "manifest.json").exists()
+    assert (tmp_path / "demo" / "creatures.png").read_text() == "the user's"
 
 
 def test_does_not_write_where_other_things_lie(tmp_path: Path) -> None:

@@ -45,10 +45,14 @@ def test_a_page_of_two_targets(tmp_path: Path) -> None:
 def test_a_folder_a_target(tmp_path: Path) -> None:
     done = likethat(*WORDS, "--budget", "8", "--strategy", "prior", "--out", tmp_path / "all")
     assert done.exit_code == 0, done.output
-    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [str(number) for number in range(10)]
+    folders = [path.name for path in (tmp_path / "all").iterdir() if path.is_dir()]
+    assert sorted(folders) == [str(number) for number in range(10)]
     again = likethat(*WORDS, "--budget", "8", "--out", tmp_path / "all")
     assert again.exit_code == 2
-    assert "which is in use" in again.output
+    assert "which likethat wrote before" in again.output
+    replaced = likethat(*WORDS, "--budget", "8", "--target", "3", "--out", tmp_path / "all", "--overwrite")
+    assert replaced.exit_code == 0, replaced.output
+    assert not (tmp_path / "all" / "3").exists()
 
 
 def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +81,7 @@ def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.Monkey
         (("--target", "1=half"), "`--target` must be such as"),
         (("--data", "nowhere"), "`--images` must be a folder"),
         (("--out", "."), "which is in use"),
+        (("--out", "exemplars.json"), "`--out` must be a page (.html) or a folder"),
     ],
 )
 def test_wrong_words(words: tuple[str, ...], message: str, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ KINDS += ["bank", "explanation", "attribution"]
 def test_plain_values_and_a_table(results: dict[str, Any], kind: str, tmp_path: Path) -> None:
     result = results[kind]
     document = json.loads(result.save(tmp_path / "a.json").read_text("utf-8"))
+    assert len(document.pop("likethat")) == 64  # the seal
     assert document == result.to_dict()
     assert (document["schema"], document["kind"]) == (1, type(result).__name__)
     assert document["class_names"] == list(NAMES)
@@ -142,6 +143,26 @@ def test_plain_values_and_a_table(results: dict[str, Any], kind: str, tmp_path: 
         assert len(list(csv.reader(file))) == len(frame) + 1
     with pytest.raises(InputError, match=r"`path` must end in .* got 'a.xlsx'"):
         result.save(tmp_path / "a.xlsx")
+
+
+FIGURES = [("attribution", ending) for ending in (".png", ".svg", ".pdf")]  # all results draw theirs by one road
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"), [*((kind, ending) for kind in KINDS for ending in (".html", ".json", ".csv")), *FIGURES]
+)
+def test_a_file_is_saved_again_and_one_of_the_users_is_not_touched(
+    results: dict[str, Any], kind: str, ending: str, tmp_path: Path
+) -> None:
+    path = results[kind].save(tmp_path / f"a{ending}")
+    results[kind].save(path)
+    with path.open("ab") as file:
+        file.write(b"the user's")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=f"a{ending}, which has no seal of likethat's or was changed since"):
+        results[kind].save(path)
+    assert path.read_bytes() == before
+    assert results[kind].save(path, overwrite=True).read_bytes() != before
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -259,7 +280,7 @@ def test_boxes_as_coco(results: dict[str, Any], tmp_path: Path) -> None:
     bank = results["bank"]
     folder = bank.save(tmp_path / "bank")
     document = json.loads(bank.save(tmp_path / "a.coco.json").read_text("utf-8"))
-    assert set(document) == {"info", "licenses", "images", "annotations", "categories"}
+    assert set(document) == {"info", "licenses", "images", "annotations", "categories", "likethat"}
     shown = [item for item in bank.prototypes if item.kind == "positive"]
     names = {image["id"]: image for image in document["images"]}
     for item, box in zip(shown, document["annotations"], strict=True):

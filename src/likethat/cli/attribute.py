@@ -18,7 +18,14 @@ from likethat.cli._asking import (
 from likethat.cli._generating import open_generator
 from likethat.cli.answer import give
 from likethat.cli.console import notes, say, say_path
-from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
+from likethat.cli.options import (
+    ClassNamesOption,
+    DeviceOption,
+    OverwriteOption,
+    SeedOption,
+    class_index_or_name,
+    examples,
+)
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 
@@ -61,12 +68,13 @@ def attribute(
     cache: CacheOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw which pixels of an image, or words of a text, speak for a class, and how sure that is."""
     from likethat.explainers import FreeMCG
     from likethat.explanations.word_attribution import WordAttribution
 
-    check_page(out_path)
+    check_page(out_path, overwrite=overwrite)
     made = None if generator is None else open_generator(generator)
     box, channels = open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
     image = open_input(source, shape=getattr(made, "shape", None), channels=channels)
@@ -82,7 +90,7 @@ def attribute(
     give(found)
     if found.status.advice:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
-    say_path("page", found.save(out_path))
+    say_path("page", found.save(out_path, overwrite=overwrite))
     if found.status.reason == "interrupted":
         raise KeyboardInterrupt
 

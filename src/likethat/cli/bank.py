@@ -11,7 +11,14 @@ from likethat.cli.answer import give
 from likethat.cli.console import out as output
 from likethat.cli.console import say, say_path
 from likethat.cli.opening import open_bank_with_model
-from likethat.cli.options import DeviceOption, LayerOption, WeightsOption, class_index_or_name, examples
+from likethat.cli.options import (
+    DeviceOption,
+    LayerOption,
+    OverwriteOption,
+    WeightsOption,
+    class_index_or_name,
+    examples,
+)
 from likethat.cli.places import check_page
 from likethat.errors import InputError
 
@@ -53,20 +60,21 @@ def explain(
     weights: WeightsOption = None,
     layer: LayerOption = None,
     device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Say why the model gives images their class: which prototypes, where, and how much of the logit."""
-    check_page(out)
+    check_page(out, overwrite=overwrite)
     opened = open_bank_with_model(bank, model=model, weights=weights, layer=layer, device=device)
     found = [_explain_one(opened, path, target=target, against=against, top=top) for path in images]
     give(*found)
     for why in found:
         say_explanation(why)
     if len(found) == 1:
-        found[0].save(out)
+        found[0].save(out, overwrite=overwrite)
     else:
         from likethat.report import save_gallery
 
-        save_gallery(found, out)
+        save_gallery(found, out, overwrite=overwrite)
     say_path("report", out)
 
 
@@ -115,19 +123,21 @@ def show(
     classes: Annotated[
         list[str] | None, typer.Option("--class", metavar="CLASS", help="With --by-class: this class; may be repeated.")
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write the page of a bank: every channel with its prototypes. The model is not needed."""
     from likethat.explanations import open_bank
     from likethat.report import save_classes
 
-    check_page(out)
+    check_page(out, overwrite=overwrite)
     if classes and not by_class:
         raise InputError("`--class` must stand with --by-class, got it alone. Add --by-class.")
     opened = open_bank(bank)
     give(opened)
     if by_class:
         targets = [class_index_or_name(name, opened.class_names) for name in classes or []]
-        save_classes(opened, out, [target for target in targets if target is not None] or None)
+        wanted = [target for target in targets if target is not None] or None
+        save_classes(opened, out, wanted, overwrite=overwrite)
     else:
-        opened.save(out)
+        opened.save(out, overwrite=overwrite)
     say_path("page", out)

@@ -17,7 +17,14 @@ from likethat.cli._asking import (
 from likethat.cli._generating import open_generator
 from likethat.cli.answer import give
 from likethat.cli.console import notes, say, say_path
-from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
+from likethat.cli.options import (
+    ClassNamesOption,
+    DeviceOption,
+    OverwriteOption,
+    SeedOption,
+    class_index_or_name,
+    examples,
+)
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
@@ -81,11 +88,12 @@ def counterfactual(
     cache: CacheOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Change an image, a row or a text just so far that the model gives it to another class, by asking it alone."""
     from likethat.explainers import FreeMCG
 
-    check_page(out_path)
+    check_page(out_path, overwrite=overwrite)
     made = open_generator(generator)
     box, channels = open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
     one = open_input(source, shape=getattr(made, "shape", None), channels=channels)
@@ -117,7 +125,7 @@ def counterfactual(
     give(found)
     if found.status.advice:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
-    say_path("page", found.save(out_path))
+    say_path("page", found.save(out_path, overwrite=overwrite))
     if found.status.reason == "interrupted":
         raise KeyboardInterrupt
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from likethat._files import new_folder, try_folder
 from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, say, say_path
 from likethat.cli.options import examples
@@ -54,15 +55,8 @@ def demo(
     No download, no GPU, under three minutes on two cores.
     """
     _check_place(out)
-    found = []
-    for chapter in _chapters(quick=quick):
-        bank = _fit(chapter)
-        found += _explained(chapter, bank, out)
-        bank.save(out / f"{chapter.name}-bank", overwrite=True)
-        bank.save(out / f"{chapter.name}-bank.html")
-    from likethat.report import save_gallery
-
-    save_gallery(found, out / _MARKER, title="What two small networks look for")
+    with new_folder(out, overwrite=True) as folder:
+        found = _made(folder, quick=quick)
     give(*found)
     _say_found(found)
     say(f"next: likethat explain {out}/digits-bank {out}/digits.png --top 6 --out why.html", style="green")
@@ -71,8 +65,24 @@ def demo(
 
 
 def _check_place(out: Path) -> None:
+    """Refuse what likethat did not write, and what it wrote that is no demo: a bank of hours is not given up for it."""
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / _MARKER).exists()):
         raise InputError(f"`--out` must be a new folder, or that of an earlier demo, got {out}. Choose another.")
+    try_folder(out, overwrite=True, name="--out")
+
+
+def _made(folder: Path, *, quick: bool) -> list["Explanation"]:
+    """Fill the demo's folder and return what was explained."""
+    from likethat.report import save_gallery
+
+    found = []
+    for chapter in _chapters(quick=quick):
+        bank = _fit(chapter)
+        found += _explained(chapter, bank, folder)
+        bank.save(folder / f"{chapter.name}-bank")
+        bank.save(folder / f"{chapter.name}-bank.html")
+    save_gallery(found, folder / _MARKER, title="What two small networks look for")
+    return found
 
 
 def _chapters(*, quick: bool) -> list[_Chapter]:
@@ -105,10 +115,10 @@ def _fit(chapter: _Chapter) -> "Bank":
         return EPIC(seed=0).fit(load(chapter.model), chapter.given, watch=watch)
 
 
-def _explained(chapter: _Chapter, bank: "Bank", out: Path) -> list["Explanation"]:
+def _explained(chapter: _Chapter, bank: "Bank", folder: Path) -> list["Explanation"]:
     """Explain a typical held-out image, and why the most narrowly decided one is not of the next class."""
     typical, narrow = _typical_and_narrow(bank.model, chapter.held_out)
-    _save_picture(chapter.held_out[typical].image, out / f"{chapter.name}.png")
+    _save_picture(chapter.held_out[typical].image, folder / f"{chapter.name}.png")
     return [
         annotated(bank.explain(chapter.held_out[typical]), chapter.held_out, typical),
         annotated(bank.contrast(chapter.held_out[narrow]), chapter.held_out, narrow),
@@ -144,12 +154,10 @@ def _save_picture(image: Any, path: Path) -> None:
 
     from PIL import Image
 
-    from likethat._files import write_whole
-
     pixels = (image * 255).round().byte().permute(1, 2, 0).numpy()
     buffer = io.BytesIO()
     Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(buffer, format="PNG")
-    write_whole(path, buffer.getvalue())
+    path.write_bytes(buffer.getvalue())
 
 
 def _say_found(found: list["Explanation"]) -> None:

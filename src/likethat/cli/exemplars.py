@@ -7,13 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from likethat._files import try_file, try_folder
+from likethat._files import new_folder, try_file, try_folder
 from likethat._progress import Progress, Watcher
+from likethat._showing import kind_of
 from likethat.cli._asking import BlackBoxOption, CacheOption, TokenOption, open_box
 from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, out, say_path
 from likethat.cli.opening import open_images
-from likethat.cli.options import ClassNamesOption, DeviceOption, SeedOption, class_index_or_name, examples
+from likethat.cli.options import (
+    ClassNamesOption,
+    DeviceOption,
+    OverwriteOption,
+    SeedOption,
+    class_index_or_name,
+    examples,
+)
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.errors import InputError
 
@@ -62,6 +70,7 @@ def exemplars(
     cache: CacheOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Make inputs that a model takes for a class, or for anything between classes, by asking it.
 
@@ -70,7 +79,7 @@ def exemplars(
     from likethat.explainers import Exemplars
     from likethat.generators import load_generator
 
-    _check_place(out_path)
+    _check_place(out_path, overwrite=overwrite)
     made = load_generator(generator)
     box, _ = open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
     method = Exemplars(made, strategy=strategy.value, tolerance=tolerance, batch=batch, seed=seed)
@@ -88,17 +97,20 @@ def exemplars(
             notes.print(f"  {item.status.advice}", soft_wrap=True, markup=False)
     for note in getattr(box, "notes", ()):
         notes.print(note, soft_wrap=True, markup=False)
-    say_path("exemplars", _save(found, out_path))
+    say_path("exemplars", _save(found, out_path, overwrite=overwrite))
     if any(item.status.reason == "interrupted" for item in found):
         raise KeyboardInterrupt
 
 
-def _check_place(path: Path) -> None:
+def _check_place(path: Path, *, overwrite: bool) -> None:
     """Refuse before the search what would be refused after it."""
-    if path.suffix.lower() in {".html", ".htm"}:
-        try_file(path, name="--out")
+    kind = kind_of(path)
+    if kind == "page":
+        try_file(path, overwrite=overwrite, name="--out")
+    elif kind == "folder":
+        try_folder(path, overwrite=overwrite, name="--out")
     else:
-        try_folder(path, name="--out")
+        raise InputError(f"`--out` must be a page (.html) or a folder, got {path}. Choose another name.")
 
 
 def _targets(words: Sequence[str], class_names: tuple[str, ...]) -> list[Any] | None:
@@ -166,13 +178,14 @@ def _with_estimate(watch: Watcher) -> Watcher:
     return both
 
 
-def _save(found: Sequence[Any], path: Path) -> Path:
-    if path.suffix.lower() in {".html", ".htm"}:
+def _save(found: Sequence[Any], path: Path, *, overwrite: bool) -> Path:
+    if kind_of(path) == "page":
         from likethat.report.exemplars import save_exemplars
 
-        return save_exemplars(found, path)
+        return save_exemplars(found, path, overwrite=overwrite)
     if len(found) == 1:
-        return Path(found[0].save(path))
-    for number, item in enumerate(found):
-        item.save(path / f"{number}")
+        return Path(found[0].save(path, overwrite=overwrite))
+    with new_folder(path, overwrite=overwrite) as folder:
+        for number, item in enumerate(found):
+            item.save(folder / f"{number}")
     return path

@@ -47,7 +47,7 @@ ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on from where it was stopped.", rich_help_panel=WORK_PANEL)
 ]
 OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an earlier bank at OUT.", rich_help_panel=WORK_PANEL)
+    bool, typer.Option("--overwrite", help="Replace what stands at OUT.", rich_help_panel=WORK_PANEL)
 ]
 
 

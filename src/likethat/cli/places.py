@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from likethat._files import try_file, try_folder
+from likethat._showing import kind_of
 from likethat.errors import InputError
 
 __all__ = ["check_folder", "check_page", "checkpoint_of", "may_replace"]
@@ -24,9 +25,12 @@ def check_folder(out: Path, *, mark: str, work: str, resume: bool, overwrite: bo
         overwrite: whether an earlier result may be replaced.
 
     Raises:
-        InputError: something stands there that may not be replaced, or unfinished work that nobody spoke of.
+        InputError: a name that stands for a file, something there that may not be replaced, or unfinished work that
+            nobody spoke of.
         StorageError: the place cannot be written.
     """
+    if kind_of(out) != "folder":
+        raise InputError(f"`--out` must be a folder, got {out}, whose ending stands for a file. Choose another name.")
     try_folder(out, overwrite=may_replace(out, mark, resume=resume, overwrite=overwrite), name="--out")
     checkpoint = checkpoint_of(out)
     if not (resume or overwrite) and checkpoint.is_dir() and any(checkpoint.glob("*.safetensors")):
@@ -36,16 +40,20 @@ def check_folder(out: Path, *, mark: str, work: str, resume: bool, overwrite: bo
         )
 
 
-def check_page(path: Path) -> None:
+def check_page(path: Path, *, overwrite: bool) -> None:
     """Refuse before the work a page that could not be written after it.
 
+    Args:
+        path: of the page.
+        overwrite: whether another file than a page that likethat wrote may be replaced.
+
     Raises:
-        InputError: another ending than .html, or no place for a file.
+        InputError: another ending than .html, no place for a file, or a file that may not be replaced.
         StorageError: the place cannot be written.
     """
-    if path.suffix.lower() not in {".html", ".htm"}:
+    if kind_of(path) != "page":
         raise InputError(f"`--out` must be a file that ends in .html, got {path}.")
-    try_file(path, name="--out")
+    try_file(path, overwrite=overwrite, name="--out")
 
 
 def may_replace(out: Path, mark: str, *, resume: bool, overwrite: bool) -> bool:

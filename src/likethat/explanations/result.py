@@ -41,8 +41,10 @@ class Result(ABC):
         The checkpoint of the fit that made a bank goes when its folder stands.
 
         Args:
-            path: a new or empty folder; a link is kept, and the folder it leads to written. Or the name of a file.
-            overwrite: replace an earlier folder there, and only what likethat wrote. Files are always replaced.
+            path: a new or empty folder, or the name of a file. A link is kept, and what it leads to written.
+            overwrite: replace an earlier folder there, and only what likethat wrote; or any file of that name. Without
+                it, a file is replaced where likethat wrote it and nobody changed it since (a table: where it holds the
+                same).
 
         Raises:
             InputError: the path ends in what the result cannot be, or something stands there that may not be replaced;
@@ -50,7 +52,7 @@ class Result(ABC):
             StorageError: the disk did not take it; what stood there before still does.
         """
         check_flag(overwrite, name="overwrite")
-        return save(self, path, folder=lambda folder: self._write(folder, overwrite=overwrite))
+        return save(self, path, overwrite=overwrite, folder=lambda folder: self._write(folder, overwrite=overwrite))
 
     def figure(self) -> Any:
         """Return a matplotlib figure for a notebook (needs ``likethat[figures]``)."""

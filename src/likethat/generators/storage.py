@@ -130,9 +130,7 @@ def save_generator(
     about["sha256"] = checksum_of(tensors, _text(about))
     path = check_path(path)
     if path.suffix == ".safetensors":
-        if path.exists() and not overwrite:
-            raise InputError(f"`path` must be a new file, got {path}. Choose another name, or add overwrite=True.")
-        write_whole(path, save(tensors, metadata={"generator": json.dumps(about)}))
+        write_whole(path, save(tensors, metadata={"generator": json.dumps(about)}), overwrite=overwrite)
     else:
         _write_folder(path, about, tensors, overwrite=overwrite, checkpoint=checkpoint)
     if checkpoint is not None:

@@ -18,10 +18,16 @@ __all__ = ["attribution_figure", "save_attribution"]
 _LIMIT = 384  # pixels a side of a picture on the page
 
 
-def save_attribution(found: Attribution, path: str | Path) -> Path:
+def save_attribution(found: Attribution, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write an attribution as one self-contained HTML file and return its path.
 
+    Args:
+        found: what is shown.
+        path: where the file goes.
+        overwrite: replace any file of that name, not only one that likethat wrote.
+
     Raises:
+        InputError: a file stands there that likethat did not write, or that was changed since.
         StorageError: the disk did not take it; nothing is left behind.
     """
     title = f"What speaks for “{shorten(found.target_name, 50)}”"
@@ -36,7 +42,8 @@ def save_attribution(found: Attribution, path: str | Path) -> Path:
         "is_pixelated": max(found.heat_map.shape) <= PIXELATED_UP_TO,
         "facts": _facts(found),
     }
-    return write_page(path, "attribution.html.jinja", PictureSheet(_LIMIT), title=title, view=view)
+    sheet = PictureSheet(_LIMIT)
+    return write_page(path, "attribution.html.jinja", sheet, overwrite=overwrite, title=title, view=view)
 
 
 def attribution_figure(found: Attribution) -> Any:

@@ -50,10 +50,16 @@ class EditView:
     diff: tuple[Stretch, ...] = ()
 
 
-def save_counterfactual(found: Counterfactual, path: str | Path) -> Path:
+def save_counterfactual(found: Counterfactual, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a counterfactual as one self-contained HTML file and return its path.
 
+    Args:
+        found: what is shown.
+        path: where the file goes.
+        overwrite: replace any file of that name, not only one that likethat wrote.
+
     Raises:
+        InputError: a file stands there that likethat did not write, or that was changed since.
         StorageError: the disk did not take it; nothing is left behind.
     """
     is_image = found.kind == "image"
@@ -77,7 +83,8 @@ def save_counterfactual(found: Counterfactual, path: str | Path) -> Path:
         "demand": _demand(found),
         "facts": _facts(found),
     }
-    return write_page(path, "counterfactual.html.jinja", PictureSheet(_PICTURE_LIMIT), title=headline, view=view)
+    sheet = PictureSheet(_PICTURE_LIMIT)
+    return write_page(path, "counterfactual.html.jinja", sheet, overwrite=overwrite, title=headline, view=view)
 
 
 def film_of(frames: NDArray[np.float32], *, limit: int = _FILM_LIMIT) -> bytes:

@@ -86,16 +86,19 @@ class SetView:
     frames: tuple[FrameView, ...]
 
 
-def save_exemplars(sets: Sequence[ExemplarSet], path: str | Path, *, title: str | None = None) -> Path:
+def save_exemplars(
+    sets: Sequence[ExemplarSet], path: str | Path, *, title: str | None = None, overwrite: bool = False
+) -> Path:
     """Write exemplars of one or several targets as one self-contained HTML file and return its path.
 
     Args:
         sets: from `Exemplars.search` or `search_all`.
         path: where the file goes.
         title: of the page.
+        overwrite: replace any file of that name, not only one that likethat wrote.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or a file stands there that likethat did not write, or that was changed since.
         StorageError: the disk did not take it; nothing is left behind.
     """
     if not sets:
@@ -109,6 +112,7 @@ def save_exemplars(sets: Sequence[ExemplarSet], path: str | Path, *, title: str 
         path,
         "exemplars.html.jinja",
         sheet,
+        overwrite=overwrite,
         title=title,
         views=views,
         kind=_shown_kind(sets[0]),

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from likethat._checks import check_count
 from likethat._files import write_whole
+from likethat._options import check_flag
 from likethat.errors import InputError
 from likethat.explanations.explanation import Explanation
 from likethat.report.bank_page import BankLike, bank_view
@@ -23,27 +24,36 @@ _GALLERY_LIMIT = 192  # pixels a side, for a hundred explanations on a page
 _THUMBNAIL_LIMIT = 128  # pixels a side, for thousands of prototypes on a page
 
 
-def save_explanation(explanation: Explanation, path: str | Path) -> Path:
+def save_explanation(explanation: Explanation, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write an explanation as one self-contained HTML file and return its path.
 
+    Args:
+        explanation: what is shown.
+        path: where the file goes.
+        overwrite: replace any file of that name, not only one that likethat wrote.
+
     Raises:
+        InputError: a file stands there that likethat did not write, or that was changed since.
         StorageError: the disk did not take it; nothing is left behind.
     """
     sheet = PictureSheet(_PROTOTYPE_LIMIT)
     view = explanation_view(explanation, sheet)
-    return write_page(path, "explanation.html.jinja", sheet, title=view.headline, view=view)
+    return write_page(path, "explanation.html.jinja", sheet, overwrite=overwrite, title=view.headline, view=view)
 
 
-def save_gallery(items: Iterable[Explanation], path: str | Path, title: str = "This looks like that") -> Path:
+def save_gallery(
+    items: Iterable[Explanation], path: str | Path, title: str = "This looks like that", *, overwrite: bool = False
+) -> Path:
     """Write several explanations on one page and return its path.
 
     Args:
         items: explanations, in the order shown.
         path: where the file goes.
         title: of the page.
+        overwrite: replace any file of that name, not only one that likethat wrote.
 
     Raises:
-        InputError: there is no explanation.
+        InputError: there is no explanation, or a file stands there that likethat did not write, or that was changed.
         StorageError: the disk did not take it; nothing is left behind.
     """
     explanations = list(items)
@@ -52,29 +62,35 @@ def save_gallery(items: Iterable[Explanation], path: str | Path, title: str = "T
     sheet = PictureSheet(_GALLERY_LIMIT)
     views = [explanation_view(item, sheet) for item in explanations]
     one_bank = all(item.provenance == explanations[0].provenance for item in explanations)
-    return write_page(path, "gallery.html.jinja", sheet, title=shorten(title, 120), views=views, one_bank=one_bank)
+    title = shorten(title, 120)
+    return write_page(
+        path, "gallery.html.jinja", sheet, overwrite=overwrite, title=title, views=views, one_bank=one_bank
+    )
 
 
-def save_bank(bank: BankLike, path: str | Path, *, limit: int = 60) -> Path:
+def save_bank(bank: BankLike, path: str | Path, *, limit: int = 60, overwrite: bool = False) -> Path:
     """Write a bank's prototypes as one self-contained HTML file and return its path.
 
     Args:
         bank: what is shown.
         path: where the file goes.
         limit: how many units are shown at most, the most used first; the page says so.
+        overwrite: replace any file of that name, not only one that likethat wrote.
 
     Raises:
+        InputError: a file stands there that likethat did not write, or that was changed since.
         StorageError: the disk did not take it; nothing is left behind.
     """
     sheet = PictureSheet(_THUMBNAIL_LIMIT)
     view = bank_view(bank, sheet, limit=check_count(limit, name="limit"))
-    return write_page(path, "bank.html.jinja", sheet, title=view.headline, view=view)
+    return write_page(path, "bank.html.jinja", sheet, overwrite=overwrite, title=view.headline, view=view)
 
 
-def write_page(path: str | Path, template: str, sheet: PictureSheet, **context: Any) -> Path:
+def write_page(path: str | Path, template: str, sheet: PictureSheet, *, overwrite: bool, **context: Any) -> Path:
     """Fill a template and write the page whole."""
+    check_flag(overwrite, name="overwrite")
     page = _environment().get_template(template).render(sprites=sheet.sprites, **context)
-    return write_whole(path, page.encode("utf-8"))
+    return write_whole(path, page.encode("utf-8"), overwrite=overwrite)
 
 
 @cache

@@ -73,15 +73,19 @@ class ClassView:
     curve: CurveView | None
 
 
-def save_classes(bank: Bank, path: str | Path, targets: Sequence[int | str] | None = None) -> Path:
+def save_classes(
+    bank: Bank, path: str | Path, targets: Sequence[int | str] | None = None, *, overwrite: bool = False
+) -> Path:
     """Write what the model looks for in some classes as one self-contained HTML file and return its path.
 
     Args:
         bank: of parts.
         path: where the file goes.
         targets: class indices or names; all classes when None.
+        overwrite: replace any file of that name, not only one that likethat wrote.
 
     Raises:
+        InputError: a file stands there that likethat did not write, or that was changed since.
         BankError: the bank holds no parts.
         TargetError: no such class.
         StorageError: the disk did not take it; nothing is left behind.
@@ -95,7 +99,8 @@ def save_classes(bank: Bank, path: str | Path, targets: Sequence[int | str] | No
     model = shorten(bank.provenance.model, 80)
     made: ProvenanceView = provenance_view(bank.provenance)
     title = f"What {model} looks for, class by class"
-    return write_page(path, "classes.html.jinja", sheet, title=title, headline=title, views=views, made=made)
+    shown = {"title": title, "headline": title, "views": views, "made": made}
+    return write_page(path, "classes.html.jinja", sheet, overwrite=overwrite, **shown)
 
 
 def class_view(bank: Bank, parts: HeadParts, target: int, sheet: PictureSheet) -> ClassView:

@@ -18,25 +18,26 @@ from likethat.report.word_attribution import save_word_attribution, word_attribu
 __all__ = ["figure", "save_page"]
 
 
-def save_page(result: Any, path: Path) -> Path:
+def save_page(result: Any, path: Path, *, overwrite: bool = False) -> Path:
     """Write a result as one self-contained HTML file.
 
     Raises:
+        InputError: a file stands there that likethat did not write, or that was changed since.
         TypeError: no result of ours.
     """
     match result:
         case Bank():
-            return save_bank(result, path)
+            return save_bank(result, path, overwrite=overwrite)
         case Explanation():
-            return save_explanation(result, path)
+            return save_explanation(result, path, overwrite=overwrite)
         case ExemplarSet():
-            return save_exemplars([result], path)
+            return save_exemplars([result], path, overwrite=overwrite)
         case Counterfactual():
-            return save_counterfactual(result, path)
+            return save_counterfactual(result, path, overwrite=overwrite)
         case Attribution():
-            return save_attribution(result, path)
+            return save_attribution(result, path, overwrite=overwrite)
         case WordAttribution():
-            return save_word_attribution(result, path)
+            return save_word_attribution(result, path, overwrite=overwrite)
     raise TypeError(f"no page shows a {type(result).__name__}")
 
 

@@ -52,10 +52,16 @@ def coloured(found: WordAttribution) -> list[ColouredPiece]:
     return [*shown, ColouredPiece(text=found.text[place:])]
 
 
-def save_word_attribution(found: WordAttribution, path: str | Path) -> Path:
+def save_word_attribution(found: WordAttribution, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a text's attribution as one self-contained HTML file and return its path.
 
+    Args:
+        found: what is shown.
+        path: where the file goes.
+        overwrite: replace any file of that name, not only one that likethat wrote.
+
     Raises:
+        InputError: a file stands there that likethat did not write, or that was changed since.
         StorageError: the disk did not take it; nothing is left behind.
     """
     title = f"What speaks for “{shorten(found.target_name, 50)}”"
@@ -78,7 +84,7 @@ def save_word_attribution(found: WordAttribution, path: str | Path) -> Path:
         "hidden_share": percent(found.hidden_share),
         "facts": _facts(found),
     }
-    return write_page(path, "words.html.jinja", PictureSheet(1), title=title, view=view)
+    return write_page(path, "words.html.jinja", PictureSheet(1), overwrite=overwrite, title=title, view=view)
 
 
 def word_attribution_figure(found: WordAttribution) -> Any:

@@ -125,7 +125,7 @@ def test_a_model_that_does_not_listen_is_said(edits: lt.TextEdits) -> None:
 
 def test_an_interruption_leaves_what_was_found(edits: lt.TextEdits) -> None:
     def stop(report: lt.Progress) -> None:
-        if report.done >= 30:
+        if report.done >= 20:
             raise KeyboardInterrupt
 
     found = lt.FreeMCG(edits).counterfactual(box(), SOURCE, budget=60, watch=stop)

@@ -12,8 +12,13 @@ def test_every_word_is_left_out_once_a_round(n: int) -> None:
     masks = balanced_masks(n, rounds=5, rng=torch.Generator().manual_seed(0))
     assert masks.shape == (20, n)
     assert masks.sum(0).tolist() == [5] * n
-    sizes = masks.sum(1)
-    assert int(sizes.max() - sizes.min()) <= 1
+
+
+def test_words_go_independently_of_each_other() -> None:
+    masks = balanced_masks(6, rounds=4000, rng=torch.Generator().manual_seed(0)).double()
+    assert torch.corrcoef(masks.T).fill_diagonal_(0).abs().max() < 0.03  # of masks of one size: -1 / 5
+    sizes = masks.sum(1).long().bincount(minlength=7) / len(masks)
+    assert sizes[:3].tolist() == pytest.approx([0.178, 0.356, 0.297], abs=0.01)  # binomial, 6 words of chance 1 / 4
 
 
 def test_a_masked_text_is_still_written_properly() -> None:

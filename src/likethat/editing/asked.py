@@ -22,6 +22,11 @@ class Box(Protocol):
         ...
 
     @property
+    def remaining(self) -> int | None:
+        """How many rows may still be asked; None without a budget."""
+        ...
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Name every class, in the order of the answers."""
         ...

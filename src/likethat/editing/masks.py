@@ -11,30 +11,30 @@ from likethat.generators.text.words import Words
 __all__ = ["MASK_SHARE", "balanced_masks", "groups_of", "masked"]
 
 MASK_SHARE = 0.25
-"""Share of the words that a mask leaves out. Weights are those of this share: a word means other things to a text of
-which half is gone."""
+"""Chance that a mask leaves a word out. Weights are those of this chance: a word means other things to a text of which
+half is gone."""
 _PARTS = round(1 / MASK_SHARE)
 _MOST_GROUPS, _LONGEST_GROUP = 40, 12  # 16 masks rank 40 units at most; words of a clause without signs
 
 
 def balanced_masks(n: int, *, rounds: int, rng: torch.Generator) -> Bool[Tensor, "mask word"]:
-    """Return masks, true where a word is left out: in each round every word once.
+    """Return masks, true where a word is left out: in each round every word once, in a mask drawn for it alone.
+
+    So in any one mask the words go independently of each other, and the weight of a linear fit to ever more answers is
+    the mean effect of its word. Masks of one size would not tell how much all words together say.
 
     Args:
         n: words.
         rounds: of four masks each.
-        rng: which words go together.
+        rng: in which mask of a round each word goes.
 
     Example:
         >>> masks = balanced_masks(10, rounds=3, rng=torch.Generator().manual_seed(0))
         >>> masks.shape, masks.sum(0).tolist()
         (torch.Size([12, 10]), [3, 3, 3, 3, 3, 3, 3, 3, 3, 3])
     """
-    masks = torch.zeros(rounds * _PARTS, n, dtype=torch.bool)
-    for start in range(0, rounds * _PARTS, _PARTS):
-        order = torch.randperm(n, generator=rng)
-        masks[start + torch.arange(n) % _PARTS, order] = True
-    return masks
+    which = torch.randint(_PARTS, (rounds, 1, n), generator=rng)
+    return (which == torch.arange(_PARTS)[:, None]).reshape(rounds * _PARTS, n)
 
 
 def masked(words: Words, mask: Bool[Tensor, " word"]) -> str:

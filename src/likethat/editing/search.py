@@ -82,6 +82,7 @@ class Seeker:
     def __post_init__(self) -> None:
         self._start = float(self.ask.margins[0])
         self._edits: list[Proposal] = []
+        self._prices: list[float] = []
         self._added: dict[str, int] = {}
         self._belief: LinearBelief | None = None
         self._masks: list[tuple[Tensor, float]] = []
@@ -94,8 +95,8 @@ class Seeker:
         """
         n = len(self.source)
         groups = groups_of(self.source)
-        left = int(share * self.ask.box.affordable([f"{place}" for place in range(100_000)]))
-        rounds = max(1, min(_MASK_ROUNDS, left // 4))
+        left = self.ask.box.remaining
+        rounds = _MASK_ROUNDS if left is None else max(1, min(_MASK_ROUNDS, int(share * left) // 4))
         self._hide(groups, rounds)
         if len(groups) < sum(self.source.is_word):  # of a long text the words of the groups that matter
             gains = self._gains_of_removal()
@@ -115,6 +116,7 @@ class Seeker:
                 self._added.setdefault(key, n + len(self._added))
         nothing = torch.zeros(0, n + len(self._added), dtype=torch.float64)
         self._rows = torch.stack([self._row((one,)) for one in self._edits]) if self._edits else nothing
+        self._prices = [_price(one) for one in self._edits]
         self._believe()
 
     def seek(self, *, until: int) -> str:
@@ -242,8 +244,8 @@ class Seeker:
         room = least.cost if least is not None else math.inf
         need, chosen = self.wanted.margin - self._start + _SURE, []
         usable = [
-            (gain, _price(one), one)
-            for gain, one in zip(gains, self._edits, strict=True)
+            (gain, price, one)
+            for gain, price, one in zip(gains, self._prices, self._edits, strict=True)
             if gain > 0 and one not in self.banned and (with_odd or one.oddness <= _ODD)
         ]
         while need > 0 and usable:

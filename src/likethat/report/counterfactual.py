@@ -1,7 +1,7 @@
 """The page and the figure of a counterfactual: source, change, result, how the search went, and the film."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from likethat.report.pages import write_page
 from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
 from likethat.report.search_path import PathView, path_view
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
-from likethat.report.text import count, duration, percent, shorten, signed
+from likethat.report.text import clean, count, duration, percent, shorten, signed
 
 __all__ = ["counterfactual_figure", "film_of", "save_counterfactual"]
 
@@ -36,7 +36,7 @@ class EditView:
         facts: distance and probability.
         picture: data URI, or "".
         difference: data URI of what became brighter and darker, or "".
-        changes: (column, before, after) of a table, as printed; of a text (how much worse it reads, before, after).
+        changes: (column, before, after) of a table, as printed; of a text (how it reads, before, after).
         text: of a text, or "".
         diff: of a text: what stayed, went and came.
     """
@@ -71,6 +71,7 @@ def save_counterfactual(found: Counterfactual, path: str | Path, *, overwrite: b
         "eyebrow": ("Counterfactual", shorten(found.generator, 60), shorten(found.model, 80)),
         "warnings": _warnings(found),
         "is_image": is_image,
+        "is_text": found.kind == "text",
         "is_pixelated": source is not None and max(source.shape[1:]) <= PIXELATED_UP_TO,
         "source": data_uri(*encode(shrink(to_picture(source), _PICTURE_LIMIT))) if source is not None else "",
         "source_title": _says(found, found.source_probabilities),
@@ -150,7 +151,7 @@ def _lead(found: Counterfactual) -> str:
     elif found.kind == "table":
         what = f"{len(best.changes)} of {len(found.source.columns)} columns change"  # type: ignore[union-attr]
     elif best.changes and best.changes[0].place >= 0:
-        what = f"{_sentence(count(len(best.changes), 'edit'))} in {percent(min(best.l1, 1.0))} of its words"
+        what = f"{_sentence(count(len(best.changes), 'edit'))}, {percent(max(1 - best.l1, 0.0))} of the words stay"
     else:
         what = f"{percent(min(best.l1, 1.0))} of its words change"
     return f"{what}; the model was asked {found.queries} times."
@@ -181,13 +182,19 @@ def _edit_view(found: Counterfactual, edit: Edit) -> EditView:
     is_image = found.kind == "image"
     return EditView(
         title=_says(found, edit.probabilities) + shorten(wanted, 80),
-        facts=f"distance L1 {edit.l1:.3g}, L2 {edit.l2:.3g}{_likely(found, edit)}",
+        facts=_distance(found, edit) + _likely(found, edit),
         picture=data_uri(*encode(shrink(to_picture(_array(edit.input)), _PICTURE_LIMIT))) if is_image else "",
         difference=data_uri(*encode(shrink(_difference(found, edit), _PICTURE_LIMIT))) if is_image else "",
         changes=tuple(_change(item) for item in edit.changes),
         text=shorten(edit.input[0], _CHARACTERS) if isinstance(edit.input, list) else "",
         diff=_diff(found.source, edit.input),
     )
+
+
+def _distance(found: Counterfactual, edit: Edit) -> str:
+    if found.kind == "text":
+        return f"{percent(min(edit.l1, 1.0))} of the words differ"
+    return f"distance L1 {edit.l1:.3g}, L2 {edit.l2:.3g}"
 
 
 def _likely(found: Counterfactual, edit: Edit) -> str:
@@ -202,12 +209,22 @@ def _likely(found: Counterfactual, edit: Edit) -> str:
 
 
 def _diff(source: Any, changed: Any) -> tuple[Stretch, ...]:
-    return tuple(diff(source[0], changed[0])) if isinstance(source, list) and len(source[0]) <= _CHARACTERS else ()
+    if not isinstance(source, list) or len(source[0]) > _CHARACTERS:
+        return ()
+    return tuple(replace(part, text=clean(part.text)) for part in diff(source[0], changed[0]))
 
 
 def _change(change: Any) -> tuple[str, str, str]:
-    name = change.name if change.place < 0 else "" if change.oddness is None else f"{change.oddness:.1f}"
+    name = change.name if change.place < 0 else _reads(change.oddness)
     return shorten(name, 60), *(_value(value) for value in (change.before, change.after))  # type: ignore[return-value]
+
+
+def _reads(oddness: float | None) -> str:
+    """Say how a text reads with an edit; differences under a nat nobody sees."""
+    if oddness is None:
+        return ""
+    how = "better" if oddness < 0 else "worse"
+    return "as before" if abs(oddness) < 1 else f"{how} by {abs(oddness):.1f} nats"
 
 
 def _value(value: Any) -> str:

@@ -186,8 +186,10 @@ def _sentence(text: str) -> str:
 
 
 def _item_view(item: ExemplarSet, place: int, sprite: Sprite | None) -> ItemView:
-    rank = "reads" if item.method == REAL_TEXTS else "prior\u00a0rank"
-    facts = [f"{rank}\u00a0{percent(float(item.prior_quantile[place]))}"]
+    share = percent(float(item.prior_quantile[place]))
+    facts = [
+        f"reads better than {share} of the texts" if item.method == REAL_TEXTS else f"prior\u00a0rank\u00a0{share}"
+    ]
     if item.distance_to_real is not None:
         facts.append(f"real\u00a0×\u00a0{float(item.distance_to_real[place]):.2g}")
     return ItemView(

@@ -11,7 +11,7 @@ from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.pages import write_page
 from likethat.report.palette import AGAINST, FOR
 from likethat.report.sheet import PictureSheet
-from likethat.report.text import duration, percent, shorten, signed
+from likethat.report.text import clean, duration, percent, shorten, signed
 
 __all__ = ["ColouredPiece", "coloured", "save_word_attribution", "word_attribution_figure"]
 
@@ -43,13 +43,13 @@ def coloured(found: WordAttribution) -> list[ColouredPiece]:
     shown, place = [], 0
     for start, stop, value, error in zip(found.starts, found.stops, found.values, found.error, strict=True):
         if start > place:
-            shown.append(ColouredPiece(text=found.text[place:start]))
+            shown.append(ColouredPiece(text=clean(found.text[place:start])))
         strength = round(70 * abs(float(value)) / top) if np.isfinite(error) else 0
         says = f"{signed(float(value))} ± {float(error):.2f}"
         side = ("for" if value > 0 else "against") if strength >= _PALEST else ""
-        shown.append(ColouredPiece(text=found.text[start:stop], side=side, strength=strength, says=says))
+        shown.append(ColouredPiece(text=clean(found.text[start:stop]), side=side, strength=strength, says=says))
         place = int(stop)
-    return [*shown, ColouredPiece(text=found.text[place:])]
+    return [*shown, ColouredPiece(text=clean(found.text[place:]))]
 
 
 def save_word_attribution(found: WordAttribution, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -72,7 +72,7 @@ def save_word_attribution(found: WordAttribution, path: str | Path, *, overwrite
         "eyebrow": ("Attribution", "words", shorten(found.model, 80)),
         "lead": (
             f"The model gives it {percent(float(found.probabilities[found.target]))}. After {found.queries} questions "
-            f"{int(clear.sum())} of {len(pieces)} pieces have a clear sign."
+            f"{int(clear.sum())} of {len(pieces)} words or groups of words have a clear sign."
         ),
         "warnings": () if found.status else (shorten(str(found.status), 1000),),
         "pieces": coloured(found) if len(found.text) <= _LONGEST else [],

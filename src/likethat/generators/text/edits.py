@@ -69,7 +69,7 @@ class TextEdits:
         self._labels = _as_labels(labels, given if isinstance(given, list) else self.texts)
         self.reader = CorpusProposer(self.texts, tagger=tagger)
         self.proposer: Proposer = self.reader if proposer is None else proposer
-        self._odds: dict[tuple[str, ...], WordOdds] = {}
+        self._odds: dict[tuple[str, ...], WordOdds | None] = {}
 
     @property
     def name(self) -> str:
@@ -146,12 +146,13 @@ class TextEdits:
     def odds(self, class_names: Sequence[str]) -> WordOdds | None:
         """Return what the labels tell of words; None without labels of two classes or more."""
         names = tuple(class_names)
-        shares = self.classes(names)
-        if shares is None or len({int(row.argmax()) for row in shares if np.isfinite(row).all()}) < 2:
-            return None
         if names not in self._odds:
-            known = np.flatnonzero(np.isfinite(shares).all(axis=1))
-            self._odds[names] = WordOdds([split_words(self.texts[row]).keys for row in known], shares[known])
+            shares = self.classes(names)
+            known = np.flatnonzero(np.isfinite(shares).all(axis=1)) if shares is not None else np.zeros(0, dtype=int)
+            if shares is None or len(np.unique(shares[known].argmax(axis=1))) < 2:
+                self._odds[names] = None
+            else:
+                self._odds[names] = WordOdds([split_words(self.texts[row]).keys for row in known], shares[known])
         return self._odds[names]
 
 

@@ -212,13 +212,16 @@ class _Clauses:
                 if 2 <= stop - start <= _LONGEST_CLAUSE and text not in texts and len(texts) < _MOST_CLAUSES:
                     texts[text] = _around(words, start, stop)
                     means.append(self._mean(words.keys[start:stop]))
-        self._texts, self._signs = list(texts), list(texts.values())
+        self._texts = list(texts)
+        self._between: dict[tuple[str, str], list[int]] = {}
+        for place, around in enumerate(texts.values()):
+            self._between.setdefault(around, []).append(place)
         self._means = np.stack(means) if means else np.zeros((0, vectors.vectors.shape[1]), dtype=np.float32)
 
     def like(self, words: Words, start: int, stop: int) -> list[str]:
         """Return clauses that stood between the same signs and speak of like things, the nearest first."""
-        signs, own = _around(words, start, stop), join_words(words.keys[start:stop])
-        fits = np.array([place for place, around in enumerate(self._signs) if around == signs], dtype=np.int64)
+        own = join_words(words.keys[start:stop])
+        fits = np.array(self._between.get(_around(words, start, stop), []), dtype=np.int64)
         cosine = self._means[fits] @ self._mean(words.keys[start:stop])
         order = fits[np.argsort(-cosine, kind="stable")[: _EXCHANGED + 1]]
         return [self._texts[place] for place in order if self._texts[place] != own][:_EXCHANGED]

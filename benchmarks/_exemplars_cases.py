@@ -23,6 +23,7 @@ from torch import Tensor, nn
 import likethat as lt
 from likethat.generators.priors import StandardNormal
 from likethat.generators.table.training import train_table
+from likethat.options import TableTraining
 from likethat.sources.incomes import incomes
 from likethat.sources.sentences import sentences
 
@@ -164,7 +165,7 @@ def table_case(name: str, frame: Any, labels: np.ndarray, *, epochs: int | None 
     n_classes = len(np.unique(labels))
     return Case(
         name=name,
-        generator=train_table(frame, epochs=epochs, seed=0),
+        generator=train_table(frame, TableTraining(epochs=epochs, seed=0)),
         data=frame,
         models={key: model.predict_proba for key, model in models.items()},
         judge=judge.predict,

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 import likethat as lt
 from likethat.generators.table.training import train_table
+from likethat.options import TableTraining
 
 
 class Counting:
@@ -102,7 +103,7 @@ def tables(rows: Rows) -> None:
 
 def ours(task: Case, budget: int) -> Callable[[Any, int], tuple[Any, float]]:
     """Return FreeMCG in the latents of a table's generator."""
-    method = lt.FreeMCG(train_table(task.X, seed=0))
+    method = lt.FreeMCG(train_table(task.X, TableTraining(seed=0)))
 
     def make(source: Any, target: int) -> tuple[Any, float]:
         found = method.counterfactual(lt.BlackBox(task.model), source, target, budget=budget)

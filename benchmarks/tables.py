@@ -33,6 +33,7 @@ from likethat.generators.table.dependences import broken_by
 from likethat.generators.table.generator import TableVAE
 from likethat.generators.table.quality import compare_tables, is_valid
 from likethat.generators.table.training import train_table
+from likethat.options import TableTraining
 
 RESULTS = Path(__file__).parent / "results" / "tables.md"
 DECISION, N_ROWS = 0.5, 50
@@ -148,7 +149,7 @@ def _generator(name: str, known: pd.DataFrame) -> TableVAE:
     """Return the generator of a table, trained once for all runs of this version."""
     folder = CACHE / f"table-{name}"
     if not folder.exists():
-        train_table(known, seed=0).save(folder)
+        train_table(known, TableTraining(seed=0)).save(folder)
     found: Any = lt.load_generator(str(folder))
     return found
 

@@ -25,11 +25,9 @@ from train_classifiers import draw_creatures, read_digits
 import likethat as lt
 from likethat._progress import Progress
 from likethat.generators import sample
-from likethat.generators.image.flow_training import FlowRecipe
-from likethat.generators.image.training import train_flow, train_image_vae
-from likethat.generators.image.vae_training import VaeRecipe
 from likethat.generators.storage import card_page, save_generator
 from likethat.metrics import frechet_distance
+from likethat.options import FlowRecipe, VaeRecipe
 
 ZOO = Path(__file__).parents[1] / "src" / "likethat" / "zoo"
 CACHE = Path(__file__).parent / ".cache"
@@ -111,7 +109,6 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     learned, held_out = images_of(args.name, args.seed)
-    train = train_flow if args.name.endswith("-flow") else train_image_vae
     started = time.perf_counter()
     with Bars() as bars:
         task = bars.add_task(f"training {args.name}")
@@ -120,8 +117,9 @@ def main() -> None:
             if report.stage == "training":
                 bars.update(task, completed=report.done, total=report.total)
 
-        generator = train(
+        generator = lt.train_generator(
             learned.float() / 255,
+            algorithm="flow" if args.name.endswith("-flow") else "vae",
             size=tuple(learned.shape[2:]),
             seed=args.seed,
             device=args.device,

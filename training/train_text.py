@@ -16,6 +16,7 @@ from likethat.generators import sample
 from likethat.generators.text.files import read_texts
 from likethat.generators.text.generator import TextVAE
 from likethat.generators.text.training import train_text
+from likethat.options import TextTraining
 from likethat.sources.sentences import read_sentence, sentences
 
 
@@ -61,7 +62,7 @@ def main() -> None:
         def watch(report: Progress) -> None:
             bar.update(task, completed=report.done, total=report.total)
 
-        generator = train_text(learned, seed=options.seed, watch=watch)
+        generator = train_text(learned, TextTraining(seed=options.seed), watch=watch)
     figures = measure_returning(generator, held_out)
     if not options.texts:
         figures |= measure_grammar(generator, learned, held_out)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import likethat as lt
-from likethat.generators.image.training import VaeRecipe
+from likethat.options import VaeRecipe
 
 Result = dict[str, Any]
 

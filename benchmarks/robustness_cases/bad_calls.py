@@ -784,15 +784,14 @@ def _generators() -> list[Row]:
     ]
     training = {
         "kind": wrong.CHOICE,
-        "method": wrong.CHOICE,
         "seed": wrong.SEED,
         "checkpoint": wrong.CHECKPOINT,
         "resume": wrong.FLAG,
         "watch": wrong.FUNCTION,
-        "latent_dim": _few(wrong.COUNT),
+        "latent_dim": _less(_few(wrong.COUNT), "None"),
         "sise": wrong.same(**{"3": 3}),
     }
-    few = {name: _few(values, 4) for name, values in training.items() if name not in ("kind", "method")}
+    few = {name: _few(values, 4) for name, values in training.items() if name != "kind"}
     rows += [
         Row(
             name="train_generator",
@@ -807,6 +806,7 @@ def _generators() -> list[Row]:
                     "'8'": lambda: "8",
                     "(8, 8, 8)": lambda: (8, 8, 8),
                 },
+                "algorithm": wrong.CHOICE,
                 "mirror": wrong.FLAG,
                 "prior": _few(wrong.CHOICE),
                 "device": _few(wrong.DEVICE),
@@ -817,13 +817,13 @@ def _generators() -> list[Row]:
         ),
         Row(
             name="train_generator, a flow",
-            call=lambda **given: lt.train_generator(method="flow", **given),
+            call=lambda **given: lt.train_generator(algorithm="flow", **given),
             good=lambda: {"data": images(), "steps": 1},
             bad={
                 "steps": _less(_few(wrong.COUNT, 4), "None"),
                 "mirror": _few(wrong.FLAG, 3),
                 "device": _few(wrong.DEVICE, 3),
-                **{name: values for name, values in few.items() if name != "latent_dim"},
+                **few,
             },
         ),
         Row(
@@ -840,7 +840,7 @@ def _generators() -> list[Row]:
                     "images": images,
                 },
                 "epochs": _less(_few(wrong.COUNT), "None"),
-                **{name: _less(values, "None") for name, values in few.items()},
+                **few,
             },
         ),
         Row(
@@ -858,7 +858,7 @@ def _generators() -> list[Row]:
                 },
                 "epochs": _less(_few(wrong.COUNT), "None"),
                 "max_tokens": _few(wrong.COUNT),
-                **{name: _less(values, "None") for name, values in few.items()},
+                **few,
             },
         ),
     ]

@@ -64,7 +64,9 @@ WRITERS: dict[str, Writer] = {
     "EPIC().fit(checkpoint=)": partial(_fit, lt.EPIC(n_prototypes=2)),
     "PartPrototypes().fit(checkpoint=)": partial(_fit, lt.PartPrototypes(n_parts=2)),
     "train_generator(images, checkpoint=)": partial(_train, _images(), {"steps": 2}),
-    "train_generator(images, method='flow', checkpoint=)": partial(_train, _images(), {"method": "flow", "steps": 2}),
+    "train_generator(images, algorithm='flow', checkpoint=)": partial(
+        _train, _images(), {"algorithm": "flow", "steps": 2}
+    ),
     "train_generator(table, checkpoint=)": partial(_train, _table(), {"kind": "table", "epochs": 1}),
     "train_generator(texts, checkpoint=)": partial(_train, ["a b c", "b c d"] * 9, {"kind": "text", "epochs": 1}),
 }

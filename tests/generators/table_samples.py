@@ -7,6 +7,7 @@ import pandas as pd
 
 from likethat.generators.table.generator import TableVAE
 from likethat.generators.table.training import train_table
+from likethat.options import TableTraining
 
 N = 120
 
@@ -56,4 +57,4 @@ def mixed_table(seed: int = 0) -> pd.DataFrame:
 
 @cache
 def mixed_generator() -> TableVAE:
-    return train_table(mixed_table(), epochs=8, latent_dim=6)
+    return train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6))

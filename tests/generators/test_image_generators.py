@@ -13,10 +13,10 @@ from likethat.generators import Denoiser, Encoder, LatentGenerator, load_generat
 from likethat.generators.image.data import fit_image, read_stack
 from likethat.generators.image.flow import ImageFlow
 from likethat.generators.image.networks import padded_size
-from likethat.generators.image.training import train_image_vae
 from likethat.generators.image.unet import UNet
 from likethat.generators.image.vae import ImageVAE
-from likethat.generators.image.vae_training import VaeRecipe, VaeRun
+from likethat.generators.image.vae_training import VaeRun
+from likethat.options import VaeRecipe
 from likethat.sources import Images
 
 SMALL = {"channels": 1, "size": [12, 10], "latent_dim": 4, "patch": 1, "widths": [8, 8], "encoder_widths": [8, 8]}
@@ -41,7 +41,7 @@ def vae():
 def flow() -> ImageFlow:
     with torch.random.fork_rng(devices=[]):
         config = {"channels": 1, "size": [12, 10], "widths": [8, 16], "patch": 1, "blocks": 1, "code": 16}
-        made: ImageFlow = train_generator(blobs(), method="flow", config=config, steps=60)
+        made: ImageFlow = train_generator(blobs(), algorithm="flow", config=config, steps=60)
         return made
 
 
@@ -88,7 +88,7 @@ def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> No
     recipe = VaeRecipe(steps=60, polish=0.3)
 
     def train(**options):
-        return train_image_vae(blobs(), config=SMALL, latent_dim=4, recipe=recipe, mirror=True, **options)
+        return train_generator(blobs(), config=SMALL, latent_dim=4, recipe=recipe, mirror=True, **options)
 
     whole = train()
 
@@ -113,7 +113,7 @@ def test_stopped_while_it_looks_at_held_out_images_it_goes_on_as_if_never(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(**options: Any) -> ImageVAE:
-        return train_image_vae(blobs(), config=SMALL, latent_dim=4, recipe=VaeRecipe(steps=24), **options)
+        return train_generator(blobs(), config=SMALL, latent_dim=4, recipe=VaeRecipe(steps=24), **options)
 
     elbo = VaeRun._elbo
 
@@ -137,13 +137,13 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
 
     recipe = VaeRecipe(steps=10)
     with pytest.raises(KeyboardInterrupt):
-        train_image_vae(blobs(), config=SMALL, recipe=recipe, checkpoint=tmp_path / "c", watch=stop)
+        train_generator(blobs(), config=SMALL, recipe=recipe, checkpoint=tmp_path / "c", watch=stop)
     with pytest.raises(InputError, match="left by another training: its images is"):
-        train_image_vae(blobs(70), config=SMALL, recipe=recipe, checkpoint=tmp_path / "c", resume=True)
+        train_generator(blobs(70), config=SMALL, recipe=recipe, checkpoint=tmp_path / "c", resume=True)
     with pytest.raises(InputError, match="where no readable"):
-        train_image_vae(blobs(), config=SMALL, recipe=recipe, checkpoint=tmp_path / "d", resume=True)
+        train_generator(blobs(), config=SMALL, recipe=recipe, checkpoint=tmp_path / "d", resume=True)
     with pytest.raises(InputError, match="must name the folder to resume from"):
-        train_image_vae(blobs(), config=SMALL, recipe=recipe, resume=True)
+        train_generator(blobs(), config=SMALL, recipe=recipe, resume=True)
 
 
 @pytest.mark.slow
@@ -151,13 +151,13 @@ def test_early_stopping_ends_before_the_last_step() -> None:
     seen: list[Progress] = []
     noise = torch.rand(16, 1, 12, 10, generator=torch.Generator().manual_seed(0))  # nothing to learn
     recipe = VaeRecipe(steps=1000, batch=8, polish=0.0, learning_rate=3e-2)
-    train_image_vae(noise, config=SMALL, recipe=recipe, watch=seen.append)
+    train_generator(noise, config=SMALL, recipe=recipe, watch=seen.append)
     assert sum(item.stage == "training" for item in seen) < 1000
 
 
 def test_a_loss_that_explodes_is_said() -> None:
     with pytest.raises(NonFiniteError, match=r"Train with a smaller learning_rate\."):
-        train_image_vae(blobs(), config=SMALL, recipe=VaeRecipe(steps=50, learning_rate=1e18, polish=0.0))
+        train_generator(blobs(), config=SMALL, recipe=VaeRecipe(steps=50, learning_rate=1e18, polish=0.0))
 
 
 class _Perfect(torch.nn.Module):
@@ -233,7 +233,7 @@ def test_cutting_keeps_the_middle() -> None:
         (blobs(), {"latent_dim": 0}, "`latent_dim` must be a whole number of at least 1"),
         (blobs(), {"steps": 0}, "`steps` must be a whole number of at least 1"),
         (blobs(), {"kind": "sound"}, "`kind` must be one of 'image', 'table', 'text'"),
-        (blobs(), {"method": "gan"}, "`method` must be one of 'vae', 'flow'"),
+        (blobs(), {"algorithm": "gan"}, "`algorithm` must be one of 'vae', 'flow'"),
     ],
 )
 def test_bad_calls(data: Tensor, options: dict, message: str) -> None:

@@ -16,6 +16,7 @@ from likethat.generators.table.generator import TableVAE
 from likethat.generators.table.scale import Scale
 from likethat.generators.table.schema import learn_columns
 from likethat.generators.table.training import train_table
+from likethat.options import TableTraining
 
 
 def customers(n: int = 400, seed: int = 0) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def customers(n: int = 400, seed: int = 0) -> pd.DataFrame:
 
 @cache
 def generator() -> TableVAE:
-    return train_table(customers(), epochs=15, latent_dim=6)
+    return train_table(customers(), TableTraining(epochs=15, latent_dim=6))
 
 
 def n_broken(frame: pd.DataFrame) -> int:

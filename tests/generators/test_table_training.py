@@ -12,6 +12,7 @@ from likethat.errors import InputError, UnsafeFileError
 from likethat.generators.table.files import read_table
 from likethat.generators.table.generator import TableVAE
 from likethat.generators.table.training import train_table
+from likethat.options import TableTraining
 from likethat.sources.incomes import INCOME_CLASSES, incomes
 
 
@@ -24,9 +25,9 @@ def is_same(first: TableVAE, second: TableVAE) -> bool:
 
 
 def test_same_seed_same_generator_and_another_seed_another() -> None:
-    again = train_table(mixed_table(), epochs=8, latent_dim=6)
+    again = train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6))
     assert is_same(mixed_generator(), again)
-    assert not is_same(mixed_generator(), train_table(mixed_table(), epochs=8, latent_dim=6, seed=1))
+    assert not is_same(mixed_generator(), train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6, seed=1)))
 
 
 @pytest.mark.parametrize("stop_at", [1, 10, 23])
@@ -38,9 +39,9 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_table(mixed_table(), epochs=8, latent_dim=6, checkpoint=left, watch=stop)
+        train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6), checkpoint=left, watch=stop)
     assert sorted(path.name for path in left.iterdir()) == [".likethat.json", "checkpoint.json", "training.safetensors"]
-    resumed = train_table(mixed_table(), epochs=8, latent_dim=6, checkpoint=left, resume=True)
+    resumed = train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6), checkpoint=left, resume=True)
     assert is_same(mixed_generator(), resumed)
     resumed.save(tmp_path / "g")
     assert not left.exists()
@@ -48,7 +49,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at
 
 def test_progress_counts_the_steps_and_says_how_long() -> None:
     seen: list[Progress] = []
-    train_table(mixed_table(), epochs=2, watch=seen.append)
+    train_table(mixed_table(), TableTraining(epochs=2), watch=seen.append)
     assert [report.done for report in seen] == list(range(1, len(seen) + 1))
     assert seen[-1].total == len(seen)
     assert all(report.seconds_left is not None and report.seconds_left >= 0 for report in seen)
@@ -62,13 +63,13 @@ def test_a_checkpoint_of_another_training(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_table(mixed_table(), epochs=2, checkpoint=left, watch=stop)
+        train_table(mixed_table(), TableTraining(epochs=2), checkpoint=left, watch=stop)
     with pytest.raises(InputError, match="left by another training: its data is"):
-        train_table(mixed_table(seed=1), epochs=2, checkpoint=left, resume=True)
+        train_table(mixed_table(seed=1), TableTraining(epochs=2), checkpoint=left, resume=True)
     with pytest.raises(InputError, match=r"where no readable checkpoint\.json lies"):
-        train_table(mixed_table(), epochs=2, checkpoint=tmp_path / "none", resume=True)
+        train_table(mixed_table(), TableTraining(epochs=2), checkpoint=tmp_path / "none", resume=True)
     with pytest.raises(InputError, match="`checkpoint` must name the folder to resume from"):
-        train_table(mixed_table(), epochs=2, resume=True)
+        train_table(mixed_table(), TableTraining(epochs=2), resume=True)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_checkpoint_of_another_training(tmp_path: Path) -> None:
 )
 def test_tables_that_cannot_be_learned(data: object, match: str) -> None:
     with pytest.raises(InputError, match=match):
-        train_table(data)  # type: ignore[arg-type]
+        train_table(data, TableTraining())  # type: ignore[arg-type]
 
 
 def test_a_csv_file_is_read_with_its_separator_and_without_its_counter(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from likethat.generators.base import Encoder, LatentGenerator
 from likethat.generators.text.generator import TextVAE
 from likethat.generators.text.reconstruction import words_kept
 from likethat.generators.text.training import train_text
+from likethat.options import TextTraining
 from likethat.sources.sentences import SENTIMENTS, TOPICS, read_sentence, sentences
 
 TEXTS = sentences(160)[0]
@@ -20,7 +21,7 @@ TEXTS = sentences(160)[0]
 
 @cache
 def generator() -> TextVAE:
-    return train_text(TEXTS, epochs=4, latent_dim=6)
+    return train_text(TEXTS, TextTraining(epochs=4, latent_dim=6))
 
 
 def points(n: int) -> torch.Tensor:
@@ -74,22 +75,22 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at
 
     left = tmp_path / "left"
     with pytest.raises(KeyboardInterrupt):
-        train_text(TEXTS, epochs=4, latent_dim=6, checkpoint=left, watch=stop)
-    resumed = train_text(TEXTS, epochs=4, latent_dim=6, checkpoint=left, resume=True)
+        train_text(TEXTS, TextTraining(epochs=4, latent_dim=6), checkpoint=left, watch=stop)
+    resumed = train_text(TEXTS, TextTraining(epochs=4, latent_dim=6), checkpoint=left, resume=True)
     assert is_same(generator(), resumed)
     resumed.save(tmp_path / "g")
     assert not left.exists()
 
 
 def test_same_seed_same_generator_and_another_seed_another() -> None:
-    assert is_same(generator(), train_text(TEXTS, epochs=4, latent_dim=6))
-    assert not is_same(generator(), train_text(TEXTS, epochs=4, latent_dim=6, seed=1))
+    assert is_same(generator(), train_text(TEXTS, TextTraining(epochs=4, latent_dim=6)))
+    assert not is_same(generator(), train_text(TEXTS, TextTraining(epochs=4, latent_dim=6, seed=1)))
 
 
 @pytest.mark.slow
 def test_the_latent_says_which_text() -> None:
     texts = [f"{colour} {thing} {number}" for colour in ("red", "blue") for thing in ("car", "bus") for number in "12"]
-    learned = train_text(texts * 8, epochs=90, latent_dim=4)
+    learned = train_text(texts * 8, TextTraining(epochs=90, latent_dim=4))
     assert learned(learned.encode(texts)) == texts
     assert set(sample(learned, 60)) & set(texts)
 
@@ -97,7 +98,7 @@ def test_the_latent_says_which_text() -> None:
 def test_other_scripts_and_emoji(tmp_path: Path) -> None:
     texts = ["良い映画 🎉", "悪い映画 👎", "хороший фильм", "فيلم جيد"] * 8
     (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
-    learned = train_text(tmp_path / "texts.txt", epochs=60, latent_dim=3)
+    learned = train_text(tmp_path / "texts.txt", TextTraining(epochs=60, latent_dim=3))
     assert learned(learned.encode(texts[:4])) == texts[:4]
 
 
@@ -111,7 +112,9 @@ def test_what_is_read_again_is_what_was_written_and_read() -> None:
 
 
 def test_long_texts_are_cut_and_the_card_says_so() -> None:
-    learned = train_text(["one two three four five six", "one two three four"] * 12, epochs=1, max_tokens=4)
+    learned = train_text(
+        ["one two three four five six", "one two three four"] * 12, TextTraining(epochs=1, max_tokens=4)
+    )
     assert learned.card["longest"] == 4
     assert learned.card["cut"] == 12
 
@@ -132,7 +135,7 @@ def test_bad_texts() -> None:
     with pytest.raises(InputError, match="`inputs` must be a list of texts, got str"):
         generator().encode("one text")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at least 16 texts"):
-        train_text(["one", "two"])
+        train_text(["one", "two"], TextTraining())
 
 
 def test_the_grammar_reads_what_it_draws() -> None:

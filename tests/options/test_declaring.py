@@ -20,6 +20,7 @@ from likethat.options.declaring import Declared, given, option, options_of, seed
 from likethat.options.tables import with_tables
 
 METHODS: list[Any] = [lt.EPIC, papers.EPIC, lt.ProDG, papers.ProDG, lt.PartPrototypes, papers.PartPrototypes]
+METHODS += [options.ImageTraining, options.TableTraining, options.TextTraining, options.VaeRecipe, options.FlowRecipe]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +124,11 @@ def test_a_method_shows_its_options(method: Any) -> None:
 
 
 def test_the_tables_in_the_docs_are_those_of_the_declarations() -> None:
-    page = Path(__file__).parents[2] / "docs" / "methods.md"
-    text = page.read_text(encoding="utf-8")
-    renew = "python -c 'from likethat.options.tables import renew; renew(\"docs/methods.md\")'"
-    assert with_tables(text) == text, f"write them anew: {renew}"
+    docs, text = Path(__file__).parents[2] / "docs", ""
+    for page in ("methods.md", "generators.md"):
+        renew = f"python -c 'from likethat.options.tables import renew; renew(\"docs/{page}\")'"
+        own = (docs / page).read_text(encoding="utf-8")
+        assert with_tables(own) == own, f"write them anew: {renew}"
+        text += own
     for name in options.__all__:
-        assert f"<!-- options: {name} -->" in text, f"docs/methods.md has no table of {name}"
+        assert f"<!-- options: {name} -->" in text, f"docs has no table of {name}"

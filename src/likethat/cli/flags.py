@@ -2,8 +2,10 @@
 
 import functools
 import inspect
+import typing
 from collections.abc import Callable
 from enum import Enum, StrEnum
+from types import UnionType
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +27,7 @@ def with_flags(*, without: tuple[str, ...] = (), **groups: type[Any]) -> Callabl
     def given(command: Any) -> Any:
         own = inspect.signature(command, eval_str=True).parameters.values()
         flags = [_parameter(each) for group in options.values() for each in group]
-        parameters = [*flags, *(each for each in own if each.name not in groups)]
+        parameters = sorted([*(each for each in own if each.name not in groups), *flags], key=lambda each: each.kind)
 
         def called(**values: Any) -> Any:
             taken = {
@@ -45,7 +47,7 @@ def with_flags(*, without: tuple[str, ...] = (), **groups: type[Any]) -> Callabl
 
 def _parameter(each: Option) -> inspect.Parameter:
     kind, default = _typed(each), inspect.Parameter.empty if each.default is REQUIRED else each.default
-    if default in each.choices and each.kind is str:
+    if default in each.choices and each.kind in (str, object):
         default = kind(default)
     elif each.choices and default is not None:
         default = str(default)  # a number, where a word may stand
@@ -59,10 +61,16 @@ def _parameter(each: Option) -> inspect.Parameter:
 
 
 def _typed(each: Option) -> Any:
-    """Return what the command's words become: an enumeration of the choices, a text where numbers are allowed too."""
-    if each.choices and each.kind is str:
+    """Return what the command's words become: an enumeration of the choices, a text where numbers are allowed too.
+
+    Where Python takes any object beside a plain value, the command takes the plain value alone.
+    """
+    if each.choices and each.kind in (str, object):
         return StrEnum(each.name, {word: word for word in each.choices})
-    return str if each.choices else each.hint
+    if each.choices:
+        return str
+    is_union = isinstance(each.hint, UnionType)
+    return next(side for side in typing.get_args(each.hint) if side in (int, float, str)) if is_union else each.hint
 
 
 def _names(each: Option) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("counterfactual", epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)
 app.command("attribute", epilog=attribute.EXAMPLES)(attribute.attribute)
 app.command("exemplars", epilog=exemplars.EXAMPLES)(exemplars.exemplars)
-app.command("train-generator", epilog=train_generator.EXAMPLES)(train_generator.train_generator)
+app.add_typer(train_generator.app, name="train-generator")
 
 
 def _print_version(is_asked: bool) -> None:

@@ -3,5 +3,16 @@
 from likethat.options.epic import EPICOptions, PaperEPICOptions
 from likethat.options.parts import PartsOptions
 from likethat.options.prodg import ProDGOptions
+from likethat.options.trainings import FlowRecipe, ImageTraining, TableTraining, TextTraining, VaeRecipe
 
-__all__ = ["EPICOptions", "PaperEPICOptions", "PartsOptions", "ProDGOptions"]
+__all__ = [
+    "EPICOptions",
+    "FlowRecipe",
+    "ImageTraining",
+    "PaperEPICOptions",
+    "PartsOptions",
+    "ProDGOptions",
+    "TableTraining",
+    "TextTraining",
+    "VaeRecipe",
+]

@@ -22,6 +22,7 @@ __all__ = ["REQUIRED", "Declared", "Option", "given", "option", "options_of", "s
 REQUIRED: Any = object()
 """The default of what may not be left out."""
 _INFINITE = float("inf")
+_PLAIN = (int, float, bool, str)
 _KEY = "likethat"
 _HIGHEST_SEED = 2**32 - 1  # as `check_seed` has it
 
@@ -41,7 +42,7 @@ class Option:
         panel: of the command's help.
         is_noted: provenance and checkpoint note it among the options; what is given and not chosen is not.
         name: of the field.
-        kind: of a value: int, float, bool or str; `object` is checked by the method itself.
+        kind: of a value: int, float, bool or str; `object`, but for words, is checked by the method itself.
         choices: words that are allowed, beside the numbers of a count.
         is_optional: None is allowed.
         hint: the annotation without None.
@@ -70,14 +71,13 @@ class Option:
         Raises:
             InputError: another one; the sentence says what is allowed.
         """
-        if self.kind is object or (value is None and self.is_optional):
+        is_word = self.choices and (self.kind is str or isinstance(value, str))
+        if (value is None and self.is_optional) or (self.kind is object and not is_word):
             return value
-        if self.choices and (self.kind is str or isinstance(value, str)):
+        if is_word:
             return self._checked_word(value)
-        if self.kind is bool:
-            return check_flag(value, name=self.name)
-        if self.kind is str:
-            return check_text(value, name=self.name)
+        if self.kind in (bool, str):
+            return (check_flag if self.kind is bool else check_text)(value, name=self.name)
         if self.kind is int:
             return self._checked_count(value)
         bounds = {"low": self.low, "high": self.high, "with_low": self.with_low, "with_high": self.with_high}
@@ -106,7 +106,8 @@ class Option:
             ('a whole number of at least 2', 'a number above 0')
         """
         if self.kind in (bool, object, str):
-            return {bool: "True or False", object: "", str: " or ".join(map(repr, self.choices)) or "text"}[self.kind]
+            words = " or ".join(map(repr, self.choices))
+            return {bool: "True or False", object: words, str: words or "text"}[self.kind]
         noun = "a whole number" if self.kind is int else "a number"
         if self.high == _INFINITE:
             return f"{noun} {'of at least' if self.with_low else 'above'} {self.low:g}"
@@ -145,7 +146,7 @@ def given(help: str, **more: Any) -> Any:
 class Declared:
     """A frozen dataclass whose fields are options; making one checks them all.
 
-    A class that says more about itself in a docstring gets its options there, under Args.
+    Its options stand in its docstring, under Args.
 
     Attributes:
         moved: what to say of an option that was here once, by its name.
@@ -156,9 +157,9 @@ class Declared:
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __init_subclass__(cls) -> None:
-        """Write the options into the docstring of a method, which has its own."""
+        """Write the options into the docstring."""
         super().__init_subclass__()
-        if hasattr(cls, "__dataclass_fields__") and cls.__doc__:
+        if cls.__doc__:
             cls.__doc__ = _with_arguments(inspect.cleandoc(cls.__doc__), options_of(cls))
 
     def __post_init__(self) -> None:
@@ -179,10 +180,10 @@ def options_of(declared: type[Any]) -> tuple[Option, ...]:
     """Return the options that a class declares, in their order."""
     hints = typing.get_type_hints(declared)
     found = []
-    fields = {each.name: each for each in dataclasses.fields(declared)}
+    fields = dict(getattr(declared, "__dataclass_fields__", {}))
     fields |= {
         name: each for name, each in vars(declared).items() if isinstance(each, dataclasses.Field)
-    }  # no class yet
+    }  # not yet one
     for name, field in fields.items():
         if _KEY in field.metadata:
             hint, kind, choices, is_optional = _read(hints[name])
@@ -210,8 +211,9 @@ def _read(hint: Any) -> tuple[Any, type, tuple[str, ...], bool]:
     is_union = isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union
     sides = [side for side in (typing.get_args(hint) if is_union else (hint,)) if side is not NoneType]
     words = tuple(word for side in sides if typing.get_origin(side) is typing.Literal for word in typing.get_args(side))
-    kinds = [side for side in sides if side in (int, float, bool, str)]
-    kind = kinds[0] if kinds else str if words else object
+    kinds = [side for side in sides if side in _PLAIN]
+    is_plain = all(side in _PLAIN or typing.get_origin(side) is typing.Literal for side in sides)
+    kind = (kinds[0] if kinds else str) if is_plain else object
     return functools.reduce(operator.or_, sides), kind, words, is_union and NoneType in typing.get_args(hint)
 
 

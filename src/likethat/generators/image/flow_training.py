@@ -11,25 +11,9 @@ from torch import Tensor, nn
 
 from likethat.generators.image.blocks import channels_last, half_precision
 from likethat.generators.image.unet import UNet
+from likethat.options import FlowRecipe
 
-__all__ = ["FlowRecipe", "FlowRun", "default_unet"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlowRecipe:
-    """All that decides the weights, beside the data and the seed.
-
-    Attributes:
-        steps: of gradient descent.
-        batch: images a step.
-        learning_rate: at its highest; a warm-up, then a cosine.
-        time_mean: of the logit of the times trained on; above 0 sees more noise.
-    """
-
-    steps: int = 8000
-    batch: int = 16
-    learning_rate: float = 1e-3
-    time_mean: float = 0.3
+__all__ = ["FlowRun", "default_unet"]
 
 
 def default_unet(shape: tuple[int, int, int]) -> dict[str, Any]:

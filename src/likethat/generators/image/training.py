@@ -2,65 +2,49 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from likethat._calls import known_options
-from likethat._checks import check_choice, check_count
 from likethat._options import shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators.image.data import ImageStack, read_stack
 from likethat.generators.image.flow import ImageFlow
-from likethat.generators.image.flow_training import FlowRecipe, FlowRun, default_unet
-from likethat.generators.image.loop import LoopOptions, train_run
+from likethat.generators.image.flow_training import FlowRun, default_unet
+from likethat.generators.image.loop import ImageRun, LoopOptions, train_run
 from likethat.generators.image.vae import ImageVAE, build_networks
-from likethat.generators.image.vae_training import VaeRecipe, VaeRun, default_config
+from likethat.generators.image.vae_training import VaeRun, default_config
 from likethat.generators.latents import under
 from likethat.generators.priors import fit_kernels, fit_prior
 from likethat.generators.storage import filled
+from likethat.generators.training import Fitted
+from likethat.options import FlowRecipe, ImageTraining, VaeRecipe
 
-__all__ = ["train_flow", "train_image_vae"]
+__all__ = ["train_image"]
 
-_Recipe = TypeVar("_Recipe", VaeRecipe, FlowRecipe)
+_LATENT_DIM = 64  # between the zoo's own: digits take 16, creatures 128
 
 
 @in_own_session(grad=True)
-def train_image_vae(
+def train_image(
     data: Any,
+    told: ImageTraining,
     *,
-    size: int | tuple[int, int] | None = None,
-    latent_dim: int = 64,
-    steps: int | None = None,
-    recipe: VaeRecipe | None = None,
-    config: dict[str, Any] | None = None,
-    mirror: bool = False,
-    prior: str = "mixture",
-    seed: int = 0,
-    device: str = "cpu",
     checkpoint: str | Path | None = None,
     resume: bool = False,
     watch: Watcher | None = None,
-) -> ImageVAE:
-    """Train a VAE: one pass from a short latent to an image, and back.
+) -> ImageVAE | ImageFlow:
+    """Train a VAE, one pass from a short latent to an image and back; or a flow, a denoiser and a generator at once.
 
     Args:
         data: images: a folder, arrays, tensors in [0, 1], a data set.
-        size: (height, width) to learn at; None for the first image's, at most 64 pixels a side.
-        latent_dim: length of a latent.
-        steps: of gradient descent, at most; None for what suits the number of images.
-        recipe: all of batch, learning rate and the like, `steps` included; None for the usual.
-        config: widths of the networks; None for what suits their size.
-        mirror: also show images left to right; where that makes other images (letters, digits), leave it off.
-        prior: "mixture", a few wide clouds; or "kernels", a narrow one round each of 2,000 encodings, which follows
-            data of many separate kinds but keeps encodings of training images: not where those are private.
-        seed: same seed, same weights on the same machine.
-        device: where to train.
+        told: which of the two, and how.
         checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
@@ -69,73 +53,70 @@ def train_image_vae(
         InputError: fewer than 16 images that can be read, or a checkpoint of another training.
         NonFiniteError: the loss became NaN.
     """
-    check_count(latent_dim, name="latent_dim")
-    check_choice(prior, name="prior", choices=("mixture", "kernels"))
     started = time.perf_counter()
-    stack = read_stack(data, size=size, seed=seed, watch=watch)
-    config = _checked_config(config, default_config(stack.shape, latent_dim=latent_dim))
-    recipe = _checked_recipe(recipe, VaeRecipe) or replace(VaeRecipe(), steps=_checked_steps(steps, stack))
-    last = round((1 - recipe.polish) * recipe.steps)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        run = VaeRun(config=config, recipe=recipe, device=device)
-    options = _options(recipe, last, mirror=mirror, seed=seed, checkpoint=checkpoint, resume=resume)
-    fitted = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "vae"}, watch=watch)
-    run.load_averages()
-    generator = finish_vae(run.networks.state_dict(), config, stack, mirror=mirror, prior=prior, seed=seed)
-    generator.card = _card(stack, fitted.loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
-    generator.checkpoint = fitted.checkpoint
+    stack = read_stack(data, size=told.size, seed=told.seed, watch=watch)
+    work = _Work(stack=stack, told=told, checkpoint=checkpoint, resume=resume, watch=watch)
+    generator, loss, recipe = (_train_vae if told.algorithm == "vae" else _train_flow)(work)
+    generator.card = _card(work, loss, recipe, minutes=(time.perf_counter() - started) / 60)
     return generator
 
 
-@in_own_session(grad=True)
-def train_flow(
-    data: Any,
-    *,
-    size: int | tuple[int, int] | None = None,
-    steps: int | None = None,
-    recipe: FlowRecipe | None = None,
-    config: dict[str, Any] | None = None,
-    mirror: bool = False,
-    seed: int = 0,
-    device: str = "cpu",
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    watch: Watcher | None = None,
-) -> ImageFlow:
-    """Train a flow: a denoiser, and a generator with its start noise as the latent.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Work:
+    """Images, what to do with them, and where unfinished work goes."""
 
-    Args:
-        data: images: a folder, arrays, tensors in [0, 1], a data set.
-        size: (height, width) to learn at; None for the first image's, at most 64 pixels a side.
-        steps: of gradient descent, at most; None for what suits the number of images.
-        recipe: all of batch, learning rate and the like, `steps` included; None for the usual.
-        config: options of the U-Net; None for what suits their size.
-        mirror: also show images left to right; where that makes other images (letters, digits), leave it off.
-        seed: same seed, same weights on the same machine.
-        device: where to train.
-        checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
-        resume: go on from `checkpoint`.
-        watch: called with a `Progress` as it goes on.
+    stack: ImageStack
+    told: ImageTraining
+    checkpoint: str | Path | None
+    resume: bool
+    watch: Watcher | None
 
-    Raises:
-        InputError: fewer than 16 images that can be read, or a checkpoint of another training.
-        NonFiniteError: the loss became NaN.
-    """
-    started = time.perf_counter()
-    stack = read_stack(data, size=size, seed=seed, watch=watch)
-    config = _checked_config(config, default_unet(stack.shape))
-    recipe = _checked_recipe(recipe, FlowRecipe) or replace(FlowRecipe(), steps=_checked_steps(steps, stack))
+    def train(
+        self, run: ImageRun, recipe: VaeRecipe | FlowRecipe, *, last_phase: int, key: Mapping[str, Any]
+    ) -> Fitted:
+        """Train to the end, or until the held-out loss stops falling."""
+        options = LoopOptions(
+            steps=recipe.steps,
+            last_phase=last_phase,
+            batch=recipe.batch,
+            mirror=self.told.mirror,
+            patience=8,
+            seed=self.told.seed,
+            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
+            resume=self.resume,
+        )
+        return train_run(run, self.stack, options, key={**asdict(recipe), **key}, watch=self.watch)
+
+
+def _train_vae(work: _Work) -> tuple[ImageVAE, float, VaeRecipe]:
+    told, stack = work.told, work.stack
+    config = _checked_config(told.config, default_config(stack.shape, latent_dim=told.latent_dim or _LATENT_DIM))
+    recipe = told.recipe or VaeRecipe(steps=told.steps or _usual_steps(stack))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        run = FlowRun(config=config, recipe=recipe, device=device)
-    options = _options(recipe, recipe.steps, mirror=mirror, seed=seed, checkpoint=checkpoint, resume=resume)
-    fitted = train_run(run, stack, options, key={**asdict(recipe), **config, "family": "flow"}, watch=watch)
+        torch.manual_seed(told.seed)
+        run = VaeRun(config=config, recipe=recipe, device=str(told.device))
+    last = round((1 - recipe.polish) * recipe.steps)
+    fitted = work.train(run, recipe, last_phase=last, key={**config, "family": "vae"})
+    run.load_averages()
+    generator = finish_vae(
+        run.networks.state_dict(), config, stack, mirror=told.mirror, prior=told.prior, seed=told.seed
+    )
+    generator.checkpoint = fitted.checkpoint
+    return generator, fitted.loss, recipe
+
+
+def _train_flow(work: _Work) -> tuple[ImageFlow, float, FlowRecipe]:
+    told = work.told
+    config = _checked_config(told.config, default_unet(work.stack.shape))
+    recipe = told.recipe or FlowRecipe(steps=told.steps or _usual_steps(work.stack))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(told.seed)
+        run = FlowRun(config=config, recipe=recipe, device=str(told.device))
+    fitted = work.train(run, recipe, last_phase=recipe.steps, key={**config, "family": "flow"})
     run.load_averages()
     flow = ImageFlow.from_state({**config, "n_steps": 8}, run.network.cpu().state_dict())
-    flow.card = _card(stack, fitted.loss, recipe, seed=seed, minutes=(time.perf_counter() - started) / 60)
     flow.checkpoint = fitted.checkpoint
-    return flow
+    return flow, fitted.loss, recipe
 
 
 def finish_vae(
@@ -159,38 +140,9 @@ def _checked_config(config: Any, usual: dict[str, Any]) -> dict[str, Any]:
     return {**usual, **config}
 
 
-def _checked_recipe(recipe: _Recipe | None, kind: type[_Recipe]) -> _Recipe | None:
-    if recipe is not None and not isinstance(recipe, kind):
-        raise InputError(f"`recipe` must be a {kind.__name__} or None, got {shown(recipe)}.")
-    return recipe
-
-
-def _checked_steps(steps: int | None, stack: ImageStack) -> int:
-    """Return the steps asked for, or those that see every image about 30 times: 2,000 to 20,000."""
-    if steps is not None:
-        return check_count(steps, name="steps")
+def _usual_steps(stack: ImageStack) -> int:
+    """Return the steps that see every image about 30 times: 2,000 to 20,000."""
     return min(20_000, max(2_000, 2 * len(stack)))
-
-
-def _options(
-    recipe: VaeRecipe | FlowRecipe,
-    last_phase: int,
-    *,
-    mirror: bool,
-    seed: int,
-    checkpoint: str | Path | None,
-    resume: bool,
-) -> LoopOptions:
-    return LoopOptions(
-        steps=check_count(recipe.steps, name="steps"),
-        last_phase=last_phase,
-        batch=check_count(recipe.batch, name="batch"),
-        mirror=mirror,
-        patience=8,
-        seed=seed,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        resume=resume,
-    )
 
 
 @torch.no_grad()
@@ -207,17 +159,17 @@ def _encoded(encoder: torch.nn.Module, stack: ImageStack, *, mirror: bool, seed:
     return torch.cat(drawn)
 
 
-def _card(
-    stack: ImageStack, loss: float, recipe: VaeRecipe | FlowRecipe, *, seed: int, minutes: float
-) -> dict[str, Any]:
+def _card(work: _Work, loss: float, recipe: VaeRecipe | FlowRecipe, *, minutes: float) -> dict[str, Any]:
+    stack, told = work.stack, work.told
     return {
         "kind": "image",
         "images": len(stack),
         "skipped": len(stack.skipped),
         "shape": list(stack.shape),
         "held_out_loss": round(loss, 5),
+        "options": told.options(),
         "recipe": asdict(recipe),
-        "seed": seed,
+        "seed": told.seed,
         "minutes": round(minutes, 1),
         "torch": torch.__version__,
     }

@@ -12,33 +12,9 @@ from torch import Tensor, nn
 from likethat.generators.image.blocks import channels_last, half_precision
 from likethat.generators.image.networks import Critic
 from likethat.generators.image.vae import build_networks
+from likethat.options import VaeRecipe
 
-__all__ = ["VaeRecipe", "VaeRun", "default_config"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class VaeRecipe:
-    """All that decides the weights, beside the data and the seed.
-
-    Attributes:
-        steps: of gradient descent.
-        batch: images a step.
-        learning_rate: at its highest; a warm-up, then a cosine.
-        scale: width of the Laplace likelihood of a pixel, in [0, 1]; smaller keeps more detail in the latent.
-        polish: share of the steps at the end with a critic, for sharp edges; 0 for none.
-        matching: weight of what the critic's layers see, against the pixels.
-        fooling: weight of its verdict.
-        kl: weight of the Kullback-Leibler term.
-    """
-
-    steps: int = 6000
-    batch: int = 16
-    learning_rate: float = 8e-4
-    scale: float = 0.06
-    polish: float = 0.4
-    matching: float = 0.5
-    fooling: float = 0.02
-    kl: float = 1.0
+__all__ = ["VaeRun", "default_config"]
 
 
 def default_config(shape: tuple[int, int, int], *, latent_dim: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat._checks import check_count, require
+from likethat._checks import require
 from likethat._inputs import kind_of
 from likethat._progress import Watcher
 from likethat._session import in_own_session
@@ -23,6 +23,7 @@ from likethat.generators.table.generator import Calibration, TableVAE, build_net
 from likethat.generators.table.network import KL_WEIGHT, TableNetwork, row_loss
 from likethat.generators.table.schema import learn_columns
 from likethat.generators.training import Fitted, TrainingOptions, fit_network
+from likethat.options import TableTraining
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +37,8 @@ _FEWEST, _WIDTH, _MOST_LATENTS = 16, 192, 48  # rows to learn anything from; uni
 @in_own_session(grad=True)
 def train_table(
     data: "pd.DataFrame | str | Path",
+    told: TableTraining,
     *,
-    latent_dim: int | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     watch: Watcher | None = None,
@@ -49,9 +48,7 @@ def train_table(
     Args:
         data: a DataFrame without the labels, or a CSV or Parquet file. Numbers, texts, truth values, pandas categories
             and dates; missing values as they are.
-        latent_dim: length of a latent; None for as many as the columns differ in.
-        epochs: passes over the rows, at most; None for 1,500 to 8,000 steps, by the number of rows.
-        seed: same seed, same generator on the same machine.
+        told: how.
         checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
@@ -62,18 +59,17 @@ def train_table(
         NonFiniteError: infinite numbers, or a loss that became NaN.
         MissingExtraError: pandas is not installed.
     """
-    started = time.perf_counter()
-    frame = _as_frame(data)
+    started, seed = time.perf_counter(), told.seed
+    frame = _as_frame(data, told.dates)
     columns = learn_columns(frame)
     coding = Coding.learn(columns, frame)
     if not (coding.scored or coding.classed or coding.missable):
         raise InputError("the table must have a column that varies, got only constant or missing ones.")
     rows = coding.encode(frame)
-    latent_dim = _usual_latents(rows, coding) if latent_dim is None else check_count(latent_dim, name="latent_dim")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_network(coding, latent_dim=latent_dim, width=_WIDTH)
-    options = _options(len(rows), epochs=epochs, seed=seed, checkpoint=checkpoint, resume=resume)
+        network = build_network(coding, latent_dim=told.latent_dim or _usual_latents(rows, coding), width=_WIDTH)
+    options = _options(len(rows), told, checkpoint=checkpoint, resume=resume)
     fitted = _fit(network, rows, options, watch=watch)
     prior = fit_prior(_encodings(network, rows, seed=seed), seed=seed)
     generator = TableVAE(
@@ -85,13 +81,18 @@ def train_table(
     )
     generator.usual = _usual_surprise(generator, frame, seed=seed)
     generator.checkpoint = fitted.checkpoint
-    generator.card = _card(generator, len(rows), fitted, seed=seed, minutes=(time.perf_counter() - started) / 60)
+    generator.card = _card(generator, len(rows), fitted, told, minutes=(time.perf_counter() - started) / 60)
     return generator
 
 
-def _as_frame(data: Any) -> "pd.DataFrame":
+def _as_frame(data: Any, dates: list[str] | None) -> "pd.DataFrame":
     require("pandas", purpose="a generator of tables")
-    frame = read_table(data) if isinstance(data, str | Path) else data
+    is_file = isinstance(data, str | Path)
+    if dates and not is_file:
+        raise InputError(
+            f"`dates` must be left out for a DataFrame, got {dates}. Give its columns their type yourself."
+        )
+    frame = read_table(data, dates=dates or ()) if is_file else data
     if kind_of(frame) != "table":
         raise InputError(f"`data` must be a DataFrame, or a CSV or Parquet file, got {type(data).__name__}.")
     if len(frame) < _FEWEST or not len(frame.columns):
@@ -102,17 +103,17 @@ def _as_frame(data: Any) -> "pd.DataFrame":
     return frame.reset_index(drop=True)
 
 
-def _options(n: int, *, epochs: int | None, seed: int, checkpoint: str | Path | None, resume: bool) -> TrainingOptions:
+def _options(n: int, told: TableTraining, *, checkpoint: str | Path | None, resume: bool) -> TrainingOptions:
     batch = min(128, max(8, n // 4))
     per_epoch = max(1, (n - _n_held_out(n)) // batch)
     steps = min(8000, max(1500, 150 * per_epoch))
-    if epochs is not None:
-        steps = check_count(epochs, name="epochs") * per_epoch
+    if told.epochs is not None:
+        steps = told.epochs * per_epoch
     return TrainingOptions(
         steps=steps,
         batch=batch,
         look_every=max(10, min(100, steps // 20)),
-        seed=seed,
+        seed=told.seed,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         resume=resume,
     )
@@ -239,7 +240,7 @@ def _digest(rows: Coded) -> str:
     return digest.hexdigest()
 
 
-def _card(generator: TableVAE, n: int, fitted: Fitted, *, seed: int, minutes: float) -> dict[str, Any]:
+def _card(generator: TableVAE, n: int, fitted: Fitted, told: TableTraining, *, minutes: float) -> dict[str, Any]:
     notes = [f"{column.name} is always missing" for column in generator.columns if column.kind == "missing"]
     notes += [f"{column.name} is constant" for column in generator.columns if column.kind == "constant"]
     notes += [
@@ -256,7 +257,8 @@ def _card(generator: TableVAE, n: int, fitted: Fitted, *, seed: int, minutes: fl
         "latent_dim": generator.prior.dim,
         "held_out_loss": round(fitted.loss, 4),
         "steps": fitted.steps,
-        "seed": seed,
+        "options": told.options(),
+        "seed": told.seed,
         "minutes": round(minutes, 1),
         "torch": torch.__version__,
     }

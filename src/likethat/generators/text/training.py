@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from likethat._checks import check_count
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.generators.priors import fit_prior
@@ -20,6 +19,7 @@ from likethat.generators.text.network import TextNetwork, text_loss
 from likethat.generators.text.reconstruction import words_kept
 from likethat.generators.text.tokens import PAD, Tokens
 from likethat.generators.training import Fitted, TrainingOptions, fit_network
+from likethat.options import TextTraining
 
 __all__ = ["train_text"]
 
@@ -32,11 +32,8 @@ _KL_WEIGHT = 0.18
 @in_own_session(grad=True)
 def train_text(
     data: Sequence[str] | str | Path,
+    told: TextTraining,
     *,
-    latent_dim: int | None = None,
-    epochs: int | None = None,
-    max_tokens: int = 64,
-    seed: int = 0,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     watch: Watcher | None = None,
@@ -45,10 +42,7 @@ def train_text(
 
     Args:
         data: texts, or a file with one text a line.
-        latent_dim: length of a latent; None for 32, fewer for few texts.
-        epochs: passes over the texts, at most; None for 800 to 6,000 steps, by the number of texts.
-        max_tokens: words and signs a text has at most; longer ones are cut, and the card says how many.
-        seed: same seed, same generator on the same machine.
+        told: how.
         checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
@@ -57,39 +51,37 @@ def train_text(
         InputError: fewer than 16 texts, always the same one, a file that is none, or a checkpoint of another training.
         NonFiniteError: the loss became NaN.
     """
-    started = time.perf_counter()
+    started, seed = time.perf_counter(), told.seed
     texts = as_texts(data)
-    tokens = Tokens.learn(texts, max_tokens=max_tokens)
+    tokens = Tokens.learn(texts, max_tokens=told.max_tokens)
     rows = tokens.encode(texts)
     n_cut = sum(len(tokens.numbers(text)) >= tokens.length for text in texts)
-    usual = min(32, max(4, len(texts) // 8))
-    latent_dim = usual if latent_dim is None else check_count(latent_dim, name="latent_dim")
+    latent_dim = told.latent_dim or min(32, max(4, len(texts) // 8))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = TextNetwork(n_tokens=len(tokens), latent_dim=latent_dim, length=tokens.length, width=_WIDTH)
-    options = _options(len(rows), epochs=epochs, seed=seed, checkpoint=checkpoint, resume=resume)
-    fitted = _fit(network, rows, options, watch=watch)
+    fitted = _fit(network, rows, _options(len(rows), told, checkpoint=checkpoint, resume=resume), watch=watch)
     generator = TextVAE(tokens, network, prior=fit_prior(_encodings(network, rows, seed=seed), seed=seed))
     generator.checkpoint = fitted.checkpoint
-    generator.card = _card(generator, len(rows), fitted, seed=seed, minutes=(time.perf_counter() - started) / 60)
+    generator.card = _card(generator, len(rows), fitted, told, minutes=(time.perf_counter() - started) / 60)
     generator.card["cut"] = n_cut
     held_out = _order(len(texts), seed=seed)[: _n_held_out(len(texts))].tolist()
     generator.card["words_kept"] = round(words_kept(generator, [texts[row] for row in held_out]), 3)
     return generator
 
 
-def _options(n: int, *, epochs: int | None, seed: int, checkpoint: str | Path | None, resume: bool) -> TrainingOptions:
+def _options(n: int, told: TextTraining, *, checkpoint: str | Path | None, resume: bool) -> TrainingOptions:
     batch = min(64, max(8, n // 4))
     per_epoch = max(1, (n - _n_held_out(n)) // batch)
     steps = min(6000, max(800, 36 * per_epoch))
-    if epochs is not None:
-        steps = check_count(epochs, name="epochs") * per_epoch
+    if told.epochs is not None:
+        steps = told.epochs * per_epoch
     return TrainingOptions(
         steps=steps,
         batch=batch,
         learning_rate=3e-3,
         look_every=max(10, min(100, steps // 20)),
-        seed=seed,
+        seed=told.seed,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         resume=resume,
     )
@@ -142,7 +134,7 @@ def _encodings(network: TextNetwork, rows: Int[Tensor, "n token"], *, seed: int)
     return torch.cat(drawn)
 
 
-def _card(generator: TextVAE, n: int, fitted: Fitted, *, seed: int, minutes: float) -> dict[str, Any]:
+def _card(generator: TextVAE, n: int, fitted: Fitted, told: TextTraining, *, minutes: float) -> dict[str, Any]:
     return {
         "kind": "text",
         "texts": n,
@@ -151,7 +143,8 @@ def _card(generator: TextVAE, n: int, fitted: Fitted, *, seed: int, minutes: flo
         "latent_dim": generator.prior.dim,
         "held_out_loss": round(fitted.loss, 4),
         "steps": fitted.steps,
-        "seed": seed,
+        "options": told.options(),
+        "seed": told.seed,
         "minutes": round(minutes, 1),
         "torch": torch.__version__,
     }

@@ -49,6 +49,14 @@ def test_oddness_does_not_grow_with_the_text(proposer: CorpusProposer) -> None:
     assert long == pytest.approx(short, abs=1.5)
 
 
+def test_oddness_is_the_fall_of_slor_of_the_whole_text(proposer: CorpusProposer) -> None:
+    words = split_words(TEXT)
+    for one in [one for place in range(len(words)) for one in proposer(TEXT, place)]:
+        changed = words.replaced(one.start, one.stop, one.text)
+        before, after = proposer.slor([TEXT, changed.text])
+        assert one.oddness == pytest.approx((before - after) * (len(words) + 1), abs=1e-9)
+
+
 def test_clauses_are_exchanged_for_such_as_stood_there(proposer: CorpusProposer) -> None:
     place = split_words(TEXT).words.index("It")
     found = {one.text for one in proposer(TEXT, place) if one.stop - one.start == 4}

@@ -5,6 +5,8 @@ from likethat.generators.generated import Generated
 from likethat.generators.load import GENERATORS, load_generator
 from likethat.generators.samples import sample, write_samples
 from likethat.generators.text.edits import TextEdits
+from likethat.generators.text.masked_model import MaskedModelProposer
+from likethat.generators.text.proposer import Proposal
 from likethat.generators.train import train_generator
 
 __all__ = [
@@ -13,7 +15,9 @@ __all__ = [
     "Encoder",
     "Generated",
     "LatentGenerator",
+    "MaskedModelProposer",
     "Prior",
+    "Proposal",
     "SeededGenerator",
     "TextEdits",
     "load_generator",

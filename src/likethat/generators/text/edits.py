@@ -38,7 +38,7 @@ class TextEdits:
         labels: what is known of their classes, one a text: class names or indices, None where nothing is known; or a
             model's own answers (text, class). With them a search asks less. They need not be right.
         proposer: called with (text, position), returns `Proposal`s; None takes one fed by the texts. A language model
-            is one, see `LanguageModelProposer`.
+            is one, see `likethat.generators.MaskedModelProposer`.
         tagger: called with the words of a text, returns a tag for each, such as its part of speech; a word is then
             only swapped for one of its tag.
 

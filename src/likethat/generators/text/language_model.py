@@ -17,7 +17,7 @@ from likethat.errors import InputError, ModelError
 from likethat.generators.latents import check_latents, in_chunks
 from likethat.generators.priors import StandardNormal
 
-__all__ = ["LanguageModel", "load_language_model"]
+__all__ = ["LanguageModel", "load_language_model", "load_transformer"]
 
 _CHUNK = 8  # texts written at a time: all wait for the longest
 
@@ -175,17 +175,35 @@ def load_language_model(source: str | Path, *, revision: str | None = None, **op
         ModelError: it does not load, or is no causal language model.
         MissingExtraError: transformers is not installed.
     """
+    return LanguageModel(
+        *load_transformer(source, "AutoModelForCausalLM", what="a causal", revision=revision), **options
+    )
+
+
+def load_transformer(source: str | Path, kind: str, *, what: str, revision: str | None) -> tuple[Any, Any]:
+    """Return a language model of transformers and its tokenizer; no code that comes with it is run.
+
+    Args:
+        source: folder, or ``org/name``.
+        kind: the class of transformers that loads it.
+        what: such a model in words.
+        revision: of a hub model: a branch, a tag or a commit.
+
+    Raises:
+        ModelError: it does not load.
+        MissingExtraError: transformers is not installed.
+    """
     transformers = require("transformers", purpose="a language model")
     where: dict[str, Any] = {"trust_remote_code": False, "revision": revision or "main"}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(source), **where)
-        network = transformers.AutoModelForCausalLM.from_pretrained(str(source), use_safetensors=True, **where)
+        network = getattr(transformers, kind).from_pretrained(str(source), use_safetensors=True, **where)
     except Exception as error:  # transformers raises almost anything for a folder that is not what it expects
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{source} does not load as a causal language model with safetensors weights ({reason})."
+            f"{source} does not load as {what} language model with safetensors weights ({reason})."
         ) from error
-    return LanguageModel(network, tokenizer, **options)
+    return network, tokenizer
 
 
 def _prefix_map(

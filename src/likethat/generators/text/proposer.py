@@ -101,12 +101,16 @@ class CorpusProposer:
 
         It is the fall of SLOR times the length of the text: what the edit costs, however long the text is.
         """
-        words, model, before = self._read(text)
+        words, model, total = self._read(text)
         if not spans:
             return np.zeros(0)
-        changed = [words.replaced(*span).keys for span in spans]
-        after = model.slor(changed) / np.array([len(keys) + 1 for keys in changed])  # the end is a word as well
-        return (before / (len(words) + 1) - after) * (len(words) + 1)
+        keys, pieces = words.keys, [split_words(new).keys for _, _, new in spans]
+        before = model.slor([_near(keys, start, stop, keys[start:stop]) for start, stop, _ in spans])
+        near = [_near(keys, start, stop, new) for (start, stop, _), new in zip(spans, pieces, strict=True)]
+        n = len(words) + 1  # the end is a word as well
+        longer = np.array([len(new) - (stop - start) for (start, stop, _), new in zip(spans, pieces, strict=True)])
+        found: NDArray[np.float64] = total - (total + model.slor(near) - before) / (n + longer) * n
+        return found
 
     def slor(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the SLOR of texts, a word: how well they read, in nats; a text of the corpus not counted itself."""
@@ -150,10 +154,11 @@ class CorpusProposer:
         fits = self._model.between(int(before[0]), int(after[0]))
         fits = fits[self._is_word[fits]]
         texts = [self._names[new] for new in fits]
-        keys = [(*words.keys[:position], text, *words.keys[position:]) for text in texts]
-        if not keys:
+        if not texts:
             return []
-        best = np.argsort(-self._last[2].slor(keys), kind="stable")[:_INSERTED]
+        own = words.keys
+        near = [_near(own, position, position, (text,)) for text in texts]
+        best = np.argsort(-self._last[2].slor(near), kind="stable")[:_INSERTED]
         return [(position, position, texts[place]) for place in best]
 
     def _unlikeness(self, words: Words, start: int, stop: int, new: str) -> float:
@@ -235,6 +240,11 @@ class _Clauses:
 
 def _around(words: Words, start: int, stop: int) -> tuple[str, str]:
     return words.words[start - 1] if start else "", words.words[stop] if stop < len(words) else ""
+
+
+def _near(keys: Sequence[str], start: int, stop: int, new: Sequence[str]) -> tuple[str, ...]:
+    """Return some words changed with the two on each side: a trigram model judges all others as before."""
+    return (*keys[max(0, start - 2) : start], *new, *keys[stop : stop + 2])
 
 
 def _as_many(texts: Sequence[str]) -> list[str]:

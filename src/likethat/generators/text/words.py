@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 __all__ = ["Words", "in_case_of", "split_words"]
 
@@ -42,17 +43,17 @@ class Words:
         """The text itself, to the letter."""
         return "".join(gap + word for gap, word in zip(self.gaps, self.words, strict=True)) + self.tail
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """The words as they are counted: without upper case."""
         return tuple(word.casefold() for word in self.words)
 
-    @property
+    @cached_property
     def is_word(self) -> tuple[bool, ...]:
         """Whether each is a word or an emoji; else it is a sign of punctuation."""
         return tuple(is_wordlike(word) for word in self.words)
 
-    @property
+    @cached_property
     def places(self) -> list[tuple[int, int]]:
         """Where each word begins and ends in the text, in characters."""
         found, place = [], 0

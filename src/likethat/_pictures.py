@@ -1,18 +1,22 @@
 """The one place that opens a picture's file: formats by name, no program started, no more pixels than are safe."""
 
+import io
 import os
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
 from likethat._unread import why_content_unread, why_unread
 from likethat.errors import InputError, UnreadableImageError
 
-__all__ = ["TooManyPixels", "formats", "open_picture", "what_went_wrong"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["TooManyPixels", "formats", "open_picture", "png_of", "what_went_wrong"]
 
 # What Pillow lists but does not decode by itself: headers only (BUFR, GRIB, HDF5, MPEG, WMF), or by starting
 # Ghostscript on a program that the file holds (EPS).
@@ -29,6 +33,14 @@ def formats() -> tuple[str, ...]:
     """Return the formats that Pillow decodes, plugins that the user registered included."""
     Image.init()
     return tuple(name for name in Image.OPEN if name not in _NO_PICTURES)
+
+
+def png_of(image: "Tensor") -> bytes:
+    """Return an image of one channel or three, in [0, 1], as the bytes of a PNG file."""
+    values = (image.float().clamp(0, 1) * 255).round().byte().numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(values[0] if len(values) == 1 else values.transpose(1, 2, 0)).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from test_cli_journey import stop_at
 from torch import Tensor
 
 import likethat as lt
-from likethat._progress import Progress
-from likethat.cli import fitting, prodg
+from likethat.cli import fitting
 from likethat.errors import StorageError
 from likethat.generators.priors import StandardNormal
 
@@ -235,15 +234,3 @@ def test_a_pipeline_in_a_folder(weights: Path, tmp_path: Path) -> None:
     result = likethat(*known, *pipeline, "--n-samples", 20, "--steps", 2, "--n-prototypes", 2)
     assert result.exit_code == 0, result.stderr
     assert lt.open_bank(tmp_path / "bank").provenance.options["generator"] == "PromptGenerator"
-
-
-def test_the_outlook_by_hand() -> None:
-    work = prodg._Work(samples=1000, climbing=780, compared=780, plain=780, price=2.0)
-    # 900 samples are left in 9 s, .01 s each: 9 + .01 * (2 * 1560 + 780) = 48 s
-    report = Progress(stage="making samples", done=100, total=1000)
-    said = "about 48 s in all: 900 samples, 780 images on the way up, 1,560 for the controls"
-    assert work.outlook(9.0, report) == said
-    method = lt.ProDG(lt.load_generator("zoo:digits"), n_prototypes=5, steps=12, controls=False)
-    alone = prodg._Work.of(method, n_channels=12)
-    assert (alone.climbing, alone.compared, alone.plain) == (780, 0, 0)
-    assert prodg._Work.of(lt.ProDG(lt.load_generator("zoo:digits"), steps=0), n_channels=12).climbing == 0

@@ -134,7 +134,7 @@ class _StopAt:
 
 
 @pytest.mark.parametrize(
-    ("stage", "done"), [("reading", 60), ("turning", 3), ("climbing", 100), ("climbing", 288), ("looking", 1)]
+    ("stage", "done"), [("making samples", 60), ("turning", 3), ("climbing", 100), ("climbing", 288), ("looking", 1)]
 )
 def test_an_interrupted_fit_goes_on_to_the_same_bank(
     stage: str, done: int, bank: lt.Bank, model: lt.SplitModel, generator: Any, tmp_path: Path

@@ -174,7 +174,7 @@ def test_four_rows_that_carry_little_are_said() -> None:
 
 def test_a_console_shows_figures_with_their_errors() -> None:
     measures = {"held_out_images": 18.0, "own_purity": 0.4, "own_purity_error": 0.02, "backbone_seconds": 1.0}
-    assert _measures(measures) == {"held out images": "18", "own purity": "0.400 ± 0.020"}
+    assert _measures(measures) == {"held out images": "18", "own purity": "0.4 ± 0.02"}
 
 
 def test_several_options_from_one_pass() -> None:

@@ -1,31 +1,27 @@
 """Commands on a saved bank: explain images with it, show it, measure it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from likethat.cli.answer import give
+from likethat.cli.console import notes, say, say_path, say_table
 from likethat.cli.console import out as output
-from likethat.cli.console import say, say_path
-from likethat.cli.opening import open_bank_with_model
-from likethat.cli.options import (
-    DeviceOption,
-    LayerOption,
-    OverwriteOption,
-    WeightsOption,
-    class_index_or_name,
-    examples,
-)
+from likethat.cli.flags import with_flags
+from likethat.cli.opening import open_bank_with_model, open_images
+from likethat.cli.options import OfBank, OverwriteOption, class_index_or_name, examples
 from likethat.cli.places import check_page
+from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
 
 if TYPE_CHECKING:
     from likethat.explanations import Bank, Explanation
+    from likethat.metrics import Measures
 
-__all__ = ["EXPLAIN_EXAMPLES", "SHOW_EXAMPLES", "explain", "say_explanation", "show"]
+__all__ = ["EVALUATE_EXAMPLES", "EXPLAIN_EXAMPLES", "SHOW_EXAMPLES", "evaluate", "explain", "say_explanation", "show"]
 
 EXPLAIN_EXAMPLES = examples(
     "likethat explain bank photo.jpg --out why.html",
@@ -36,18 +32,34 @@ SHOW_EXAMPLES = examples(
     "likethat show bank --out bank.html",
     "likethat show parts-bank --by-class --class owl --out owl.html",
 )
+EVALUATE_EXAMPLES = examples(
+    "likethat evaluate bank --images held-out-photos/",
+    "likethat evaluate creatures-bank --images zoo:creatures",
+    "likethat evaluate digits-bank --images zoo:digits --n-explained 50 --json",
+)
+_MEANINGS = {
+    "purity": "top images consist of their channel alone: 1; have nothing of it: 0",
+    "coverage": "share of the evidence that the shown rows carry",
+    "gap": "largest relative error of a sum of contributions",
+    "deletion_agreement": "rank correlation of contributions with the logit's drop when their windows are blanked",
+    "deletion_drop": "mean drop for a shown window",
+    "random_drop": "mean drop for a random window of that size",
+    "part_consistency": "channels whose boxes show one true part",
+    "modal_share": "a channel's boxes on its most frequent part",
+    "surroundings": "boxes on no part",
+    "box_match": "shown boxes on the part that the channel's top images show",
+}
 
 BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="Folder that likethat fit wrote.")]
-RememberedModel = Annotated[
-    str | None, typer.Option("--model", "-m", metavar="NAME", help="The bank remembers it; give it if that fails.")
-]
 TargetOption = Annotated[
     str | None, typer.Option("--target", "-t", metavar="CLASS", help="Index or name; the predicted class by default.")
 ]
 
 
+@with_flags(of=OfBank)
 def explain(
     bank: BankArgument,
+    of: dict[str, Any],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files; several make one gallery.")],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The report, one HTML file.")] = Path(
@@ -56,15 +68,11 @@ def explain(
     target: TargetOption = None,
     against: Annotated[str | None, typer.Option(metavar="CLASS", help="Explain why target and not this class.")] = None,
     top: Annotated[int, typer.Option(help="How many channels to show.")] = 4,
-    model: RememberedModel = None,
-    weights: WeightsOption = None,
-    layer: LayerOption = None,
-    device: DeviceOption = "auto",
     overwrite: OverwriteOption = False,
 ) -> None:
     """Say why the model gives images their class: which prototypes, where, and how much of the logit."""
     check_page(out, overwrite=overwrite)
-    opened = open_bank_with_model(bank, model=model, weights=weights, layer=layer, device=device)
+    opened = open_bank_with_model(bank, **of)
     found = [_explain_one(opened, path, target=target, against=against, top=top) for path in images]
     give(*found)
     for why in found:
@@ -141,3 +149,44 @@ def show(
     else:
         opened.save(out, overwrite=overwrite)
     say_path("page", out)
+
+
+@with_flags(of=OfBank)
+def evaluate(
+    bank: BankArgument,
+    of: dict[str, Any],
+    *,
+    images: Annotated[
+        str, typer.Option("--images", "-i", metavar="DIR", help="Held-out images: a folder, zoo:creatures, zoo:digits.")
+    ],
+    n_explained: Annotated[int, typer.Option(help="How many of them are explained.")] = 200,
+    top: Annotated[int, typer.Option(help="Rows an explanation.")] = 4,
+    seed: Annotated[int, typer.Option(help="Of the random windows and the noise.")] = 0,
+) -> None:
+    """Measure a bank on images that it was not fitted on.
+
+    Measures against true parts need a source that knows them, such as zoo:creatures.
+    """
+    from likethat import metrics
+
+    source = open_images(images, held_out=True)
+    opened = open_bank_with_model(bank, **of)
+    notes.print(f"{len(source):,} images in {images}", markup=False, soft_wrap=True)
+    with progress_bar() as watch:
+        measures = metrics.evaluate(
+            opened, source, top=top, n_explained=n_explained, n_deleted=max(1, n_explained // 2), seed=seed, watch=watch
+        )
+    give(values=measures.row())
+    _say_measures(measures)
+
+
+def _say_measures(measures: "Measures") -> None:
+    row = measures.row()
+    say(f"measured on {row.pop('n_images')} explanations", style="bold")
+    say_table(
+        {
+            name.replace("_", " "): f"{value:<8.3g} {_MEANINGS.get(name, '')}".rstrip()
+            for name, value in row.items()
+            if value is not None
+        }
+    )

@@ -1,7 +1,6 @@
 """``likethat demo``: two small networks explained from nothing, on a laptop, without the network."""
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,25 +21,6 @@ __all__ = ["EXAMPLES", "annotated", "demo"]
 
 EXAMPLES = examples("likethat demo", "likethat demo --out somewhere --quick")
 _MARKER = "report.html"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Chapter:
-    """One model of the demo with what it is shown on.
-
-    Attributes:
-        name: of the files.
-        title: for people.
-        model: name of the model.
-        given: images to find prototypes in.
-        held_out: images to explain.
-    """
-
-    name: str
-    title: str
-    model: str
-    given: Any
-    held_out: Any
 
 
 def demo(
@@ -74,54 +54,40 @@ def _check_place(out: Path) -> None:
 def _made(folder: Path, *, quick: bool) -> list["Explanation"]:
     """Fill the demo's folder and return what was explained."""
     from likethat.report import save_gallery
+    from likethat.sources import creatures, digits
 
+    chapters: dict[str, tuple[Any, Any]] = {  # images to find prototypes in, and to explain, of a model of the zoo
+        "creatures": (creatures(300 if quick else 1200, seed=1), creatures(60, seed=2)),
+        "digits": (digits(split="train"), digits(split="test")),
+    }
     found = []
-    for chapter in _chapters(quick=quick):
-        bank = _fit(chapter)
-        found += _explained(chapter, bank, folder)
-        bank.save(folder / f"{chapter.name}-bank")
-        bank.save(folder / f"{chapter.name}-bank.html")
+    for name, (given, held_out) in chapters.items():
+        bank = _fit(f"zoo:{name}", given)
+        found += _explained(bank, held_out, folder / f"{name}.png")
+        bank.save(folder / f"{name}-bank")
+        bank.save(folder / f"{name}-bank.html")
     save_gallery(found, folder / _MARKER, title="What two small networks look for")
     return found
 
 
-def _chapters(*, quick: bool) -> list[_Chapter]:
-    from likethat.sources import creatures, digits
-
-    return [
-        _Chapter(
-            name="creatures",
-            title="drawn creatures",
-            model="zoo:creatures",
-            given=creatures(300 if quick else 1200, seed=1),
-            held_out=creatures(60, seed=2),
-        ),
-        _Chapter(
-            name="digits",
-            title="handwritten digits",
-            model="zoo:digits",
-            given=digits(split="train"),
-            held_out=digits(split="test"),
-        ),
-    ]
-
-
-def _fit(chapter: _Chapter) -> "Bank":
+def _fit(model: str, images: Any) -> "Bank":
     from likethat.explainers import EPIC
     from likethat.models import load
 
-    notes.print(f"{chapter.title}: {len(chapter.given):,} images, model {chapter.model}")
+    notes.print(f"{model}: {len(images):,} images")
     with progress_bar() as watch:
-        return EPIC(seed=0).fit(load(chapter.model), chapter.given, watch=watch)
+        return EPIC(seed=0).fit(load(model), images, watch=watch)
 
 
-def _explained(chapter: _Chapter, bank: "Bank", folder: Path) -> list["Explanation"]:
+def _explained(bank: "Bank", images: Any, picture: Path) -> list["Explanation"]:
     """Explain a typical held-out image, and why the most narrowly decided one is not of the next class."""
-    typical, narrow = _typical_and_narrow(bank.model, chapter.held_out)
-    _save_picture(chapter.held_out[typical].image, folder / f"{chapter.name}.png")
+    from likethat._pictures import png_of
+
+    typical, narrow = _typical_and_narrow(bank.model, images)
+    picture.write_bytes(png_of(images[typical].image))
     return [
-        annotated(bank.explain(chapter.held_out[typical]), chapter.held_out, typical),
-        annotated(bank.contrast(chapter.held_out[narrow]), chapter.held_out, narrow),
+        annotated(bank.explain(images[typical]), images, typical),
+        annotated(bank.contrast(images[narrow]), images, narrow),
     ]
 
 
@@ -147,17 +113,6 @@ def annotated(why: "Explanation", source: Any, index: int) -> "Explanation":
         dataclasses.replace(row, true_part=source.true_part(index, row.box) or "surroundings") for row in why.rows
     )
     return dataclasses.replace(why, rows=rows)
-
-
-def _save_picture(image: Any, path: Path) -> None:
-    import io
-
-    from PIL import Image
-
-    pixels = (image * 255).round().byte().permute(1, 2, 0).numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(buffer, format="PNG")
-    path.write_bytes(buffer.getvalue())
 
 
 def _say_found(found: list["Explanation"]) -> None:

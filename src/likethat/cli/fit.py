@@ -4,14 +4,23 @@ A further method is one function here, or in its own file with ``from likethat.c
 ``@app.command(...)``; that file is then named in `likethat.cli.main`, which imports it.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from likethat.cli.fitting import FitJob, fit_and_save
 from likethat.cli.flags import with_flags
 from likethat.cli.options import examples
-from likethat.options import EPICOptions
+from likethat.errors import InputError
+from likethat.options import EPICOptions, PartsOptions
+from likethat.options.declaring import Declared, option
+
+if TYPE_CHECKING:
+    from likethat.explainers import PartPrototypes
+    from likethat.explanations import Bank
+    from likethat.models import SplitModel
 
 __all__ = ["app"]
 
@@ -20,11 +29,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-
-@app.callback()
-def fit() -> None:
-    """Find the prototypes of a model and save them as a [bold]bank[/bold]."""
 
 
 @app.command(
@@ -46,3 +50,67 @@ def epic(options: dict[str, Any], job: dict[str, Any]) -> None:
     from likethat.explainers import EPIC
 
     fit_and_save(EPIC(**options), FitJob(**job))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labelled(Declared):
+    """What the images show, as far as it is said."""
+
+    marks: str | None = option(
+        None,
+        "name parts by marks on a few images: COCO or LabelMe JSON, a folder of those or masks, or truth:N",
+        metavar="PATH",
+    )
+    labels: Literal["given", "predicted"] | None = option(
+        None, "images of a class: by label, or by the model's prediction; by label where there are any"
+    )
+
+
+@app.command(
+    epilog=examples(
+        "likethat fit parts --model zoo:creatures --images zoo:creatures --out parts-bank",
+        "likethat fit parts -m timm:resnet18 -i photos/ -o bank --labels predicted --n-parts auto",
+        "likethat fit parts -m timm:resnet18 -i photos/ -o bank --marks annotations.json",
+    )
+)
+@with_flags(options=PartsOptions, labelled=Labelled, job=FitJob)
+def parts(options: dict[str, Any], labelled: dict[str, Any], job: dict[str, Any]) -> None:
+    """Split what a network looks for in each class into parts that add up to its logit.
+
+    Parts are found without marks; with [bold]--marks[/bold] on as few as 20 images they are the ones you name. The
+    network sees every image once and is not changed.
+    """
+    from likethat.explainers import PartPrototypes
+
+    if labelled["marks"] is not None:
+        if options["algorithm"] == "shared":
+            raise InputError("`--algorithm` must be left out with --marks, which name the parts.")
+        options["algorithm"] = "named"
+    fit_and_save(_WithMarks(PartPrototypes(**options), Labelled(**labelled)), FitJob(**job))
+
+
+class _WithMarks:
+    """The method, with what the command says of marks and labels."""
+
+    def __init__(self, method: "PartPrototypes", told: Labelled) -> None:
+        self.method, self.labels = method, told.labels
+        self.marks = told.marks if told.marks is None or told.marks.startswith("truth:") else _marks(Path(told.marks))
+
+    def fit(self, model: "SplitModel", images: Any, **reading: Any) -> "Bank":
+        """Fit on the images and the marks on them."""
+        marks = self._true_marks(images) if isinstance(self.marks, str) else self.marks
+        return self.method.fit(model, images, labels=self.labels, parts=marks, **reading)
+
+    def _true_marks(self, images: Any) -> Any:
+        from likethat.sources import Creatures, Marks
+
+        number = str(self.marks).removeprefix("truth:")
+        if not isinstance(images, Creatures) or not number.isdecimal():
+            raise InputError(f"`--marks` must be a path, or truth:N for zoo:creatures, got {self.marks!r}.")
+        return Marks.from_truth(images, int(number), seed=self.method.seed)
+
+
+def _marks(path: Path) -> Any:
+    from likethat.sources import Marks
+
+    return Marks.read(path)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from likethat._options import byte_count
 from likethat._progress import Progress, Watcher
@@ -15,11 +15,11 @@ from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, say, say_path, say_table
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model
-from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, LAYER_HELP, MODEL_PANEL, WEIGHTS_HELP, WORK_PANEL
+from likethat.cli.options import CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel
 from likethat.cli.places import check_folder, checkpoint_of, may_replace
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
 from likethat.errors import DataWarning, InputError, StorageError
-from likethat.options.declaring import Declared, given, option
+from likethat.options.declaring import given, option
 
 if TYPE_CHECKING:
     from likethat.explanations import Bank
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FitJob",
     "Job",
-    "Method",
     "check_place",
     "fit_and_save",
     "open_job_model",
@@ -38,27 +37,8 @@ __all__ = [
 ]
 
 
-class Method(Protocol):
-    """An explainer whose fit can be interrupted and resumed."""
-
-    def fit(
-        self,
-        model: "SplitModel",
-        images: Any,
-        *,
-        memory_budget: int = ...,
-        batch_size: int = ...,
-        workers: int = ...,
-        checkpoint: str | Path | None = ...,
-        resume: bool = ...,
-        watch: Watcher | None = ...,
-    ) -> "Bank":
-        """Fit and return a bank."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Job(Declared):
+class Job(OfModel):
     """What a fit works on, and where the bank goes; the options every method shares."""
 
     model: str = given(
@@ -68,10 +48,7 @@ class Job(Declared):
     out: Path = given(
         "the bank; its checkpoint lies beside it meanwhile", flags=("--out", "-o"), metavar="FOLDER", panel=WORK_PANEL
     )
-    weights: str | None = option(None, WEIGHTS_HELP, metavar="NAME|FILE", panel=MODEL_PANEL)
-    layer: str | None = option(None, LAYER_HELP, metavar="NAME", panel=MODEL_PANEL)
     class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE", panel=MODEL_PANEL)
-    device: str = option("auto", DEVICE_HELP, metavar="NAME", panel=MODEL_PANEL)
     memory_budget: str = option("2GB", "memory for feature maps, e.g. 500MB or 2GB", metavar="SIZE", panel=WORK_PANEL)
     resume: bool = option(False, "go on from where it was stopped", panel=WORK_PANEL)
     overwrite: bool = option(False, "replace an earlier bank at OUT", panel=WORK_PANEL)
@@ -89,8 +66,12 @@ class FitJob(Job):
     workers: int = option(0, "threads that decode; no influence on the result", panel=WORK_PANEL)
 
 
-def fit_and_save(method: Method, job: FitJob) -> "Bank":
+def fit_and_save(method: Any, job: FitJob) -> None:
     """Fit on images, save, and say what was found and what to type next.
+
+    Args:
+        method: an explainer whose fit can be interrupted and resumed.
+        job: what it is fitted to, and where the bank goes.
 
     Raises:
         InputError: the place for the bank is taken, or the options do not fit.
@@ -102,7 +83,7 @@ def fit_and_save(method: Method, job: FitJob) -> "Bank":
     model = open_job_model(job)
     notes.print(f"{len(source):,} images in {job.images}", markup=False, soft_wrap=True)
 
-    def fit(watch: Watcher) -> "Bank":
+    def fit(watch: Watcher) -> Any:
         return method.fit(
             model,
             source,
@@ -115,10 +96,14 @@ def fit_and_save(method: Method, job: FitJob) -> "Bank":
         )
 
     bank = save_what_fits(fit, job)
-    about = bank.provenance
-    say_measures(bank, _measures(about.measures) | {"images": f"{about.n_images:,}"})
+    say_measures(bank, _measures(bank.provenance.measures) | {"images": f"{bank.provenance.n_images:,}"})
     say_outcome(bank, job, next_words=_explain_words(job))
-    return bank
+
+
+def _measures(measures: Mapping[str, float]) -> dict[str, object]:
+    from likethat.report.views import measure_rows
+
+    return dict(measure_rows({name: value for name, value in measures.items() if not name.endswith("seconds")}))
 
 
 def _reading_left(seconds: float, _report: Progress) -> str:
@@ -211,18 +196,6 @@ def say_outcome(bank: "Bank", job: Job, *, next_words: list[str]) -> None:
     give(bank)
     say_path("bank", job.out)
     say(f"next: {shlex.join(next_words)}", style="green")
-
-
-def _measures(measures: Mapping[str, float]) -> dict[str, object]:
-    """Return figures by name as they are printed, those that have a standard error with it; none of seconds."""
-    shown: dict[str, object] = {}
-    for name, value in measures.items():
-        if name.endswith("seconds") or name.removesuffix("_error") in measures.keys() - {name}:
-            continue
-        text = f"{value:.0f}" if name.endswith(("channels", "images")) else f"{value:.3f}"
-        error = measures.get(f"{name}_error")
-        shown[name.replace("_", " ")] = text if error is None else f"{text} ± {error:.3f}"
-    return shown
 
 
 def _explain_words(job: FitJob) -> list[str]:

@@ -27,6 +27,7 @@ def with_flags(*, without: tuple[str, ...] = (), **groups: type[Any]) -> Callabl
     def given(command: Any) -> Any:
         own = inspect.signature(command, eval_str=True).parameters.values()
         flags = [_parameter(each) for group in options.values() for each in group]
+        flags.sort(key=lambda each: each.default is not each.empty)  # what must be given comes first
         parameters = sorted([*(each for each in own if each.name not in groups), *flags], key=lambda each: each.kind)
 
         def called(**values: Any) -> Any:

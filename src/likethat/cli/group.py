@@ -21,18 +21,7 @@ __all__ = ["RootGroup", "Stopped", "terminate_as_interrupt"]
 FAULT, BAD_CALL, INTERRUPTED = 1, 2, 130  # what shells expect: 1 a fault, 2 a bad call, 128 + 2 for SIGINT
 _ANYWHERE = ("--debug", "--json")  # options that may stand behind the command too
 _ARGUMENTS = "likethat.arguments"
-_ORDER = (
-    "demo",
-    "split",
-    "fit",
-    "explain",
-    "show",
-    "evaluate",
-    "exemplars",
-    "counterfactual",
-    "attribute",
-    "train-generator",
-)  # as one would type them
+_FIRST = ("demo", "split", "fit")  # a group among the commands: the last of them else
 
 
 class Stopped(KeyboardInterrupt):
@@ -67,7 +56,7 @@ class RootGroup(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands in the order in which one would type them."""
-        known = [name for name in _ORDER if name in self.commands]
+        known = [name for name in _FIRST if name in self.commands]
         return [*known, *(name for name in super().list_commands(ctx) if name not in known)]
 
     def invoke(self, ctx: Any) -> Any:

@@ -14,10 +14,7 @@ from likethat.cli import (
     bank,
     counterfactual,
     demo,
-    evaluate,
     exemplars,
-    fit,
-    parts,
     prodg,
     split,
     train_generator,
@@ -38,14 +35,13 @@ app = typer.Typer(
 )
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("split", epilog=split.EXAMPLES)(split.split)
-app.add_typer(fit.app, name="fit")
-_METHODS = (parts.parts, prodg.prodg)  # their files have added them to ``fit``
 app.command("explain", epilog=bank.EXPLAIN_EXAMPLES)(bank.explain)
 app.command("show", epilog=bank.SHOW_EXAMPLES)(bank.show)
-app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("evaluate", epilog=bank.EVALUATE_EXAMPLES)(bank.evaluate)
+app.command("exemplars", epilog=exemplars.EXAMPLES)(exemplars.exemplars)
 app.command("counterfactual", epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)
 app.command("attribute", epilog=attribute.EXAMPLES)(attribute.attribute)
-app.command("exemplars", epilog=exemplars.EXAMPLES)(exemplars.exemplars)
+app.add_typer(prodg.app, name="fit")  # its file has added `fit prodg`
 app.add_typer(train_generator.app, name="train-generator")
 
 

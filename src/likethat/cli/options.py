@@ -1,54 +1,65 @@
 """Options that several commands share, and how their words become values."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from likethat.cli.flags import sentence
+from likethat.options.declaring import Declared, option
 
 __all__ = [
     "CLASS_NAMES_HELP",
     "DEVICE_HELP",
-    "LAYER_HELP",
     "MODEL_PANEL",
-    "WEIGHTS_HELP",
     "WORK_PANEL",
     "ClassNamesOption",
     "DeviceOption",
-    "LayerOption",
+    "OfBank",
+    "OfModel",
     "OverwriteOption",
-    "ResumeOption",
     "SeedOption",
-    "WeightsOption",
     "class_index_or_name",
     "examples",
 ]
 
 MODEL_PANEL, WORK_PANEL = "The model", "The work"
-WEIGHTS_HELP = "your own file (.safetensors, or a saved state dictionary), a set's name, or random; trained by default"
-LAYER_HELP = "read the feature map from this module instead"
 CLASS_NAMES_HELP = "class names, one a line; the model's own by default"
 DEVICE_HELP = "where it runs: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"
 
-WeightsOption = Annotated[
-    str | None, typer.Option(metavar="NAME|FILE", help=sentence(WEIGHTS_HELP), rich_help_panel=MODEL_PANEL)
-]
-LayerOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help=sentence(LAYER_HELP), rich_help_panel=MODEL_PANEL)
-]
 ClassNamesOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help=sentence(CLASS_NAMES_HELP), rich_help_panel=MODEL_PANEL)
 ]
 DeviceOption = Annotated[str, typer.Option(metavar="NAME", help=sentence(DEVICE_HELP), rich_help_panel=MODEL_PANEL)]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=WORK_PANEL)]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on from where it was stopped.", rich_help_panel=WORK_PANEL)
-]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what stands at OUT.", rich_help_panel=WORK_PANEL)
 ]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OfModel(Declared):
+    """How a model is read."""
+
+    weights: str | None = option(
+        None,
+        "your own file (.safetensors, or a saved state dictionary), a set's name, or random; trained by default",
+        metavar="NAME|FILE",
+        panel=MODEL_PANEL,
+    )
+    layer: str | None = option(None, "read the feature map from this module instead", metavar="NAME", panel=MODEL_PANEL)
+    device: str = option("auto", DEVICE_HELP, metavar="NAME", panel=MODEL_PANEL)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OfBank(OfModel):
+    """How the model of a saved bank is read."""
+
+    model: str | None = option(
+        None, "the bank remembers it; give it if that fails", flags=("--model", "-m"), metavar="NAME", panel=MODEL_PANEL
+    )
 
 
 def class_index_or_name(text: str | None, class_names: tuple[str, ...]) -> int | str | None:

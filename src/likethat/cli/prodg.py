@@ -1,6 +1,6 @@
 """``likethat fit prodg``: prototypes with no data at all, made by a generator."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from likethat._options import byte_count
@@ -27,21 +27,11 @@ from likethat.options.declaring import Declared, option
 if TYPE_CHECKING:
     from likethat.explainers import ProDG
     from likethat.explanations import Bank
-    from likethat.explanations.records import Provenance
     from likethat.models import SplitModel
 
 __all__ = ["app", "prodg"]
 
 _CHANNELS_PANEL = "Which channels"
-_BACKWARD = 2  # what an image with its gradient costs, in samples; measured on the zoo
-_COMPARED = 16  # channels of the random network that climb at most
-_SAMPLES, _PROTOTYPES = "making samples", "making the prototypes again"
-_PURITIES = {
-    "purity": "purity",
-    "purity_of_samples": "  of the samples it began with",
-    "control_prior_purity": "  of the best plain samples (control)",
-    "control_random_purity": "  made for random weights (control)",
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,20 +110,25 @@ def prodg(
     _fit_and_save(ProDG(made, **options), split, work, chosen)
 
 
-def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: Wanted) -> "Bank":
-    work = _Work.of(method, n_channels=wanted.count(model))
+def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: Wanted) -> None:
+    from likethat.explainers.prodg.work import SAMPLES, Work, resized_or_turned
+    from likethat.report.made import controls_view, made_rows
+
+    work = Work.of(method, n_channels=wanted.count(model))
     notes.print(
         f"no images are needed: {method.n_samples:,} samples are looked through, then {wanted.count(model):,} channels "
         f"climb, {work.climbing:,} images",
         soft_wrap=True,
     )
+    if changed := resized_or_turned(method.generator, model):
+        said = f"the generator's images are {changed} for the model: was it trained on such images?"
+        notes.print(said, style="yellow", soft_wrap=True)
 
-    other = _other_shape(method, model)
-    if other:
-        notes.print(other, style="yellow", soft_wrap=True)
+    def outlook(left: float, report: Progress) -> str:
+        n_left = (report.total or report.done) - report.done
+        return f"about {duration(work.seconds(left, n_left=n_left))} in all: {work.parts(n_left=n_left)}"
 
     def fit(watch: Watcher) -> "Bank":
-        estimate = Estimate(stage=_SAMPLES, after=2.0)
         return method.fit(
             model,
             target=class_index_or_name(wanted.target, model.class_names),
@@ -142,114 +137,12 @@ def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: Wanted
             memory_budget=byte_count(job.memory_budget, name="--memory-budget"),
             checkpoint=checkpoint_of(job.out),
             resume=job.resume,
-            watch=_Renamed(with_estimate(watch, estimate, work.outlook)),
+            watch=with_estimate(watch, Estimate(stage=SAMPLES, after=2.0), outlook),
         )
 
     bank = save_what_fits(fit, job)
-    say_measures(bank, _summary(bank.provenance))
-    _say_controls(bank.provenance)
-    say_outcome(bank, job, next_words=["likethat", "show", str(job.out), "--out", f"{job.out.name}.html"])
-    return bank
-
-
-def _other_shape(method: "ProDG", model: "SplitModel") -> str:
-    """Say where the generator's images are not what the model was built for."""
-    made = getattr(method.generator, "shape", None)
-    if made is None:
-        return ""
-    ways = []
-    if model.preprocess.input_size not in (None, tuple(made[1:])):
-        ways.append("resized")
-    if made[0] != model.in_channels:
-        ways.append(f"turned from {made[0]} channels into {model.in_channels}")
-    said = " and ".join(ways)
-    return f"the generator's images are {said} for the model: was it trained on such images?" if ways else ""
-
-
-class _Renamed:
-    """A watcher that calls the passes over the generator's images by what they are."""
-
-    def __init__(self, watch: Watcher) -> None:
-        self._watch, self._has_samples = watch, False
-
-    def __call__(self, report: Progress) -> None:
-        if report.stage == "reading images":
-            report = replace(report, stage=_PROTOTYPES if self._has_samples else _SAMPLES)
-        else:
-            self._has_samples = True
-        self._watch(report)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """How many images a run makes, for an estimate of its time.
-
-    Attributes:
-        samples: that are looked through first.
-        climbing: made on the way up.
-        compared: made on the way up for random weights.
-        plain: made for the control of plain samples.
-        price: of an image on the way up, in samples.
-    """
-
-    samples: int
-    climbing: int
-    compared: int
-    plain: int
-    price: float
-
-    @classmethod
-    def of(cls, method: "ProDG", *, n_channels: int) -> "_Work":
-        """Return the work of a method on some channels."""
-        each = method.n_prototypes * (method.steps + 1) if method.steps else 0
-        by_gradient = method.algorithm in ("auto", "gradient") and method.generator.differentiable
-        return cls(
-            samples=method.n_samples,
-            climbing=n_channels * each,
-            compared=min(_COMPARED, n_channels) * each if method.controls else 0,
-            plain=n_channels * each if method.controls else 0,
-            price=_BACKWARD if by_gradient else 1.0,
-        )
-
-    def seconds(self, left: float, *, n_left: int) -> float:
-        """Return what the whole still takes when the last `n_left` samples take `left` seconds.
-
-        Example:
-            100 samples at 0.1 s, 10 images on the way up at three times that, and 10 plain samples.
-
-            >>> work = _Work(samples=200, climbing=10, compared=0, plain=10, price=3.0)
-            >>> round(work.seconds(10.0, n_left=100), 6)
-            14.0
-        """
-        each = left / max(1, n_left)
-        return left + each * (self.price * (self.climbing + self.compared) + self.plain)
-
-    def outlook(self, left: float, report: Progress) -> str:
-        """Return the sentence for the beginning."""
-        n_left = (report.total or report.done) - report.done
-        parts = [f"{n_left:,} samples", f"{self.climbing:,} images on the way up"]
-        if self.plain or self.compared:
-            parts.append(f"{self.compared + self.plain:,} for the controls")
-        return f"about {duration(self.seconds(left, n_left=n_left))} in all: {', '.join(parts)}"
-
-
-def _summary(about: "Provenance") -> dict[str, object]:
-    """Return the rows to print of what was measured."""
-    measures = about.measures
-    rows: dict[str, object] = {label: f"{measures[name]:.3f}" for name, label in _PURITIES.items() if name in measures}
-    dead = round(measures.get("dead_channels", 0))
-    rows["channels that climbed"] = f"{measures.get('climbing_channels', 0):.0f}"
-    if dead:
-        rows["dead channels"] = f"{dead:,}"
-    rows["coverage of the top 4"] = f"{measures.get('coverage_of_4', 0):.3f}"
-    rows["images made"] = f"{measures.get('generator_calls', 0):,.0f}, none opened"
-    return rows
-
-
-def _say_controls(about: "Provenance") -> None:
-    """Say in words where a control comes too near."""
-    from likethat.report.made import controls_view
-
-    view = controls_view(about)
+    say_measures(bank, made_rows(bank.provenance.measures))
+    view = controls_view(bank.provenance)
     for warning in view.warnings if view else ():
         say(f"warning: {warning}", style="yellow")
+    say_outcome(bank, job, next_words=["likethat", "show", str(job.out), "--out", f"{job.out.name}.html"])

@@ -1,13 +1,14 @@
 """``likethat split MODEL``: can this model be explained exactly, and how is it cut?"""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from likethat.cli.answer import give
 from likethat.cli.console import say, say_table
+from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_model
-from likethat.cli.options import DeviceOption, LayerOption, WeightsOption, examples
+from likethat.cli.options import OfModel, examples
 
 __all__ = ["EXAMPLES", "split"]
 
@@ -18,20 +19,18 @@ EXAMPLES = examples(
 )
 
 
+@with_flags(of=OfModel)
 def split(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, …")
     ],
-    *,
-    weights: WeightsOption = None,
-    layer: LayerOption = None,
-    device: DeviceOption = "cpu",
+    of: dict[str, Any],
 ) -> None:
     """Cut a model into feature map, pooling and head, check it on the model itself, and print the cut.
 
     [bold]error[/bold] is the largest relative difference between the network's logits and those put together again.
     """
-    row = open_model(model, weights=weights, layer=layer, device=device).row()
+    row = open_model(model, **of).row()
     give(values=row)
     say(str(row.pop("name", model)), style="bold")
     say_table({name: _in_words(value) for name, value in row.items() if value != ""})

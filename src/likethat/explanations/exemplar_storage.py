@@ -7,12 +7,11 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from likethat._cells import csv_of
 from likethat._files import new_folder
+from likethat._pictures import png_of
 from likethat.explanations.saved import put_result
 
 if TYPE_CHECKING:
@@ -71,15 +70,8 @@ def _write_inputs(inputs: Any, folder: Path) -> None:
         (folder / "table.csv").write_text(csv_of(inputs), encoding="utf-8")
     elif inputs.ndim == 4 and inputs.shape[1] in {1, 3}:
         for place, image in enumerate(inputs):
-            (folder / f"{place}.png").write_bytes(_png(image))
+            (folder / f"{place}.png").write_bytes(png_of(image))
     else:
         buffer = io.StringIO()
         csv.writer(buffer).writerows(inputs.flatten(1).tolist())
         (folder / "table.csv").write_text(buffer.getvalue(), encoding="utf-8")
-
-
-def _png(image: Tensor) -> bytes:
-    values = np.round(image.float().clamp(0, 1).numpy() * 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(values[0] if len(values) == 1 else values.transpose(1, 2, 0)).save(buffer, format="PNG")
-    return buffer.getvalue()

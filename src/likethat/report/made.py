@@ -8,9 +8,24 @@ from likethat.explanations.records import Prototype, Provenance
 from likethat.report.text import shorten
 from likethat.report.views import class_name
 
-__all__ = ["ControlBar", "ControlsView", "MadeUnits", "controls_view", "made_figures", "made_reading", "made_units"]
+__all__ = [
+    "ControlBar",
+    "ControlsView",
+    "MadeUnits",
+    "controls_view",
+    "made_figures",
+    "made_reading",
+    "made_rows",
+    "made_units",
+]
 
 _NEAR = 0.05  # a control this near the prototypes, relative to them, leaves nothing to be seen of the classifier
+_PURITIES = {
+    "purity": "purity",
+    "purity_of_samples": "  of the samples it began with",
+    "control_prior_purity": "  of the best plain samples (control)",
+    "control_random_purity": "  made for random weights (control)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +100,17 @@ def made_figures(measures: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
     if "purity" in measures:
         figures.append((_number(measures["purity"]), "mean purity of those that climbed"))
     return tuple(figures)
+
+
+def made_rows(measures: Mapping[str, float]) -> dict[str, object]:
+    """Return what was measured of a bank that was made without data, by name, as a terminal shows it."""
+    rows: dict[str, object] = {label: f"{measures[name]:.3f}" for name, label in _PURITIES.items() if name in measures}
+    rows["channels that climbed"] = f"{measures.get('climbing_channels', 0):.0f}"
+    if dead := round(measures.get("dead_channels", 0)):
+        rows["dead channels"] = f"{dead:,}"
+    rows["coverage of the top 4"] = f"{measures.get('coverage_of_4', 0):.3f}"
+    rows["images made"] = f"{measures.get('generator_calls', 0):,.0f}, none opened"
+    return rows
 
 
 def made_reading(noun: str, explained: str, *, has_climbed: bool) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "Tile",
     "class_name",
     "label_of",
+    "measure_rows",
     "noun_of",
     "provenance_view",
     "tally",
@@ -222,7 +223,7 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
     ]
     return ProvenanceView(
         facts=tuple((name, shorten(value, 400), shorten(full, 400)) for name, value, full in facts if value),
-        measures=_measures(provenance.measures),
+        measures=measure_rows(provenance.measures),
         skipped=tuple((shorten(name, 200), shorten(reason, 300)) for name, reason in provenance.skipped),
         notes=tuple(
             shorten(note, 1000) for note in provenance.notes if note not in provenance.warning
@@ -233,11 +234,11 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
     )
 
 
-def _measures(measures: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
+def measure_rows(measures: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
     """Return figures as a reader should see them, with the standard error of those that have one.
 
     Example:
-        >>> _measures({"own_purity": 0.4125, "own_purity_error": 0.02, "images": 3.0})
+        >>> measure_rows({"own_purity": 0.4125, "own_purity_error": 0.02, "images": 3.0})
         (('own purity', '0.4125 ± 0.02'), ('images', '3'))
     """
     shown = []

@@ -21,6 +21,7 @@ from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.explainers.prodg.run import SCHEDULE, Run
+from likethat.explainers.prodg.work import Stages
 from likethat.explanations import Bank
 from likethat.features import Features
 from likethat.fitting.fitting import begin
@@ -111,6 +112,7 @@ class ProDG(ProDGOptions):
             NonFiniteError: the generator made NaN.
         """
         started = time.perf_counter()
+        watch = None if watch is None else Stages(watch)
         check_count(n_channels, name="n_channels")
         samples = Generated(self.generator, self.n_samples, seed=self.seed)
         check_model(model)

@@ -18,6 +18,7 @@ from likethat.errors import InputError, ModelError
 from likethat.explainers.prodg.ascent import Climb, Summit, climb
 from likethat.explainers.prodg.channels import best_samples, channels_of_class
 from likethat.explainers.prodg.controls import best_of_prior, made_for_random_weights, starting_group
+from likethat.explainers.prodg.work import CONTROL_UNITS
 from likethat.explanations import Bank, ImageStore, Prototype
 from likethat.features import Features, collect
 from likethat.fitting.fitting import Begun, provenance_of
@@ -33,8 +34,6 @@ __all__ = ["SCHEDULE", "Run"]
 
 SCHEDULE = Schedule(first=100, last=14, rounds=8)
 _RESTARTS = 2  # of channels that did not climb, each from other samples; then they are called dead
-_CONTROL_UNITS = 16
-"""Channels that the controls are measured on, evenly spread: they cost as much as the channels themselves."""
 _SILENT = 1e-3  # purity up to which a channel counts as not active
 
 
@@ -312,9 +311,7 @@ class Run:
             self.model, many, self.begun.features, mixing, units, n=method.n_prototypes, watch=self.watch
         )
         found = {"control_prior_purity": float(prior.mean())}
-        compared = (
-            torch.linspace(0, len(units) - 1, min(_CONTROL_UNITS, len(units)), dtype=torch.float32).round().long()
-        )
+        compared = torch.linspace(0, len(units) - 1, min(CONTROL_UNITS, len(units)), dtype=torch.float32).round().long()
         try:
             random = made_for_random_weights(
                 self.model,

@@ -1,5 +1,6 @@
 """Measures against drawn truth, on a network that is right by construction."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from torch import nn
 
 import likethat as lt
 from likethat.errors import InputError
-from likethat.metrics import SURROUNDINGS, PartTruth, evaluate
+from likethat.metrics import SURROUNDINGS, Measures, PartTruth, evaluate
 from likethat.metrics._against_truth import Explained, remove_parts
 
 
@@ -86,3 +87,10 @@ def test_single_deletion_by_drawing_again(part: str, expected: float) -> None:
     explained = Explained(indices=[0], explanations=[why])  # type: ignore[list-item]
     model = Tails(source.without(0, "tail").image)
     assert remove_parts(model, source, PartTruth(source), explained, n=1) == pytest.approx(expected)  # type: ignore[arg-type]
+
+
+def test_every_measure_says_what_it_means() -> None:
+    meanings = Measures.meanings()
+    assert list(meanings) == [each.name for each in dataclasses.fields(Measures)]
+    assert meanings["blur_drop"] == "the same with the windows out of focus instead of blank"
+    assert meanings["single_deletion"].endswith("when the picture is drawn without it, in [-1, 1]")

@@ -132,3 +132,13 @@ def test_the_tables_in_the_docs_are_those_of_the_declarations() -> None:
         text += own
     for name in options.__all__:
         assert f"<!-- options: {name} -->" in text, f"docs has no table of {name}"
+
+
+def test_options_stand_in_their_classs_panel() -> None:
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Placed(Told, panel="The place"):
+        out: str = given("where", flags=("--out", "-o"))
+        size: int = option(3, "of it", panel="The size")
+
+    panels = {each.name: each.panel for each in options_of(Placed)}
+    assert (panels["out"], panels["size"], panels["n"]) == ("The place", "The size", None)

@@ -1,71 +1,62 @@
 """Generators in the words of a command: which one, and how a diffusers pipeline is taken."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import typer
+from typing import Any, Literal
 
 from likethat.cli.opening import device_of
 from likethat.errors import InputError
-from likethat.options.declaring import Declared, option
+from likethat.options.declaring import Declared, given, option
 
-__all__ = ["GENERATOR_PANEL", "GeneratorOption", "Pipeline", "open_generator", "pipeline_options"]
+__all__ = ["Maker", "open_generator"]
 
-GENERATOR_PANEL, _PIPELINE_PANEL = "The generator", "A diffusers pipeline"
-_DTYPES = ("float32", "float16", "bfloat16")
-
-
-GeneratorOption = Annotated[
-    str,
-    typer.Option(
-        "--generator",
-        "-g",
-        metavar="NAME|DIR",
-        help="zoo:creatures, a folder of train-generator, or diffusers:ORG/NAME.",
-        rich_help_panel=GENERATOR_PANEL,
-    ),
-]
+_PANEL = "The generator"
+_BY_PROMPT = dict.fromkeys(("anchor", "class_anchors", "size", "rank", "reach"), ("prompt",))
+_ONLY_BY = _BY_PROMPT | dict.fromkeys(("checkpointing", "tiling"), ("prompt", "label"))
+"""What only some kinds of latents have."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pipeline(Declared):
-    """How a diffusers pipeline is taken."""
+class Maker(Declared, panel="A diffusers pipeline"):
+    """Which generator, and how it is taken where it is a diffusers pipeline."""
+
+    made_by: str = given(
+        "zoo:creatures, a folder of train-generator, or diffusers:ORG/NAME",
+        flags=("--generator", "-g"), metavar="NAME|DIR", panel=_PANEL,
+    )  # fmt: skip
 
     by: Literal["noise", "prompt", "label"] | None = option(
-        None, "what climbs: the start noise, the prompt or the label", panel=_PIPELINE_PANEL
+        None, "what climbs: the start noise, the prompt or the label"
     )
-    anchor: list[str] | None = option(
-        None, "prompt to start from (by prompt); may be repeated", metavar="PROMPT", panel=_PIPELINE_PANEL
-    )
-    class_anchors: bool = option(False, "let all class names be such prompts", panel=_PIPELINE_PANEL)
-    generator_steps: int | None = option(None, "of its sampler", low=1, panel=_PIPELINE_PANEL)
-    size: int | None = option(None, "pixels a side (by prompt)", low=1, panel=_PIPELINE_PANEL)
-    rank: int | None = option(None, "of what is learned (by prompt); 4 unless given", low=1, panel=_PIPELINE_PANEL)
-    reach: float | None = option(None, "how far from its anchors (by prompt); 0.25 unless given", panel=_PIPELINE_PANEL)
-    dtype: str | None = option(None, "of its weights", metavar="|".join(_DTYPES), panel=_PIPELINE_PANEL)
-    checkpointing: bool = option(False, "less memory for gradients, more time", panel=_PIPELINE_PANEL)
-    tiling: bool = option(False, "decode large images in tiles", panel=_PIPELINE_PANEL)
+    anchor: list[str] | None = option(None, "prompt to start from (by prompt); may be repeated", metavar="PROMPT")
+    class_anchors: bool = option(False, "let all class names be such prompts")
+    n_steps: int | None = option(None, "of its sampler", low=1, flags=("--generator-steps",))
+    size: int | None = option(None, "pixels a side (by prompt)", low=1)
+    rank: int | None = option(None, "of what is learned (by prompt); 4 unless given", low=1)
+    reach: float | None = option(None, "how far from its anchors (by prompt); 0.25 unless given")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = option(None, "of its weights")
+    checkpointing: bool = option(False, "less memory for gradients, more time")
+    tiling: bool = option(False, "decode large images in tiles")
 
+    def check_together(self) -> None:
+        """Refuse what is for another kind of latents."""
+        for name in self.said():
+            if self.by not in _ONLY_BY.get(name, (self.by,)):
+                ways = " and --by ".join(_ONLY_BY[name])
+                raise InputError(f"`--{name.replace('_', '-')}` is for --by {ways}.")
 
-def pipeline_options(told: Pipeline) -> dict[str, Any]:
-    """Return what `load_generator` is told of a pipeline beside its anchors: only what was said."""
-    if told.dtype is not None and told.dtype not in _DTYPES:
-        raise InputError(f"`--dtype` must be one of {', '.join(_DTYPES)}, got {told.dtype!r}.")
-    size = None if told.size is None else (told.size, told.size)
-    of_prompt = _said(size=size, rank=told.rank, reach=told.reach)
-    if of_prompt and told.by != "prompt":
-        raise InputError(f"`--{next(iter(of_prompt))}` is for --by prompt.")
-    if (told.checkpointing or told.tiling) and told.by not in ("prompt", "label"):
-        raise InputError("`--checkpointing` and `--tiling` are for --by prompt and --by label.")
-    if (told.anchor or told.class_anchors) and told.by != "prompt":
-        raise InputError("`--anchor` and `--class-anchors` are for --by prompt.")
-    switches = {"checkpointing": told.checkpointing or None, "tiling": told.tiling or None}
-    return _said(by=told.by, n_steps=told.generator_steps, **switches, dtype=told.dtype) | of_prompt
+    def said(self) -> dict[str, Any]:
+        """Return what was said of a pipeline."""
+        said = {name: value for name, value in vars(self).items() if value is not None and value is not False}
+        return {name: value for name, value in said.items() if name != "made_by"}
 
-
-def _said(**words: Any) -> dict[str, Any]:
-    return {name: value for name, value in words.items() if value is not None}
+    def open(self, *, device: str, class_names: Sequence[str]) -> Any:
+        """Return the generator, where the model is."""
+        said = self.said()
+        anchors = (*said.pop("anchor", ()), *(class_names if said.pop("class_anchors", False) else ()))
+        said |= {"size": (self.size, self.size)} if self.size else {}
+        return open_generator(self.made_by, device=device, **said, **({"anchors": anchors} if anchors else {}))
 
 
 def open_generator(name: str, *, device: str | None = None, **options: Any) -> Any:

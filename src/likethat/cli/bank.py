@@ -37,18 +37,6 @@ EVALUATE_EXAMPLES = examples(
     "likethat evaluate creatures-bank --images zoo:creatures",
     "likethat evaluate digits-bank --images zoo:digits --n-explained 50 --json",
 )
-_MEANINGS = {
-    "purity": "top images consist of their channel alone: 1; have nothing of it: 0",
-    "coverage": "share of the evidence that the shown rows carry",
-    "gap": "largest relative error of a sum of contributions",
-    "deletion_agreement": "rank correlation of contributions with the logit's drop when their windows are blanked",
-    "deletion_drop": "mean drop for a shown window",
-    "random_drop": "mean drop for a random window of that size",
-    "part_consistency": "channels whose boxes show one true part",
-    "modal_share": "a channel's boxes on its most frequent part",
-    "surroundings": "boxes on no part",
-    "box_match": "shown boxes on the part that the channel's top images show",
-}
 
 BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="Folder that likethat fit wrote.")]
 TargetOption = Annotated[
@@ -181,11 +169,11 @@ def evaluate(
 
 
 def _say_measures(measures: "Measures") -> None:
-    row = measures.row()
+    row, meanings = measures.row(), measures.meanings()
     say(f"measured on {row.pop('n_images')} explanations", style="bold")
     say_table(
         {
-            name.replace("_", " "): f"{value:<8.3g} {_MEANINGS.get(name, '')}".rstrip()
+            name.replace("_", " "): f"{value:<8.3g} {meanings.get(name, '')}".rstrip()
             for name, value in row.items()
             if value is not None
         }

@@ -13,12 +13,11 @@ from likethat._options import byte_count
 from likethat._progress import Progress, Watcher
 from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, say, say_path, say_table
-from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.options import CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel
-from likethat.cli.places import check_folder, checkpoint_of, may_replace
+from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
-from likethat.errors import DataWarning, InputError, StorageError
+from likethat.errors import DataWarning, StorageError
 from likethat.options.declaring import given, option
 
 if TYPE_CHECKING:
@@ -36,34 +35,34 @@ __all__ = [
     "say_outcome",
 ]
 
+_MARK = "manifest.json"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Job(OfModel):
+class Job(OfModel, panel=WORK_PANEL):
     """What a fit works on, and where the bank goes; the options every method shares."""
 
     model: str = given(
         "what is explained: torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, or your own my_module.py:build",
         flags=("--model", "-m"), metavar="NAME", panel=MODEL_PANEL,
     )  # fmt: skip
-    out: Path = given(
-        "the bank; its checkpoint lies beside it meanwhile", flags=("--out", "-o"), metavar="FOLDER", panel=WORK_PANEL
-    )
+    out: Path = given("the bank; its checkpoint lies beside it meanwhile", flags=("--out", "-o"), metavar="FOLDER")
     class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE", panel=MODEL_PANEL)
-    memory_budget: str = option("2GB", "memory for feature maps, e.g. 500MB or 2GB", metavar="SIZE", panel=WORK_PANEL)
-    resume: bool = option(False, "go on from where it was stopped", panel=WORK_PANEL)
-    overwrite: bool = option(False, "replace an earlier bank at OUT", panel=WORK_PANEL)
+    memory_budget: str = option("2GB", "memory for feature maps, e.g. 500MB or 2GB", metavar="SIZE")
+    resume: bool = option(False, "go on from where it was stopped")
+    overwrite: bool = option(False, "replace an earlier bank at OUT")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FitJob(Job):
+class FitJob(Job, panel=WORK_PANEL):
     """A fit on images."""
 
     images: str = given(
         "a folder (subfolders become labels), or zoo:creatures, zoo:digits",
         flags=("--images", "-i"), metavar="DIR", panel="The images",
     )  # fmt: skip
-    batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1, panel=WORK_PANEL)
-    workers: int = option(0, "threads that decode; no influence on the result", panel=WORK_PANEL)
+    batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
+    workers: int = option(0, "threads that decode; no influence on the result")
 
 
 def fit_and_save(method: Any, job: FitJob) -> None:
@@ -130,23 +129,16 @@ def save_what_fits(fit: Callable[[Watcher], "Bank"], job: Job) -> "Bank":
         Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
         StorageError: the bank could not be written to its place; the sentence says where it lies instead.
     """
-    try:
+    with left_behind(job.out):
         with progress_bar() as watch, warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # it is among the notes that are printed
             bank = fit(watch)
-        _save(bank, job)
-    except KeyboardInterrupt as stop:
-        if checkpoint_of(job.out).exists():
-            raise Stopped from stop
-        raise
+        replaces = may_replace(job.out, _MARK, resume=job.resume, overwrite=job.overwrite)
+        try:
+            bank.save(job.out, overwrite=replaces)
+        except StorageError as error:
+            raise _saved_elsewhere(bank, job, error) from error
     return bank
-
-
-def _save(bank: "Bank", job: Job) -> None:
-    try:
-        bank.save(job.out, overwrite=may_replace(job.out, "manifest.json", resume=job.resume, overwrite=job.overwrite))
-    except StorageError as error:
-        raise _saved_elsewhere(bank, job, error) from error
 
 
 def _saved_elsewhere(bank: "Bank", job: Job, error: StorageError) -> StorageError:
@@ -164,9 +156,7 @@ def _saved_elsewhere(bank: "Bank", job: Job, error: StorageError) -> StorageErro
 
 def check_place(job: Job) -> None:
     """Refuse before the work what `Bank.save` would refuse after it."""
-    if job.out.suffix.lower() in {".html", ".htm"}:
-        raise InputError(f"`--out` must be a folder for the bank, got {job.out}. Make its page with likethat show.")
-    check_folder(job.out, mark="manifest.json", work="fit", resume=job.resume, overwrite=job.overwrite)
+    check_folder(job.out, mark=_MARK, work="fit", resume=job.resume, overwrite=job.overwrite)
 
 
 def say_measures(bank: "Bank", rows: Mapping[str, object]) -> None:

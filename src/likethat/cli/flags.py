@@ -86,13 +86,14 @@ def _metavar(each: Option) -> str | None:
 
 
 def sentence(about: str) -> str:
-    """Return what is said of an option as the command's help shows it.
+    """Return what is said of an option as the command's help shows it; a word to be typed stays as it is.
 
     Example:
-        >>> sentence("up to `condition`")
-        'Up to condition.'
+        >>> sentence("up to `condition`"), sentence("zoo:NAME or a folder")
+        ('Up to condition.', 'zoo:NAME or a folder.')
     """
-    return f"{about[:1].upper()}{about[1:]}.".replace("`", "")
+    first = about[:1] if ":" in about.partition(" ")[0] else about[:1].upper()
+    return f"{first}{about[1:]}.".replace("`", "")
 
 
 def _value(each: Option, value: Any) -> Any:

@@ -40,25 +40,24 @@ OverwriteOption = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OfModel(Declared):
+class OfModel(Declared, panel=MODEL_PANEL):
     """How a model is read."""
 
     weights: str | None = option(
         None,
         "your own file (.safetensors, or a saved state dictionary), a set's name, or random; trained by default",
         metavar="NAME|FILE",
-        panel=MODEL_PANEL,
     )
     layer: str | None = option(None, "read the feature map from this module instead", metavar="NAME", panel=MODEL_PANEL)
-    device: str = option("auto", DEVICE_HELP, metavar="NAME", panel=MODEL_PANEL)
+    device: str = option("auto", DEVICE_HELP, metavar="NAME")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OfBank(OfModel):
+class OfBank(OfModel, panel=MODEL_PANEL):
     """How the model of a saved bank is read."""
 
     model: str | None = option(
-        None, "the bank remembers it; give it if that fails", flags=("--model", "-m"), metavar="NAME", panel=MODEL_PANEL
+        None, "the bank remembers it; give it if that fails", flags=("--model", "-m"), metavar="NAME"
     )
 
 

@@ -1,12 +1,15 @@
 """Where a command writes, tried before the work: what would be refused after hours is refused at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from likethat._files import try_file, try_folder
 from likethat._showing import kind_of
+from likethat.cli.group import Stopped
 from likethat.errors import InputError
 
-__all__ = ["check_folder", "check_page", "checkpoint_of", "may_replace"]
+__all__ = ["check_folder", "check_page", "checkpoint_of", "left_behind", "may_replace"]
 
 
 def checkpoint_of(out: Path) -> Path:
@@ -38,6 +41,21 @@ def check_folder(out: Path, *, mark: str, work: str, resume: bool, overwrite: bo
             f"an unfinished {work} lies in {checkpoint}. Go on with it by adding --resume, or start anew with "
             "--overwrite."
         )
+
+
+@contextmanager
+def left_behind(out: Path) -> Iterator[None]:
+    """Do work that leaves a checkpoint.
+
+    Raises:
+        Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if checkpoint_of(out).exists():
+            raise Stopped from stop
+        raise
 
 
 def check_page(path: Path, *, overwrite: bool) -> None:

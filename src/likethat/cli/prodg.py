@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from likethat._options import byte_count
 from likethat._progress import Progress, Watcher
-from likethat.cli._generating import GeneratorOption, Pipeline, open_generator, pipeline_options
+from likethat.cli._generating import Maker
 from likethat.cli.console import duration, notes, say
 from likethat.cli.fit import app
 from likethat.cli.fitting import (
@@ -31,21 +31,17 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "prodg"]
 
-_CHANNELS_PANEL = "Which channels"
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Wanted(Declared):
+class Wanted(Declared, panel="Which channels"):
     """Which channels climb."""
 
     target: str | None = option(
         None, "climb only with the channels that supply most to this class: index or name",
-        flags=("--target", "-t"), metavar="CLASS", panel=_CHANNELS_PANEL,
+        flags=("--target", "-t"), metavar="CLASS",
     )  # fmt: skip
-    n_channels: int = option(12, "with --target: how many those are", low=1, panel=_CHANNELS_PANEL)
-    channels: str | None = option(
-        None, "climb only with these; all without --target", metavar="N,N,...", panel=_CHANNELS_PANEL
-    )
+    n_channels: int = option(12, "with --target: how many those are", low=1)
+    channels: str | None = option(None, "climb only with these; all without --target", metavar="N,N,...")
 
     def numbers(self) -> list[int] | None:
         """Return the channels that the word lists.
@@ -81,14 +77,12 @@ class Wanted(Declared):
         'likethat fit prodg -m timm:resnet18 -g diffusers:ORG/NAME --by prompt --anchor "a wolf" -t 269 -o bank',
     )
 )
-@with_flags(options=ProDGOptions, without=("generator",), job=Job, wanted=Wanted, pipeline=Pipeline)
+@with_flags(options=ProDGOptions, without=("generator",), job=Job, wanted=Wanted, maker=Maker)
 def prodg(
     options: dict[str, Any],
     job: dict[str, Any],
     wanted: dict[str, Any],
-    pipeline: dict[str, Any],
-    *,
-    generator: GeneratorOption,
+    maker: dict[str, Any],
 ) -> None:
     """Find what each channel of a network looks for without a single image: a generator makes them.
 
@@ -98,15 +92,12 @@ def prodg(
     """
     from likethat.explainers import ProDG
 
-    work, chosen, told = Job(**job), Wanted(**wanted), Pipeline(**pipeline)
+    work, chosen, told = Job(**job), Wanted(**wanted), Maker(**maker)
     chosen.numbers()
     byte_count(work.memory_budget, name="--memory-budget")
     check_place(work)
-    of_pipeline = pipeline_options(told)
     split = open_job_model(work)
-    if anchors := (*(told.anchor or ()), *(split.class_names if told.class_anchors else ())):
-        of_pipeline["anchors"] = anchors
-    made = open_generator(generator, device=work.device, **of_pipeline)
+    made = told.open(device=work.device, class_names=split.class_names)
     _fit_and_save(ProDG(made, **options), split, work, chosen)
 
 

@@ -9,10 +9,9 @@ import typer
 from likethat.cli.answer import give
 from likethat.cli.console import duration, say_path, say_table
 from likethat.cli.flags import with_flags
-from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images
 from likethat.cli.options import WORK_PANEL, examples
-from likethat.cli.places import check_folder, checkpoint_of, may_replace
+from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
 from likethat.options import ImageTraining, TableTraining, TextTraining
 from likethat.options.declaring import Declared, given, option
@@ -40,12 +39,12 @@ def train_generator() -> None:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Job(Declared):
+class Job(Declared, panel=WORK_PANEL):
     """Where the generator goes, and what to do with what lies there."""
 
     out: Path = given("folder for the generator", flags=("--out", "-o"), metavar="DIR")
-    resume: bool = option(False, "go on from where it was stopped", panel=WORK_PANEL)
-    overwrite: bool = option(False, "replace an earlier generator at OUT", panel=WORK_PANEL)
+    resume: bool = option(False, "go on from where it was stopped")
+    overwrite: bool = option(False, "replace an earlier generator at OUT")
 
 
 @app.command(epilog=examples("likethat train-generator image photos/ --out faces --size 64"))
@@ -87,16 +86,11 @@ def _train(kind: str, told: dict[str, Any], job: Job, data: Any) -> None:
 
     replaces = {"resume": job.resume, "overwrite": job.overwrite}
     check_folder(job.out, mark=_MARK, work="training", **replaces)
-    checkpoint = checkpoint_of(job.out)
-    try:
+    with left_behind(job.out):
         with progress_bar() as watch:
             told |= {"watch": with_estimate(watch, Estimate(stage="training", after=3.0), _left)}
-            generator = train(data, kind=kind, checkpoint=checkpoint, resume=job.resume, **told)
+            generator = train(data, kind=kind, checkpoint=checkpoint_of(job.out), resume=job.resume, **told)
         generator.save(job.out, overwrite=may_replace(job.out, _MARK, **replaces))
-    except KeyboardInterrupt as stop:
-        if checkpoint.exists():
-            raise Stopped from stop
-        raise
     give(values=generator.card)
     say_table({key: value for key, value in generator.card.items() if isinstance(value, str | int | float)})
     say_path("generator", job.out)

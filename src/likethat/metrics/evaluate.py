@@ -1,5 +1,6 @@
 """Everything that can be measured of a bank, given what is known of the images."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -64,6 +65,13 @@ class Measures:
     huang_consistency: float | None = None
     huang_stability: float | None = None
     single_deletion: float | None = None
+
+    @classmethod
+    def meanings(cls) -> dict[str, str]:
+        """Return what each measure says, by its name: the lines under Attributes, where each stands once."""
+        lines = (inspect.getdoc(cls) or "").partition("Attributes:")[2].replace("\n        ", " ").strip().splitlines()
+        told = [line.strip().partition(": ") for line in lines]
+        return {name.strip(): meaning.rstrip(".") for names, _, meaning in told for name in names.split(",")}
 
     def row(self) -> dict[str, float | None]:
         """Return the measures by name."""

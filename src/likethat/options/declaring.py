@@ -11,7 +11,7 @@ import operator
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, ClassVar
 
 from likethat._options import check_flag, check_number, check_text, shown
@@ -156,9 +156,16 @@ class Declared:
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def __init_subclass__(cls) -> None:
-        """Write the options into the docstring."""
+    def __init_subclass__(cls, *, panel: str | None = None) -> None:
+        """Write the options into the docstring.
+
+        Args:
+            panel: of the command's help, for the options that name none themselves.
+        """
         super().__init_subclass__()
+        for field in vars(cls).values():
+            if panel and isinstance(field, dataclasses.Field) and not field.metadata[_KEY].panel:
+                field.metadata = MappingProxyType({_KEY: dataclasses.replace(field.metadata[_KEY], panel=panel)})
         if cls.__doc__:
             cls.__doc__ = _with_arguments(inspect.cleandoc(cls.__doc__), options_of(cls))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from likethat._progress import Watcher
 from likethat.editing.asked import Asked, Box
 from likethat.editing.masks import MASK_SHARE, balanced_masks, groups_of, masked
-from likethat.explanations.status import Status
+from likethat.explanations.status import Reason, Status, ended
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.functional.evidence import linear_fit
 from likethat.generators.text.words import Words, split_words
@@ -153,15 +153,9 @@ def _tensor(values: list[float]) -> Float[Tensor, " value"]:
 
 
 def _status(answers: _Answers) -> Status:
+    n = len(answers.log_odds)
     if answers.is_stopped:
-        advice = "Stopped before the budget was spent: the standard error is that of the answers so far."
-        return Status(reached=False, reason="interrupted", advice=advice)
-    if len(answers.log_odds) < _FEWEST:
-        advice = (
-            f"{len(answers.log_odds)} different questions could be asked of this text, too few to tell words apart."
-        )
-        return Status(reached=False, reason="budget", advice=advice)
-    if float(answers.log_odds.std()) > 1e-9:
-        return Status(reached=True, reason="reached")
-    advice = "The model gave the same answer whatever was left out, so no word can be told from another."
-    return Status(reached=False, reason="constant", advice=advice)
+        return ended("words", Reason.INTERRUPTED)
+    if n < _FEWEST:
+        return ended("words", Reason.BUDGET, answers=n)
+    return ended("words", Reason.REACHED if float(answers.log_odds.std()) > 1e-9 else Reason.CONSTANT)

@@ -18,7 +18,7 @@ from likethat.editing.real import nearest_real
 from likethat.editing.search import Plan, Seeker, Wanted
 from likethat.errors import LikethatError, TargetError
 from likethat.explanations.counterfactual import Change, Counterfactual, Edit, SearchPath
-from likethat.explanations.status import Status
+from likethat.explanations.status import Reason, Status, ended
 from likethat.functional.margins import margins_of
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.proposer import Proposal
@@ -92,9 +92,9 @@ def edit_text(
     )
     ask([text])
     seeker = _seeker(edits, ask, split_words(text), demand, source_class)
-    found, real, reason = _sought(edits, seeker, demand, source_class)
+    sought = _sought(edits, seeker, demand, source_class)
     by_row = {asked: row for row, asked in reversed(list(enumerate(ask.texts)))}
-    made = tuple(_edit(seeker.source, plan, ask, by_row[plan.text]) for plan in found)
+    made = tuple(_edit(seeker.source, plan, ask, by_row[plan.text]) for plan in sought.found)
     nearest = seeker.nearest()
     best = made[0] if made else _edit(seeker.source, nearest, ask, 0 if nearest is None else by_row[nearest.text])
     return Counterfactual(
@@ -109,14 +109,14 @@ def edit_text(
         path=_path(seeker, ask, source_class, demand.target),
         queries=box.queries,
         seconds=time.perf_counter() - started,
-        status=_status(found, seeker, demand, reason),
+        status=_status(sought, seeker, demand),
         model=str(getattr(box, "name", type(box).__name__)),
         generator=edits.name,
         rule="edits",
         seed=demand.seed,
         options=options,
-        notes=(*getattr(box, "notes", ()), *_notes(real)),
-        real=None if real is None else _real(seeker.source, ask, real),
+        notes=(*getattr(box, "notes", ()), *_notes(sought.real)),
+        real=None if sought.real is None else _real(seeker.source, ask, sought.real),
     )
 
 
@@ -150,10 +150,20 @@ def _towards(odds: Float[np.ndarray, "row cls"], target: int | None, source_clas
     return found
 
 
-def _sought(edits: TextEdits, seeker: Seeker, demand: Demand, source_class: int) -> tuple[list[Plan], int | None, str]:
-    """Return the counterfactuals found, the row of the nearest real text, and why the search ended."""
+@dataclass(frozen=True, kw_only=True)
+class _Sought:
+    """The counterfactuals found, nearest first, the row of the nearest real text, and why the search ended."""
+
+    found: list[Plan]
+    real: int | None
+    reason: Reason
+    error: str
+
+
+def _sought(edits: TextEdits, seeker: Seeker, demand: Demand, source_class: int) -> _Sought:
+    """Seek one counterfactual after the other, then real texts; what ends it, what was found is kept."""
     found: list[Plan] = []
-    real, reason = None, "budget"
+    real, reason, broken = None, Reason.BUDGET, ""
     box, first = seeker.ask.box, seeker.ask.box.queries
     n_real = max(2, min(_MOST_REAL, demand.budget // _FOR_REAL))
     room = demand.budget - n_real
@@ -174,14 +184,14 @@ def _sought(edits: TextEdits, seeker: Seeker, demand: Demand, source_class: int)
     except KeyboardInterrupt:
         if box.queries <= first:
             raise
-        reason = "interrupted"
+        reason = Reason.INTERRUPTED
     except LikethatError as error:
         if not seeker.plans:
             raise
-        reason = str(error).rstrip(".")
+        reason, broken = Reason.FAILED, str(error).rstrip(".")
     if not found and seeker.best() is not None:
         found = [plan for plan in [seeker.best()] if plan is not None]
-    return sorted(found, key=lambda plan: plan.cost), real, reason
+    return _Sought(found=sorted(found, key=lambda plan: plan.cost), real=real, reason=reason, error=broken)
 
 
 def _edit(source: Words, plan: Plan | None, ask: Asked, row: int) -> Edit:
@@ -232,39 +242,41 @@ def _path(seeker: Seeker, ask: Asked, source_class: int, target: int | None) -> 
     )
 
 
-def _status(found: list[Plan], seeker: Seeker, demand: Demand, reason: str) -> Status:
+def _status(sought: _Sought, seeker: Seeker, demand: Demand) -> Status:
     """Return how the search ended, in a sentence that helps."""
-    odd = [one for plan in found for one in plan.edits if one.oddness > _READS_BADLY]
-    if reason == "interrupted":
+    found, reason = sought.found, sought.reason
+    if reason == Reason.INTERRUPTED:
         kept = "the nearest counterfactual so far is" if found else "no counterfactual was found yet; the likeliest is"
-        advice = f"Stopped after {seeker.ask.box.queries} queries: {kept} shown."
-        return Status(reached=len(found) >= demand.n, reason=reason, advice=advice)
+        return ended("edited text", reason, reached=len(found) >= demand.n, queries=seeker.ask.box.queries, kept=kept)
+    odd = [one for plan in found for one in plan.edits if one.oddness > _READS_BADLY]
     if odd:
         worst = max(odd, key=lambda one: one.oddness)
         what = f"“{worst.text or seeker.source.stretch(worst.start, worst.stop)}”"
-        advice = (
-            f"The model gives it to the target, but it reads badly: {what} costs {worst.oddness:.1f} nats, and a "
-            "random word costs about 4. Give more texts, a lower confidence, or look at the nearest real text."
-        )
-        return Status(reached=False, reason="implausible", advice=advice)
+        return ended("edited text", Reason.IMPLAUSIBLE, what=what, oddness=worst.oddness)
     if len(found) >= demand.n:
-        return Status(reached=True, reason="reached")
+        return ended("edited text", Reason.REACHED)
+    if reason == Reason.FAILED:
+        return ended("edited text", reason, error=sought.error)
     if found:
-        advice = f"{len(found)} of {demand.n} different counterfactuals were found. Give more budget."
-        return Status(reached=False, reason="budget", advice=advice)
-    return Status(reached=False, reason=reason, advice=_advice(seeker, demand, reason))
+        came = f"{len(found)} of {demand.n} different counterfactuals were found."
+        return ended("edited text", reason, came=came, or_else="")
+    return _fruitless(seeker, demand, reason)
 
 
-def _advice(seeker: Seeker, demand: Demand, reason: str) -> str:
+def _fruitless(seeker: Seeker, demand: Demand, reason: Reason) -> Status:
+    """Return how a search ended that found nothing."""
     p: Tensor = seeker.ask.probabilities
-    if bool((p.amax(dim=0) - p.amin(dim=0) < 1e-9).all()):
-        return "The model gave the same answer to every changed text. Check that it reads the text at all."
     nearest = seeker.nearest()
-    if nearest is None:
-        return "Nothing could be proposed in place of any word. Give more texts like this one, or another proposer."
-    came = f"The best edit came to log-odds of {nearest.margin:.2f}, and {demand.margin:.2f} was wanted."
-    more = "Give more budget" if reason == "budget" else "Give more texts, or their labels"
-    return f"{came} {more}, or a lower confidence." if reason in ("budget", "no progress") else f"{reason}. {came}"
+    if len(p) > 1 and bool((p.amax(dim=0) - p.amin(dim=0) < 1e-9).all()):
+        return ended("edited text", Reason.CONSTANT)
+    if not seeker.n_proposed:
+        return ended("edited text", Reason.NOTHING_TO_CHANGE)
+    came = "No edit could be asked." if nearest is None else _came(nearest, demand)
+    return ended("edited text", reason, came=came, or_else=", or a lower confidence")
+
+
+def _came(nearest: Plan, demand: Demand) -> str:
+    return f"The best edit came to log-odds of {nearest.margin:.2f}, and {demand.margin:.2f} was wanted."
 
 
 def _notes(real: int | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from likethat._progress import Progress, Watcher
 from likethat.editing.asked import Box
 from likethat.editing.surrogate import Belief, LinearBelief
+from likethat.explanations.status import Reason
 from likethat.generators.text.edits import TextEdits
 
 __all__ = ["Screened", "Screening"]
@@ -31,13 +32,13 @@ class Screened:
         rows: of the corpus, in the order asked.
         responses: (asked, class) of the model.
         errors: (asked,) how far each is from what is wanted.
-        reason: "reached" where more questions would bring nothing, else "budget" or "interrupted".
+        reason: REACHED where more questions would bring nothing, else BUDGET or INTERRUPTED.
     """
 
     rows: list[int]
     responses: Float[Tensor, "asked cls"]
     errors: Float[Tensor, " asked"]
-    reason: str
+    reason: Reason
 
 
 @dataclass(kw_only=True, eq=False)
@@ -72,13 +73,13 @@ class Screening:
 
     def run(self) -> Screened:
         """Ask until the best `n` stop getting better, or the budget ends."""
-        idle, best, reason = 0, float("inf"), "reached"
+        idle, best, reason = 0, float("inf"), Reason.REACHED
         try:
             while idle < (_PATIENCE if best <= self.enough else _LONGER):
                 batch = self._batch()
                 n = self.box.affordable([self.edits.texts[row] for row in batch])
                 if not n:
-                    reason = "reached" if not batch else "budget"
+                    reason = Reason.REACHED if not batch else Reason.BUDGET
                     break
                 self.responses += list(self.box([self.edits.texts[row] for row in batch[:n]]))
                 self.rows += batch[:n]
@@ -90,7 +91,7 @@ class Screening:
         except KeyboardInterrupt:
             if not self.rows:
                 raise
-            reason = "interrupted"
+            reason = Reason.INTERRUPTED
         responses = (
             torch.stack(self.responses) if self.rows else torch.zeros(0, len(self.box.class_names), dtype=torch.float64)
         )

@@ -12,6 +12,7 @@ from torch import Tensor
 from likethat.editing.asked import Asked
 from likethat.editing.masks import balanced_masks, groups_of, masked
 from likethat.editing.surrogate import Belief, LinearBelief
+from likethat.explanations.status import Reason
 from likethat.generators.text.proposer import Proposal
 from likethat.generators.text.words import Words, split_words
 
@@ -119,7 +120,7 @@ class Seeker:
         self._prices = [_price(one) for one in self._edits]
         self._believe()
 
-    def seek(self, *, until: int) -> str:
+    def seek(self, *, until: int) -> Reason:
         """Ask batches of plans until the best stops getting better; return why it ended.
 
         Args:
@@ -129,12 +130,12 @@ class Seeker:
         while idle < _PATIENCE:
             room = min(_BATCH, until - self.ask.box.queries)
             if room <= 0:
-                return "budget"
+                return Reason.BUDGET
             with_odd = self.best() is None and (self.ask.box.queries > _LATE * until or idle > 0)
             batch = self._batch(room, with_odd=with_odd)
             if not batch:
                 if with_odd or self.best() is not None:
-                    return "no progress"
+                    return Reason.NO_PROGRESS
                 idle += 1
                 continue
             found = self.ask([plan.text for plan in batch])
@@ -144,11 +145,11 @@ class Seeker:
             rows = [self._row(plan.edits) for plan in batch[: len(found)]]
             self._belief.add(rows, [margin - self._start for margin in found])
             if len(found) < len(batch):
-                return "budget"
+                return Reason.BUDGET
             now = self._standing()
             idle = 0 if now > best + _GAIN else idle + 1
             best = max(best, now)
-        return "no progress"
+        return Reason.NO_PROGRESS
 
     def simplify(self, *, until: int) -> None:
         """Ask the best plan without one edit and another: the surrogate may have believed in what does nothing."""
@@ -170,6 +171,11 @@ class Seeker:
         """Return the plan of least cost that reached the goal; None where none did."""
         reached = [plan for plan in self.plans.values() if self._counts(plan) and plan.margin >= self.wanted.margin]
         return min(reached, key=lambda plan: (plan.cost, -plan.margin), default=None)
+
+    @property
+    def n_proposed(self) -> int:
+        """Count the edits that could be made."""
+        return len(self._edits)
 
     def nearest(self) -> Plan | None:
         """Return the plan that came nearest to the goal."""

@@ -10,6 +10,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from likethat.explanations.consistency import check_record
 from likethat.explanations.images import ImageStore
 from likethat.explanations.packing import pack, unpack
 from likethat.explanations.result import SCHEMA_VERSION, Result
+from likethat.explanations.status import Reason
 
 __all__ = ["RECORD", "put_result", "read_result", "write_result"]
 
@@ -131,10 +133,33 @@ def _checked(path: Path, record: _Record, kinds: Mapping[str, type[Result]]) -> 
     values = unpack(record.values, tensors)
     if _IMAGES in {field.name for field in dataclasses.fields(kind)}:  # type: ignore[arg-type]  # all are dataclasses
         values[_IMAGES] = _pictures(path / _IMAGES, record.sha256)
-    with jaxtyped("context"):  # sizes of one name must be the same in all arrays of the record
-        result = typed(values, kind)
+    if not _is_newer(record.version):
+        _complete(values)
+    try:
+        with jaxtyped("context"):  # sizes of one name must be the same in all arrays of the record
+            result = typed(values, kind)
+    except Damaged as error:
+        if _is_newer(record.version):  # a value that was added to a closed set is no damage
+            raise InputError(
+                f"`path` must be a result that likethat {__version__} knows all values of, got {path}, written by "
+                f"likethat {record.version[:40]!r}: it {error}. Update likethat: pip install -U likethat."
+            ) from error
+        raise
     check_record(result)
     return result
+
+
+def _is_newer(version: str) -> bool:
+    """Return whether a version, as its writer noted it, comes after this one."""
+    theirs, ours = ([int(part) for part in re.findall(r"[0-9]+", one[:40])] for one in (version, __version__))
+    return theirs > ours
+
+
+def _complete(values: dict[str, Any]) -> None:
+    """Fill in what earlier versions did not write: where an error ended a search, its reason was their sentence."""
+    status = values.get("status")
+    if isinstance(status, dict) and isinstance(status.get("reason"), str) and status["reason"] not in set(Reason):
+        status["reason"] = Reason.FAILED
 
 
 def _pictures(folder: Path, sha256: Mapping[str, str]) -> ImageStore:

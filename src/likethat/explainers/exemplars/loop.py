@@ -7,6 +7,7 @@ from torch import Tensor
 
 from likethat.explainers.exemplars.asking import Asker
 from likethat.explainers.exemplars.target import Aim
+from likethat.explanations.status import Reason
 from likethat.functional.diversity import distinct_rows
 from likethat.search import Problem, Strategy
 
@@ -78,8 +79,8 @@ class Finds:
         return distinct_rows(latents, fresh, radius=self.radius, n=max(n, 0), kept=latents[kept])
 
 
-def pursue(finds: Finds, strategy: Strategy, *, batch: int, rng: torch.Generator) -> str:
-    """Search until there are enough distinct exemplars; return why it ended: "reached", "budget" or "no progress".
+def pursue(finds: Finds, strategy: Strategy, *, batch: int, rng: torch.Generator) -> Reason:
+    """Search until there are enough distinct exemplars; return why it ended.
 
     Args:
         finds: filled on the way, so that nothing is lost when the loop is stopped from outside.
@@ -93,17 +94,17 @@ def pursue(finds: Finds, strategy: Strategy, *, batch: int, rng: torch.Generator
         latents = prior.sample(min(batch, strategy.n_screen - len(asker.known)), rng=rng).double()
         if len(asker.ask(latents)) < len(latents):
             finds.look()
-            return "reached" if finds.is_done else "budget"
+            return Reason.REACHED if finds.is_done else Reason.BUDGET
         finds.look()
     while not finds.is_done:
         reason = _chase(finds, strategy, rng)
-        if reason:
-            return "reached" if finds.is_done else reason
-    return "reached"
+        if reason is not None:
+            return Reason.REACHED if finds.is_done else reason
+    return Reason.REACHED
 
 
-def _chase(finds: Finds, strategy: Strategy, rng: torch.Generator) -> str:
-    """Search for one more exemplar; return "" when there is one, else why not."""
+def _chase(finds: Finds, strategy: Strategy, rng: torch.Generator) -> Reason | None:
+    """Search for one more exemplar; return None when there is one, else why not."""
     asker, goal = finds.asker, finds.aim.goal
     problem = Problem(
         prior=asker.generator.prior,
@@ -120,10 +121,10 @@ def _chase(finds: Finds, strategy: Strategy, rng: torch.Generator) -> str:
         responses = asker.ask(latents)
         is_new = finds.look()
         if len(responses) < len(latents):
-            return "budget"
+            return Reason.BUDGET
         if is_new:
-            return ""
+            return None
         search.tell(goal.fitness(responses, loss=strategy.loss), responses)
         n_free = n_free + 1 if asker.box.queries == n_paid else 0
         n_paid = asker.box.queries
-    return "no progress"
+    return Reason.NO_PROGRESS

@@ -20,7 +20,7 @@ from likethat.explainers.exemplars.result import Spacing, exemplar_set
 from likethat.explainers.exemplars.target import Aim, read_target
 from likethat.explainers.exemplars.texts import TextHunt
 from likethat.explanations.exemplars import REAL_TEXTS, ExemplarSet
-from likethat.explanations.status import Status
+from likethat.explanations.status import Reason, Status, ended
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.reconstruction import require_reconstruction
 from likethat.search import CMAES, Evolution, PriorSampling, Strategy, Surrogate
@@ -187,7 +187,7 @@ class Exemplars:
             finds = Finds(asker=asker, aim=aim, n=n, radius=self.spacing * spacing.mean)
             asker.tell = report.of(number, finds)
             reason = self._pursued(finds, number, is_stopped)
-            is_stopped = reason == "interrupted"
+            is_stopped = reason == Reason.INTERRUPTED
             results.append(
                 exemplar_set(
                     finds,
@@ -236,19 +236,19 @@ class Exemplars:
         wanted = torch.eye(len(names), dtype=torch.float64) if targets is None else targets
         return [read_target(item, names, tolerance=self.tolerance, threshold=threshold) for item in wanted]
 
-    def _pursued(self, finds: Finds, number: int, is_stopped: bool) -> str:
+    def _pursued(self, finds: Finds, number: int, is_stopped: bool) -> Reason:
         rng = torch.Generator().manual_seed(1_000_003 * (number + 1) + self.seed)
         try:
             finds.look()
-            reason = "interrupted" if is_stopped else pursue(finds, self.strategy, batch=self.batch, rng=rng)
+            reason = Reason.INTERRUPTED if is_stopped else pursue(finds, self.strategy, batch=self.batch, rng=rng)
         except KeyboardInterrupt:
             finds.look()
-            reason = "interrupted"
+            reason = Reason.INTERRUPTED
         if not len(finds.asker.known):
-            if reason == "interrupted":
+            if reason == Reason.INTERRUPTED:
                 raise KeyboardInterrupt
             raise _penniless()
-        return "reached" if finds.is_done else reason
+        return Reason.REACHED if finds.is_done else reason
 
     def _about(self, n: int, budget: int, seconds: float) -> Mapping[str, Any]:
         strategy = self.strategy
@@ -304,17 +304,10 @@ def _penniless() -> BudgetError:
     return BudgetError("`budget` must allow at least one query, got a black box with none left. Raise its budget.")
 
 
-def _status(finds: Finds, reason: str, budget: int) -> Status:
-    if reason == "reached":
-        return Status(reached=True, reason="reached")
+def _status(finds: Finds, reason: Reason, budget: int) -> Status:
     aim, count = finds.aim, len(finds.rows)
     nearest = float(aim.errors(finds.asker.known.responses).min())
     came = f"{count} of {finds.n} found" if count else f"none found, the nearest is {nearest:.3f} away"
     if aim.wanted is None and aim.slack < 0:
-        return Status(reached=True, reason=reason, advice="")
-    advice = {
-        "budget": f"{came} within the budget of {budget} queries. Raise budget=, or tolerance=, or lower n=.",
-        "no progress": f"{came}; the generator makes the same inputs again and again. Lower n= or spacing=.",
-        "interrupted": f"{came} before it was stopped. Ask again: answers that came cost nothing.",
-    }[reason]
-    return Status(reached=False, reason=reason, advice=advice)
+        return Status(reached=True, reason=reason)  # the most of a response: there is no line to reach
+    return ended("exemplars", reason, came=came, budget=budget)

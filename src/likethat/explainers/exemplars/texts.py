@@ -14,7 +14,7 @@ from likethat.editing.exemplars import Screened, Screening
 from likethat.errors import BudgetError
 from likethat.explainers.exemplars.target import Aim
 from likethat.explanations.exemplars import ExemplarSet, Film
-from likethat.explanations.status import Status
+from likethat.explanations.status import Reason, Status, ended
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.functional.diversity import mean_distance, quantile_among
 from likethat.generators.text.edits import TextEdits
@@ -24,7 +24,6 @@ __all__ = ["TextHunt"]
 _SAMPLES = 200  # texts of the corpus that exemplars are compared with
 _TYPICAL = 12  # texts of the corpus to read beside
 _FOR_WORDS, _LEAST_FOR_WORDS = 32, 16  # questions about the words of one exemplar
-_WAITS = "interrupted"
 
 
 class TextHunt:
@@ -69,7 +68,7 @@ class TextHunt:
         chosen = screening.best(found)
         texts = [self._edits.texts[found.rows[place]] for place in chosen]
         words, is_stopped = self._words(texts, aim, left=self._budget - box.queries)
-        reason = _WAITS if is_stopped else found.reason
+        reason = Reason.INTERRUPTED if is_stopped else found.reason
         return self._set(
             found, chosen, aim, words=words, status=self._status(found, chosen, aim, reason),
             queries=box.queries, shared_queries=shared, seconds=time.perf_counter() - began, **about,
@@ -133,16 +132,12 @@ class TextHunt:
     def _rows_of(self, rows: Sequence[int]) -> Tensor:
         return torch.from_numpy(self._edits.table[list(rows)].toarray())
 
-    def _status(self, found: Screened, chosen: list[int], aim: Aim, reason: str) -> Status:
+    def _status(self, found: Screened, chosen: list[int], aim: Aim, reason: Reason) -> Status:
         errors = found.errors[chosen]
         n_good = int((aim.goal.shortfall(found.responses[chosen]) <= 0).sum())
         if n_good >= self._n or (aim.wanted is None and aim.slack < 0):
-            return Status(reached=True, reason="reached")
+            return ended("real texts", Reason.REACHED)
         came = f"{n_good} of {self._n} found, the best is {float(errors.min()):.3f} away"
-        if reason == _WAITS:
-            return Status(reached=False, reason=reason, advice=f"{came} before it was stopped.")
-        advice = (
-            f"{came} after {len(found.rows)} of {len(self._edits)} texts were asked: more questions bring little. Give "
-            "more texts, raise tolerance=, or lower n=."
-        )
-        return Status(reached=False, reason="budget" if reason == "budget" else "no progress", advice=advice)
+        asked = f"{len(found.rows)} of {len(self._edits)}"
+        reason = Reason.NO_PROGRESS if reason == Reason.REACHED else reason  # the best that these texts have
+        return ended("real texts", reason, came=came, asked=asked, budget=self._budget)

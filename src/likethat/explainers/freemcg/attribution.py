@@ -9,7 +9,7 @@ from torch import Tensor
 
 from likethat._progress import Progress, Watcher
 from likethat.explainers.freemcg.log import Asked
-from likethat.explanations.status import Status
+from likethat.explanations.status import Reason, Status, ended
 from likethat.functional.blur import gaussian_blur
 from likethat.functional.evidence import linear_fit
 from likethat.functional.tweedie import tweedie_particles
@@ -32,17 +32,16 @@ class HeatMap:
     values: Float[Tensor, "height width"]
     error: Float[Tensor, "height width"]
     spread_of_answers: float
+    n_answers: int
     is_stopped: bool = False
 
     def status(self) -> Status:
         """Return whether there was anything to see."""
         if self.is_stopped:
-            advice = "Stopped before the budget was spent: the standard error is that of the answers so far."
-            return Status(reached=False, reason="interrupted", advice=advice)
-        if self.spread_of_answers > 1e-9:
-            return Status(reached=True, reason="reached")
-        advice = "The model gave the same answer to every changed image, so no pixel can be told from another."
-        return Status(reached=False, reason="constant", advice=advice)
+            return ended("heat map", Reason.INTERRUPTED)
+        if self.n_answers < _ROUND:
+            return ended("heat map", Reason.BUDGET, answers=self.n_answers)
+        return ended("heat map", Reason.REACHED if self.spread_of_answers > 1e-9 else Reason.CONSTANT)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -96,10 +95,10 @@ def heat_map(
         is_stopped = True
     if len(reading.answers) < _ROUND:
         nothing = torch.zeros(image.shape[1:], dtype=torch.float32)
-        return HeatMap(values=nothing, error=nothing + torch.inf, spread_of_answers=0)
+        return HeatMap(values=nothing, error=nothing + torch.inf, spread_of_answers=0, n_answers=len(reading.answers))
     values, error = reading.fit()
-    spread = float(reading.answers.std())
-    return HeatMap(values=values, error=error, spread_of_answers=spread, is_stopped=is_stopped)
+    spread, n = float(reading.answers.std()), len(reading.answers)
+    return HeatMap(values=values, error=error, spread_of_answers=spread, n_answers=n, is_stopped=is_stopped)
 
 
 def _fill(reading: "_Reading", image: Tensor, ask: Asker, replace: Replace, rng: torch.Generator) -> None:

@@ -21,7 +21,7 @@ from likethat.explainers.freemcg.attribution import Asker, Replace, heat_map, me
 from likethat.explainers.freemcg.columns import Limits, as_generated
 from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, check_words, name_of, one_input
 from likethat.explainers.freemcg.log import Archive
-from likethat.explainers.freemcg.results import advice_for, curve_of, edit_of, edits_of, path_of
+from likethat.explainers.freemcg.results import curve_of, edit_of, edits_of, path_of, status_of
 from likethat.explainers.freemcg.run import Found, Settings, seek
 from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace, Space
 from likethat.explanations.attribution import Attribution
@@ -363,7 +363,7 @@ class FreeMCG:
         demand = self._demand(kind_of(source) == "table")
         edits = edits_of(space, archive, source, target_margin=found.target_margin, n=n)
         likeliest = edit_of(space, archive, int(archive.margins.argmax()), source)
-        status = advice_for(archive, reason=found.reason, n=n, confidence=demand)
+        status = status_of(archive, reason=found.reason, error=found.error, n=n, confidence=demand)
         return Counterfactual(
             source=source,
             source_probabilities=archive.probabilities[0].numpy(),

@@ -11,9 +11,9 @@ from likethat._inputs import Inputs, kind_of, take
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import LatentSpace, Space
 from likethat.explanations.counterfactual import Change, Demand, Edit, SearchPath
-from likethat.explanations.status import Status
+from likethat.explanations.status import Reason, Status, ended
 
-__all__ = ["advice_for", "curve_of", "edit_of", "edits_of", "path_of"]
+__all__ = ["curve_of", "edit_of", "edits_of", "path_of", "status_of"]
 
 _DEMANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # from the decision to the demand of images
 
@@ -85,48 +85,34 @@ def curve_of(archive: Archive) -> tuple[Demand, ...]:
     return tuple(found)
 
 
-def advice_for(archive: Archive, *, reason: str, n: int, confidence: float) -> Status:
-    """Return how the search ended, in a sentence that helps."""
+def status_of(archive: Archive, *, reason: Reason, error: str, n: int, confidence: float) -> Status:
+    """Return how the search ended, in a sentence that helps.
+
+    Args:
+        archive: what was asked and found.
+        reason: why the search itself says that it ended.
+        error: the sentence of what broke, where something did.
+        n: how many were asked for.
+        confidence: that was asked for.
+    """
     found, best = len(archive.found), float(path_of(archive).probability.max())
-    if reason == "interrupted":
+    if reason == Reason.INTERRUPTED:
         kept = "the nearest counterfactual so far is" if found else "no counterfactual was found yet; the likeliest is"
-        advice = f"Stopped after {archive.box.queries} queries: {kept} shown."
-        return Status(reached=found >= n, reason=reason, advice=advice)
+        return ended("counterfactual", reason, reached=found >= n, queries=archive.box.queries, kept=kept)
     if found >= n and float(archive.margins[archive.found].min()) >= math.log(confidence / (1 - confidence)):
-        return Status(reached=True, reason="reached")
+        return ended("counterfactual", Reason.REACHED)
     if found >= n:
         least = float(path_of(archive).probability[archive.found].min())  # of those shown, not of all asked
-        return Status(
-            reached=True,
-            reason="less confident",
-            advice=f"The model gives it to the target, with probability {least:.2f}; {confidence:.2f} was asked for.",
-        )
-    if found:
-        advice = f"{found} of {n} different counterfactuals were found. Give more budget."
-        return Status(reached=False, reason="budget", advice=advice)
-    if archive.are_hard:
-        advice = (
-            "The model answers with labels alone, so nothing says which way to go. A latent generator searches widest; "
-            "attribute(method='patches') still shows what the label depends on."
-        )
-        return Status(reached=False, reason="hard labels", advice=advice)
-    advices = {
-        "collapsed": "The model gave the same answer to every particle. Raise n_particles, or check that it reads "
-        "the input at all.",
-        "no progress": "The generator makes the same inputs again and again. Take one with more variety, or another "
-        "seed.",
-        "budget": _never(archive, best)
-        if archive.n_typical
-        else f"The highest probability of the target was "
-        f"{best:.2f}. Give more budget, another target, or a lower confidence.",
-    }
-    return Status(reached=False, reason=reason, advice=advices.get(reason, f"{reason}. The best so far is kept."))
-
-
-def _never(archive: Archive, best: float) -> str:
-    """Say what it means that neither rows near the source nor typical ones were given to the target."""
-    return (
-        f"Of {len(archive.distances)} inputs asked, {archive.n_typical} of them as the generator makes them anywhere, "
-        f"none was given to the target; the highest probability was {best:.2f}. The model may give hardly anything to "
-        "it: more budget is unlikely to help. Name another target, or free columns that are kept."
-    )
+        return ended("counterfactual", Reason.LESS_CONFIDENT, reached=True, least=least, confidence=confidence)
+    reason = Reason.BUDGET if reason == Reason.REACHED else reason  # one of several was, with its share of the budget
+    if not found and reason != Reason.FAILED and archive.are_hard:
+        reason = Reason.HARD_LABELS
+    elif not found and reason == Reason.BUDGET and archive.n_typical:
+        reason = Reason.OUT_OF_REACH
+    few = f"{found} of {n} different counterfactuals were found."
+    came = few if found else f"The highest probability of the target was {best:.2f}."
+    or_else = "" if found else ", another target, or a lower confidence"
+    return ended(
+        "counterfactual", reason, error=error, came=came, or_else=or_else, best=best,
+        n_asked=len(archive.distances), n_typical=archive.n_typical,
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.samplers import paper_sampler
 from likethat.explainers.freemcg.search import Plan, bring_nearer, reach
 from likethat.explainers.freemcg.spaces import ImageSpace, Space
+from likethat.explanations.status import Reason
 
 __all__ = ["Found", "Settings", "seek"]
 
@@ -46,17 +47,19 @@ class Found:
     Attributes:
         mean_row: row of the mean of the particles that arrived; None where none did.
         target_margin: margin that counts as arrived: that of the confidence, or less where the model never went so far.
-        reason: "reached", "budget", "collapsed", "interrupted", or the sentence of what broke.
+        reason: why it ended.
+        error: the sentence of what broke, without its end; empty where nothing did.
     """
 
     mean_row: int | None
     target_margin: float
-    reason: str
+    reason: Reason
+    error: str = ""
 
 
 def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Generator) -> Found:
     """Fill the archive; an error or an interruption ends the search, and what came before is kept."""
-    mean_row, reason, target_margin = None, "budget", _margin(settings.confidence)
+    mean_row, reason, target_margin, broken = None, Reason.BUDGET, _margin(settings.confidence), ""
     try:
         if settings.rule == "kalman":
             mean_row, reason, target_margin = _several(space, archive, settings, rng)
@@ -65,18 +68,21 @@ def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Gener
     except LikethatError as error:
         if len(archive.distances) < 2:
             raise
-        reason = str(error).rstrip(".")
+        reason, broken = Reason.FAILED, str(error).rstrip(".")
     except KeyboardInterrupt:
         if len(archive.distances) < 2:
             raise
-        reason = "interrupted"
+        reason = Reason.INTERRUPTED
     archive.until = None
-    return Found(mean_row=mean_row, target_margin=_within_reach(archive.margins, target_margin), reason=reason)
+    within = _within_reach(archive.margins, target_margin)
+    return Found(mean_row=mean_row, target_margin=within, reason=reason, error=broken)
 
 
-def _several(space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> tuple[int | None, str, float]:
+def _several(
+    space: Space, archive: Archive, settings: Settings, rng: torch.Generator
+) -> tuple[int | None, Reason, float]:
     """Find one counterfactual after the other, each with its share of the budget."""
-    mean_row, reason, target_margin = None, "budget", _margin(settings.confidence)
+    mean_row, reason, target_margin = None, Reason.BUDGET, _margin(settings.confidence)
     assert settings.budget is not None
     for left in range(settings.n, 0, -1):
         first = len(archive.distances)

@@ -12,6 +12,7 @@ from likethat._inputs import Inputs, take
 from likethat.explainers.freemcg.components import revert
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import Space
+from likethat.explanations.status import Reason
 from likethat.functional.kalman import kalman_move
 
 __all__ = ["ON_PIXELS", "ON_ROWS", "REACH", "Phase", "Plan", "bring_nearer", "reach"]
@@ -93,7 +94,7 @@ class Phase:
     step: Step
 
 
-def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> str:
+def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -> Reason:
     """Move an ensemble until an input has the margin wanted; return why it stopped.
 
     Scatter, ask, move all by what each lacks (`kalman_move`), let those that lag follow those that lead, draw them a
@@ -111,7 +112,7 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
         if float(margins.std()) < 1e-9:
             constant += 1
             if constant == _SIDES and archive.is_constant:
-                return "collapsed"
+                return Reason.COLLAPSED
             centres = start
         elif after == "from the source":
             centres = start
@@ -122,7 +123,7 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
             _look_anywhere(space, archive, rng=rng)
             centres = archive.best_point().expand_as(points)
         points = space.perturb(centres, noise.level, rng=rng)
-    return "no progress"
+    return Reason.NO_PROGRESS
 
 
 def _look_anywhere(space: Space, archive: Archive, *, rng: torch.Generator) -> None:
@@ -164,16 +165,16 @@ class _Noise:
 
 def _ended(
     space: Space, archive: Archive, plan: Plan, points: Tensor, margins: Float[Tensor, " particle"], first: int
-) -> str | None:
+) -> Reason | None:
     """Return why the search is over, None if it is not; ask for more of the best change first where it is late."""
     is_late = archive.box.queries >= plan.until(REACH.extrapolate_after)
     if is_late and len(margins) == plan.n_particles and 0 < float(margins.max()) < plan.target_margin:
         _go_further(space, archive, points[int(margins.argmax())])
     best = float(archive.margins[first:].max()) if len(archive.distances) > first else -math.inf
     if best >= plan.target_margin:
-        return "reached"
+        return Reason.REACHED
     is_enough = best > 0 and archive.box.queries >= plan.until(REACH.accept_any_after)
-    return "budget" if is_enough or len(margins) < plan.n_particles else None
+    return Reason.BUDGET if is_enough or len(margins) < plan.n_particles else None
 
 
 def _go_further(space: Space, archive: Archive, point: Tensor) -> None:

@@ -14,7 +14,7 @@ import likethat as lt
 from likethat.explainers.freemcg import search
 from likethat.explainers.freemcg.components import Components, revert, revert_least_changed, with_details
 from likethat.explainers.freemcg.log import Archive
-from likethat.explainers.freemcg.results import advice_for
+from likethat.explainers.freemcg.results import status_of
 from likethat.explainers.freemcg.run import _MOST, _within_reach
 from likethat.explainers.freemcg.search import (
     ON_PIXELS,
@@ -28,6 +28,7 @@ from likethat.explainers.freemcg.search import (
     bring_nearer,
 )
 from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace
+from likethat.explanations.status import Reason
 
 SIZE = 8
 
@@ -217,7 +218,7 @@ def test_the_probability_told_is_that_of_what_is_shown() -> None:
         at_query=[1, 2, 3],
         distances=torch.tensor([0.0, 0.1, 0.2]),
     )
-    told = advice_for(archive, reason="converged", n=1, confidence=0.98)  # type: ignore[arg-type]
+    told = status_of(archive, reason=Reason.BUDGET, error="", n=1, confidence=0.98)  # type: ignore[arg-type]
     assert "probability 0.85; 0.98 was asked for" in told.advice
 
 

@@ -20,11 +20,11 @@ from likethat.errors import InputError
 from likethat.explanations import ExemplarSet, Film
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Change, Counterfactual, Edit, SearchPath
-from likethat.explanations.status import Status
+from likethat.explanations.status import Reason, Status
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 NAMES = ("ant", "bee <b>", "café")
-DONE = Status(reached=True, reason="reached")
+DONE = Status(reached=True, reason=Reason.REACHED)
 
 
 @pytest.fixture(scope="module")

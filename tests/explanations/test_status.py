@@ -48,7 +48,9 @@ class Rows:
         self.decimals = decimals
 
     def __call__(self, latents: Tensor) -> pd.DataFrame:
-        return pd.DataFrame({"a": latents[:, 0].round(decimals=self.decimals).tolist(), "b": latents[:, 1].round().tolist()})
+        return pd.DataFrame(
+            {"a": latents[:, 0].round(decimals=self.decimals).tolist(), "b": latents[:, 1].round().tolist()}
+        )
 
     def encode(self, inputs: pd.DataFrame) -> Tensor:
         return torch.tensor(inputs.to_numpy(), dtype=torch.float32)
@@ -182,9 +184,9 @@ CASES: dict[tuple[str, Reason], tuple[Callable[[], Status], str]] = {
     ),
     ("edited text", Reason.NOTHING_TO_CHANGE): (lambda: text(proposer=lambda *_: []), "Nothing could be proposed"),
     ("edited text", Reason.IMPLAUSIBLE): (lambda: text(proposer=odd), "reads badly: “bad” costs 5.0 nats"),
-    ("edited text", Reason.INTERRUPTED): (lambda: text(watch=stop_at(2)), "Stopped after"),
+    ("edited text", Reason.INTERRUPTED): (lambda: text(watch=stop_at(7)), "Stopped after"),
     ("edited text", Reason.FAILED): (
-        lambda: text(failing(hardly_bad, after=20)),
+        lambda: text(failing(hardly_bad, after=11)),
         "the service is down. The best so far is kept.",
     ),
     ("exemplars", Reason.REACHED): (lambda: exemplars(n=1), ""),
@@ -200,7 +202,7 @@ CASES: dict[tuple[str, Reason], tuple[Callable[[], Status], str]] = {
     ("heat map", Reason.CONSTANT): (lambda: heat_map(never), "the same answer to every changed image"),
     ("heat map", Reason.INTERRUPTED): (lambda: heat_map(watch=stop_at(60)), "Stopped before the budget"),
     ("words", Reason.REACHED): (lambda: words(), ""),
-    ("words", Reason.BUDGET): (lambda: words(box={"budget": 5}), "3 changed texts were answered"),
+    ("words", Reason.BUDGET): (lambda: words(box={"budget": 5}), "5 changed texts were answered"),
     ("words", Reason.CONSTANT): (lambda: words(never), "the same answer whatever was left out"),
     ("words", Reason.INTERRUPTED): (lambda: words(watch=stop_at(10)), "Stopped before the budget"),
 }

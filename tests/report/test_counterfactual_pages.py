@@ -14,7 +14,7 @@ from report_samples import NASTY
 
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Change, Counterfactual, Edit, SearchPath
-from likethat.explanations.status import Status
+from likethat.explanations.status import Reason, Status
 from likethat.report.attribution import _on_paper, _panels
 from likethat.report.counterfactual import film_of
 
@@ -30,7 +30,7 @@ def image_result() -> Counterfactual:
     return Counterfactual(
         source=source, source_probabilities=np.array([0.8, 0.2]), target=1, class_names=("cat", NASTY), edits=(edit,),
         best=edit, mean=edit, mask=None, path=PATH, queries=5, seconds=0.1,
-        status=Status(reached=True, reason="reached"), model=NASTY, generator="flow", rule="kalman", seed=0,
+        status=Status(reached=True, reason=Reason.REACHED), model=NASTY, generator="flow", rule="kalman", seed=0,
         notes=(NASTY,),
     )  # fmt: skip
 
@@ -48,7 +48,7 @@ def heat() -> Attribution:
         image=rng.random((3, 8, 8), dtype=np.float32), probabilities=np.array([0.3, 0.7]), target=1,
         class_names=("cat", NASTY), heat_map=rng.normal(size=(8, 8)).astype(np.float32),
         error=np.full((8, 8), 0.4, np.float32), queries=60, seconds=0.1, method="patches",
-        status=Status(reached=False, reason="constant", advice=NASTY), model=NASTY, generator="none", seed=0,
+        status=Status(reached=False, reason=Reason.CONSTANT, advice=NASTY), model=NASTY, generator="none", seed=0,
     )  # fmt: skip
 
 
@@ -78,14 +78,14 @@ def test_changes_are_said_in_words(tmp_path: Path) -> None:
 
 
 def test_what_was_not_reached_is_said_first(tmp_path: Path) -> None:
-    missed = replace(image_result(), edits=(), status=Status(reached=False, reason="budget", advice="Give more."))
+    missed = replace(image_result(), edits=(), status=Status(reached=False, reason=Reason.BUDGET, advice="Give more."))
     page = missed.save(tmp_path / "page.html").read_text("utf-8")
     assert "did not become" in page
     assert "budget: Give more." in page
 
 
 def test_what_is_less_than_asked_for_is_said_in_a_sentence(tmp_path: Path) -> None:
-    weak = replace(image_result(), status=Status(reached=True, reason="less confident", advice="With 0.78 only."))
+    weak = replace(image_result(), status=Status(reached=True, reason=Reason.LESS_CONFIDENT, advice="With 0.78 only."))
     page = weak.save(tmp_path / "page.html").read_text("utf-8")
     assert "<p>With 0.78 only.</p>" in page
     assert 'class="warnings"' not in image_result().save(tmp_path / "page.html").read_text("utf-8")

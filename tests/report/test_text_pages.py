@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from likethat.explanations.counterfactual import Change, Counterfactual, Edit, SearchPath
-from likethat.explanations.status import Status
+from likethat.explanations.status import Reason, Status
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.counterfactual import save_counterfactual
 from likethat.report.word_attribution import save_word_attribution
@@ -36,7 +36,7 @@ def found(oddness: float) -> Counterfactual:
         path=SearchPath(queries=np.array([1, 2]), probability=np.array([0.1, 0.6]), distance=np.array([0.0, 0.25])),
         queries=2,
         seconds=1.0,
-        status=Status(reached=True, reason="reached"),
+        status=Status(reached=True, reason=Reason.REACHED),
         model="judge",
         generator="edits from 3 texts",
         rule="edits",
@@ -65,7 +65,7 @@ def test_no_text_is_turned_round_and_no_tag_is_one(tmp_path: Path) -> None:
     words = WordAttribution(
         text=text, starts=np.array([2]), stops=np.array([len(text)]), values=np.array([1.0]), error=np.array([0.1]),
         hidden_share=0.25, probabilities=np.array([0.1, 0.9]), target=1, class_names=("no", "yes"), queries=9,
-        seconds=1.0, status=Status(reached=True, reason="reached"), model="judge", seed=0,
+        seconds=1.0, status=Status(reached=True, reason=Reason.REACHED), model="judge", seed=0,
     )  # fmt: skip
     for shown in (page, save_word_attribution(words, tmp_path / "words.html").read_text("utf-8")):
         assert TURNS not in shown

@@ -28,7 +28,6 @@ from likethat.cli.options import (
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
-from likethat.explanations.status import Reason
 
 __all__ = ["EXAMPLES", "counterfactual"]
 
@@ -127,7 +126,7 @@ def counterfactual(
     if found.status.advice:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
     say_path("page", found.save(out_path, overwrite=overwrite))
-    if found.status.reason == Reason.INTERRUPTED:
+    if found.status.is_interrupted:
         raise KeyboardInterrupt
 
 

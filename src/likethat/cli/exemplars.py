@@ -24,7 +24,6 @@ from likethat.cli.options import (
 )
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.errors import InputError
-from likethat.explanations.status import Reason
 
 __all__ = ["EXAMPLES", "exemplars"]
 
@@ -99,7 +98,7 @@ def exemplars(
     for note in getattr(box, "notes", ()):
         notes.print(note, soft_wrap=True, markup=False)
     say_path("exemplars", _save(found, out_path, overwrite=overwrite))
-    if any(item.status.reason == Reason.INTERRUPTED for item in found):
+    if any(item.status.is_interrupted for item in found):
         raise KeyboardInterrupt
 
 

@@ -135,6 +135,11 @@ class Status:
     reason: Reason
     advice: str = ""
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether it was stopped from outside."""
+        return self.reason == Reason.INTERRUPTED
+
     def __bool__(self) -> bool:
         return self.reached
 

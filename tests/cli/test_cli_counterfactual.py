@@ -87,7 +87,7 @@ def test_a_digit_changes_only_where_the_mask_is_white(tmp_path: Path, monkeypatc
     half.paste(255, (0, 0, 32, 64))  # twice the digit's size
     half.save(tmp_path / "half.png")
     pages: list[Any] = []
-    monkeypatch.setattr(Counterfactual, "save", lambda self, path: pages.append(self) or path)
+    monkeypatch.setattr(Counterfactual, "save", lambda self, path, **_: pages.append(self) or path)
     words = ["counterfactual", "-m", "zoo:digits", "-g", "zoo:digits-flow", "-i", "zoo:digits:7", "--budget", 24]
     result = likethat(*words, "--noise", 4, "--mask", tmp_path / "half.png", "-o", tmp_path / "page.html")
     assert result.exit_code == 0, result.stderr

@@ -105,7 +105,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     other = _other_class(seen.logits, chosen) if against == -1 else against
     if other == chosen:
         raise InputError(f"`against` must be another class than `target`, got {bank.class_names[chosen]!r} twice.")
-    terms = _Terms.of(bank, seen, model.spatial_weight.cpu(), chosen, other)
+    terms = _Terms.of(bank, seen, model, chosen, other)
     logit = float(seen.logits[chosen]) - (float(seen.logits[other]) if other is not None else 0.0)
     scale = max(abs(float(seen.logits[index])) for index in (chosen, other) if index is not None)
     named = _remainder_terms(model, terms, logit, scale)
@@ -186,11 +186,11 @@ class _Terms:
     bias: float
 
     @classmethod
-    def of(cls, bank: "Bank", seen: _Seen, weight: Tensor, target: int, against: int | None) -> "_Terms":
+    def of(cls, bank: "Bank", seen: _Seen, model: SplitModel, target: int, against: int | None) -> "_Terms":
         units, summands = _summands(bank, target, against)
-        spread = summands * weight.double()
+        spread = summands * model.spatial_weight.cpu().double()
         located = contributions(seen.mean, spread)
-        unlocated = contributions(seen.pooled, summands) - located if bool((weight != 1).any()) else 0 * located
+        unlocated = contributions(seen.pooled, summands) - located if not model.spatially_additive else 0 * located
         bias = float(bank.head.bias[target]) - (float(bank.head.bias[against]) if against is not None else 0.0)
         everywhere = torch.zeros(2, bank.n_units, dtype=torch.float64)
         everywhere[:, units] = torch.stack([located, unlocated])

@@ -211,7 +211,7 @@ class ReplayReader:
 
     def __init__(self, network: nn.Module, *, layer: tuple[str, nn.Module, int], layout: Layout) -> None:
         self.network = network
-        self.layer, self._module, self._index = layer
+        self.layer, self.module, self.index = layer
         self.layout = layout
         self.needs_images = True
         self.input_shape: tuple[int, ...] = ()
@@ -224,7 +224,7 @@ class ReplayReader:
 
     def read(self, inputs: Tensor) -> SplitOutput:
         """Return map, its mean, and the network's own logits."""
-        with capturing(self._module, self._index, clone=True) as layer:
+        with capturing(self.module, self.index, clone=True) as layer:
             logits = self._logits(inputs)
         parts = None if layer.output is None else self.layout.split(layer.output, _size(inputs))
         if parts is None:
@@ -256,9 +256,9 @@ class ReplayReader:
             if threading.get_ident() != mine:
                 return output
             seen += 1
-            return output if seen - 1 != self._index else self._put(output, feature_map, _size(inputs))
+            return output if seen - 1 != self.index else self._put(output, feature_map, _size(inputs))
 
-        handle = self._module.register_forward_hook(swap)
+        handle = self.module.register_forward_hook(swap)
         try:
             return self._logits(inputs).float()
         finally:

@@ -18,6 +18,7 @@ from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifi
 from likethat.functional.links import Outputs
 from likethat.models._builders import as_preprocess
 from likethat.models._ends import ENDS, End, end_of_values, last_function
+from likethat.models._frozen_search import find_frozen
 from likethat.models._heads import headed
 from likethat.models._libraries import (
     configured_name,
@@ -212,9 +213,14 @@ def _linear_cut(found: Found, head: AnyHead | None, copied: Head, probes: Probes
 def _replayed_cut(
     network: nn.Module, probes: Probes, channels: int, head: AnyHead | None, *, layer: str | None, why: str
 ) -> _Cut:
-    head = head if head is not None and head.activated else None
+    whole, head = head, head if head is not None and head.activated else None
     end = ENDS[0] if head is not None else _end_of(network, probes)
     replayed = find_replay(network, probes, layer=layer, activated=head, end=end)
+    if replayed is not None:
+        frozen, unfrozen = find_frozen(network, probes, whole, replayed.reader)
+        if frozen is not None:
+            return _linear_cut(frozen, whole, frozen.reader.weights, probes, channels)
+        why = f"{why}, and {unfrozen}"
     if replayed is None:
         where = f"of `{layer}` " if layer is not None else ""
         raise ModelError(

@@ -1,0 +1,221 @@
+"""Split a network whose tail is not affine: exact for each image, with what the tail did on it held."""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+
+from likethat.errors import ModelError
+from likethat.models._frozen import FrozenTail, NotFrozenError, trace_tail
+from likethat.models._probe import Probes, logits_of
+from likethat.models._readers import AnyHead, ReplayReader
+from likethat.models._search import Found
+from likethat.models._state import untouched
+from likethat.models._trace import Captured, capturing, relative_error, with_tensor
+from likethat.models.split_model import Head, SplitOutput
+
+__all__ = ["FrozenReader", "find_frozen"]
+
+_MOST_PASSES = 2048  # of a tail for one image: by the cell or by the channel, whichever are fewer; then it is no help
+_SCALES = (-1.0, 2.0)  # of the map, on which a run that is affine must stay on one line; 0 is the constant itself
+
+
+class FrozenReader:
+    """Reads what each cell of a map gives to the vector that enters the head, by the frozen run.
+
+    Args:
+        network: in evaluation mode.
+        replayed: whose map decides the logits.
+        head: what the vector enters; None where the vector is that of the logits.
+    """
+
+    how = "frozen"
+    is_linear = True
+    spatially_additive = False
+
+    def __init__(self, network: nn.Module, replayed: ReplayReader, head: AnyHead | None) -> None:
+        self.network, self.layout, self.head, self.end = network, replayed.layout, head, replayed.end
+        self.layer, self._module, self._index = replayed.layer, replayed.module, replayed.index
+        self.pooling = "frozen run"
+        self.remainder_name = "tokens and constant" if self.layout.prefix else "constant"
+        self._tails: dict[Any, FrozenTail] = {}
+        self._weights = None if head is None else head.copy()
+
+    @property
+    def weights(self) -> Head:
+        """The head, or where none is linear the logits as they are."""
+        assert self._weights is not None
+        return self._weights
+
+    def spatial_weight(self, n_channels: int) -> Float[Tensor, " channel"]:
+        """Return ones: the vector is the sum of the cells' vectors, and a remainder."""
+        return torch.ones(n_channels, dtype=torch.float32)
+
+    def read(self, inputs: Tensor) -> SplitOutput:
+        """Return the cells' vectors (times the number of cells), the vector they add up to, and the logits."""
+        raw, pooled, logits = self._run(inputs)
+        tail = self._tail(inputs, raw)
+        maps = [self._cells(tail, value[None], inputs)[0] for value in raw]
+        return SplitOutput(feature_map=torch.stack(maps), pooled=pooled, logits=logits)
+
+    def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Never called: a linear split is replayed through its head."""
+        raise AssertionError("a linear split is replayed through its head")
+
+    def error(self, inputs: Tensor) -> tuple[SplitOutput, float]:
+        """Return the output, and the largest error of three: of the frozen run, of its line, of the sum of its parts.
+
+        The constant is run by itself, at an empty map, so that the sum could miss something.
+        """
+        raw, pooled, logits = self._run(inputs)
+        tail, maps, sums, wrong = self._tail(inputs, raw), [], [], [0.0]
+        for value, expected in zip(raw, pooled, strict=True):
+            cells, tokens = self._cells(tail, value[None], inputs)
+            own = tail.run(value[None])
+            whole, constant = (tail.frozen(scale * value[None], own).float() for scale in (1.0, 0.0))
+            scaled = [(tail.frozen(scale * value[None], own).float(), scale) for scale in _SCALES]
+            off = [relative_error(moved, constant + scale * (whole - constant)) for moved, scale in scaled]
+            wrong += [relative_error(whole, expected), *off]
+            maps.append(cells)
+            sums.append(cells.mean(dim=(1, 2)) + tokens + constant)
+        wrong.append(relative_error(torch.stack(sums), pooled))
+        return SplitOutput(feature_map=torch.stack(maps), pooled=pooled, logits=logits), max(wrong)
+
+    def error_of_whole(self, inputs: Tensor) -> float:
+        """Return how far the frozen run is from the network, without looking at its parts."""
+        raw, pooled, _ = self._run(inputs)
+        tail = self._tail(inputs, raw)
+        whole = [tail.frozen(value[None], tail.run(value[None])).float() for value in raw]
+        return relative_error(torch.stack(whole), pooled)
+
+    def _run(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the raw output of the layer, the vector and the logits."""
+        with capturing(self._module, self._index, clone=True) as layer, _catching(self.head) as caught:
+            result = self.network(inputs)
+        if layer.output is None:
+            raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
+        vector, logits = self._vector(caught, result, len(inputs))
+        if self._weights is None:
+            self._weights = _as_they_are(logits)
+        return layer.output, vector, logits
+
+    def _vector(self, caught: Captured | None, result: Any, n_images: int) -> tuple[Tensor, Tensor]:
+        """Return the vector that enters the head, and the logits."""
+        returned = logits_of(result, n_images)
+        if self.head is None or caught is None:
+            logits = self.end.undo(returned).float()
+            return logits, logits
+        if caught.given is None or caught.output is None:
+            raise ModelError(f"`{self.head.name}` was not called as it was in the split. Use images of one size.")
+        activated = self.head.activated
+        logits = self.head.logits_behind(returned, caught.output) if activated else returned
+        return self.head.vector(caught.given, caught.output), logits.float()
+
+    def _cells(self, tail: FrozenTail, value: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (channel, height, width) what each cell gives times their number, and what the other tokens give."""
+        parts = self.layout.split(value, (inputs.shape[-2], inputs.shape[-1]))
+        if parts is None:
+            raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
+        cells, prefix = parts
+        own, n_cells = tail.run(value), cells.shape[2] * cells.shape[3]
+        n_channels = self.weights.weight.shape[1]
+        if min(n_cells, n_channels) > _MOST_PASSES:
+            raise NotFrozenError(f"its {n_cells} cells and {n_channels} channels are too many to follow one by one")
+        if n_channels < n_cells:
+            return self._by_channels(tail.backwards(value, n_channels, own), cells, prefix, inputs)
+        empty = None if prefix is None else torch.zeros_like(prefix)
+        alone = torch.eye(n_cells, dtype=cells.dtype, device=cells.device).reshape(-1, 1, 1, *cells.shape[2:])
+        directions = [self.layout.join(cells * one, empty) for one in alone]
+        if prefix is not None:
+            directions.append(self.layout.join(torch.zeros_like(cells), prefix))
+        given = tail.forwards(value, torch.stack(directions), own).float()
+        located = (given[:n_cells].T * n_cells).reshape(-1, *cells.shape[2:])
+        return located, given[n_cells:].sum(0)
+
+    def _by_channels(
+        self, derivatives: Tensor, cells: Tensor, prefix: Tensor | None, inputs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same from the derivative of each channel of the vector: gradient times map."""
+        split = self.layout.split(derivatives, (inputs.shape[-2], inputs.shape[-1]))
+        assert split is not None
+        located = (split[0] * cells).sum(1).float() * cells[0, 0].numel()
+        if split[1] is None or prefix is None:
+            return located, torch.zeros_like(located[:, 0, 0])
+        return located, (split[1] * prefix).flatten(1).sum(1).float()
+
+    def _tail(self, inputs: Tensor, raw: Tensor) -> FrozenTail:
+        """Return the tail for maps like these; it is followed once for each size."""
+        key = (raw.shape[1:], raw.dtype, raw.device)
+        if key not in self._tails:
+            with untouched(self.network):
+                self._tails[key] = trace_tail(self._behind(inputs[:1].detach()), raw[:1].detach().clone())
+        return self._tails[key]
+
+    def _behind(self, inputs: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the function from the layer's output to the vector; what comes before it is run, not followed."""
+
+        def tail(raw: Tensor) -> Tensor:
+            with ExitStack() as front:
+                front.enter_context(disable_proxy_modes_tracing())
+                seen, mine = 0, threading.get_ident()
+
+                def swap(_: nn.Module, __: Any, output: Any) -> Any:
+                    nonlocal seen
+                    if threading.get_ident() != mine:
+                        return output
+                    seen += 1
+                    if seen - 1 != self._index:
+                        return output
+                    front.close()
+                    return with_tensor(output, raw)
+
+                handle = self._module.register_forward_hook(swap)
+                try:
+                    with _catching(self.head) as caught:
+                        result = self.network(inputs)
+                finally:
+                    handle.remove()
+                return self._vector(caught, result, 1)[0]
+
+        return tail
+
+
+def _catching(head: AnyHead | None) -> AbstractContextManager[Captured | None]:
+    return nullcontext() if head is None else capturing(head.module, head.index, clone=False)
+
+
+def _as_they_are(logits: Tensor) -> Head:
+    """Return the head that leaves logits as they are."""
+    ones = torch.eye(logits.shape[1], dtype=torch.float32, device=logits.device)
+    return Head(weight=ones, bias=torch.zeros_like(ones[0]))
+
+
+def find_frozen(
+    network: nn.Module, probes: Probes, head: AnyHead | None, replayed: ReplayReader
+) -> tuple[Found | None, str]:
+    """Return the split of a replayed network by the frozen run from the same map on, or why there is none.
+
+    Args:
+        network: in evaluation mode.
+        probes: the tail is followed on the second batch, and must give the vector of the first too.
+        head: that is linear in some vector, where there is one.
+        replayed: a map that decides the logits.
+    """
+    reader = FrozenReader(network, replayed, head)
+    try:
+        output, error = reader.error(probes.second)
+        error = max(error, reader.error_of_whole(probes.first))
+    except NotFrozenError as refused:
+        return None, str(refused)
+    logits = nn.functional.linear(output.pooled, reader.weights.weight, reader.weights.bias)
+    own = probes.second_logits.float() if head is not None and not head.activated else output.logits
+    end = reader.end if head is None else head.end
+    rounding = [relative_error(logits, own), relative_error(end.apply(output.logits), probes.second_logits)]
+    if not error <= probes.tolerance or not max(rounding) <= probes.head_tolerance:
+        return None, f"the frozen run of its tail is off by {max(error, *rounding):.1e}"
+    return Found(reader=reader, output=output, error=max(error, *rounding)), ""

@@ -136,8 +136,8 @@ class FrozenTail:
             elif node.op == "get_attr":
                 own[node] = getattr(self._graph, str(node.target))
             elif node.op == "call_function":
-                own[node] = node.target(*_filled(node.args, own), **_filled(node.kwargs, own))  # type: ignore[operator]
-        own[self._nodes[-1]] = own[self._nodes[-1].args[0]]  # type: ignore[index]
+                own[node] = node.target(*_filled(node.args, own), **_filled(node.kwargs, own))
+        own[self._nodes[-1]] = own[self._nodes[-1].args[0]]
         return own
 
     def frozen(self, value: Tensor, own: Mapping[Node, Any]) -> Float[Tensor, " channel"]:
@@ -154,7 +154,7 @@ class FrozenTail:
             else:
                 given = _filled(node.args, own)
                 moved[node] = RULES[name](node.target, args, kwargs, given, own[node])  # type: ignore[arg-type]
-        result: Tensor = moved[self._nodes[-1].args[0]]  # type: ignore[index]
+        result: Tensor = moved[self._nodes[-1].args[0]]
         return result.flatten()
 
     def forwards(
@@ -170,7 +170,7 @@ class FrozenTail:
 
     def backwards(self, value: Tensor, n_channels: int, own: Mapping[Node, Any]) -> Float[Tensor, "channel *axes"]:
         """Return the derivative of every channel of the vector by the map: the cheaper way where channels are few."""
-        _, back = torch.func.vjp(lambda given: self.frozen(given, own), value)
+        back = torch.func.vjp(lambda given: self.frozen(given, own), value)[1]
         ones = torch.eye(n_channels, dtype=value.dtype, device=value.device)
         found: Tensor = torch.func.vmap(lambda one: back(one)[0], chunk_size=self._together)(ones)
         return found[:, 0]

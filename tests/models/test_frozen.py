@@ -1,0 +1,115 @@
+"""The frozen run: each cell alone, pushed through by other means than the split's, and an affine run at the image."""
+
+import pytest
+import torch
+from model_networks import Tokens, randomise, small_cnn, torchvision_network
+from torch import Tensor, nn
+
+from likethat.models import split
+from likethat.models._frozen import NotFrozenError, trace_tail
+from likethat.models._trace import relative_error
+
+
+class TwoHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(8, 3), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.one(x) + self.two(x).tanh()) / 2
+
+
+def _behind(tail: nn.Module) -> nn.Module:
+    features = nn.Sequential(nn.Conv2d(3, 8, 3, stride=8), nn.ReLU())
+    return randomise(nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), tail))
+
+
+def _networks() -> dict[str, nn.Module]:
+    return {
+        "hardswish": _behind(nn.Sequential(nn.Linear(8, 9), nn.Hardswish(), nn.Linear(9, 3))),
+        "gelu, norm": _behind(nn.Sequential(nn.Linear(8, 9), nn.GELU(), nn.LayerNorm(9), nn.Tanh(), nn.Linear(9, 3))),
+        "two heads": _behind(TwoHeads()),
+        "mobilenet": randomise(torchvision_network("mobilenet_v3_small"), size=64),
+        "tokens": randomise(Tokens(lambda t: t.tanh().amax(1), prefix=2)),
+    }
+
+
+@pytest.mark.parametrize("name", ["hardswish", "gelu, norm", "two heads", "mobilenet", "tokens"])
+def test_cells_and_constant_add_up_on_images_not_seen(name: str) -> None:
+    network = _networks()[name]
+    model = split(network, example=torch.rand(1, 3, 64, 64))
+    assert (model.how, model.pooling, model.is_linear) == ("frozen", "frozen run", True)
+    images = torch.rand(3, 3, 64, 64)
+    output, error = model._reader.error(model._inputs(images))
+    assert error <= 1e-5
+    assert relative_error(output.logits, network(images)) <= 1e-5
+    again = nn.functional.linear(output.pooled, model.head.weight, model.head.bias)
+    assert relative_error(again, output.logits) <= 1e-5
+    assert relative_error(model.replay(model.features(images), images), output.logits) <= 1e-5
+
+
+def test_a_relu_tail_is_the_gates_by_hand() -> None:
+    network = _behind(nn.Sequential(nn.Linear(8, 9), nn.ReLU(), nn.Linear(9, 3)))
+    model = split(network, example=torch.rand(1, 3, 64, 64))
+    images = torch.rand(2, 3, 64, 64)
+    cells = network[0](images)
+    hidden = network[3][0]
+    gates = (hidden(cells.mean((2, 3))) > 0).float()
+    by_hand = torch.einsum("kd,ndhw->nkhw", hidden.weight, cells) * gates[:, :, None, None]
+    assert relative_error(model.features(images), by_hand) <= 1e-5
+    assert relative_error(model.remainder(images), hidden.bias * gates) <= 1e-5
+
+
+def test_gradients_pass_to_the_images_through_the_coefficients() -> None:
+    network = _behind(nn.Sequential(nn.Linear(8, 9), nn.GELU(), nn.Linear(9, 3))).double()
+    model = split(network, example=torch.rand(1, 3, 64, 64))
+    reader, images = model._reader, torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    direction, step = torch.randn_like(images), 1e-3
+
+    def value(inputs: Tensor) -> Tensor:
+        return reader.read(inputs).feature_map.double().square().sum()
+
+    (gradient,) = torch.autograd.grad(value(images.requires_grad_()), images)
+    with torch.no_grad():
+        slope = (value(images + step * direction) - value(images - step * direction)) / (2 * step)
+    assert torch.allclose((gradient * direction).sum(), slope, rtol=1e-2)
+
+
+def test_by_channels_and_by_cells_are_the_same() -> None:
+    model = split(_behind(nn.Sequential(nn.Linear(8, 9), nn.SiLU(), nn.Linear(9, 3))), example=torch.rand(1, 3, 64, 64))
+    images = torch.rand(1, 3, 64, 64)
+    raw, _, _ = model._reader._run(images)
+    tail = model._reader._tail(images, raw)
+    own, n_cells = tail.run(raw), raw[0, 0].numel()
+    assert n_cells > 9  # so the split goes by channels
+    ones = torch.eye(n_cells).reshape(-1, 1, 1, *raw.shape[2:])
+    by_cells = tail.forwards(raw, raw * ones, own).T.reshape(-1, *raw.shape[2:]) * n_cells
+    assert relative_error(model.features(images)[0], by_cells) <= 1e-5
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_attention_is_written_out_whatever_path_it_takes(batch_first: bool) -> None:
+    attention = nn.MultiheadAttention(8, 2, batch_first=batch_first).eval()
+    tokens = torch.randn(1, 5, 8) if batch_first else torch.randn(5, 1, 8)
+
+    def tail(x: Tensor) -> Tensor:
+        return attention(x, x, x, need_weights=False)[0].flatten()
+
+    frozen = trace_tail(tail, tokens)
+    other = torch.randn_like(tokens)
+    own = frozen.run(other)
+    constant = frozen.frozen(0 * other, own)
+    whole = frozen.frozen(other, own)
+    assert relative_error(whole, tail(other)) <= 1e-5
+    assert relative_error(frozen.frozen(-other, own) - constant, constant - whole) <= 1e-5
+
+
+def test_what_has_no_frozen_form_is_named() -> None:
+    with pytest.raises(NotFrozenError, match="`sin`"):
+        trace_tail(lambda x: x.sin(), torch.rand(1, 3))
+
+
+def test_a_named_layer_goes_deeper() -> None:
+    model = split(randomise(small_cnn()), layer="2", example=torch.rand(1, 3, 32, 32))
+    assert (model.layer, model.how, model.remainder_name) == ("2", "frozen", "constant")
+    assert model.grid > (2, 2)

@@ -93,6 +93,7 @@ def test_by_channels_and_by_cells_are_the_same() -> None:
     assert relative_error(model.features(images)[0], by_cells) <= 1e-5
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_attention_is_written_out_whatever_path_it_takes(batch_first: bool) -> None:
     attention = nn.MultiheadAttention(8, 2, batch_first=batch_first).eval()

@@ -1,12 +1,15 @@
 """The frozen run: each cell alone, pushed through by other means than the split's, and an affine run at the image."""
 
+import re
+
 import pytest
 import torch
 from model_networks import Tokens, randomise, small_cnn, torchvision_network
 from torch import Tensor, nn
 
+from likethat.errors import ModelError
 from likethat.models import split
-from likethat.models._frozen import NotFrozenError, trace_tail
+from likethat.models._frozen import FrozenTail, NotFrozenError
 from likethat.models._trace import relative_error
 
 
@@ -66,7 +69,7 @@ def test_a_relu_tail_is_the_gates_by_hand() -> None:
 def test_gradients_pass_to_the_map_through_the_coefficients_too(by_channels: bool) -> None:
     layers = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 9), nn.GELU()).double()
     feature_map, direction = torch.randn(2, 1, 8, 4, 4, dtype=torch.float64)
-    tail = trace_tail(layers, feature_map)
+    tail = FrozenTail(layers, feature_map)
     ones = torch.eye(16, dtype=torch.float64).reshape(-1, 1, 1, 4, 4)
 
     def value(x: Tensor) -> Tensor:
@@ -102,7 +105,7 @@ def test_attention_is_written_out_whatever_path_it_takes(batch_first: bool) -> N
     def tail(x: Tensor) -> Tensor:
         return attention(x, x, x, need_weights=False)[0].flatten()
 
-    frozen = trace_tail(tail, tokens)
+    frozen = FrozenTail(tail, tokens)
     other = torch.randn_like(tokens)
     own = frozen.run(other)
     constant = frozen.frozen(0 * other, own)
@@ -113,10 +116,56 @@ def test_attention_is_written_out_whatever_path_it_takes(batch_first: bool) -> N
 
 def test_what_has_no_frozen_form_is_named() -> None:
     with pytest.raises(NotFrozenError, match="`sin`"):
-        trace_tail(lambda x: x.sin(), torch.rand(1, 3))
+        FrozenTail(lambda x: x.sin(), torch.rand(1, 3))
 
 
 def test_a_named_layer_goes_deeper() -> None:
     model = split(randomise(small_cnn()), layer="2", example=torch.rand(1, 3, 32, 32))
     assert (model.layer, model.how, model.remainder_name) == ("2", "frozen", "constant")
     assert model.grid > (2, 2)
+
+
+def test_a_map_of_one_cell_gives_way_to_the_map_before_it() -> None:
+    body = [nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.Conv2d(8, 10, 16), nn.ReLU(), nn.Flatten(), nn.Linear(10, 4)]
+    model = split(randomise(nn.Sequential(*body)), example=torch.rand(1, 3, 64, 64))
+    assert (model.layer, model.how, model.grid) == ("1", "frozen", (16, 16))
+    assert "single cell" not in model.note
+
+
+def test_what_would_cost_too_much_is_for_those_who_name_the_layer() -> None:
+    wide = [nn.Flatten(), nn.Linear(8 * 225, 300), nn.GELU(), nn.Linear(300, 300), nn.GELU(), nn.Linear(300, 4)]
+    network = randomise(nn.Sequential(nn.Conv2d(3, 8, 8, stride=4), nn.ReLU(), *wide))
+    model = split(network, example=torch.rand(1, 3, 64, 64))
+    assert model.how == "replay"
+    layer = re.search(r"would cost \d+ forwards an image, which split\(network, layer='(.+?)'\) takes", model.note)
+    assert layer is not None
+    named = split(network, layer=layer[1], example=torch.rand(1, 3, 64, 64))
+    assert named.how == "frozen"
+    costs = re.search(r"costs ([\d.]+) forwards", named.note)
+    assert costs is not None
+    assert float(costs[1]) > 6
+
+
+@torch.no_grad()
+def test_it_goes_on_in_another_type_without_the_old_tail() -> None:
+    network = _networks()["two heads"]
+    model = split(network, example=torch.rand(1, 3, 64, 64))
+    images = torch.rand(2, 3, 64, 64)
+    before = model.features(images)
+    network.double()
+    again = split(network, example=images)
+    assert relative_error(again.features(images), before) <= 1e-5
+    assert relative_error(again._reader.read(images.double()).feature_map, before) <= 1e-5
+
+
+@torch.no_grad()
+def test_a_tail_holds_the_network_s_own_weights_so_that_it_follows_them() -> None:
+    network = _networks()["two heads"]
+    model = split(network, example=torch.rand(1, 3, 64, 64))
+    images = torch.rand(2, 3, 64, 64)
+    model.features(images)
+    network[3].one.weight.mul_(2)
+    with pytest.raises(ModelError, match="changed since"):
+        model.check_unchanged()
+    _, error = model._reader.error(images)
+    assert error <= 1e-5

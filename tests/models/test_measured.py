@@ -156,7 +156,7 @@ def test_small_numbers_make_no_line_of_a_curve() -> None:
     with torch.no_grad():
         network.head.weight.mul_(1e-6)
         network.head.bias.zero_()
-    assert not split(network, example=torch.rand(1, 3, 64, 64)).is_linear
+    assert split(network, example=torch.rand(1, 3, 64, 64)).how == "frozen"
 
 
 def test_maps_of_mirror_images_are_turned_back() -> None:

@@ -273,6 +273,12 @@ def _row(bank: "Bank", terms: _Terms, seen: _Seen, place: int) -> Contribution:
 def _warnings(model: SplitModel) -> tuple[str, ...]:
     if model.spatially_additive:
         return ()
+    if model.is_held:
+        return (
+            f"These contributions are exact for this image: what follows `{model.layer}` is held as it is here, and "
+            f"the hatched {model.remainder_name} has no place. With other pixels it would be otherwise, so a "
+            "contribution is not by how much the logit falls without its place.",
+        )
     return (
         f"This model's head reads its {model.remainder_name or 'pooled vector'}, not the map alone: the hatched "
         "share of a contribution is exact but not localised, and boxes show where a channel is most "

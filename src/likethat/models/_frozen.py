@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 
 from likethat.errors import ModelError
 from likethat.models._frozen_rules import RULES, is_constant
 
-__all__ = ["FrozenTail", "NotFrozenError", "trace_tail"]
+__all__ = ["FrozenTail", "NotFrozenError", "Tail", "filled", "name_of"]
 
 _AT_ONCE = 2**24  # numbers of the largest tensor that cells pushed through together make: 64 MiB
 
@@ -60,8 +60,45 @@ def _written_out(  # noqa: PLR0917 - torch's own signature
     return scores.softmax(dim=-1) @ value
 
 
-def trace_tail(tail: Callable[[Tensor], Tensor], value: Tensor) -> "FrozenTail":
-    """Follow a function of one image's map down to torch's core operations.
+class Tail:
+    """A function of one tensor, as torch's core operations one by one.
+
+    Args:
+        function: from the tensor to another.
+        value: a tensor to follow it with.
+
+    Raises:
+        NotFrozenError: it cannot be followed.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], value: Tensor) -> None:
+        try:
+            with torch.no_grad(), _PlainAttention():
+                graph = make_fx(torch.func.functionalize(function, remove="mutations"), tracing_mode="real")(value)
+        except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError, AssertionError) as error:
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise NotFrozenError(f"what follows the map cannot be followed: {line}") from error
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        self._graph = graph
+        self._nodes = list(graph.graph.nodes)
+
+    def run(self, value: Tensor) -> dict[Node, Any]:
+        """Return what every operation gives for a tensor."""
+        own: dict[Node, Any] = {}
+        for node in self._nodes:
+            if node.op == "placeholder":
+                own[node] = value
+            elif node.op == "get_attr":
+                own[node] = getattr(self._graph, str(node.target))
+            elif node.op == "call_function":
+                own[node] = node.target(*filled(node.args, own), **filled(node.kwargs, own))
+        own[self._nodes[-1]] = own[self._nodes[-1].args[0]]
+        return own
+
+
+class FrozenTail(Tail):
+    """A tail from a map to a vector, whose operations can be run with the coefficients that they have on one image.
 
     Args:
         tail: from the map to the vector.
@@ -70,31 +107,9 @@ def trace_tail(tail: Callable[[Tensor], Tensor], value: Tensor) -> "FrozenTail":
     Raises:
         NotFrozenError: it cannot be followed, or an operation in it has no frozen form.
     """
-    try:
-        with torch.no_grad(), _PlainAttention():
-            graph = make_fx(torch.func.functionalize(tail, remove="mutations"), tracing_mode="real")(value)
-    except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError, AssertionError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise NotFrozenError(f"what follows the map cannot be followed: {line}") from error
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-    return FrozenTail(graph, value)
 
-
-class FrozenTail:
-    """A tail whose operations are known one by one.
-
-    Args:
-        graph: of core operations, from one map to one vector.
-        value: a map, to run it with.
-
-    Raises:
-        NotFrozenError: an operation that depends on the map has no frozen form.
-    """
-
-    def __init__(self, graph: GraphModule, value: Tensor) -> None:
-        self._graph = graph
-        self._nodes = list(graph.graph.nodes)
+    def __init__(self, tail: Callable[[Tensor], Tensor], value: Tensor) -> None:
+        super().__init__(tail, value)
         with torch.no_grad():
             own = self.run(value)
         for node in self._nodes:
@@ -110,7 +125,7 @@ class FrozenTail:
         live: set[Node] = set()
         for node in self._nodes:
             follows = node.op == "call_function" and bool(live & set(node.all_input_nodes))
-            if node.op == "placeholder" or (follows and not is_constant(node, _name(node))):
+            if node.op == "placeholder" or (follows and not is_constant(node, name_of(node))):
                 live.add(node)
         return live
 
@@ -123,22 +138,9 @@ class FrozenTail:
         for node in reversed(self._nodes):
             if node in needed:
                 needed |= {given for given in node.all_input_nodes if given in live}
-                if node.op == "call_function" and _name(node) not in RULES and _name(node) != "getitem":
-                    raise NotFrozenError(f"the operation `{_name(node)}` has no frozen form")
+                if node.op == "call_function" and name_of(node) not in RULES and name_of(node) != "getitem":
+                    raise NotFrozenError(f"the operation `{name_of(node)}` has no frozen form")
         return [node for node in self._nodes if node in needed]
-
-    def run(self, value: Tensor) -> dict[Node, Any]:
-        """Return what every operation gives for a map."""
-        own: dict[Node, Any] = {}
-        for node in self._nodes:
-            if node.op == "placeholder":
-                own[node] = value
-            elif node.op == "get_attr":
-                own[node] = getattr(self._graph, str(node.target))
-            elif node.op == "call_function":
-                own[node] = node.target(*_filled(node.args, own), **_filled(node.kwargs, own))
-        own[self._nodes[-1]] = own[self._nodes[-1].args[0]]
-        return own
 
     def frozen(self, value: Tensor, own: Mapping[Node, Any]) -> Float[Tensor, " channel"]:
         """Return the vector of another map, under the coefficients of a run."""
@@ -147,12 +149,12 @@ class FrozenTail:
             if node.op == "placeholder":
                 moved[node] = value
                 continue
-            args, kwargs = _filled(node.args, moved), _filled(node.kwargs, moved)
-            name = _name(node)
+            args, kwargs = filled(node.args, moved), filled(node.kwargs, moved)
+            name = name_of(node)
             if name == "getitem":
                 moved[node] = args[0][args[1]]
             else:
-                given = _filled(node.args, own)
+                given = filled(node.args, own)
                 moved[node] = RULES[name](node.target, args, kwargs, given, own[node])  # type: ignore[arg-type]
         result: Tensor = moved[self._nodes[-1].args[0]]
         return result.flatten()
@@ -176,11 +178,11 @@ class FrozenTail:
         return found[:, 0]
 
 
-def _name(node: Node) -> str:
+def name_of(node: Node) -> str:
     if isinstance(node.target, torch._ops.OpOverload):
         return node.target.overloadpacket.__name__
     return getattr(node.target, "__name__", str(node.target))
 
 
-def _filled(args: Any, values: Mapping[Node, Any]) -> Any:
+def filled(args: Any, values: Mapping[Node, Any]) -> Any:
     return torch.fx.map_arg(args, lambda node: values[node])

@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from likethat.errors import ModelError
-from likethat.models._frozen import FrozenTail, NotFrozenError, trace_tail
+from likethat.models._frozen import FrozenTail, NotFrozenError
 from likethat.models._probe import Probes, logits_of
 from likethat.models._readers import AnyHead, ReplayReader
 from likethat.models._search import Found
@@ -22,7 +24,23 @@ from likethat.models.split_model import Head, SplitOutput
 __all__ = ["FrozenReader", "find_frozen"]
 
 _MOST_PASSES = 2048  # of a tail for one image: by the cell or by the channel, whichever are fewer; then it is no help
+_MOST_FORWARDS = 6.0  # that reading an image may cost where nobody named the layer: a split costs 25 at most
 _SCALES = (-1.0, 2.0)  # of the map, on which a run that is affine must stay on one line; 0 is the constant itself
+
+
+class _Counting(TorchDispatchMode):
+    """Counts the products and sums of convolutions and matrix products."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        count = flop_registry.get(func.overloadpacket)
+        self.total += 0 if count is None else int(count(*args, **kwargs, out_val=result))
+        return result
 
 
 class FrozenReader:
@@ -45,6 +63,37 @@ class FrozenReader:
         self.remainder_name = "tokens and constant" if self.layout.prefix else "constant"
         self._tails: dict[Any, FrozenTail] = {}
         self._weights = None if head is None else head.copy()
+        self.forwards = 1.0  # that reading an image costs, by count of products
+
+    def count(self, inputs: Tensor, *, most: float = float("inf")) -> None:
+        """Count what reading an image costs, in forwards of the network.
+
+        Raises:
+            NotFrozenError: more than `most`, by an estimate.
+        """
+        with _Counting() as whole:
+            raw, _, _ = self._run(inputs[:1])
+        tail = self._tail(inputs, raw)
+        with _Counting() as once:
+            tail.run(raw)
+        passes = 2 + min(self._n_cells(raw, inputs), self.weights.weight.shape[1])
+        if passes * once.total > most * whole.total:
+            raise NotFrozenError(
+                f"following its cells one by one would cost {1 + passes * once.total / whole.total:.0f} forwards an "
+                f"image, which split(network, layer={self.layer!r}) takes upon itself"
+            )
+        with _Counting() as counted:
+            self.read(inputs[:1])
+        self.forwards = counted.total / max(1, whole.total)
+
+    @property
+    def note(self) -> str:
+        """What is exact here, and what it costs."""
+        return (
+            f"Exact for each image: what follows `{self.layer}` is held as it is on the image, so that its cells and a "
+            "constant add up to the logit; with other pixels it would be otherwise. Reading an image costs "
+            f"{self.forwards:.1f} forwards."
+        )
 
     @property
     def weights(self) -> Head:
@@ -122,7 +171,7 @@ class FrozenReader:
         if parts is None:
             raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
         cells, prefix = parts
-        own, n_cells = tail.run(value), cells.shape[2] * cells.shape[3]
+        own, n_cells = tail.run(value), cells[0, 0].numel()
         n_channels = self.weights.weight.shape[1]
         if min(n_cells, n_channels) > _MOST_PASSES:
             raise NotFrozenError(f"its {n_cells} cells and {n_channels} channels are too many to follow one by one")
@@ -136,6 +185,10 @@ class FrozenReader:
         given = tail.forwards(value, torch.stack(directions), own).float()
         located = (given[:n_cells].T * n_cells).reshape(-1, *cells.shape[2:])
         return located, given[n_cells:].sum(0)
+
+    def _n_cells(self, raw: Tensor, inputs: Tensor) -> int:
+        split = self.layout.split(raw, (inputs.shape[-2], inputs.shape[-1]))
+        return 0 if split is None else split[0][0, 0].numel()
 
     def _by_channels(
         self, derivatives: Tensor, cells: Tensor, prefix: Tensor | None, inputs: Tensor
@@ -152,8 +205,9 @@ class FrozenReader:
         """Return the tail for maps like these; it is followed once for each size."""
         key = (raw.shape[1:], raw.dtype, raw.device)
         if key not in self._tails:
+            self._tails = {known: tail for known, tail in self._tails.items() if known[2] == raw.device}
             with untouched(self.network):
-                self._tails[key] = trace_tail(self._behind(inputs[:1].detach()), raw[:1].detach().clone())
+                self._tails[key] = FrozenTail(self._behind(inputs[:1].detach()), raw[:1].detach().clone())
         return self._tails[key]
 
     def _behind(self, inputs: Tensor) -> Callable[[Tensor], Tensor]:
@@ -196,7 +250,7 @@ def _as_they_are(logits: Tensor) -> Head:
 
 
 def find_frozen(
-    network: nn.Module, probes: Probes, head: AnyHead | None, replayed: ReplayReader
+    network: nn.Module, probes: Probes, head: AnyHead | None, replayed: ReplayReader, *, is_named: bool
 ) -> tuple[Found | None, str]:
     """Return the split of a replayed network by the frozen run from the same map on, or why there is none.
 
@@ -205,9 +259,11 @@ def find_frozen(
         probes: the tail is followed on the second batch, and must give the vector of the first too.
         head: that is linear in some vector, where there is one.
         replayed: a map that decides the logits.
+        is_named: the user chose the layer, at whatever cost.
     """
     reader = FrozenReader(network, replayed, head)
     try:
+        reader.count(probes.second, most=float("inf") if is_named else _MOST_FORWARDS)
         output, error = reader.error(probes.second)
         error = max(error, reader.error_of_whole(probes.first))
     except NotFrozenError as refused:

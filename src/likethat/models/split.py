@@ -151,7 +151,12 @@ class _Cut:
         """Whether there is nothing better to be had at another size."""
         if getattr(self.found.reader, "leaves_cells_out", False):
             return False
-        return self.copied is None or self.found.output.feature_map[0, 0].numel() > 1
+        return self.copied is None or self.has_cells
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether the map has more than one."""
+        return self.found.output.feature_map[0, 0].numel() > 1
 
 
 def _cut(network: nn.Module, preprocess: Preprocess, example: Tensor | None, *, layer: str | None) -> _Cut:
@@ -187,7 +192,9 @@ def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | Non
     if cut is None or not cut.is_located:
         end = head.end if head is not None else _end_of(network, probes)
         cut = _measured_cut(network, probes, channels, end, layer=layer, otherwise=cut)
-    return cut if cut is not None else _replayed_cut(network, probes, channels, head, layer=layer, why=why)
+    if cut is not None and (layer is not None or cut.has_cells):
+        return cut
+    return _replayed_cut(network, probes, channels, head, layer=layer, why=why, otherwise=cut)
 
 
 def _measured_cut(
@@ -200,27 +207,37 @@ def _measured_cut(
     found, head = measured
     copied = head.copy() if head is not None else found.reader.head
     cut = _linear_cut(found, head, copied, probes, channels)
-    is_finer = found.output.feature_map[0, 0].numel() > 1
-    return cut if is_finer or otherwise is None else otherwise
+    return cut if cut.has_cells or otherwise is None else otherwise
 
 
 def _linear_cut(found: Found, head: AnyHead | None, copied: Head, probes: Probes, channels: int) -> _Cut:
     shape = found.output.feature_map.shape
-    note = " ".join(filter(None, [probes.taken, note_on((shape[2], shape[3]))]))
+    own = getattr(found.reader, "note", "")
+    note = " ".join(filter(None, [probes.taken, own, note_on((shape[2], shape[3]))]))
     return _Cut(found=found, head=head, copied=copied, note=note, channels=channels, size=probes.size)
 
 
 def _replayed_cut(
-    network: nn.Module, probes: Probes, channels: int, head: AnyHead | None, *, layer: str | None, why: str
+    network: nn.Module,
+    probes: Probes,
+    channels: int,
+    head: AnyHead | None,
+    *,
+    layer: str | None,
+    why: str,
+    otherwise: _Cut | None,
 ) -> _Cut:
+    """Return the frozen run from a map on; else the cut of a single cell, where there is one; else the replay."""
     whole, head = head, head if head is not None and head.activated else None
     end = ENDS[0] if head is not None else _end_of(network, probes)
     replayed = find_replay(network, probes, layer=layer, activated=head, end=end)
     if replayed is not None:
-        frozen, unfrozen = find_frozen(network, probes, whole, replayed.reader)
+        frozen, unfrozen = find_frozen(network, probes, whole, replayed.reader, is_named=layer is not None)
         if frozen is not None:
             return _linear_cut(frozen, whole, frozen.reader.weights, probes, channels)
         why = f"{why}, and {unfrozen}"
+    if otherwise is not None:
+        return otherwise
     if replayed is None:
         where = f"of `{layer}` " if layer is not None else ""
         raise ModelError(

@@ -223,7 +223,12 @@ class PartFit:
             if targets:
                 sentence = text.format(self._listed(targets))
                 self.notes.append(sentence[0].upper() + sentence[1:])
-        if not self.model.spatially_additive:
+        if self.model.is_held:
+            self.notes.append(
+                f"What follows the map is held as it is on each image: parts add up exactly, and the "
+                f"{self.model.remainder_name}, which has no place, is split with them."
+            )
+        elif not self.model.spatially_additive:
             self.notes.append(
                 f"The head reads its {self.model.remainder_name or 'pooled vector'}, not the map alone: parts add up "
                 "exactly, but what is not localised is split with them."

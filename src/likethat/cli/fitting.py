@@ -6,11 +6,12 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likethat._options import byte_count
-from likethat._progress import Progress, Watcher
+from likethat._progress import Progress
 from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, say, say_path, say_table
 from likethat.cli.opening import open_images, open_model
@@ -52,6 +53,10 @@ class Job(OfModel, panel=WORK_PANEL):
     resume: bool = option(False, "go on from where it was stopped")
     overwrite: bool = option(False, "replace an earlier bank at OUT")
 
+    def check_together(self) -> None:
+        """Refuse what is no size."""
+        byte_count(self.memory_budget, name="--memory-budget")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FitJob(Job, panel=WORK_PANEL):
@@ -76,25 +81,12 @@ def fit_and_save(method: Any, job: FitJob) -> None:
         InputError: the place for the bank is taken, or the options do not fit.
         Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
     """
-    budget = byte_count(job.memory_budget, name="--memory-budget")
     check_place(job)
     source = open_images(job.images)
     model = open_job_model(job)
     notes.print(f"{len(source):,} images in {job.images}", markup=False, soft_wrap=True)
-
-    def fit(watch: Watcher) -> Any:
-        return method.fit(
-            model,
-            source,
-            memory_budget=budget,
-            batch_size=job.batch_size,
-            workers=job.workers,
-            checkpoint=checkpoint_of(job.out),
-            resume=job.resume,
-            watch=with_estimate(watch, Estimate(), _reading_left),
-        )
-
-    bank = save_what_fits(fit, job)
+    reading = {"batch_size": job.batch_size, "workers": job.workers}
+    bank = save_what_fits(partial(method.fit, model, source, **reading), job, Estimate(), _reading_left)
     say_measures(bank, _measures(bank.provenance.measures) | {"images": f"{bank.provenance.n_images:,}"})
     say_outcome(bank, job, next_words=_explain_words(job))
 
@@ -118,21 +110,26 @@ def open_job_model(job: Job) -> "SplitModel":
     return model
 
 
-def save_what_fits(fit: Callable[[Watcher], "Bank"], job: Job) -> "Bank":
+def save_what_fits(
+    fit: Callable[..., "Bank"], job: Job, estimate: Estimate, sentence: Callable[[float, Progress], str]
+) -> "Bank":
     """Fit under progress bars and save the bank.
 
     Args:
-        fit: given a watcher, makes the bank; it leaves its checkpoint at `checkpoint_of(job.out)`.
+        fit: makes the bank, given memory, checkpoint and a watcher.
         job: what is fitted.
+        estimate: of a stage of the fit.
+        sentence: what to say of it.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
         StorageError: the bank could not be written to its place; the sentence says where it lies instead.
     """
+    work = {"memory_budget": job.memory_budget, "checkpoint": checkpoint_of(job.out), "resume": job.resume}
     with left_behind(job.out):
         with progress_bar() as watch, warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # it is among the notes that are printed
-            bank = fit(watch)
+            bank = fit(**work, watch=with_estimate(watch, estimate, sentence))
         replaces = may_replace(job.out, _MARK, resume=job.resume, overwrite=job.overwrite)
         try:
             bank.save(job.out, overwrite=replaces)

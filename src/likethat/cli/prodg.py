@@ -1,10 +1,10 @@
 """``likethat fit prodg``: prototypes with no data at all, made by a generator."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from likethat._options import byte_count
-from likethat._progress import Progress, Watcher
+from likethat._progress import Progress
 from likethat.cli._generating import Maker
 from likethat.cli.console import duration, notes, say
 from likethat.cli.fit import app
@@ -18,15 +18,13 @@ from likethat.cli.fitting import (
 )
 from likethat.cli.flags import with_flags
 from likethat.cli.options import class_index_or_name, examples
-from likethat.cli.places import checkpoint_of
-from likethat.cli.progress import Estimate, with_estimate
+from likethat.cli.progress import Estimate
 from likethat.errors import InputError
 from likethat.options import ProDGOptions
 from likethat.options.declaring import Declared, option
 
 if TYPE_CHECKING:
     from likethat.explainers import ProDG
-    from likethat.explanations import Bank
     from likethat.models import SplitModel
 
 __all__ = ["app", "prodg"]
@@ -42,6 +40,10 @@ class Wanted(Declared, panel="Which channels"):
     )  # fmt: skip
     n_channels: int = option(12, "with --target: how many those are", low=1)
     channels: str | None = option(None, "climb only with these; all without --target", metavar="N,N,...")
+
+    def check_together(self) -> None:
+        """Refuse what is no list of numbers."""
+        self.numbers()
 
     def numbers(self) -> list[int] | None:
         """Return the channels that the word lists.
@@ -93,8 +95,6 @@ def prodg(
     from likethat.explainers import ProDG
 
     work, chosen, told = Job(**job), Wanted(**wanted), Maker(**maker)
-    chosen.numbers()
-    byte_count(work.memory_budget, name="--memory-budget")
     check_place(work)
     split = open_job_model(work)
     made = told.open(device=work.device, class_names=split.class_names)
@@ -119,19 +119,9 @@ def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: Wanted
         n_left = (report.total or report.done) - report.done
         return f"about {duration(work.seconds(left, n_left=n_left))} in all: {work.parts(n_left=n_left)}"
 
-    def fit(watch: Watcher) -> "Bank":
-        return method.fit(
-            model,
-            target=class_index_or_name(wanted.target, model.class_names),
-            n_channels=wanted.n_channels,
-            channels=wanted.numbers(),
-            memory_budget=byte_count(job.memory_budget, name="--memory-budget"),
-            checkpoint=checkpoint_of(job.out),
-            resume=job.resume,
-            watch=with_estimate(watch, Estimate(stage=SAMPLES, after=2.0), outlook),
-        )
-
-    bank = save_what_fits(fit, job)
+    target = class_index_or_name(wanted.target, model.class_names)
+    climbing: dict[str, Any] = {"target": target, "n_channels": wanted.n_channels, "channels": wanted.numbers()}
+    bank = save_what_fits(partial(method.fit, model, **climbing), job, Estimate(stage=SAMPLES, after=2.0), outlook)
     say_measures(bank, made_rows(bank.provenance.measures))
     view = controls_view(bank.provenance)
     for warning in view.warnings if view else ():

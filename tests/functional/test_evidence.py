@@ -1,7 +1,11 @@
 """A linear function read from few values: its weights, and whether what is said of their errors holds."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.linalg import null_space
+from scipy.stats import multivariate_normal
+from sklearn.linear_model import Ridge
 
 from likethat.functional.evidence import linear_fit
 
@@ -47,3 +51,47 @@ def test_draws_can_be_repeated() -> None:
     fit = linear_fit(x, x[:, 0])
     first, second = (fit.draws(draws(4, 3), rng=torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("n_rows", "n_features"), [(9, 4), (8, 30)])
+def test_the_variances_are_the_likeliest_and_the_weights_those_of_their_ridge(n_rows: int, n_features: int) -> None:
+    """By the density of the values under the whole covariance matrix, with what all rows have in common taken out."""
+    x = 5 + draws(n_rows, n_features) * 3
+    y = x @ draws(n_features, seed=1) + 40 + draws(n_rows, seed=2)
+    fit = linear_fit(x, y)
+    contrasts = null_space(np.ones((1, n_rows)))  # (row, row - 1): differences between rows alone
+    observed, gram = contrasts.T @ y.numpy(), contrasts.T @ (x @ x.T).numpy() @ contrasts
+    best, logs = [], []
+    for ratio in fit.seen.ratios.tolist():
+        shape = gram + ratio * np.eye(n_rows - 1)
+        spread = observed @ np.linalg.solve(shape, observed) / (n_rows - 1)
+        best.append(spread)
+        logs.append(multivariate_normal(np.zeros(n_rows - 1), spread * shape).logpdf(observed))
+    place = int(np.argmax(logs))
+    ratio = float(fit.seen.ratios[place])
+    np.testing.assert_allclose(fit.seen.chance, np.exp(logs) / np.exp(logs).sum(), atol=1e-8)
+    np.testing.assert_allclose(fit.seen.spreads, best, rtol=1e-8)
+    assert (fit.spread, fit.noise) == pytest.approx((best[place], best[place] * ratio))
+    np.testing.assert_allclose(fit.mean, Ridge(alpha=ratio).fit(x.numpy(), y.numpy()).coef_, rtol=1e-6, atol=1e-8)
+
+
+def test_noises_from_a_millionth_to_a_thousand_times_the_largest_direction_are_tried() -> None:
+    x = draws(12, 3)
+    ratios = linear_fit(x, x[:, 0]).seen.ratios / torch.linalg.svdvals(x - x.mean(dim=0))[0] ** 2
+    assert (float(ratios[0]), float(ratios[-1])) == pytest.approx((1e-6, 1e3))
+    torch.testing.assert_close(ratios[1:] / ratios[:-1], torch.full((45,), 10**0.2, dtype=torch.float64))
+
+
+def test_weights_that_hang_together_are_those_of_features_mixed_by_their_root() -> None:
+    """Values = x @ w with w ~ N(0, R R') are values = (x R) @ u with u ~ N(0, I), and w = R u."""
+    x, root = 2 + draws(7, 5), draws(5, 5, seed=1)
+    y = x @ draws(5, seed=2) + draws(7, seed=3)
+    mixed, plain = linear_fit(x, y, smoothed=x @ root @ root.T), linear_fit(x @ root, y)
+    assert (mixed.noise, mixed.spread) == pytest.approx((plain.noise, plain.spread))
+    torch.testing.assert_close(mixed.mean, root @ plain.mean)
+
+
+def test_values_that_never_vary_have_no_weights() -> None:
+    fit = linear_fit(draws(6, 2), torch.full((6,), 3.0, dtype=torch.float64))
+    assert fit.mean.abs().max() < 1e-12
+    assert fit.noise < 1e-12

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from reference.parts import hals_round
+from scipy.optimize import nnls
 from sklearn.decomposition import NMF
 
 from likethat.functional.factorisation import encode, factorise, relative_error, singular_parts
@@ -130,3 +131,110 @@ def test_singular_parts_of_a_rank_too_low_are_padded() -> None:
     found = singular_parts(torch.ones(1, 2, 3), 3)
     assert found.shape == (1, 3, 3)
     assert bool(torch.isfinite(found).all())
+
+
+def test_sweeps_by_hand() -> None:
+    # Parts (1, 0) and (1, 1), cell (3, 2): first e1 = 3 / 1, then e2 = (5 - 3) / 2; the next sweep 3 - 1, (5 - 2) / 2.
+    cells, parts = torch.tensor([[3.0, 2.0]]), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    assert [encode(cells, parts, sweeps=sweeps).tolist() for sweeps in (0, 1, 2)] == [
+        [[0.0, 0.0]], [[3.0, 1.0]], [[2.0, 1.5]]]  # fmt: skip
+    assert torch.equal(encode(cells, parts), encode(cells, parts, sweeps=30))
+
+
+def test_encode_is_scipys_non_negative_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    cells, parts = rng.normal(size=(2, 9, 6)) + 0.3, rng.normal(size=(2, 4, 6))
+    found = encode(torch.from_numpy(cells), torch.from_numpy(parts), sweeps=3000)
+    for place in range(2):
+        expected = np.stack([nnls(parts[place].T, cell)[0] for cell in cells[place]])
+        np.testing.assert_allclose(found[place], expected, atol=1e-6)
+
+
+def test_a_part_of_zeros_occurs_nowhere() -> None:
+    found = encode(torch.tensor([[3.0, 2.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+    assert found.tolist() == [[3.0, 0.0]]
+
+
+def test_the_error_of_faint_cells_is_that_of_bright_ones() -> None:
+    cells, occurrence, parts = torch.rand(2, 5, 4), torch.rand(2, 5, 2), torch.rand(2, 2, 4)
+    bright = relative_error(cells, occurrence, parts)
+    torch.testing.assert_close(relative_error(1e-3 * cells, 1e-3 * occurrence, parts), bright)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_round_is_the_textbooks(signed: bool) -> None:
+    """Given an occurrence: four sweeps of it, an extrapolation of half a step, the best parts for that."""
+    rng = np.random.default_rng(0)
+    x, e, p = rng.random((12, 6)), rng.random((12, 3)), rng.random((3, 6))
+    given = [torch.from_numpy(each)[None] for each in (x, p, e)]
+    found = factorise(given[0], given[1], occurrence=given[2], rounds=1, signed=signed)
+
+    def swept(values: np.ndarray, others: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        values = values.copy()
+        for _ in range(4):
+            for k in range(values.shape[1]):
+                rest = goal - values @ others + np.outer(values[:, k], others[k])
+                values[:, k] = np.maximum(rest @ others[k] / (others[k] @ others[k]), 0)
+        return values
+
+    once = swept(e, p, x)
+    ahead = np.maximum(once + 0.5 * (once - e), 0)
+    parts = np.linalg.lstsq(ahead, x, rcond=None)[0] if signed else swept(p.T, ahead.T, x.T).T
+    lengths = np.linalg.norm(parts, axis=1)
+    np.testing.assert_allclose(found.parts[0], parts / lengths[:, None], rtol=2e-5, atol=1e-5)
+    np.testing.assert_allclose(found.occurrence[0], swept(ahead, parts, x) * lengths, rtol=1e-4, atol=1e-4)
+    assert found.rounds == 1
+
+
+@pytest.mark.parametrize("n_channels", [24, 90])  # without a sketch, and with one: 90 > 4 * (3 + 12)
+def test_more_rounds_are_better_and_counted(n_channels: int) -> None:
+    cells = mixtures(n_channels=n_channels)
+    first = start(cells, 3)
+    none, few, all_ = (factorise(cells, first, rounds=rounds, tolerance=1e-4) for rounds in (0, 4, 500))
+    assert none.rounds == 0
+    assert few.rounds == 4 * (1 if n_channels == 24 else 2)
+    assert bool((few.error < none.error).all())
+    assert bool((all_.error <= few.error).all())
+    assert few.rounds < all_.rounds < 500
+
+
+def test_a_looser_tolerance_stops_earlier() -> None:
+    cells = mixtures()
+    rounds = [factorise(cells, start(cells, 4), tolerance=tolerance).rounds for tolerance in (1e-1, 1e-2)]
+    rounds.append(factorise(cells, start(cells, 4), tolerance=1e-4).rounds)
+    assert rounds == sorted(set(rounds))
+    assert rounds[2] == factorise(cells, start(cells, 4)).rounds < 200
+
+
+def test_signed_parts_are_the_best_there_are_for_their_occurrence() -> None:
+    cells = mixtures() - 0.3
+    found = factorise(cells, start(cells, 3), signed=True, rounds=400, tolerance=1e-7)
+    for place in range(len(cells)):
+        best = np.linalg.lstsq(found.occurrence[place].numpy(), cells[place].numpy(), rcond=None)[0]
+        np.testing.assert_allclose(found.parts[place], best, atol=2e-2)
+
+
+def test_singular_parts_are_the_signs_that_dominate_in_singular_vectors() -> None:
+    """Beside numpy's decomposition: of each pair the sign whose non-negative halves are larger together."""
+    cells = np.random.default_rng(0).random((1, 30, 8)) ** 3
+    left, _, right = np.linalg.svd(cells[0], full_matrices=False)
+    expected = []
+    for u, v in zip(left.T[:3], right[:3], strict=True):
+        sizes = [np.linalg.norm(np.maximum(s * u, 0)) * np.linalg.norm(np.maximum(s * v, 0)) for s in (1, -1)]
+        expected.append(np.maximum(v if sizes[0] >= sizes[1] else -v, 0))
+    np.testing.assert_allclose(singular_parts(torch.from_numpy(cells), 3)[0], expected, atol=1e-8)
+
+
+def test_singular_parts_of_signed_cells_are_the_singular_vectors() -> None:
+    cells = torch.randn(2, 40, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = singular_parts(cells, 2)
+    for place in range(2):
+        expected = torch.linalg.svd(cells[place], full_matrices=False).Vh[:2]
+        torch.testing.assert_close((found[place] @ expected.T).abs(), torch.eye(2, dtype=torch.float64))
+
+
+def test_singular_parts_of_wide_cells_are_found_by_a_sketch_that_grows_with_their_number() -> None:
+    cells = mixtures(n_channels=200)
+    found = singular_parts(cells, 2)
+    exact = torch.linalg.svd(cells, full_matrices=False).Vh[:, :1]
+    assert float((found[:, :1] * exact).sum(2).abs().min()) > 0.9999  # of cells of positive numbers: all one sign

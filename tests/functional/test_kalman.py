@@ -93,3 +93,39 @@ def test_the_blur_is_symmetric() -> None:
     first, second = draws(1, 1, 7, 7).float(), draws(1, 1, 7, 7, seed=1).float()
     one, other = (gaussian_blur(first, 1.5) * second).sum(), (gaussian_blur(second, 1.5) * first).sum()
     torch.testing.assert_close(one, other)
+
+
+def test_the_gain_of_several_outputs_is_that_of_numpy() -> None:
+    x, f = draws(9, 2, 3), draws(9, 3, seed=1)
+    flat, observed = x.flatten(1).numpy(), f.numpy()
+    joint = np.cov(np.hstack([flat, observed]).T, bias=True)
+    C_ff, C_fx = joint[6:, 6:], joint[6:, :6]
+    for ridge in (0.0, 0.1, 0.7):
+        expected = np.linalg.inv(C_ff + ridge * np.trace(C_ff) / 3 * np.eye(3)) @ C_fx
+        gain = kalman_gain(x, f, ridge=ridge)
+        np.testing.assert_allclose(gain.flatten(1), expected, rtol=1e-9)
+    torch.testing.assert_close(kalman_gain(x, f), kalman_gain(x, f, ridge=0.1))
+
+
+def test_the_gradient_at_points_of_ones_own() -> None:
+    x, f, at = draws(6, 5), draws(6, 3, seed=1), draws(2, 3, seed=2)
+    C_fx = np.cov(np.hstack([x.numpy(), f.numpy()]).T, bias=True)[5:, :5]
+    wanted = np.eye(3)[2] - torch.softmax(at, 1).numpy()
+    np.testing.assert_allclose(ensemble_gradient(x, f, 2, at=at), wanted @ C_fx, rtol=1e-9)
+
+
+def test_a_move_by_hand() -> None:
+    # Margins 0, 2, 4 at 0, 1, 2: half a step for one unit of margin, and a spread of root 8/3.
+    x, margins = torch.tensor([[0.0], [1.0], [2.0]]).double(), torch.tensor([0.0, 2.0, 4.0]).double()
+    spread = (8 / 3) ** 0.5
+
+    def moved(wanted: float, **options: float | bool) -> list[float]:
+        return (kalman_move(x, margins, wanted, ridge=0.0, **options) - x)[:, 0].tolist()  # type: ignore[arg-type]
+
+    assert moved(3.0) == pytest.approx([spread / 2, 0.5, 0.0])
+    assert moved(3.0, trust=0.5) == pytest.approx([spread / 4, spread / 4, 0.0])
+    assert moved(3.0, trust=2.0) == pytest.approx([1.5, 0.5, 0.0])
+    assert moved(1.0, back=True) == pytest.approx([0.5, -0.5, -spread / 2])
+    # a ridge of a tenth, as by default, takes an eleventh of the way
+    after = kalman_move(x, margins, 1.0)
+    torch.testing.assert_close(after[:, 0] - x[:, 0], torch.tensor([0.5 / 1.1, 0.0, 0.0]).double())

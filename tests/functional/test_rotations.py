@@ -65,3 +65,24 @@ def test_whitening_keeps_its_condition(condition: float) -> None:
     moment = torch.diag(torch.tensor([100.0, 1.0, 1e-8]))
     singular = torch.linalg.svdvals(whitening(moment, condition=condition))
     assert float(singular.max() / singular.min()) <= condition * (1 + 1e-5)
+
+
+def test_a_random_rotation_is_the_orthogonal_factor_whose_triangle_has_a_positive_diagonal() -> None:
+    gaussian = torch.randn(6, 6, generator=_rng(3), dtype=torch.float64)
+    triangle = random_rotation(6, rng=_rng(3)).double().T @ gaussian
+    assert float(triangle.tril(-1).abs().max()) < 1e-5
+    assert float(triangle.diagonal().min()) > 0
+
+
+def test_whitening_by_hand() -> None:
+    # Variances 4 and 1: scales 1/2 and 1, whose squares have the mean 5/8. A condition of 1.6 clips 1 to .8.
+    moment = torch.diag(torch.tensor([4.0, 1.0]))
+    free, clipped = (whitening(moment, condition=condition).diagonal() for condition in (3.0, 1.6))
+    assert free.tolist() == pytest.approx([0.5 / 0.625**0.5, 1 / 0.625**0.5])
+    assert clipped.tolist() == pytest.approx([0.5 / 0.445**0.5, 0.8 / 0.445**0.5])  # (.25 + .64) / 2
+    torch.testing.assert_close(whitening(moment, condition=1.0), torch.eye(2))
+
+
+def test_whitening_of_directions_without_variance_is_finite() -> None:
+    white = whitening(torch.diag(torch.tensor([1.0, 0.0])), condition=3.0)
+    assert white.diagonal().tolist() == pytest.approx([1 / 5**0.5, 3 / 5**0.5])  # 1 and 3, squares of mean 5

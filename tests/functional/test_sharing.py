@@ -124,3 +124,49 @@ def test_the_ridge_of_a_regression_by_its_normal_equations(n_cells: int) -> None
     for part, q in enumerate(ownership_regression(f, shares, v, ridge=0.2)):
         left = (f.T @ f + strength * torch.eye(6, dtype=torch.float64)) @ (q - v / 2)
         torch.testing.assert_close(left, f.T @ (shares[:, part] * (f @ v) - f @ (v / 2)))
+
+
+def test_a_silent_part_takes_nothing_and_the_others_share_by_their_size() -> None:
+    sizes = torch.tensor([2.0, 0.0, 6.0])
+    for share in (closed_form_shares, nelder_mead_shares):
+        assert share(sizes).tolist() == pytest.approx([0.25, 0.0, 0.75], abs=1e-6)
+    assert closed_form_shares(torch.zeros(4)).tolist() == [0.25] * 4
+    assert nelder_mead_shares(torch.tensor([5.0])).tolist() == [1.0]
+    small = closed_form_shares(torch.tensor([1e-6, 3e-6]))
+    assert small.tolist() == pytest.approx([0.25, 0.75])
+
+
+def test_the_ridge_of_detectors_is_three_tenths() -> None:
+    # one centroid of unit length c: c / (1 + ridge)
+    assert centroid_detectors(torch.tensor([[0.0, 2.0]])).tolist() == [[0.0, pytest.approx(1 / 1.3)]]
+
+
+def test_the_ridge_of_a_regression_is_a_thousandth_of_a_channels_mean_square() -> None:
+    # one channel: (F'F + r)(q - v/2) = F'(s F v - F v/2), r = .001 mean(F²) n, so q = v/2 + (S - v F'F/2) / (1.001 F'F)
+    cells, shares = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    first = (1 * 1.0 + 4 * 0.5) * 2  # sum of s F² v, v = 2
+    expected = 1 + (first - 14) / (1.001 * 14)
+    parts = ownership_regression(cells, shares, torch.tensor([2.0]))
+    assert parts[:, 0].tolist() == pytest.approx([expected, 2 - expected], rel=1e-9)
+
+
+def parts_with_eigenvalues_in_the_ratio(ratio: float) -> torch.Tensor:
+    """Return two parts of length 1: their products have the eigenvalues 1 + c and 1 - c."""
+    cosine = (1 - ratio) / (1 + ratio)
+    return torch.tensor([[1.0, 0.0], [cosine, (1 - cosine**2) ** 0.5]], dtype=torch.float64)
+
+
+def test_parts_that_differ_by_less_than_a_thousandth_are_taken_for_one() -> None:
+    head = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    apart = least_squares_parts(head, parts_with_eigenvalues_in_the_ratio(1.5e-3))
+    torch.testing.assert_close(apart.sum(0), head)  # two directions of the plane give any vector of it
+    same = least_squares_parts(head, parts_with_eigenvalues_in_the_ratio(0.7e-3))
+    lengths = same.norm(dim=1)
+    assert float(lengths[0]) == pytest.approx(float(lengths[1]))
+    assert float(same.sum(0).norm()) == pytest.approx(float(head @ same.sum(0)) / float(same.sum(0).norm()))
+    assert float(same.sum(0).norm()) < 1.2  # what of (1, 2) lies along the parts' common direction
+
+
+def test_cells_in_which_no_part_occurs_belong_to_all_alike() -> None:
+    found = ownership_shares(torch.tensor([[1e-20, 3e-20, 0.0], [0.0, 0.0, 0.0], [2.0, 2.0, 4.0]]))
+    torch.testing.assert_close(found, torch.tensor([[0.25, 0.75, 0.0], [1 / 3] * 3, [0.25, 0.25, 0.5]]))

@@ -39,3 +39,17 @@ def test_purity_is_that_of_the_mixed_vector() -> None:
 def test_wrong_shape() -> None:
     with pytest.raises(InputError, match=r"must be \(channel, channel\) = \(3, 3\) .* got \(2, 2\)"):
         Rotation(torch.eye(2), torch.ones(4, 3))
+
+
+def test_an_orthogonal_matrix_is_undone_by_its_transpose_and_that_is_the_default() -> None:
+    mixing, head = torch.tensor([[2.0, 1.0], [0.0, 4.0]]), torch.tensor([[1.0, 3.0], [2.0, 0.0], [0.0, 8.0]])
+    rotation = Rotation(mixing, head)
+    assert rotation.orthogonal
+    assert rotation.inverse().tolist() == [[2.0, 0.0], [1.0, 4.0]]
+    general = Rotation(mixing, head, orthogonal=False)
+    assert general.inverse().tolist() == [[0.5, -0.125], [0.0, 0.25]]  # 1/2, -1 / (2 * 4), 1/4
+    assert general.mixed_head.tolist() == [[0.5, 0.625], [1.0, -0.25], [0.0, 2.0]]
+    assert general.summands(0).tolist() == [[1.0, 0.5], [0.0, 2.5]]
+    assert (general.n_units, general.unit_names) == (2, ("channel 0", "channel 1"))
+    assert general.units_of(2).tolist() == [0, 1]
+    assert general.detectors(torch.tensor([1, 0])).tolist() == [[0.0, 4.0], [2.0, 1.0]]

@@ -1,9 +1,11 @@
-"""Peak cells, boxes and contributions, by hand."""
+"""Peak cells and boxes, by hand."""
+
+import itertools
 
 import pytest
 import torch
 
-from likethat.functional import cell_box, contributions, coverage, peak_cells
+from likethat.functional import cell_box, peak_cells
 
 
 def test_peak_cells_by_hand() -> None:
@@ -34,22 +36,25 @@ def test_boxes_tile_the_image() -> None:
     assert covered.unique().tolist() == [1]
 
 
-def test_contributions_by_hand() -> None:
-    # v = (2, 1): (1, 0).v = 2, (0, 3).v = 3; together (1, 3).v = 5.
-    values = contributions(torch.tensor([2.0, 1.0]), torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
-    assert values.tolist() == [2.0, 3.0]
-
-
-@pytest.mark.parametrize(
-    ("values", "top", "expected"), [([4.0, 3.0, 1.0, -5.0], 2, 0.875), ([-1.0, -2.0], 1, 0.0), ([1.0], 9, 1.0)]
-)
-def test_coverage(values: list[float], top: int, expected: float) -> None:
-    assert float(coverage(torch.tensor(values), top=top)) == pytest.approx(expected)
-
-
 def test_a_box_ends_where_the_next_begins_to_the_pixel() -> None:
     # 5 pixels over 8 cells: cells 0 and 1 both begin at pixel 0; cell 0 would be empty, and is one pixel
     boxes = [cell_box((0, column), grid=(1, 8), size=(1, 5)) for column in range(8)]
     assert [box[0] for box in boxes] == [0, 0, 1, 1, 2, 3, 3, 4]
     assert [box[2] for box in boxes] == [1, 1, 2, 2, 3, 4, 4, 5]
     assert all(box[1::2] == (0, 1) for box in boxes)
+
+
+def test_a_box_is_one_pixel_high_at_least() -> None:
+    boxes = [cell_box((row, 0), grid=(8, 1), size=(5, 1)) for row in range(8)]
+    assert [box[1] for box in boxes] == [0, 0, 1, 1, 2, 3, 3, 4]
+    assert [box[3] for box in boxes] == [1, 1, 2, 2, 3, 4, 4, 5]
+
+
+def test_maps_in_any_number_of_dimensions() -> None:
+    maps = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    for one in itertools.product(range(2), range(3)):
+        single = maps[one]
+        for lowest, extreme in ((False, single.max()), (True, single.min())):
+            row, column = peak_cells(maps, lowest=lowest)[one].tolist()
+            assert single[row, column] == extreme
+            assert peak_cells(single, lowest=lowest).tolist() == [row, column]

@@ -1,17 +1,21 @@
 """What is left behind is whole, belongs to one fit, and a full disk costs the checkpoint, not the fit."""
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 from toys import pictures, small_cnn
 
 import likethat as lt
 from likethat._checkpoint import Checkpoint, has_ended
 from likethat.cli.places import check_folder, may_replace
 from likethat.errors import InputError
+from likethat.generators.priors import StandardNormal
 
 
 def test_states_come_back(tmp_path: Path) -> None:
@@ -194,3 +198,49 @@ def test_a_training_killed_between_its_generator_and_its_checkpoints_end(
     again = lt.train_generator(texts, kind="text", epochs=1, checkpoint=tmp_path / "made.checkpoint", resume=True)
     again.save(tmp_path / "made", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+class Blurred:
+    """Four numbers as a picture."""
+
+    kind, prior, differentiable, shape = "image", StandardNormal(12), True, (3, 16, 16)
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        small = latents.reshape(-1, 3, 2, 2)
+        return torch.nn.functional.interpolate(small, size=(16, 16), mode="bilinear").sigmoid()
+
+
+def works(folder: Path, **how: Any) -> dict[str, Callable[[], Any]]:
+    """Return a fit of each method and a training of each kind, as small as they are done."""
+    images = pictures(40)
+    model = lt.split(small_cnn(), example=images[:4])
+    texts = [f"a text of number {place}" for place in range(40)]
+    frame = pd.DataFrame({"age": [place % 7 for place in range(40)]})
+    wanted = {"checkpoint": folder / "c", **how}
+    prodg = lt.ProDG(Blurred(), n_samples=24, steps=1, n_prototypes=2, controls=False)
+    return {
+        "epic": lambda: lt.EPIC(2).fit(model, images, **wanted),
+        "parts": lambda: lt.PartPrototypes(2, n_prototypes=2).fit(model, images, **wanted),
+        "prodg": lambda: prodg.fit(model, channels=[0], **wanted),
+        "image": lambda: lt.train_generator(images, steps=1, size=16, **wanted),
+        "table": lambda: lt.train_generator(frame, kind="table", epochs=1, **wanted),
+        "text": lambda: lt.train_generator(texts, kind="text", epochs=1, **wanted),
+    }
+
+
+WORKS = ("epic", "parts", "prodg", "image", "table", "text")
+
+
+@pytest.mark.filterwarnings("ignore")  # so small, they have much to warn of
+@pytest.mark.parametrize("name", WORKS)
+def test_how_often_is_said_by_the_user(tmp_path: Path, name: str) -> None:
+    done = works(tmp_path, checkpoint_every=70)[name]()
+    assert done.checkpoint.every == 70.0
+
+
+@pytest.mark.parametrize("name", WORKS)
+@pytest.mark.parametrize("every", [-1, float("nan"), None])
+def test_how_often_must_be_seconds(tmp_path: Path, name: str, every: Any) -> None:
+    with pytest.raises(InputError, match="`checkpoint_every` must be a number of at least 0, got"):
+        works(tmp_path, checkpoint_every=every)[name]()
+    assert not any(tmp_path.iterdir())

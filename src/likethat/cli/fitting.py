@@ -15,7 +15,7 @@ from likethat._progress import Progress
 from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, say, say_path, say_table
 from likethat.cli.opening import open_images, open_model
-from likethat.cli.options import CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel
+from likethat.cli.options import CHECKPOINT_HELP, CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
 from likethat.errors import DataWarning, StorageError
@@ -51,6 +51,7 @@ class Job(OfModel, panel=WORK_PANEL):
     class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE", panel=MODEL_PANEL)
     memory_budget: str = option("2GB", "memory for feature maps, e.g. 500MB or 2GB", metavar="SIZE")
     resume: bool = option(False, "go on from where it was stopped")
+    checkpoint_every: float = option(5.0, CHECKPOINT_HELP, metavar="SECONDS")
     overwrite: bool = option(False, "replace an earlier bank at OUT")
 
     def check_together(self) -> None:
@@ -125,7 +126,8 @@ def save_what_fits(
         Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
         StorageError: the bank could not be written to its place; the sentence says where it lies instead.
     """
-    work = {"memory_budget": job.memory_budget, "checkpoint": checkpoint_of(job.out), "resume": job.resume}
+    work: dict[str, Any] = {"memory_budget": job.memory_budget, "resume": job.resume}
+    work |= {"checkpoint": checkpoint_of(job.out), "checkpoint_every": job.checkpoint_every}
     with left_behind(job.out):
         with progress_bar() as watch, warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # it is among the notes that are printed

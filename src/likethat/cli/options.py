@@ -11,6 +11,7 @@ from likethat.cli.flags import sentence
 from likethat.options.declaring import Declared, option
 
 __all__ = [
+    "CHECKPOINT_HELP",
     "CLASS_NAMES_HELP",
     "DEVICE_HELP",
     "MODEL_PANEL",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 MODEL_PANEL, WORK_PANEL = "The model", "The work"
+CHECKPOINT_HELP = "seconds between two pieces of the checkpoint; more where writing one takes more than a tenth of that"
 CLASS_NAMES_HELP = "class names, one a line; the model's own by default"
 DEVICE_HELP = "where it runs: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"
 

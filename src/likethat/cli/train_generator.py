@@ -10,7 +10,7 @@ from likethat.cli.answer import give
 from likethat.cli.console import duration, say_path, say_table
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images
-from likethat.cli.options import WORK_PANEL, examples
+from likethat.cli.options import CHECKPOINT_HELP, WORK_PANEL, examples
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
 from likethat.cli.progress import Estimate, progress_bar, with_estimate
 from likethat.options import ImageTraining, TableTraining, TextTraining
@@ -44,6 +44,7 @@ class Job(Declared, panel=WORK_PANEL):
 
     out: Path = given("folder for the generator", flags=("--out", "-o"), metavar="DIR")
     resume: bool = option(False, "go on from where it was stopped")
+    checkpoint_every: float = option(5.0, CHECKPOINT_HELP, metavar="SECONDS")
     overwrite: bool = option(False, "replace an earlier generator at OUT")
 
 
@@ -88,8 +89,9 @@ def _train(kind: str, told: dict[str, Any], job: Job, data: Any) -> None:
     check_folder(job.out, mark=_MARK, work="training", **replaces)
     with left_behind(job.out):
         with progress_bar() as watch:
-            told |= {"watch": with_estimate(watch, Estimate(stage="training", after=3.0), _left)}
-            generator = train(data, kind=kind, checkpoint=checkpoint_of(job.out), resume=job.resume, **told)
+            told |= {"watch": with_estimate(watch, Estimate(stage="training", after=3.0), _left), "resume": job.resume}
+            told |= {"checkpoint": checkpoint_of(job.out), "checkpoint_every": job.checkpoint_every}
+            generator = train(data, kind=kind, **told)
         generator.save(job.out, overwrite=may_replace(job.out, _MARK, **replaces))
     give(values=generator.card)
     say_table({key: value for key, value in generator.card.items() if isinstance(value, str | int | float)})

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from likethat._calls import warn
-from likethat._checkpoint import Checkpoint
+from likethat._checkpoint import EVERY, Checkpoint
 from likethat._checks import check_count
-from likethat._options import byte_count, check_callable, check_flag, check_path
+from likethat._options import byte_count, check_callable, check_flag, check_number, check_path
 from likethat._progress import Watcher
 from likethat._version import __version__
 from likethat.errors import DataWarning, InputError
@@ -55,6 +55,7 @@ def begin(
     options: Mapping[str, Any],
     seed: int,
     checkpoint: str | Path | None = None,
+    checkpoint_every: float = EVERY,
     resume: bool = False,
     memory_budget: int | str = 2 * 2**30,
     batch_size: int = 32,
@@ -70,6 +71,7 @@ def begin(
         options: its hyper-parameters.
         seed: its seed.
         checkpoint: folder to leave unfinished work in.
+        checkpoint_every: seconds until its first piece, and between two.
         resume: go on from there.
         memory_budget: bytes for feature maps, or a text such as "2GB".
         batch_size: images decoded at a time.
@@ -92,7 +94,14 @@ def begin(
     model.require_linear(method)
     model.check_unchanged(fully=True)
     opened = open_checkpoint(
-        checkpoint, method=method, options=options, seed=seed, model=model, source=source, resume=resume
+        checkpoint,
+        every=check_number(checkpoint_every, name="checkpoint_every"),
+        method=method,
+        options=options,
+        seed=seed,
+        model=model,
+        source=source,
+        resume=resume,
     )
     features = collect(model, source, seed=seed, checkpoint=opened, **reading)
     model.check_unchanged()  # again: another thread may have trained it meanwhile
@@ -112,6 +121,7 @@ def _first_image(source: ImageSource | IterableSource) -> Tensor | None:
 def open_checkpoint(
     folder: str | Path | None,
     *,
+    every: float,
     method: str,
     options: Mapping[str, Any],
     seed: int,
@@ -131,9 +141,8 @@ def open_checkpoint(
     key: dict[str, Any] = {"method": method, "seed": seed, "model": model.fingerprint, "images": signature_of(source)}
     if reading := reading_of(source):
         key["reading"] = reading
-    return Checkpoint(
-        check_path(folder, name="checkpoint"), key={**options, **key}, resume=check_flag(resume, name="resume")
-    )
+    place, is_resumed = check_path(folder, name="checkpoint"), check_flag(resume, name="resume")
+    return Checkpoint(place, key={**options, **key}, resume=is_resumed, every=every)
 
 
 def provenance_of(

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from likethat._calls import known_options, public
+from likethat._checkpoint import EVERY
 from likethat._checks import check_choice
-from likethat._options import check_callable, check_flag, check_path
+from likethat._options import check_callable, check_flag, check_number, check_path
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.options import ImageTraining, TableTraining, TextTraining
@@ -25,6 +26,7 @@ def train_generator(
     *,
     kind: str = "image",
     checkpoint: str | Path | None = None,
+    checkpoint_every: float = EVERY,
     resume: bool = False,
     watch: Watcher | None = None,
     **options: Any,
@@ -35,7 +37,9 @@ def train_generator(
         data: for images, a folder, arrays, tensors in [0, 1] or a data set; for a table, a DataFrame without the
             labels, or a CSV or Parquet file; for texts, a list or a text file with one text a line.
         kind: "image", "table" or "text".
-        checkpoint: folder for unfinished work, first after 5 seconds; it stays until the generator is saved.
+        checkpoint: folder for unfinished work; it stays until the generator is saved.
+        checkpoint_every: seconds until its first state, and between two; more where writing one takes more than a
+            tenth of that.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as the work goes on.
         **options: those of `likethat.options.ImageTraining` (a VAE, or with ``algorithm="flow"`` a denoiser too),
@@ -54,6 +58,7 @@ def train_generator(
         data,
         told(**options),
         checkpoint=None if checkpoint is None else check_path(checkpoint, name="checkpoint"),
+        checkpoint_every=check_number(checkpoint_every, name="checkpoint_every"),
         resume=check_flag(resume, name="resume"),
         watch=check_callable(watch, name="watch", takes="a Progress"),
     )

@@ -50,7 +50,7 @@ class EPIC(PaperEPICOptions):
         Args:
             model: as `likethat.EPIC.fit` takes it.
             images: as `likethat.EPIC.fit` takes them.
-            **reading: `memory_budget`, `batch_size`, `workers`, `checkpoint`, `resume` and `watch`, as there.
+            **reading: `memory_budget`, `batch_size`, `workers`, `checkpoint`, `checkpoint_every`, `resume`, `watch`.
         """
         is_orthogonal = self.mixing == "orthogonal"
         fit = EPICFit(method="EPIC as published", chosen=self, solve=self._solve, is_orthogonal=is_orthogonal)

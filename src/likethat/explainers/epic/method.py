@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from likethat._calls import public
-from likethat._checkpoint import Checkpoint
+from likethat._checkpoint import EVERY, Checkpoint
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.explainers.epic.fit import EPICFit, Found
@@ -70,6 +70,7 @@ class EPIC(EPICOptions):
         batch_size: int = 32,
         workers: int = 0,
         checkpoint: str | Path | None = None,
+        checkpoint_every: float = EVERY,
         resume: bool = False,
         watch: Watcher | None = None,
     ) -> Bank:
@@ -82,7 +83,9 @@ class EPIC(EPICOptions):
                 part of the images, while prototypes are still chosen among all of them.
             batch_size: images decoded at a time; the result does not depend on it.
             workers: threads that decode; the result does not depend on it.
-            checkpoint: folder to leave unfinished work in, first after 5 seconds; removed when the bank is saved.
+            checkpoint: folder to leave unfinished work in; removed when the bank is saved.
+            checkpoint_every: seconds until its first piece, and between two; more where writing one takes more than a
+                tenth of that.
             resume: go on from `checkpoint`.
             watch: called with a `Progress` as the work goes on.
 
@@ -97,6 +100,7 @@ class EPIC(EPICOptions):
             batch_size=batch_size,
             workers=workers,
             checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
             resume=resume,
             watch=watch,
         )

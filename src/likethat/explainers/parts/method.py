@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat._calls import public
+from likethat._checkpoint import EVERY
 from likethat._options import shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
@@ -94,6 +95,7 @@ class PartPrototypes(PartsOptions):
         batch_size: int = 32,
         workers: int = 0,
         checkpoint: str | Path | None = None,
+        checkpoint_every: float = EVERY,
         resume: bool = False,
         watch: Watcher | None = None,
     ) -> Bank:
@@ -110,7 +112,9 @@ class PartPrototypes(PartsOptions):
                 of the images.
             batch_size: images decoded at a time; the result does not depend on it.
             workers: threads that decode; the result does not depend on it.
-            checkpoint: folder to leave an unfinished pass in, first after 5 seconds; removed when the bank is saved.
+            checkpoint: folder to leave an unfinished pass in; removed when the bank is saved.
+            checkpoint_every: seconds until its first piece, and between two; more where writing one takes more than a
+                tenth of that.
             resume: go on from `checkpoint`.
             watch: called with a `Progress` as the work goes on.
 
@@ -127,6 +131,7 @@ class PartPrototypes(PartsOptions):
             options=self.options(),
             seed=self.seed,
             checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
             resume=resume,
             memory_budget=memory_budget,
             batch_size=batch_size,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from likethat._calls import public
-from likethat._checkpoint import Checkpoint
+from likethat._checkpoint import EVERY, Checkpoint
 from likethat._checks import check_count, resolve_target
 from likethat._options import shown
 from likethat._progress import Watcher
@@ -91,6 +91,7 @@ class ProDG(ProDGOptions):
         channels: Sequence[int] | None = None,
         memory_budget: int | str = 2 * 2**30,
         checkpoint: str | Path | None = None,
+        checkpoint_every: float = EVERY,
         resume: bool = False,
         watch: Watcher | None = None,
     ) -> Bank:
@@ -102,7 +103,9 @@ class ProDG(ProDGOptions):
             n_channels: how many those are.
             channels: climb only with these.
             memory_budget: bytes for the samples' feature maps, or a text such as "2GB".
-            checkpoint: folder to leave unfinished work in, first after 5 seconds; removed when the bank is saved.
+            checkpoint: folder to leave unfinished work in; removed when the bank is saved.
+            checkpoint_every: seconds until its first piece, and between two; more where writing one takes more than a
+                tenth of that.
             resume: go on from `checkpoint`.
             watch: called with a `Progress` as the work goes on.
 
@@ -127,6 +130,7 @@ class ProDG(ProDGOptions):
             options={**self.options(), "target": index, "n_channels": n_channels, "channels": chosen},
             seed=self.seed,
             checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
             resume=resume,
             memory_budget=memory_budget,
             watch=watch,

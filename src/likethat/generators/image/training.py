@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from likethat._calls import known_options
+from likethat._checkpoint import EVERY
 from likethat._options import shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
@@ -37,6 +38,7 @@ def train_image(
     told: ImageTraining,
     *,
     checkpoint: str | Path | None = None,
+    checkpoint_every: float = EVERY,
     resume: bool = False,
     watch: Watcher | None = None,
 ) -> ImageVAE | ImageFlow:
@@ -46,6 +48,7 @@ def train_image(
         data: images: a folder, arrays, tensors in [0, 1], a data set.
         told: which of the two, and how.
         checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
+        checkpoint_every: seconds until its first state, and between two.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
 
@@ -55,7 +58,8 @@ def train_image(
     """
     started = time.perf_counter()
     stack = read_stack(data, size=told.size, seed=told.seed, watch=watch)
-    work = _Work(stack=stack, told=told, checkpoint=checkpoint, resume=resume, watch=watch)
+    place = None if checkpoint is None else Path(checkpoint)
+    work = _Work(stack=stack, told=told, checkpoint=place, every=checkpoint_every, resume=resume, watch=watch)
     generator, loss, recipe = (_train_vae if told.algorithm == "vae" else _train_flow)(work)
     generator.card = _card(work, loss, recipe, minutes=(time.perf_counter() - started) / 60)
     return generator
@@ -67,7 +71,8 @@ class _Work:
 
     stack: ImageStack
     told: ImageTraining
-    checkpoint: str | Path | None
+    checkpoint: Path | None
+    every: float
     resume: bool
     watch: Watcher | None
 
@@ -82,8 +87,9 @@ class _Work:
             mirror=self.told.mirror,
             patience=8,
             seed=self.told.seed,
-            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
+            checkpoint=self.checkpoint,
             resume=self.resume,
+            every=self.every,
         )
         return train_run(run, self.stack, options, key={**asdict(recipe), **key}, watch=self.watch)
 

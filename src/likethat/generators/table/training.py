@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._checkpoint import EVERY
 from likethat._checks import require
 from likethat._inputs import kind_of
 from likethat._progress import Watcher
@@ -40,6 +41,7 @@ def train_table(
     told: TableTraining,
     *,
     checkpoint: str | Path | None = None,
+    checkpoint_every: float = EVERY,
     resume: bool = False,
     watch: Watcher | None = None,
 ) -> TableVAE:
@@ -50,6 +52,7 @@ def train_table(
             and dates; missing values as they are.
         told: how.
         checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
+        checkpoint_every: seconds until its first state, and between two.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
 
@@ -69,7 +72,8 @@ def train_table(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(coding, latent_dim=told.latent_dim or _usual_latents(rows, coding), width=_WIDTH)
-    options = _options(len(rows), told, checkpoint=checkpoint, resume=resume)
+    place = None if checkpoint is None else Path(checkpoint)
+    options = _options(len(rows), told, checkpoint=place, every=checkpoint_every, resume=resume)
     fitted = _fit(network, rows, options, watch=watch)
     prior = fit_prior(_encodings(network, rows, seed=seed), seed=seed)
     generator = TableVAE(
@@ -103,7 +107,7 @@ def _as_frame(data: Any, dates: list[str] | None) -> "pd.DataFrame":
     return frame.reset_index(drop=True)
 
 
-def _options(n: int, told: TableTraining, *, checkpoint: str | Path | None, resume: bool) -> TrainingOptions:
+def _options(n: int, told: TableTraining, **leaving: Any) -> TrainingOptions:
     batch = min(128, max(8, n // 4))
     per_epoch = max(1, (n - _n_held_out(n)) // batch)
     steps = min(8000, max(1500, 150 * per_epoch))
@@ -114,8 +118,7 @@ def _options(n: int, told: TableTraining, *, checkpoint: str | Path | None, resu
         batch=batch,
         look_every=max(10, min(100, steps // 20)),
         seed=told.seed,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        resume=resume,
+        **leaving,
     )
 
 

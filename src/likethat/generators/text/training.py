@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._checkpoint import EVERY
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.generators.priors import fit_prior
@@ -35,6 +36,7 @@ def train_text(
     told: TextTraining,
     *,
     checkpoint: str | Path | None = None,
+    checkpoint_every: float = EVERY,
     resume: bool = False,
     watch: Watcher | None = None,
 ) -> TextVAE:
@@ -44,6 +46,7 @@ def train_text(
         data: texts, or a file with one text a line.
         told: how.
         checkpoint: folder to leave unfinished work in; it stays until the generator is saved.
+        checkpoint_every: seconds until its first state, and between two.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as it goes on.
 
@@ -60,7 +63,9 @@ def train_text(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = TextNetwork(n_tokens=len(tokens), latent_dim=latent_dim, length=tokens.length, width=_WIDTH)
-    fitted = _fit(network, rows, _options(len(rows), told, checkpoint=checkpoint, resume=resume), watch=watch)
+    place = None if checkpoint is None else Path(checkpoint)
+    options = _options(len(rows), told, checkpoint=place, every=checkpoint_every, resume=resume)
+    fitted = _fit(network, rows, options, watch=watch)
     generator = TextVAE(tokens, network, prior=fit_prior(_encodings(network, rows, seed=seed), seed=seed))
     generator.checkpoint = fitted.checkpoint
     generator.card = _card(generator, len(rows), fitted, told, minutes=(time.perf_counter() - started) / 60)
@@ -70,7 +75,7 @@ def train_text(
     return generator
 
 
-def _options(n: int, told: TextTraining, *, checkpoint: str | Path | None, resume: bool) -> TrainingOptions:
+def _options(n: int, told: TextTraining, **leaving: Any) -> TrainingOptions:
     batch = min(64, max(8, n // 4))
     per_epoch = max(1, (n - _n_held_out(n)) // batch)
     steps = min(6000, max(800, 36 * per_epoch))
@@ -82,8 +87,7 @@ def _options(n: int, told: TextTraining, *, checkpoint: str | Path | None, resum
         learning_rate=3e-3,
         look_every=max(10, min(100, steps // 20)),
         seed=told.seed,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        resume=resume,
+        **leaving,
     )
 
 

@@ -299,3 +299,19 @@ def test_numbers_say_why() -> None:
     assert list(unexplained("A = 1\n\nB = 2  # why\n# why\nC = 3\nD = (1, -2)\nE = 2\n'''Why.'''\nF = 'x'\n")) == [1, 6]
     for path, _ in trees():
         assert not list(unexplained((ROOT / path).read_text("utf-8"))), f"{path}: a number without a reason"
+
+
+TESTED_FILE_FOR_FILE = ("coordinates", "functional", "search")
+"""Rooms of pure reckoning, where a module is a thing by itself. Elsewhere a test is a journey through several."""
+
+
+def test_tests_stand_in_the_rooms_of_what_they_test() -> None:
+    tests = Path(__file__).parent
+    folders = {path.name for path in tests.iterdir() if any(path.glob("test_*.py"))}
+    assert folders <= set(FLOORS)
+    for room in TESTED_FILE_FOR_FILE:
+        modules = {path.stem for path in (ROOT / room).glob("*.py")} - {"__init__"}
+        tested = {path.stem.removeprefix("test_") for path in (tests / room).glob("test_*.py")}
+        without = {"base"} if room == "coordinates" else set()  # a protocol: nothing in it runs
+        assert modules - tested == without
+        assert tested - modules <= {room}  # what goes through the whole room bears its name

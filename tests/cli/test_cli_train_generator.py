@@ -43,7 +43,7 @@ def test_stopped_and_resumed_it_is_the_same(
     out = tmp_path / "g"
 
     def words(path: Path) -> list[object]:
-        return ["train-generator", "image", folder, "--out", path, "--method", method, "--steps", 12]
+        return ["train-generator", "image", folder, "--out", path, "--algorithm", method, "--steps", 12]
 
     with monkeypatch.context() as patch:
         patch.setattr(train_generator, "progress_bar", stop_at("training", 5))

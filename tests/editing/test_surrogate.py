@@ -1,6 +1,8 @@
 """The linear surrogate, against the formula of Bayesian linear regression."""
 
+import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 
 from likethat.editing.surrogate import _SLOPE, _SLOPE_SPREAD, Belief, LinearBelief
 
@@ -24,6 +26,10 @@ def test_the_mean_is_that_of_bayesian_regression() -> None:
     torch.testing.assert_close(belief.mean(), slow)
     draws = torch.stack([belief.draw(rng) for _ in range(1000)])
     torch.testing.assert_close(draws.T.cov(), torch.linalg.inv(precision), atol=0.1, rtol=0.25)
+    others = torch.rand(7, 5, generator=rng, dtype=torch.float64)
+    mean, deviation = belief.outcomes(csr_matrix(others.numpy()))
+    np.testing.assert_allclose(mean, (others @ slow).numpy())
+    np.testing.assert_allclose(deviation**2, (others @ torch.linalg.inv(precision) @ others.T).diagonal().numpy())
 
 
 def test_what_is_known_before_is_scaled_to_the_model() -> None:
@@ -37,3 +43,6 @@ def test_what_is_known_before_is_scaled_to_the_model() -> None:
 def test_nothing_asked_nothing_learned() -> None:
     belief = LinearBelief(Belief(expected=torch.ones(3, dtype=torch.float64)))
     assert belief.mean().tolist() == [_SLOPE] * 3
+    mean, deviation = belief.outcomes(csr_matrix(np.eye(3)))
+    assert mean.tolist() == [_SLOPE] * 3
+    np.testing.assert_allclose(deviation, np.hypot(belief._spread, _SLOPE_SPREAD))

@@ -1,11 +1,13 @@
 """A Bayesian linear model of what edits do to a model's answer: of words that go, and of words that come."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["Belief", "LinearBelief"]
@@ -65,6 +67,23 @@ class LinearBelief:
         free = torch.randn(len(self._expected), generator=rng, dtype=torch.float64)
         return self._updated(slope * self._expected + self._spread * free, rng)
 
+    def outcomes(self, rows: Any) -> tuple[Float[NDArray[np.float64], " row"], Float[NDArray[np.float64], " row"]]:
+        """Return what is expected of rows, and how unsure that is, as standard deviations without noise.
+
+        Args:
+            rows: (row, feature), a sparse table.
+        """
+        expected = self._expected.numpy()
+        squares = np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
+        known = rows @ expected
+        variance = self._spread**2 * squares + _SLOPE_SPREAD**2 * known**2
+        if self._rows:
+            X = self._seen()[0].numpy()
+            shared = self._spread**2 * (rows @ X.T) + _SLOPE_SPREAD**2 * np.outer(known, X @ expected)
+            white = torch.linalg.solve_triangular(self._root, torch.from_numpy(shared.T.copy()), upper=False)
+            variance = variance - white.square().sum(dim=0).numpy()
+        return rows @ self.mean().numpy(), np.sqrt(np.maximum(variance, 0))
+
     def _updated(self, effects: Tensor, rng: torch.Generator | None) -> Tensor:
         """Return effects drawn before the answers as they are after them."""
         if not self._rows:
@@ -82,19 +101,15 @@ class LinearBelief:
         X = torch.stack(self._rows)
         return X, X.abs().sum(1).clamp_min(1), torch.tensor(self._values, dtype=torch.float64)
 
-    def _gram(self, X: Tensor, changes: Tensor, known: Tensor, spread: float, noise: float) -> Tensor:
-        gram = spread**2 * (X @ X.T) + _SLOPE_SPREAD**2 * torch.outer(known, known)
-        return gram + torch.diag(noise**2 * changes + 1e-9)
-
     def _choose(self) -> None:
         """Take the spread and the noise under which the answers are likeliest."""
         X, changes, y = self._seen()
         known = X @ self._expected
-        best = -math.inf
-        for spread in _SPREADS:
-            for noise in _NOISES:
-                root = torch.linalg.cholesky(self._gram(X, changes, known, spread, noise))
-                white = torch.linalg.solve_triangular(root, (y - _SLOPE * known)[:, None], upper=False)
-                evidence = float(-0.5 * white.square().sum() - root.diagonal().log().sum())
-                if evidence > best:
-                    best, self._spread, self._noise, self._root = evidence, spread, noise, root
+        tried = torch.cartesian_prod(*(torch.tensor(one, dtype=torch.float64) for one in (_SPREADS, _NOISES)))
+        spread, noise = tried.square()[:, :, None, None].unbind(1)
+        gram = spread * (X @ X.T) + _SLOPE_SPREAD**2 * torch.outer(known, known) + torch.diag(changes) * noise
+        roots = torch.linalg.cholesky(gram + 1e-9 * torch.eye(len(y), dtype=torch.float64))
+        white = torch.linalg.solve_triangular(roots, (y - _SLOPE * known)[:, None], upper=False)
+        evidence = -0.5 * white.square().sum(dim=(1, 2)) - roots.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+        best = int(evidence.argmax())
+        (self._spread, self._noise), self._root = tried[best].tolist(), roots[best]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -101,7 +102,6 @@ class TextHunt:
         rows = [found.rows[place] for place in chosen]
         texts = [self._edits.texts[row] for row in rows]
         slor = torch.from_numpy(self._edits.reader.slor(texts))
-        usual = torch.from_numpy(self._edits.reader.slor([self._edits.texts[row] for row in self._usual]))
         apart = [mean_distance(self._rows_of(some)) for some in (rows, self._usual)]
         curve = found.errors.cummin(0).values
         frames = [0, *(place for place in range(1, len(curve)) if curve[place] < curve[place - 1])]
@@ -116,7 +116,7 @@ class TextHunt:
             errors=found.errors[chosen],
             reached=aim.goal.shortfall(found.responses[chosen]) <= 0,
             log_prior=slor,
-            prior_quantile=quantile_among(slor, usual),
+            prior_quantile=quantile_among(slor, self._usual_slor),
             distance_to_real=None,
             diversity=apart[0] / apart[1],
             status=status,
@@ -128,6 +128,10 @@ class TextHunt:
             attributions=words,
             **about,
         )
+
+    @cached_property
+    def _usual_slor(self) -> Tensor:
+        return torch.from_numpy(self._edits.reader.slor([self._edits.texts[row] for row in self._usual]))
 
     def _rows_of(self, rows: Sequence[int]) -> Tensor:
         return torch.from_numpy(self._edits.table[list(rows)].toarray())

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from command_line import fit_words, likethat
 from schemas import command_schema, faults
+
+import likethat as lt
 
 SCHEMA = command_schema()
 
@@ -127,3 +129,8 @@ def test_a_schema_that_is_not_met_is_seen() -> None:
         assert faults(document | change, SCHEMA, SCHEMA) != []
     del document["values"]
     assert faults(document, SCHEMA, SCHEMA) == ["$: lacks values"]
+
+
+def test_every_result_has_a_place_in_the_schema() -> None:
+    listed = {one["$ref"].rpartition("/")[2] for one in SCHEMA["properties"]["results"]["items"]["anyOf"]}
+    assert {kind.__name__ for kind in get_args(lt.open.__annotations__["return"])} == listed

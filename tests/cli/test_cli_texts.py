@@ -1,11 +1,13 @@
 """``likethat counterfactual``, ``attribute`` and ``exemplars`` with texts: a model that counts two words."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from command_line import likethat
+from schemas import command_schema, faults
 from torch import Tensor
 
 import likethat as lt
@@ -55,3 +57,17 @@ def test_real_texts_are_found(words: list[Any], tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "bad: 1 of 1 reached" in result.stdout
     assert "real texts, found with questions" in (tmp_path / "page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", ["counterfactual", "attribute", "exemplars"])
+def test_texts_are_in_the_document_too(command: str, words: list[Any], tmp_path: Path) -> None:
+    given = {
+        "counterfactual": ["-g", tmp_path / "reviews.txt", "-i", tmp_path / "review.txt", "--budget", 40],
+        "attribute": ["-i", tmp_path / "review.txt", "--budget", 40],
+        "exemplars": ["-g", tmp_path / "reviews.txt", "-n", 1, "--budget", 60, "--tolerance", 0.5],
+    }[command]
+    result = likethat(command, *words, *given, "--json")
+    document = json.loads(result.stdout)
+    assert faults(document, command_schema(), command_schema()) == []
+    written = json.dumps(document, ensure_ascii=False)
+    assert {"counterfactual": "Honestly, the", "attribute": "lovely", "exemplars": "attributions"}[command] in written

@@ -142,6 +142,8 @@ def plain(value: Any) -> Any:
         return None
     if value is None or isinstance(value, bool | str | int | float):
         return value
+    if isinstance(value, Result):
+        return value.to_dict()
     named = _named(value)
     if named is not None:
         return {str(name): plain(one) for name, one in named.items()}

@@ -12,6 +12,7 @@ from _freemcg_methods import latent_cma, nearest_unlike, wachter
 from torch import Tensor
 
 import likethat as lt
+from likethat import papers
 
 N_CLASSES, FAMILY = 24, 4  # the four classes of a family differ in two parts of eight
 
@@ -79,7 +80,8 @@ def methods_of(model: Any) -> dict[str, Method]:
 
     def ours(generator: Any, budget: int, **options: Any) -> Method:
         def make(source: Tensor, target: int, index: int) -> tuple[Tensor, int]:
-            method = lt.FreeMCG(generator, seed=index, **options)
+            kind = papers.FreeMCG if "algorithm" in options else lt.FreeMCG
+            method = kind(generator, seed=index, **options)
             found = method.counterfactual(lt.BlackBox(model), source, target, budget=budget)
             return found.best.input[0], found.queries  # type: ignore[index]
 
@@ -89,8 +91,8 @@ def methods_of(model: Any) -> dict[str, Method]:
         "ours, 200 queries": ours(flow, 200),
         "ours, 400 queries": ours(flow, 400),
         "ours in the VAE's latents, 200": ours(vae, 200),
-        "paper's rule, 10 particles, 18 steps": ours(flow, 200, rule="paper", n_particles=10, n_steps=18),
-        "release's rule, 20 particles, 25 steps": ours(flow, 520, rule="release", n_particles=20),
+        "paper's rule, 10 particles, 18 steps": ours(flow, 200, algorithm="paper", n_particles=10, n_steps=18),
+        "release's rule, 20 particles, 25 steps": ours(flow, 520, algorithm="release", n_particles=20),
         "CMA-ES in the VAE's latents": lambda s, t, i: latent_cma(s, t, ask, vae, budget=300, seed=i),
         "white box (Wachter)": lambda s, t, _: (wachter(s, t, model.logits, steps=300), 300),
         "nearest unlike neighbour": lambda s, t, _: (nearest_unlike(s, known, labels, t), 0),

@@ -11,6 +11,7 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 
 import likethat as lt
+from likethat import papers
 from likethat.metrics import frechet_distance
 
 Method = Callable[[Tensor, int, int], tuple[Tensor, int]]
@@ -21,7 +22,8 @@ def ours(model: Any, generator: Any, budget: int, **options: Any) -> Method:
     """Return FreeMCG with these options."""
 
     def make(source: Tensor, target: int, index: int) -> tuple[Tensor, int]:
-        method = lt.FreeMCG(generator, seed=index, **options)
+        kind = papers.FreeMCG if "algorithm" in options else lt.FreeMCG
+        method = kind(generator, seed=index, **options)
         found = method.counterfactual(lt.BlackBox(model), source, target, budget=budget)
         return found.best.input[0].detach().float(), found.queries  # type: ignore[index]
 
@@ -91,8 +93,8 @@ def digits(rows: Rows) -> None:
         "ours, 200 queries": ours(model, flow, 200),
         "ours, 100 queries": ours(model, flow, 100),
         "ours, 60 queries": ours(model, flow, 60),
-        "paper's rule, 10 particles, 18 steps": ours(model, flow, 200, rule="paper", n_particles=10, n_steps=18),
-        "release's rule, 20 particles, 25 steps": ours(model, flow, 520, rule="release", n_particles=20),
+        "paper's rule, 10 particles, 18 steps": ours(model, flow, 200, algorithm="paper", n_particles=10, n_steps=18),
+        "release's rule, 20 particles, 25 steps": ours(model, flow, 520, algorithm="release", n_particles=20),
         "ours in the VAE's latents, 200": ours(model, vae, 200),
         "CMA-ES in the VAE's latents": lambda s, t, i: latent_cma(s, t, ask, vae, budget=300, seed=i),
         "white box (Wachter)": lambda s, t, _: (wachter(s, t, model.logits, steps=300), 300),

@@ -98,7 +98,7 @@ def ours(
     """Search one target, from nothing, for one exemplar."""
     names = [str(place) for place in range(task.n_classes)]
     box = BlackBox(predict, class_names=names, check_determinism=False)
-    found = Exemplars(task.generator, strategy=strategy, tolerance=tolerance, seed=seed).search(
+    found = Exemplars(task.generator, algorithm=strategy, tolerance=tolerance, seed=seed).search(
         box, target, n=1, budget=limit
     )
     return {

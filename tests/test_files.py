@@ -434,8 +434,9 @@ def dying_at(change: int, work: Callable[[], None]) -> bool:
 def test_killed_before_any_change_on_disk_the_next_run_comes_to_the_same_and_leaves_nothing(tmp_path: Path) -> None:
     def work() -> None:
         left = OwnFolder(tmp_path / "deep" / "left")
-        left.claim(name="checkpoint")
-        left.write("first", b"1")
+        if not left.has_list:  # else it goes on
+            left.claim(name="checkpoint")
+            left.write("first", b"1")
         left.write("second", b"2")
         fill(tmp_path / "deep" / "made", a="1", b="2")
         write_whole(tmp_path / "deep" / "page.html", b"3")

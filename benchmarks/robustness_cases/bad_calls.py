@@ -195,7 +195,7 @@ def _constructors() -> list[Row]:
             good=lambda: {"generator": generator()},
             bad={
                 "generator": wrong.GENERATOR,
-                "strategy": _less(wrong.CHOICE, "None"),
+                "algorithm": wrong.CHOICE,
                 "tolerance": wrong.SHARE,
                 "batch": _few(wrong.COUNT_OR_NONE),
                 "spacing": wrong.SHARE,
@@ -208,10 +208,21 @@ def _constructors() -> list[Row]:
             good=dict,
             bad={
                 "generator": _less(wrong.GENERATOR, "None"),
-                "rule": wrong.CHOICE,
                 "n_particles": _few(wrong.COUNT_OR_NONE),
                 "confidence": _less(wrong.SHARE, "None"),
                 "noise": wrong.NUMBER_OR_NONE,
+                "seed": _few(wrong.SEED),
+            },
+        ),
+        Row(
+            name="papers.FreeMCG",
+            call=papers.FreeMCG,
+            good=lambda: {"generator": lt.load_generator("zoo:digits-flow")},
+            bad={
+                "generator": wrong.GENERATOR,
+                "algorithm": wrong.CHOICE,
+                "n_particles": _few(wrong.COUNT_OR_NONE),
+                "confidence": _less(wrong.SHARE, "None"),
                 "n_steps": _few(wrong.COUNT),
                 "seed": _few(wrong.SEED),
             },
@@ -638,9 +649,9 @@ def _searches() -> list[Row]:
         Row(
             name="Exemplars.search",
             call=lambda **given: lt.Exemplars(generator(), tolerance=0.9).search(**given),
-            good=lambda: {"box": box(), "target": "bee", "n": 1, "budget": 10},
+            good=lambda: {"model": box(), "target": "bee", "n": 1, "budget": 10},
             bad={
-                "box": wrong.GENERATOR,
+                "model": wrong.GENERATOR,
                 "target": {
                     **wrong.TARGET,
                     "None": lambda: None,
@@ -668,9 +679,9 @@ def _searches() -> list[Row]:
         Row(
             name="Exemplars.search_all",
             call=lambda **given: lt.Exemplars(generator(), tolerance=0.9).search_all(**given),
-            good=lambda: {"box": box(), "n": 1, "budget": 5},
+            good=lambda: {"model": box(), "n": 1, "budget": 5},
             bad={
-                "box": _few(wrong.GENERATOR),
+                "model": _few(wrong.GENERATOR),
                 "targets": wrong.same(
                     **{"3": 3, "'bee'": "bee", "[]": [], "[None]": [None], "['nobody']": ["nobody"], "True": True}
                 ),
@@ -710,7 +721,7 @@ def _searches() -> list[Row]:
                 "image": wrong.IMAGE,
                 "target": _few(wrong.TARGET),
                 "budget": wrong.COUNT,
-                "method": _less(wrong.CHOICE, "None"),
+                "algorithm": _less(wrong.CHOICE, "None"),
                 "watch": wrong.FUNCTION,
             },
         ),
@@ -1202,13 +1213,13 @@ COMMANDS: dict[str, list[str]] = {
         "--out",
         "OUT.html",
     ],
-    "exemplars with a strategy that is none": [
+    "exemplars with an algorithm that is none": [
         "exemplars",
         "--black-box",
         "zoo:digits",
         "-g",
         "zoo:digits",
-        "--strategy",
+        "--algorithm",
         "best",
     ],
     "exemplars with a tolerance of 2": [

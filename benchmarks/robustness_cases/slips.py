@@ -218,23 +218,23 @@ def _register_sizes() -> None:
 
 _register_sizes()
 
-STRATEGIES = {"surrogate": Surrogate, "prior": PriorSampling, "cma": CMAES, "cma-es": CMAES, "evolution": Evolution}
+STRATEGIES = {"surrogate": Surrogate, "prior": PriorSampling, "cma-es": CMAES, "evolution": Evolution}
 
 
 def _register_strategies() -> None:
     for name, kind in STRATEGIES.items():
 
-        @case("slips", f"strategy={name!r} is search.{kind.__name__}()", accepts=RIGHT)
+        @case("slips", f"algorithm={name!r} is search.{kind.__name__}()", accepts=RIGHT)
         def _(name: str = name, kind: type = kind) -> None:
-            expect(type(lt.Exemplars(lt.load_generator("zoo:digits"), strategy=name).strategy), kind, "the strategy")
+            expect(type(lt.Exemplars(lt.load_generator("zoo:digits"), algorithm=name).strategy), kind, "the strategy")
 
 
 _register_strategies()
 
 
-@case("slips", "strategy=search.CMAES, the class, is told to be made an instance", accepts=REFUSED)
+@case("slips", "algorithm=search.CMAES, the class, is told to be made an instance", accepts=REFUSED)
 def _() -> None:
-    lt.Exemplars(lt.load_generator("zoo:digits"), strategy=CMAES)  # type: ignore[arg-type]
+    lt.Exemplars(lt.load_generator("zoo:digits"), algorithm=CMAES)
 
 
 @case("options", "NumPy's whole numbers are whole numbers, and the bank keeps plain ones", accepts=RIGHT)

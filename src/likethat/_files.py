@@ -421,6 +421,8 @@ class OwnFolder:
 
         The folder goes at once where it can, so that killed in the middle this leaves no half of it.
         """
+        if self.path.parent.is_dir():
+            _sweep(self.path)
         if self._own.made_folder and self._is_all_ours():
             with contextlib.suppress(OSError), _scratch(self.path, "old") as holder:
                 self.path.replace(holder / "gone")

@@ -31,7 +31,7 @@ def test_bad_calls_are_one_sentence(tmp_path: Path) -> None:
         ["counterfactual", *digits, "-i", tmp_path / "none.png"],
         ["counterfactual", *digits, "-i", "zoo:digits:9999"],
         ["counterfactual", *digits, "-i", "zoo:digits:7", "--range", "age"],
-        ["attribute", "-m", "zoo:digits", "-i", "zoo:digits:7", "--method", "freemcg"],
+        ["attribute", "-m", "zoo:digits", "-i", "zoo:digits:7", "--algorithm", "freemcg"],
     ):
         result = likethat(*words)
         assert result.exit_code == 2, words

@@ -43,7 +43,7 @@ def test_a_page_of_two_targets(tmp_path: Path) -> None:
 
 
 def test_a_folder_a_target(tmp_path: Path) -> None:
-    done = likethat(*WORDS, "--budget", "8", "--strategy", "prior", "--out", tmp_path / "all")
+    done = likethat(*WORDS, "--budget", "8", "--algorithm", "prior", "--out", tmp_path / "all")
     assert done.exit_code == 0, done.output
     folders = [path.name for path in (tmp_path / "all").iterdir() if path.is_dir()]
     assert sorted(folders) == [str(number) for number in range(10)]

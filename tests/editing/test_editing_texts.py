@@ -262,5 +262,5 @@ def test_exemplars_of_a_boundary_come_near_it(edits: lt.TextEdits) -> None:
 
 
 def test_nothing_chooses_latents_of_texts(edits: lt.TextEdits) -> None:
-    with pytest.raises(InputError, match="`strategy` must be left out for texts"):
-        lt.Exemplars(edits, strategy="cma")
+    with pytest.raises(InputError, match="`algorithm` must be left out for texts"):
+        lt.Exemplars(edits, algorithm="cma-es")

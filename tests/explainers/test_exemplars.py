@@ -64,8 +64,8 @@ def heavy(rows: pd.DataFrame) -> Tensor:
 
 
 def test_a_class_by_name_or_index() -> None:
-    first = Exemplars(Drawn(), strategy=QUICK).search(box(), "bee", n=3, data=torch.rand(20, 1, 2, 3))
-    second = Exemplars(Drawn(), strategy=QUICK).search(box(batch_size=2), 1, n=3)
+    first = Exemplars(Drawn(), algorithm=QUICK).search(box(), "bee", n=3, data=torch.rand(20, 1, 2, 3))
+    second = Exemplars(Drawn(), algorithm=QUICK).search(box(batch_size=2), 1, n=3)
     assert first.status
     assert (first.target, first.description) == (1, "bee")
     assert bool((first.confidence >= 0.95).all())
@@ -81,7 +81,7 @@ def test_a_class_by_name_or_index() -> None:
 
 @pytest.mark.parametrize("target", [{"ant": 0.5, "bee": 0.5}, [0.5, 0.5, 0.0], torch.tensor([0.5, 0.5, 0.0])])
 def test_a_boundary(target: Any) -> None:
-    found = Exemplars(Drawn(), strategy=QUICK).search(box(), target, n=2)
+    found = Exemplars(Drawn(), algorithm=QUICK).search(box(), target, n=2)
     assert found.status
     assert found.description == "50 % ant, 50 % bee"
     wanted = torch.tensor([0.5, 0.5, 0.0]).double()
@@ -92,7 +92,7 @@ def test_a_response_with_and_without_a_threshold() -> None:
     def doubt(p: Tensor) -> Tensor:
         return -(p * p.log()).sum(1)
 
-    method = Exemplars(Drawn(), strategy=QUICK)
+    method = Exemplars(Drawn(), algorithm=QUICK)
     enough = method.search(box(), doubt, n=1, threshold=0.7)
     assert enough.status.reason == "reached"
     assert doubt(enough.probabilities).min() >= 0.7
@@ -110,7 +110,7 @@ def test_each_search_is_told_what_was_found_and_how_far_to_stay_away() -> None:
             self.problems.append(problem)
             return super().begin(problem)
 
-    found = Exemplars(Drawn(), strategy=Watched(candidates=60, n_screen=1)).search(box(), "bee", n=3)
+    found = Exemplars(Drawn(), algorithm=Watched(candidates=60, n_screen=1)).search(box(), "bee", n=3)
     assert found.status
     assert len(Watched.problems) >= 2
     for number, problem in enumerate(Watched.problems):
@@ -131,7 +131,7 @@ def test_never_more_queries_than_allowed(strategy: Any, budget: int) -> None:
         return predict(images).clamp(0.2, 0.5).div(predict(images).clamp(0.2, 0.5).sum(1, keepdim=True))
 
     model = BlackBox(counting, class_names=NAMES, check_determinism=False)
-    found = Exemplars(Drawn(), strategy=strategy).search(model, 0, n=2, budget=budget)
+    found = Exemplars(Drawn(), algorithm=strategy).search(model, 0, n=2, budget=budget)
     assert asked == found.queries == budget
     assert not found.status
     assert 1 <= len(found) <= 2
@@ -140,7 +140,7 @@ def test_never_more_queries_than_allowed(strategy: Any, budget: int) -> None:
 
 def test_the_boxs_own_budget_holds_too() -> None:
     model = box(budget=4)
-    found = Exemplars(Drawn(), strategy=QUICK, tolerance=1e-9).search(model, 0)
+    found = Exemplars(Drawn(), algorithm=QUICK, tolerance=1e-9).search(model, 0)
     assert (found.queries, model.remaining) == (4, 0)
     with pytest.raises(BudgetError, match="at least one query"):
         Exemplars(Drawn(), seed=5).search(model, 0)
@@ -148,12 +148,12 @@ def test_the_boxs_own_budget_holds_too() -> None:
 
 def test_all_classes_share_their_answers() -> None:
     model = box()
-    sets = Exemplars(Drawn(), strategy=QUICK).search_all(model, n=2)
+    sets = Exemplars(Drawn(), algorithm=QUICK).search_all(model, n=2)
     assert [item.description for item in sets] == list(NAMES)
     assert all(item.status for item in sets)
     assert sum(item.queries for item in sets) == model.queries
     assert sets[2].shared_queries == sets[0].queries + sets[1].queries
-    alone = sum(Exemplars(Drawn(), strategy=QUICK).search(box(), name, n=2).queries for name in NAMES)
+    alone = sum(Exemplars(Drawn(), algorithm=QUICK).search(box(), name, n=2).queries for name in NAMES)
     assert model.queries < alone
 
 
@@ -162,7 +162,7 @@ def test_what_was_found_survives_an_interruption() -> None:
         if report.done >= 1:
             raise KeyboardInterrupt
 
-    sets = Exemplars(Drawn(), strategy=QUICK).search_all(box(), n=3, watch=stop)
+    sets = Exemplars(Drawn(), algorithm=QUICK).search_all(box(), n=3, watch=stop)
     assert [item.status.reason for item in sets].count("interrupted") >= 2
     assert int(sets[0].reached.sum()) >= 1
     assert [item.queries for item in sets[1:]] == [0, 0]
@@ -172,7 +172,7 @@ def test_what_was_found_survives_an_interruption() -> None:
 @pytest.mark.slow
 def test_rows_that_are_the_same_count_once() -> None:
     model = BlackBox(heavy, class_names=["no", "yes"], check_determinism=False)
-    found = Exemplars(Tabled(), strategy=QUICK, spacing=0).search(model, "yes", n=30, budget=60)
+    found = Exemplars(Tabled(), algorithm=QUICK, spacing=0).search(model, "yes", n=30, budget=60)
     rows = found.inputs
     assert isinstance(rows, pd.DataFrame)
     assert not rows.duplicated().any()
@@ -196,7 +196,7 @@ def test_rows_that_are_the_same_count_once() -> None:
 )
 def test_targets_that_are_none(target: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        Exemplars(Drawn(), strategy=QUICK).search(box(), target, n=1)
+        Exemplars(Drawn(), algorithm=QUICK).search(box(), target, n=1)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_generators_that_fail(change: Any, error: type[Exception], message: str)
             return change(super().__call__(latents))
 
     with pytest.raises(error, match=message):
-        Exemplars(Failing(), strategy=QUICK).search(box(), 0)
+        Exemplars(Failing(), algorithm=QUICK).search(box(), 0)
 
 
 def test_options_that_make_no_sense() -> None:
@@ -252,9 +252,9 @@ def test_reports_are_one_file_and_escaped(tmp_path: Path) -> None:
     words = BlackBox(lambda texts: [[0.97, 0.02, 0.01]] * len(texts), class_names=NAMES, check_determinism=False)
     rows = BlackBox(heavy, class_names=["no", "<i>yes"], check_determinism=False)
     pages = {
-        "image": Exemplars(Drawn(), strategy=QUICK).search_all(box(), [2, [0.5, 0.5, 0.0]], n=2),
-        "text": Exemplars(Told(), strategy=QUICK).search_all(words, n=2, budget=10, data=["a b", "c"]),
-        "table": Exemplars(Tabled(), strategy=QUICK).search_all(rows, n=2),
+        "image": Exemplars(Drawn(), algorithm=QUICK).search_all(box(), [2, [0.5, 0.5, 0.0]], n=2),
+        "text": Exemplars(Told(), algorithm=QUICK).search_all(words, n=2, budget=10, data=["a b", "c"]),
+        "table": Exemplars(Tabled(), algorithm=QUICK).search_all(rows, n=2),
     }
     for kind, sets in pages.items():
         page = save_exemplars(sets, tmp_path / f"{kind}.html").read_text(encoding="utf-8")
@@ -271,7 +271,7 @@ def test_reports_are_one_file_and_escaped(tmp_path: Path) -> None:
 
 
 def test_a_folder_holds_numbers_and_inputs(tmp_path: Path) -> None:
-    found = Exemplars(Drawn(), strategy=QUICK).search(box(), 0, n=2)
+    found = Exemplars(Drawn(), algorithm=QUICK).search(box(), 0, n=2)
     folder = found.save(tmp_path / "found")
     manifest = json.loads((folder / "exemplars.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "tensors.safetensors")
@@ -287,5 +287,5 @@ def test_a_folder_holds_numbers_and_inputs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="which is in use"):
         found.save(tmp_path / "taken")
     rows = BlackBox(heavy, class_names=["no", "yes"], check_determinism=False)
-    table = Exemplars(Tabled(), strategy=QUICK).search(rows, 1, n=2).save(tmp_path / "table")
+    table = Exemplars(Tabled(), algorithm=QUICK).search(rows, 1, n=2).save(tmp_path / "table")
     assert list(pd.read_csv(table / "table.csv").columns) == ["size", "weight"]

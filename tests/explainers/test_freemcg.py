@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import likethat as lt
-from likethat.errors import InputError, NonFiniteError, TargetError
+from likethat import papers
+from likethat.errors import ArgumentError, InputError, NonFiniteError, TargetError
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Counterfactual
 
@@ -133,9 +134,9 @@ def test_several_are_different() -> None:
     assert gap > 0.3 * result.edits[0].l1
 
 
-@pytest.mark.parametrize("rule", ["paper", "release"])
-def test_the_published_rules_ask_particles_times_steps(rule: str) -> None:
-    method = lt.FreeMCG(Squares(), rule=rule, n_particles=6, n_steps=8)
+@pytest.mark.parametrize("algorithm", ["paper", "release"])
+def test_the_published_rules_ask_particles_times_steps(algorithm: Any) -> None:
+    method = papers.FreeMCG(Squares(), algorithm=algorithm, n_particles=6, n_steps=8)
     result = method.counterfactual(box(check_determinism=False), picture(), 1, budget=60)
     assert result.queries == 1 + 6 * 8 + 1  # the source, the particles, their mean
     assert result.mean is not None
@@ -278,16 +279,22 @@ def test_bad_calls_are_one_sentence() -> None:
         method.counterfactual(box(), picture(), 1, mask=np.zeros((8, 8)))
     with pytest.raises(InputError, match="are for tables"):
         method.counterfactual(box(), picture(), 1, immutable=["sex"])
-    with pytest.raises(InputError, match="`rule` must be one of"):
-        lt.FreeMCG(Squares(), rule="best")
-    with pytest.raises(InputError, match="must be a denoiser for rule='release'"):
-        lt.FreeMCG(People(), rule="release")
+    with pytest.raises(InputError, match="`algorithm` must be one of"):
+        papers.FreeMCG(Squares(), algorithm="best")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="must be a denoiser for algorithm='release'"):
+        papers.FreeMCG(People(), algorithm="release")
+    with pytest.raises(TargetError, match="must be a class for algorithm='paper', got None"):
+        papers.FreeMCG(Squares()).counterfactual(box(), picture())
+    with pytest.raises(ArgumentError, match=r"`rule` is no argument of FreeMCG\. .* likethat\.papers\.FreeMCG"):
+        lt.FreeMCG(Squares(), rule="paper")  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match=r"`method` is no argument of FreeMCG\.attribute\. It is `algorithm` now"):
+        lt.FreeMCG().attribute(box(), picture(), method="patches")  # type: ignore[call-arg]
     with pytest.raises(InputError, match=r"`confidence` must be a number of at least 0\.5 and below 1"):
         lt.FreeMCG(Squares(), confidence=1.0)
-    with pytest.raises(InputError, match="method='patches'"):
+    with pytest.raises(InputError, match="algorithm='patches'"):
         lt.FreeMCG().counterfactual(box(), picture(), 1)
-    with pytest.raises(InputError, match="method='patches'"):
-        lt.FreeMCG().attribute(box(), picture(), method="freemcg")
+    with pytest.raises(InputError, match="algorithm='patches'"):
+        lt.FreeMCG().attribute(box(), picture(), algorithm="freemcg")
     with pytest.raises(InputError, match="`image` must be an image or one text"):
         lt.FreeMCG().attribute(box(), pd.DataFrame({"age": [1.0]}))
 

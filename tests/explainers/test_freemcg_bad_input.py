@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import likethat as lt
+from likethat import papers
 from likethat._progress import Progress
 from likethat.errors import (
     BlackBoxError,
@@ -185,7 +186,8 @@ def other_classes(p: Tensor) -> Tensor:
 @pytest.mark.parametrize("rule", ["kalman", "paper"])
 @pytest.mark.parametrize("how", [down, nan, fewer, other_classes])
 def test_a_model_that_breaks_at_query_50_keeps_the_best_so_far(how: Callable[[Tensor], Tensor], rule: str) -> None:
-    method = lt.FreeMCG(Squares(), rule=rule, n_particles=10)
+    kind = lt.FreeMCG if rule == "kalman" else papers.FreeMCG
+    method = kind(Squares(), n_particles=10)
     result = method.counterfactual(lt.BlackBox(Breaks(50, how)), picture(), 3)
     assert 10 < result.queries < 60  # the generation that broke may count
     assert len(result.path.queries) >= 10
@@ -289,7 +291,7 @@ def test_a_heat_map_of_the_answers_so_far_survives_an_interruption() -> None:
 
 
 def test_heat_maps_through_particles_need_a_denoiser() -> None:
-    with pytest.raises(InputError, match="must be a denoiser for method='freemcg', got none"):
-        lt.FreeMCG().attribute(box(), picture(), method="freemcg")
-    with pytest.raises(InputError, match="method='patches' needs none"):
-        lt.FreeMCG(lt.load_generator("zoo:digits")).attribute(box(), picture(), method="freemcg")
+    with pytest.raises(InputError, match="must be a denoiser for algorithm='freemcg', got none"):
+        lt.FreeMCG().attribute(box(), picture(), algorithm="freemcg")
+    with pytest.raises(InputError, match="algorithm='patches' needs none"):
+        lt.FreeMCG(lt.load_generator("zoo:digits")).attribute(box(), picture(), algorithm="freemcg")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import likethat as lt
+from likethat import papers
 from likethat.errors import InputError
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.generators import Denoiser
@@ -74,7 +75,10 @@ def denoiser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def found(denoiser: Any, *, rule: str = "kalman", seed: int = 0, **options: Any) -> Counterfactual:
     box = lt.BlackBox(brightness, class_names=["dark", "bright"])
-    result = lt.FreeMCG(denoiser, rule=rule, n_steps=8, seed=seed).counterfactual(box, dark(), "bright", **options)
+    method = lt.FreeMCG(denoiser, seed=seed)
+    if rule != "kalman":
+        method = papers.FreeMCG(denoiser, algorithm=rule, n_steps=8, seed=seed)  # type: ignore[arg-type]
+    result = method.counterfactual(box, dark(), "bright", **options)
     assert result.queries == box.queries
     return result
 

@@ -6,10 +6,10 @@ import torch
 from reference import freemcg as slow
 
 from likethat.errors import NonFiniteError
-from likethat.explainers.freemcg.samplers import release_direction
 from likethat.functional.blur import gaussian_blur
 from likethat.functional.kalman import anomalies, cross_covariance, ensemble_gradient, kalman_gain, kalman_move
 from likethat.functional.tweedie import denoised, tweedie_particles
+from likethat.papers.freemcg import release_direction
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:

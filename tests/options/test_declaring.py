@@ -21,6 +21,7 @@ from likethat.options.tables import with_tables
 
 METHODS: list[Any] = [lt.EPIC, papers.EPIC, lt.ProDG, papers.ProDG, lt.PartPrototypes, papers.PartPrototypes]
 METHODS += [options.ImageTraining, options.TableTraining, options.TextTraining, options.VaeRecipe, options.FlowRecipe]
+METHODS += [lt.FreeMCG, papers.FreeMCG, lt.Exemplars]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,71 +1,63 @@
-"""What the commands share that ask a black box about one input: the box, the input, where the page goes."""
+"""What the commands share that ask a black box: the box, one input, where the page goes."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from likethat.cli.console import notes
+from likethat.cli.answer import give
+from likethat.cli.console import notes, say_path
 from likethat.cli.opening import open_images, open_model, read_names
+from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, MODEL_PANEL
 from likethat.errors import InputError
+from likethat.options.declaring import Declared, given, option
 
-__all__ = [
-    "BlackBoxOption",
-    "CacheOption",
-    "GeneratorOption",
-    "InputOption",
-    "TokenOption",
-    "open_box",
-    "open_input",
-    "open_mask",
-]
+__all__ = ["INPUT_HELP", "TARGET_FLAGS", "Asked", "conclude", "open_input", "open_mask"]
 
+INPUT_HELP = "an image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7"
+TARGET_FLAGS = ("--target", "-t")
 _MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")
 _TABLES = {".csv", ".tsv", ".parquet"}
 
-BlackBoxOption = Annotated[
-    str,
-    typer.Option(
-        "--black-box",
-        "-m",
-        metavar="NAME|FILE|URL",
-        help="zoo:NAME, timm:NAME, ..., my.py:build, an .onnx, a URL.",
-    ),
-]
-GeneratorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--generator", "-g", metavar="NAME|DIR", help="zoo:digits-flow, diffusers:NAME, a folder of train-generator."
-    ),
-]
-InputOption = Annotated[
-    str,
-    typer.Option(
-        "--input", "-i", metavar="FILE[:ROW]", help="An image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7."
-    ),
-]
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked(Declared, panel=MODEL_PANEL):
+    """The model that is asked."""
+
+    black_box: str = given(
+        "zoo:NAME, timm:NAME, ..., my.py:build, an .onnx, a URL",
+        flags=("--black-box", "-m"), metavar="NAME|FILE|URL",
+    )  # fmt: skip
+    class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE")
+    token_env: str | None = option(None, "environment variable with a service's credential", metavar="VARIABLE")
+    cache: Path | None = option(None, "keep answers here for later runs", metavar="FILE")
+    device: str = option("auto", DEVICE_HELP, metavar="NAME")
+
+    def open(self) -> tuple[Any, int | None]:
+        """Return the black box, and how many channels its images have, if known."""
+        from likethat.models import BlackBox, is_own
+
+        options: dict[str, Any] = {} if self.cache is None else {"cache": self.cache}
+        if self.token_env is not None:
+            options["token_env"] = self.token_env
+        if self.black_box.startswith(_MODEL_PREFIXES) or is_own(self.black_box):
+            model = open_model(self.black_box, class_names=self.class_names, device=self.device)
+            return BlackBox(model, **options), model.in_channels
+        names = None if self.class_names is None else read_names(self.class_names)
+        return BlackBox(self.black_box, class_names=names, **options), None
 
 
-TokenOption = Annotated[
-    str | None,
-    typer.Option("--token-env", metavar="VARIABLE", help="Environment variable with a service's credential."),
-]
-CacheOption = Annotated[Path | None, typer.Option("--cache", metavar="FILE", help="Keep answers here for later runs.")]
+def conclude(found: Any, page: Path, *, overwrite: bool) -> None:
+    """Give the result out, with its advice and its page.
 
-
-def open_box(
-    name: str, *, class_names: Path | None, token_env: str | None, cache: Path | None, device: str
-) -> tuple[Any, int | None]:
-    """Return the black box that a word of a command stands for, and how many channels its images have, if known."""
-    from likethat.models import BlackBox, is_own
-
-    options: dict[str, Any] = {} if cache is None else {"cache": cache}
-    if token_env is not None:
-        options["token_env"] = token_env
-    if name.startswith(_MODEL_PREFIXES) or is_own(name):
-        model = open_model(name, class_names=class_names, device=device)
-        return BlackBox(model, **options), model.in_channels
-    return BlackBox(name, class_names=None if class_names is None else read_names(class_names), **options), None
+    Raises:
+        KeyboardInterrupt: the search was stopped.
+    """
+    give(found)
+    if found.status.advice:
+        notes.print(found.status.advice, soft_wrap=True, markup=False)
+    say_path("page", found.save(page, overwrite=overwrite))
+    if found.status.is_interrupted:
+        raise KeyboardInterrupt
 
 
 def open_input(name: str, *, shape: tuple[int, ...] | None = None, channels: int | None = None) -> Any:

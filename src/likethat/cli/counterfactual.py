@@ -1,33 +1,19 @@
 """``likethat counterfactual``: what would have to be different for another class."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from likethat.cli._asking import (
-    BlackBoxOption,
-    CacheOption,
-    InputOption,
-    TokenOption,
-    open_box,
-    open_input,
-    open_mask,
-)
+from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, conclude, open_input, open_mask
 from likethat.cli._generating import open_generator
-from likethat.cli.answer import give
-from likethat.cli.console import notes, say, say_path
-from likethat.cli.options import (
-    ClassNamesOption,
-    DeviceOption,
-    OverwriteOption,
-    SeedOption,
-    class_index_or_name,
-    examples,
-)
+from likethat.cli.console import say
+from likethat.cli.flags import with_flags
+from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name, examples
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
+from likethat.options import FreeMCGOptions
+from likethat.options.declaring import Declared, given, option
 
 __all__ = ["EXAMPLES", "counterfactual"]
 
@@ -40,75 +26,51 @@ EXAMPLES = examples(
 )
 
 
-def counterfactual(
-    *,
-    black_box: BlackBoxOption,
-    generator: Annotated[
-        str,
-        typer.Option(
-            "--generator",
-            "-g",
-            metavar="NAME|DIR|FILE",
-            help="zoo:digits-flow, diffusers:NAME, a trained folder, or texts (.txt).",
-        ),
-    ],
-    source: InputOption,
-    target: Annotated[
-        str | None, typer.Option("--target", "-t", metavar="CLASS", help="Index or name; any other class by default.")
-    ] = None,
-    out_path: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page.")] = Path(
-        "counterfactual.html"
-    ),
-    n: Annotated[int, typer.Option("-n", help="How many different ones.")] = 1,
-    budget: Annotated[int, typer.Option(help="Queries, at most.")] = 200,
-    confidence: Annotated[
-        float | None,
-        typer.Option(
-            help="Probability of the target that is enough: by default 0.98, for rows 0.6, for texts the decision."
-        ),
-    ] = None,
-    keep: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="A column, or word of a text, that stays; may repeat.")
-    ] = None,
-    up: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only rise.")] = None,
-    down: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that may only fall.")] = None,
-    within: Annotated[
-        list[str] | None, typer.Option("--range", metavar="COLUMN=LOW:HIGH", help="What a column may be.")
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A picture of the image's size: only where it is white, may it change."),
-    ] = None,
-    noise: Annotated[
-        float | None,
-        typer.Option(help="More finds classes that look quite different; by the picture's size by default."),
-    ] = None,
-    class_names: ClassNamesOption = None,
-    token_env: TokenOption = None,
-    cache: CacheOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    overwrite: OverwriteOption = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Change(Declared):
+    """What is to be changed, how far, and by which generator."""
+
+    made_by: str = given(
+        "zoo:digits-flow, diffusers:NAME, a trained folder, or texts (.txt)",
+        flags=("--generator", "-g"), metavar="NAME|DIR|FILE",
+    )  # fmt: skip
+    source: str = given(INPUT_HELP, flags=("--input", "-i"), metavar="FILE[:ROW]")
+    target: str | None = option(None, "index or name; any other class by default", flags=TARGET_FLAGS, metavar="CLASS")
+    out: Path = option(Path("counterfactual.html"), "the page", flags=("--out", "-o"), metavar="FILE")
+    n: int = option(1, "how many different ones", flags=("-n",))
+    budget: int = option(200, "queries, at most")
+    keep: list[str] | None = option(None, "a column, or word of a text, that stays; may repeat", metavar="COLUMN")
+    up: list[str] | None = option(None, "a column that may only rise", metavar="COLUMN")
+    down: list[str] | None = option(None, "a column that may only fall", metavar="COLUMN")
+    within: list[str] | None = option(None, "what a column may be", flags=("--range",), metavar="COLUMN=LOW:HIGH")
+    mask: Path | None = option(
+        None, "a picture of the image's size: only where it is white, may it change", metavar="FILE"
+    )
+    overwrite: bool = option(False, OVERWRITE_HELP, panel=WORK_PANEL)
+
+
+@with_flags(change=Change, options=FreeMCGOptions, asked=Asked, without=("generator",))
+def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[str, Any]) -> None:
     """Change an image, a row or a text just so far that the model gives it to another class, by asking it alone."""
     from likethat.explainers import FreeMCG
 
-    check_page(out_path, overwrite=overwrite)
-    made = open_generator(generator)
-    box, channels = open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
-    one = open_input(source, shape=getattr(made, "shape", None), channels=channels)
-    method = FreeMCG(made, confidence=confidence, noise=noise, seed=seed)
+    told = Change(**change)
+    check_page(told.out, overwrite=told.overwrite)
+    made = open_generator(told.made_by)
+    box, channels = Asked(**asked).open()
+    one = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
+    method = FreeMCG(made, **options)
     with progress_bar() as watch:
         found = method.counterfactual(
             box,
             one,
-            class_index_or_name(target, tuple(box.class_names)),
-            n=n,
-            budget=budget,
-            mask=None if mask is None else open_mask(mask, one),
-            immutable=keep or (),
-            ranges=_ranges(within or []) or None,
-            directions=dict.fromkeys(up or [], "up") | dict.fromkeys(down or [], "down") or None,
+            class_index_or_name(told.target, tuple(box.class_names)),
+            n=told.n,
+            budget=told.budget,
+            mask=None if told.mask is None else open_mask(told.mask, one),
+            immutable=told.keep or (),
+            ranges=_ranges(told.within or []) or None,
+            directions=dict.fromkeys(told.up or [], "up") | dict.fromkeys(told.down or [], "down") or None,
             watch=watch,
         )
     chance = found.probability(found.best)
@@ -116,18 +78,13 @@ def counterfactual(
     if found.kind == "text":
         _say_text(found)
     else:
-        for change in found.best.changes:
-            say(str(change))
-    for told in found.best.broken:
-        say(f"breaks, as the source does: {told}")
+        for each in found.best.changes:
+            say(str(each))
+    for dependence in found.best.broken:
+        say(f"breaks, as the source does: {dependence}")
     if found.curve:
         say("columns by confidence: " + ", ".join(f"{at.n_columns} at {at.confidence:g}" for at in found.curve))
-    give(found)
-    if found.status.advice:
-        notes.print(found.status.advice, soft_wrap=True, markup=False)
-    say_path("page", found.save(out_path, overwrite=overwrite))
-    if found.status.is_interrupted:
-        raise KeyboardInterrupt
+    conclude(found, told.out, overwrite=told.overwrite)
 
 
 def _say_text(found: Any) -> None:

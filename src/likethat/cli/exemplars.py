@@ -1,29 +1,23 @@
 """``likethat exemplars``: inputs made to be typical of what a model answers."""
 
 from collections.abc import Sequence
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from likethat._files import new_folder, try_file, try_folder
 from likethat._progress import Progress, Watcher
 from likethat._showing import kind_of
-from likethat.cli._asking import BlackBoxOption, CacheOption, TokenOption, open_box
+from likethat.cli._asking import TARGET_FLAGS, Asked
 from likethat.cli.answer import give
 from likethat.cli.console import duration, notes, out, say_path
+from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images
-from likethat.cli.options import (
-    ClassNamesOption,
-    DeviceOption,
-    OverwriteOption,
-    SeedOption,
-    class_index_or_name,
-    examples,
-)
+from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name, examples
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.errors import InputError
+from likethat.options import ExemplarOptions
+from likethat.options.declaring import Declared, given, option
 
 __all__ = ["EXAMPLES", "exemplars"]
 
@@ -35,43 +29,29 @@ EXAMPLES = examples(
 _MOST_REAL = 2000  # pictures that plausibility is measured beside: held in memory at once
 
 
-class Way(StrEnum):
-    """How latents to ask about are chosen."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sought(Declared):
+    """What exemplars are of, and where they go."""
 
-    surrogate = "surrogate"
-    prior = "prior"
-    cma = "cma"
-    evolution = "evolution"
+    made_by: str = given(
+        "zoo:NAME, a folder of train-generator, or texts (.txt)", flags=("--generator", "-g"), metavar="NAME|DIR|FILE"
+    )
+    target: list[str] | None = option(
+        None, "index, name, 'a=.5,b=.5', or all; may be repeated", flags=TARGET_FLAGS, metavar="CLASS"
+    )
+    out: Path = option(
+        Path("exemplars.html"),
+        "a page (.html), or a folder of numbers and inputs",
+        flags=("--out", "-o"), metavar="FILE|DIR",
+    )  # fmt: skip
+    n: int = option(5, "exemplars a target", flags=("-n",))
+    budget: int = option(500, "queries a target, at most")
+    data: str | None = option(None, "real inputs, to tell how near the exemplars are to them", metavar="PATH")
+    overwrite: bool = option(False, OVERWRITE_HELP, panel=WORK_PANEL)
 
 
-def exemplars(
-    *,
-    black_box: BlackBoxOption,
-    generator: Annotated[
-        str, typer.Option("--generator", "-g", metavar="NAME|DIR", help="zoo:NAME, or a folder of train-generator.")
-    ],
-    target: Annotated[
-        list[str] | None,
-        typer.Option("--target", "-t", metavar="CLASS", help="Index, name, 'a=.5,b=.5', or all; may be repeated."),
-    ] = None,
-    out_path: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE|DIR", help="A page (.html), or a folder of numbers and inputs.")
-    ] = Path("exemplars.html"),
-    n: Annotated[int, typer.Option("-n", help="Exemplars a target.")] = 5,
-    budget: Annotated[int, typer.Option(help="Queries a target, at most.")] = 500,
-    tolerance: Annotated[float, typer.Option(help="How near the probability must come to the one wanted.")] = 0.05,
-    strategy: Annotated[Way, typer.Option(help="How inputs to ask about are chosen.")] = Way.surrogate,
-    batch: Annotated[int, typer.Option(help="Inputs asked at once; 1 spends the fewest queries.")] = 1,
-    data: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Real inputs, to tell how near the exemplars are to them.")
-    ] = None,
-    class_names: ClassNamesOption = None,
-    token_env: TokenOption = None,
-    cache: CacheOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    overwrite: OverwriteOption = False,
-) -> None:
+@with_flags(sought=Sought, options=ExemplarOptions, asked=Asked, without=("generator",))
+def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, Any]) -> None:
     """Make inputs that a model takes for a class, or for anything between classes, by asking it.
 
     Stopped early, it leaves what was found.
@@ -79,16 +59,17 @@ def exemplars(
     from likethat.explainers import Exemplars
     from likethat.generators import load_generator
 
-    _check_place(out_path, overwrite=overwrite)
-    made = load_generator(generator)
-    box, _ = open_box(black_box, class_names=class_names, token_env=token_env, cache=cache, device=device)
-    method = Exemplars(made, strategy=strategy.value, tolerance=tolerance, batch=batch, seed=seed)
-    real = None if data is None else _open_data(data, made)
-    wanted = _targets(target or ["all"], tuple(box.class_names))
-    number = f"{len(wanted)} targets" if wanted is not None else "all classes"
-    notes.print(f"looking for {n} exemplars of {number}, with at most {budget} queries each")
+    told = Sought(**sought)
+    _check_place(told.out, overwrite=told.overwrite)
+    made = load_generator(told.made_by)
+    box, _ = Asked(**asked).open()
+    method = Exemplars(made, **options)
+    real = None if told.data is None else _open_data(told.data, made)
+    targets = _targets(told.target or ["all"], tuple(box.class_names))
+    number = f"{len(targets)} targets" if targets is not None else "all classes"
+    notes.print(f"looking for {told.n} exemplars of {number}, with at most {told.budget} queries each")
     with progress_bar() as watch:
-        found = method.search_all(box, wanted, n=n, budget=budget, data=real, watch=_with_estimate(watch))
+        found = method.search_all(box, targets, n=told.n, budget=told.budget, data=real, watch=_with_estimate(watch))
     give(*found)
     for item in found:
         reached = f"{int(item.reached.sum())} of {len(item)} reached"
@@ -97,7 +78,7 @@ def exemplars(
             notes.print(f"  {item.status.advice}", soft_wrap=True, markup=False)
     for note in getattr(box, "notes", ()):
         notes.print(note, soft_wrap=True, markup=False)
-    say_path("exemplars", _save(found, out_path, overwrite=overwrite))
+    say_path("exemplars", _save(found, told.out, overwrite=told.overwrite))
     if any(item.status.is_interrupted for item in found):
         raise KeyboardInterrupt
 

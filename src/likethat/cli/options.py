@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,13 +14,11 @@ __all__ = [
     "CLASS_NAMES_HELP",
     "DEVICE_HELP",
     "MODEL_PANEL",
+    "OVERWRITE_HELP",
     "WORK_PANEL",
-    "ClassNamesOption",
-    "DeviceOption",
     "OfBank",
     "OfModel",
     "OverwriteOption",
-    "SeedOption",
     "class_index_or_name",
     "examples",
 ]
@@ -31,13 +28,9 @@ CHECKPOINT_HELP = "seconds between two pieces of the checkpoint; more where writ
 CLASS_NAMES_HELP = "class names, one a line; the model's own by default"
 DEVICE_HELP = "where it runs: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"
 
-ClassNamesOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help=sentence(CLASS_NAMES_HELP), rich_help_panel=MODEL_PANEL)
-]
-DeviceOption = Annotated[str, typer.Option(metavar="NAME", help=sentence(DEVICE_HELP), rich_help_panel=MODEL_PANEL)]
-SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=WORK_PANEL)]
+OVERWRITE_HELP = "replace what stands at OUT"
 OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what stands at OUT.", rich_help_panel=WORK_PANEL)
+    bool, typer.Option("--overwrite", help=sentence(OVERWRITE_HELP), rich_help_panel=WORK_PANEL)
 ]
 
 

@@ -62,7 +62,7 @@ _COUNTERFACTUAL = {
     ),
     Reason.HARD_LABELS: (
         "The model answers with labels alone, so nothing says which way to go. A latent generator searches widest; "
-        "attribute(method='patches') still shows what the label depends on."
+        "attribute(algorithm='patches') still shows what the label depends on."
     ),
     Reason.INTERRUPTED: _STOPPED,
     Reason.FAILED: _KEPT,

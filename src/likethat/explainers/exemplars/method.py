@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from likethat._calls import public
-from likethat._checks import check_choice, check_count, check_seed
+from likethat._checks import check_count
 from likethat._inputs import Inputs
-from likethat._options import check_callable, check_number, shown
+from likethat._options import check_callable, shown
 from likethat._progress import Progress, Watcher
 from likethat._session import in_own_session
 from likethat.errors import BudgetError, InputError
@@ -23,39 +24,28 @@ from likethat.explanations.exemplars import REAL_TEXTS, ExemplarSet
 from likethat.explanations.status import Reason, Status, ended
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.reconstruction import require_reconstruction
+from likethat.options import ExemplarOptions
 from likethat.search import CMAES, Evolution, PriorSampling, Strategy, Surrogate
 
-__all__ = ["STRATEGIES", "Exemplars"]
+__all__ = ["Exemplars"]
 
-STRATEGIES: dict[str, Callable[[], Strategy]] = {
+_STRATEGIES: Mapping[str, Callable[[], Strategy]] = {
     "surrogate": Surrogate,
     "prior": PriorSampling,
-    "cma": CMAES,
     "cma-es": CMAES,
     "evolution": Evolution,
 }
-"""What the strategies are called where a name is more at hand than an object: in notebooks and commands."""
+"""The algorithms that have a name."""
 
 
 @in_own_session(grad=True)
 @public
-class Exemplars:
+@dataclass(frozen=True, eq=False)
+class Exemplars(ExemplarOptions):
     """Finds inputs that a model takes for a class, or for anything between classes, from its answers alone.
 
     A generator turns latents into inputs; a strategy chooses the latents to ask about. The first answers are to samples
     of the generator's prior, and all targets share all answers.
-
-    Args:
-        generator: a `LatentGenerator`; or `likethat.TextEdits`, of whose texts the best are found: nothing is made.
-        strategy: `search.Surrogate()` when None; others are `search.PriorSampling`, `search.CMAES`,
-            `search.Evolution` (the paper's) and `search.GradientAscent`. With their usual options they also go by name:
-            "surrogate", "prior", "cma", "evolution".
-        tolerance: largest difference to the wanted probability, over the classes, that counts as reached: for one
-            class, one minus the confidence.
-        batch: latents asked at once; 1 spends the fewest queries. Sets the strategy's own, where it has one.
-        spacing: least distance between the latents of two exemplars, relative to the mean distance between samples of
-            the prior.
-        seed: of all chance.
 
     Source:
         Barbalau, Cosma, Ionescu and Popescu (2020), A Generic and Model-Agnostic Exemplar Synthetization Framework
@@ -76,37 +66,29 @@ class Exemplars:
         (True, 2, True)
     """
 
-    def __init__(
-        self,
-        generator: Any,
-        *,
-        strategy: Strategy | str | None = None,
-        tolerance: float = 0.05,
-        batch: int | None = None,
-        spacing: float = 0.25,
-        seed: int = 0,
-    ) -> None:
-        if isinstance(generator, TextEdits) and strategy not in (None, "surrogate"):
-            raise InputError("`strategy` must be left out for texts, which are found and not made.")
-        is_latent = all(hasattr(generator, name) for name in ("kind", "prior")) and callable(generator)
-        if not is_latent and not isinstance(generator, TextEdits):
+    def check_together(self) -> None:
+        """Refuse what generates nothing, and what is no strategy."""
+        if isinstance(self.generator, TextEdits) and self.algorithm != "surrogate":
+            raise InputError("`algorithm` must be left out for texts, which are found and not made.")
+        is_latent = all(hasattr(self.generator, name) for name in ("kind", "prior")) and callable(self.generator)
+        if not is_latent and not isinstance(self.generator, TextEdits):
             raise InputError(
-                f"`generator` must be a LatentGenerator, got {type(generator).__name__}. Wrap a function with "
+                f"`generator` must be a LatentGenerator, got {type(self.generator).__name__}. Wrap a function with "
                 "likethat.load_generator(function, latent_dim=...)."
             )
-        require_reconstruction(generator)
-        self.tolerance = check_number(tolerance, name="tolerance", high=1.0, with_low=False, with_high=False)
-        self.spacing = check_number(spacing, name="spacing", high=1.0)
-        self.seed = check_seed(seed)
-        self.generator = generator
-        self.strategy: Strategy = _as_strategy(strategy)
-        if batch is not None and hasattr(self.strategy, "batch"):
-            self.strategy = replace(self.strategy, batch=check_count(batch, name="batch"))  # type: ignore[type-var]
-        self.batch = int(getattr(self.strategy, "batch", 1))
+        require_reconstruction(self.generator)
+        _check_strategy(self.algorithm)
+
+    @cached_property
+    def strategy(self) -> Strategy:
+        """What chooses the latents."""
+        found = _STRATEGIES[self.algorithm]() if isinstance(self.algorithm, str) else self.algorithm
+        own: Any = found
+        return own if self.batch is None or not hasattr(own, "batch") else replace(own, batch=self.batch)
 
     def search(
         self,
-        box: Any,
+        model: Any,
         target: Any,
         *,
         n: int = 5,
@@ -118,7 +100,7 @@ class Exemplars:
         """Find `n` distinct exemplars of one target.
 
         Args:
-            box: a `BlackBox`, or what `BlackBox` takes.
+            model: a `BlackBox`, or anything that it wraps.
             target: index or name of a class; a probability vector or a mapping from classes to probabilities; or a
                 function of probabilities (m, cls) to (m,) that shall be high.
             n: how many.
@@ -135,11 +117,11 @@ class Exemplars:
             BudgetError: not one query is allowed.
             BlackBoxError: the model failed.
         """
-        return self._run(box, [target], n=n, budget=budget, threshold=threshold, data=data, watch=watch)[0]
+        return self._run(model, [target], n=n, budget=budget, threshold=threshold, data=data, watch=watch)[0]
 
     def search_all(
         self,
-        box: Any,
+        model: Any,
         targets: Sequence[Any] | None = None,
         *,
         n: int = 5,
@@ -150,14 +132,14 @@ class Exemplars:
         """Find `n` distinct exemplars of each target, all classes when None; every answer serves all of them.
 
         Args:
-            box: a `BlackBox`, or what `BlackBox` takes.
+            model: a `BlackBox`, or anything that it wraps.
             targets: as `search` takes them.
             n: how many of each.
             budget: queries at most for each; what is asked for one and serves another costs nothing.
             data: real inputs to tell the distance to.
             watch: called with progress; a KeyboardInterrupt leaves what was found, of the others the nearest misses.
         """
-        return self._run(box, targets, n=n, budget=budget, threshold=None, data=data, watch=watch)
+        return self._run(model, targets, n=n, budget=budget, threshold=None, data=data, watch=watch)
 
     def _run(
         self,
@@ -240,7 +222,8 @@ class Exemplars:
         rng = torch.Generator().manual_seed(1_000_003 * (number + 1) + self.seed)
         try:
             finds.look()
-            reason = Reason.INTERRUPTED if is_stopped else pursue(finds, self.strategy, batch=self.batch, rng=rng)
+            batch = int(getattr(self.strategy, "batch", 1))
+            reason = Reason.INTERRUPTED if is_stopped else pursue(finds, self.strategy, batch=batch, rng=rng)
         except KeyboardInterrupt:
             finds.look()
             reason = Reason.INTERRUPTED
@@ -275,19 +258,13 @@ class _Report:
         return tell
 
 
-def _as_strategy(strategy: Any) -> Strategy:
-    """Return a strategy itself, or the one of that name."""
-    if strategy is None:
-        return Surrogate()
-    if isinstance(strategy, str):
-        return STRATEGIES[check_choice(strategy, name="strategy", choices=tuple(STRATEGIES))]()
-    if isinstance(strategy, type) or not callable(getattr(strategy, "begin", None)):
-        raise InputError(
-            f"`strategy` must be a strategy of likethat.search, its name or None, got {shown(strategy)}."
-            + (f" Make an instance: {strategy.__name__}()." if isinstance(strategy, type) else " Try 'cma'.")
-        )
-    chosen: Strategy = strategy
-    return chosen
+def _check_strategy(algorithm: Any) -> None:
+    if isinstance(algorithm, str) or (not isinstance(algorithm, type) and callable(getattr(algorithm, "begin", None))):
+        return
+    raise InputError(
+        f"`algorithm` must be a strategy of likethat.search or its name, got {shown(algorithm)}."
+        + (f" Make an instance: {algorithm.__name__}()." if isinstance(algorithm, type) else " Try 'cma-es'.")
+    )
 
 
 def _opened(box: Any) -> Any:

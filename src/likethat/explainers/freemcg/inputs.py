@@ -101,7 +101,7 @@ def check_fits(generator: Any, source: Inputs) -> None:
     if not isinstance(generator, Denoiser | LatentGenerator | TextEdits):
         raise InputError(
             f"`generator` must have denoise, or make inputs from latents, got {type(generator).__name__}. Without a "
-            "generator, attribute(..., method='patches') explains an image."
+            "generator, attribute(..., algorithm='patches') explains an image."
         )
     if kind != kind_of(source):
         raise InputError(f"`source` must be of the generator's kind, which is {kind}, got a {kind_of(source)}.")

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from likethat._calls import public
-from likethat._checks import check_choice, check_count, check_seed, resolve_target
+from likethat._checks import check_choice, check_count, resolve_target
 from likethat._inputs import Inputs, kind_of
-from likethat._options import check_callable, check_names, check_number, shown
+from likethat._options import check_callable, check_names, shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.editing.attribution import attribute_words
@@ -22,7 +23,7 @@ from likethat.explainers.freemcg.columns import Limits, as_generated
 from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, check_words, name_of, one_input
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import curve_of, edit_of, edits_of, path_of, status_of
-from likethat.explainers.freemcg.run import Found, Settings, seek
+from likethat.explainers.freemcg.run import Found, Settings, one_after_the_other, seek
 from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace, Space
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Counterfactual
@@ -30,31 +31,20 @@ from likethat.explanations.word_attribution import WordAttribution
 from likethat.generators.base import Denoiser, LatentGenerator
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.reconstruction import require_reconstruction
+from likethat.options import FreeMCGOptions
 
 __all__ = ["FreeMCG"]
 
 _OF_ROWS, _OF_TEXTS, _OF_OTHERS = 0.6, 0.5, 0.98  # see `confidence`
-_RULES = ("kalman", "paper", "release")
 
 
 @in_own_session(grad=True)
 @public
-class FreeMCG:
+@dataclass(frozen=True, eq=False)
+class FreeMCG(FreeMCGOptions):
     """Explains any classifier that can be asked, by inputs that a generator finds typical.
 
-    Args:
-        generator: a denoiser of images, a latent generator of images or tables, or `likethat.TextEdits` for texts;
-            None where only an attribution is wanted, of an image by patches or of a text.
-        rule: how particles are moved: "kalman" (ours), or of images with a denoiser "paper" and "release".
-        n_particles: of a generation. None takes 16 for pictures of 64 pixels a side or more, else 10.
-        confidence: probability of the target, against the next class, that is enough. None takes 0.6 for rows of a
-            table, the decision and a margin; for texts the decision, 0.5; and 0.98 for images, where changes below 0.95
-            often fool this model alone. What more would cost a row, `Counterfactual.curve` says.
-        noise: strongest noise of our particles, on images in [0, 1]; more finds classes that look quite different, less
-            stays nearer. None takes 8 for pictures of 32 pixels a side, in proportion less for larger ones; if the
-            first generations make no progress, the search restarts once with noise up to 8.
-        n_steps: of the paper's sampler; ours has none.
-        seed: the same seed gives the same result.
+    What more confidence would cost a row of a table, `Counterfactual.curve` says.
 
     Source:
         Kim, Lee, Kim, Ye: "Derivative-free diffusion manifold-constrained gradient for unified XAI", CVPR 2025.
@@ -62,7 +52,7 @@ class FreeMCG:
     Differs:
         By default each particle moves by the ensemble Kalman gain of its missing margin, and what was found is then
         brought nearer to the source (`reach`, `bring_nearer`); latents and tables too; the paper's sampler and its
-        release's rule are kept under their names. Attribution: the paper leaves open which levels, how averaged.
+        release's rule are `likethat.papers.FreeMCG`. Attribution: the paper leaves open which levels, how averaged.
 
     Example:
         >>> import torch, likethat as lt
@@ -72,38 +62,22 @@ class FreeMCG:
         ((8, 8), True)
     """
 
-    def __init__(
-        self,
-        generator: Denoiser | LatentGenerator | None = None,
-        *,
-        rule: str = "kalman",
-        n_particles: int | None = None,
-        confidence: float | None = None,
-        noise: float | None = None,
-        n_steps: int = 25,
-        seed: int = 0,
-    ) -> None:
-        self.rule = check_choice(rule, name="rule", choices=_RULES)
-        self.n_particles = None if n_particles is None else check_count(n_particles, name="n_particles", minimum=2)
-        self.n_steps = check_count(n_steps, name="n_steps")
-        self.confidence = confidence
-        if confidence is not None:
-            self.confidence = check_number(confidence, name="confidence", low=0.5, high=1.0, with_high=False)
-        self.noise = None if noise is None else check_number(noise, name="noise", with_low=False)
-        if generator is not None and not isinstance(generator, Denoiser | LatentGenerator | TextEdits):
-            raise InputError(
-                f"`generator` must be a denoiser, a latent generator, TextEdits or None, got {shown(generator)}. Make "
-                "one with likethat.load_generator(...)."
-            )
-        require_reconstruction(generator)
-        if self.rule != "kalman" and not isinstance(generator, Denoiser):
-            raise InputError(f"`generator` must be a denoiser for rule={rule!r}, got {name_of(generator)}.")
-        self.generator, self.seed = generator, check_seed(seed)
+    can_ask_without_end: ClassVar[bool] = False
+    as_published: ClassVar[bool] = False
 
-    def options(self) -> dict[str, Any]:
-        """Return the arguments, as plain values."""
-        names = ("rule", "n_particles", "confidence", "noise", "n_steps", "seed")
-        return {name: getattr(self, name) for name in names}
+    @property
+    def rule(self) -> str:
+        """How particles are moved, as records have it."""
+        return "kalman"
+
+    def check_together(self) -> None:
+        """Refuse what generates nothing, and a text generator that keeps too little of a text."""
+        if self.generator is not None and not isinstance(self.generator, Denoiser | LatentGenerator | TextEdits):
+            raise InputError(
+                f"`generator` must be a denoiser, a latent generator, TextEdits or None, got {shown(self.generator)}. "
+                "Make one with likethat.load_generator(...)."
+            )
+        require_reconstruction(self.generator)
 
     def counterfactual(
         self,
@@ -179,7 +153,8 @@ class FreeMCG:
         found = seek(
             space,
             archive,
-            self._settings(n=n, budget=budget, n_particles=n_particles, is_table=kind_of(one) == "table"),
+            Settings(n=n, budget=budget, n_particles=n_particles, confidence=self._demand(kind_of(one) == "table")),
+            self._search,
             rng=rng,
         )
         return self._result(space, archive, found, one, mask=mask, started=started, n=n)
@@ -191,7 +166,7 @@ class FreeMCG:
         target: int | str | None = None,
         *,
         budget: int = 128,
-        method: str | None = None,
+        algorithm: str | None = None,
         watch: Watcher | None = None,
     ) -> Attribution | WordAttribution:
         """Say which pixels of an image, or words of a text, speak for a class and which against it.
@@ -201,8 +176,8 @@ class FreeMCG:
             image: (channel, height, width), or one text.
             target: class index or name; the class that the model gives it when None.
             budget: queries allowed in all.
-            method: "freemcg" (needs a denoiser), or "patches", which needs no generator; None for the one that can. Of
-                a text "masks".
+            algorithm: "freemcg" (needs a denoiser), or "patches", which needs no generator; None for the one that
+                can. Of a text "masks".
             watch: called with a `Progress` as the work goes on.
 
         Raises:
@@ -213,12 +188,12 @@ class FreeMCG:
         check_callable(watch, name="watch", takes="a Progress")
         one = one_input(image, name="image")
         if isinstance(one, list):
-            return self._words(model, one[0], target, budget=budget, method=method, watch=watch)
+            return self._words(model, one[0], target, budget=budget, algorithm=algorithm, watch=watch)
         if not isinstance(one, Tensor):
             raise InputError(f"`image` must be an image or one text, got {type(image).__name__}.")
         check_count(budget, name="budget", minimum=32)
         rng = torch.Generator().manual_seed(self.seed)
-        method, replace = self._hiding(method, one, rng)
+        algorithm, replace = self._hiding(algorithm, one, rng)
         box = as_asked(model, budget)
         p = box(one)[0]
         explained = int(p.argmax()) if target is None else resolve_target(target, box.class_names)
@@ -232,12 +207,12 @@ class FreeMCG:
             error=found.error.float().cpu().numpy(),
             queries=box.queries,
             seconds=time.perf_counter() - started,
-            method=method,
+            method=algorithm,
             status=found.status(),
             model=name_of(box),
-            generator=name_of(self.generator) if method == "freemcg" else "none",
+            generator=name_of(self.generator) if algorithm == "freemcg" else "none",
             seed=self.seed,
-            options={"budget": budget, "method": method},
+            options={"budget": budget, "algorithm": algorithm},
             notes=tuple(getattr(box, "notes", ())),
         )
 
@@ -282,11 +257,11 @@ class FreeMCG:
         target: int | str | None,
         *,
         budget: int,
-        method: str | None,
+        algorithm: str | None,
         watch: Watcher | None,
     ) -> WordAttribution:
         """Say which words speak for a class."""
-        check_choice("masks" if method is None else method, name="method", choices=("masks",))
+        check_choice("masks" if algorithm is None else algorithm, name="algorithm", choices=("masks",))
         check_count(budget, name="budget", minimum=32)
         box = as_asked(model, budget)
 
@@ -295,27 +270,27 @@ class FreeMCG:
 
         return attribute_words(box, check_words([text]), explained, budget=budget, seed=self.seed, watch=watch)
 
-    def _hiding(self, method: str | None, one: Tensor, rng: torch.Generator) -> tuple[str, Replace]:
-        """Return the method's name, and what takes the place of patches."""
+    def _hiding(self, algorithm: str | None, one: Tensor, rng: torch.Generator) -> tuple[str, Replace]:
+        """Return the algorithm's name, and what takes the place of patches."""
         can = isinstance(self.generator, Denoiser)
-        method = check_choice(
-            ("freemcg" if can else "patches") if method is None else method,
-            name="method",
+        algorithm = check_choice(
+            ("freemcg" if can else "patches") if algorithm is None else algorithm,
+            name="algorithm",
             choices=("freemcg", "patches"),
         )
-        if method == "patches":
-            return method, mean_colour(one[0])
+        if algorithm == "patches":
+            return algorithm, mean_colour(one[0])
         if not isinstance(self.generator, Denoiser):
             raise InputError(
-                f"`generator` must be a denoiser for method='freemcg', got {name_of(self.generator)}. "
-                "method='patches' needs none."
+                f"`generator` must be a denoiser for algorithm='freemcg', got {name_of(self.generator)}. "
+                "algorithm='patches' needs none."
             )
         check_fits(self.generator, one)
-        return method, particles(one[0], self.generator, rng=rng)
+        return algorithm, particles(one[0], self.generator, rng=rng)
 
     def _check_budget(self, budget: int | None, n_particles: int, n: int) -> None:
         least = n * n_particles + 2
-        if budget is None and self.rule == "kalman":
+        if budget is None and not self.can_ask_without_end:
             raise InputError("`budget` must be a number of queries, got None. Try 200.")
         if budget is not None and check_count(budget, name="budget") < least:
             raise InputError(
@@ -331,23 +306,17 @@ class FreeMCG:
         if size is not None and limits:
             raise InputError("`immutable`, `ranges` and `directions` are for tables. Use mask=... for an image.")
         if isinstance(self.generator, Denoiser) and isinstance(source, Tensor):
-            as_published = self.rule != "kalman"
-            return ImageSpace(self.generator, source[0], mask=may_change, noise=self.noise, as_published=as_published)
+            return ImageSpace(
+                self.generator, source[0], mask=may_change, noise=self.noise, as_published=self.as_published
+            )
         assert isinstance(self.generator, LatentGenerator)
         return LatentSpace(self.generator, source, limits=limits, mask=may_change, rng=rng)
 
     def _demand(self, is_table: bool) -> float:
         return (_OF_ROWS if is_table else _OF_OTHERS) if self.confidence is None else self.confidence
 
-    def _settings(self, *, n: int, budget: int | None, n_particles: int, is_table: bool) -> Settings:
-        return Settings(
-            rule=self.rule,
-            n=n,
-            budget=budget,
-            n_particles=n_particles,
-            n_steps=self.n_steps,
-            confidence=self._demand(is_table),
-        )
+    def _search(self, space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> Found:
+        return one_after_the_other(space, archive, settings, rng)
 
     def _result(
         self,

@@ -1,20 +1,21 @@
 """One search from the first particle to the last query, whatever ends it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat.errors import LikethatError, TargetError
+from likethat.errors import LikethatError
 from likethat.explainers.freemcg.log import Archive
-from likethat.explainers.freemcg.samplers import paper_sampler
 from likethat.explainers.freemcg.search import Plan, bring_nearer, reach
 from likethat.explainers.freemcg.spaces import ImageSpace, Space
 from likethat.explanations.status import Reason
 
-__all__ = ["Found", "Settings", "seek"]
+__all__ = ["Found", "Settings", "one_after_the_other", "seek"]
 
 _MOST = 0.85  # of the largest margin met, where the one asked for never was: leaves room to come nearer
 
@@ -24,20 +25,21 @@ class Settings:
     """What was asked for.
 
     Attributes:
-        rule: how particles are moved.
         n: different counterfactuals.
         budget: queries in all; None for no limit.
         n_particles: of a generation.
-        n_steps: of the paper's sampler.
         confidence: probability of the target that is enough.
     """
 
-    rule: str
     n: int
     budget: int | None
     n_particles: int
-    n_steps: int
     confidence: float
+
+    @property
+    def margin(self) -> float:
+        """The log odds of `confidence`."""
+        return math.log(self.confidence / (1 - self.confidence))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,36 +55,34 @@ class Found:
 
     mean_row: int | None
     target_margin: float
-    reason: Reason
+    reason: Reason = Reason.BUDGET
     error: str = ""
 
 
-def seek(space: Space, archive: Archive, settings: Settings, *, rng: torch.Generator) -> Found:
+Search: TypeAlias = Callable[[Space, Archive, Settings, torch.Generator], Found]
+"""Fills the archive until its budget ends, or it knows no better."""
+
+
+def seek(space: Space, archive: Archive, settings: Settings, search: Search, *, rng: torch.Generator) -> Found:
     """Fill the archive; an error or an interruption ends the search, and what came before is kept."""
-    mean_row, reason, target_margin, broken = None, Reason.BUDGET, _margin(settings.confidence), ""
+    found = Found(mean_row=None, target_margin=settings.margin)
     try:
-        if settings.rule == "kalman":
-            mean_row, reason, target_margin = _several(space, archive, settings, rng)
-        else:
-            mean_row = _as_published(space, archive, settings, rng)
+        found = search(space, archive, settings, rng)
     except LikethatError as error:
         if len(archive.distances) < 2:
             raise
-        reason, broken = Reason.FAILED, str(error).rstrip(".")
+        found = replace(found, reason=Reason.FAILED, error=str(error).rstrip("."))
     except KeyboardInterrupt:
         if len(archive.distances) < 2:
             raise
-        reason = Reason.INTERRUPTED
+        found = replace(found, reason=Reason.INTERRUPTED)
     archive.until = None
-    within = _within_reach(archive.margins, target_margin)
-    return Found(mean_row=mean_row, target_margin=within, reason=reason, error=broken)
+    return replace(found, target_margin=_within_reach(archive.margins, found.target_margin))
 
 
-def _several(
-    space: Space, archive: Archive, settings: Settings, rng: torch.Generator
-) -> tuple[int | None, Reason, float]:
+def one_after_the_other(space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> Found:
     """Find one counterfactual after the other, each with its share of the budget."""
-    mean_row, reason, target_margin = None, Reason.BUDGET, _margin(settings.confidence)
+    mean_row, reason, target_margin = None, Reason.BUDGET, settings.margin
     assert settings.budget is not None
     for left in range(settings.n, 0, -1):
         first = len(archive.distances)
@@ -96,7 +96,7 @@ def _several(
             bring_nearer(space, archive, plan, rng=rng)
             row = archive.nearest(plan.target_margin)
             archive.found += [] if row is None else [row]
-    return mean_row, reason, target_margin
+    return Found(mean_row=mean_row, reason=reason, target_margin=target_margin)
 
 
 def _planned(archive: Archive, settings: Settings, *, share: int) -> Plan:
@@ -105,15 +105,11 @@ def _planned(archive: Archive, settings: Settings, *, share: int) -> Plan:
     archive.until = before + share
     return Plan(
         n_particles=settings.n_particles,
-        target_margin=_margin(settings.confidence),
+        target_margin=settings.margin,
         asked=before,
         budget=share,
         n_generations=2 * math.ceil(share / settings.n_particles),
     )
-
-
-def _margin(confidence: float) -> float:
-    return math.log(confidence / (1 - confidence))
 
 
 def _within_reach(margins: Float[Tensor, " n"], target_margin: float) -> float:
@@ -130,19 +126,3 @@ def _mean_of_arrived(archive: Archive, first: int, target_margin: float) -> int 
         return None
     mean: Tensor = torch.stack(points).mean(dim=0, keepdim=True)
     return len(archive.distances) - 1 if len(archive.ask(mean, mean)) else None
-
-
-def _as_published(space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> int | None:
-    assert isinstance(space, ImageSpace)
-    if archive.target is None:
-        raise TargetError(f"`target` must be a class for rule={settings.rule!r}, got None.")
-    mean = paper_sampler(
-        space,
-        archive,
-        target=archive.target,
-        rule="release" if settings.rule == "release" else "paper",
-        n_particles=settings.n_particles,
-        n_steps=settings.n_steps,
-        rng=rng,
-    )
-    return None if mean is None or not len(archive.ask(mean, mean)) else len(archive.distances) - 1

@@ -1,17 +1,74 @@
-"""The paper's sampler, and the rule that its release has in its place: for comparison."""
+"""FreeMCG with the paper's sampler, or with the rule that its release has in its place."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._calls import public
+from likethat._session import in_own_session
+from likethat.errors import InputError, TargetError
+from likethat.explainers import freemcg
+from likethat.explainers.freemcg.inputs import name_of
 from likethat.explainers.freemcg.log import Archive
-from likethat.explainers.freemcg.spaces import ImageSpace
+from likethat.explainers.freemcg.run import Found, Settings
+from likethat.explainers.freemcg.spaces import ImageSpace, Space
 from likethat.functional.kalman import anomalies, ensemble_gradient
 from likethat.functional.tweedie import denoised, predicted_noise
+from likethat.generators.base import Denoiser
+from likethat.options import PaperFreeMCGOptions
 
-__all__ = ["paper_sampler", "release_direction"]
+__all__ = ["FreeMCG", "paper_sampler", "release_direction"]
+
+
+@in_own_session(grad=True)
+@public
+@dataclass(frozen=True, eq=False)
+class FreeMCG(PaperFreeMCGOptions, freemcg.FreeMCG):
+    """Counterfactuals of images by the paper's sampler; attributions are those of `likethat.FreeMCG`.
+
+    The target must be named, a denoiser given; `noise` is not used.
+
+    Source:
+        Kim, Lee, Kim, Ye: "Derivative-free diffusion manifold-constrained gradient for unified XAI", CVPR 2025.
+
+    Differs:
+        See `paper_sampler`.
+    """
+
+    can_ask_without_end: ClassVar[bool] = True
+    as_published: ClassVar[bool] = True
+
+    @property
+    def rule(self) -> str:
+        """How particles are moved, as records have it."""
+        return self.algorithm
+
+    def check_together(self) -> None:
+        """Refuse what is no denoiser."""
+        super().check_together()
+        if not isinstance(self.generator, Denoiser):
+            raise InputError(
+                f"`generator` must be a denoiser for algorithm={self.algorithm!r}, got {name_of(self.generator)}."
+            )
+
+    def _search(self, space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> Found:
+        assert isinstance(space, ImageSpace)
+        if archive.target is None:
+            raise TargetError(f"`target` must be a class for algorithm={self.algorithm!r}, got None.")
+        mean = paper_sampler(
+            space,
+            archive,
+            target=archive.target,
+            algorithm=self.algorithm,
+            n_particles=settings.n_particles,
+            n_steps=self.n_steps,
+            rng=rng,
+        )
+        asked = mean is not None and len(archive.ask(mean, mean))
+        return Found(mean_row=len(archive.distances) - 1 if asked else None, target_margin=settings.margin)
 
 
 def release_direction(
@@ -32,7 +89,7 @@ def paper_sampler(
     archive: Archive,
     *,
     target: int,
-    rule: Literal["paper", "release"],
+    algorithm: Literal["paper", "release"],
     n_particles: int,
     n_steps: int,
     rng: torch.Generator,
@@ -60,7 +117,7 @@ def paper_sampler(
         logs = archive.probabilities[-n_particles:].clamp_min(1e-6).log()
         g = (
             release_direction(x0_hat, logs, target)
-            if rule == "release"
+            if algorithm == "release"
             else ensemble_gradient(x0_hat, logs.to(x0_hat), target, at=logs)
         )
         eps_hat = predicted_noise(x, x0_hat, sigma)

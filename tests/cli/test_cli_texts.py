@@ -26,9 +26,8 @@ def judge(texts: list[str]) -> Tensor:
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     (tmp_path / "reviews.txt").write_text("\n".join(sentences(60)[0]), encoding="utf-8")
     (tmp_path / "review.txt").write_text(SOURCE, encoding="utf-8")
-    for command in ("counterfactual", "attribute", "exemplars"):
-        box = lt.BlackBox(judge, class_names=["bad", "good"])
-        monkeypatch.setattr(f"likethat.cli.{command}.open_box", lambda *_, box=box, **__: (box, None))
+    box = lt.BlackBox(judge, class_names=["bad", "good"])
+    monkeypatch.setattr("likethat.cli._asking.Asked.open", lambda _: (box, None))
     return ["-m", "reviews", "-o", tmp_path / "page.html"]
 
 

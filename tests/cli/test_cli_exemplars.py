@@ -56,7 +56,7 @@ def test_a_folder_a_target(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopping(_watch: Any) -> Any:
+    def stopping(_watch: Any, *_: Any) -> Any:
         calls = 0
 
         def watch(_report: Any) -> None:
@@ -67,7 +67,7 @@ def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.Monkey
 
         return watch
 
-    monkeypatch.setattr("likethat.cli.exemplars._with_estimate", stopping)
+    monkeypatch.setattr("likethat.cli.exemplars.with_estimate", stopping)
     done = likethat(*WORDS, "--out", tmp_path / "e.html")
     assert done.exit_code == 130
     assert (tmp_path / "e.html").exists()

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likethat.cli.answer import give
-from likethat.cli.console import notes, say_path
+from likethat.cli.console import give, notes, say_path
 from likethat.cli.opening import open_images, open_model, read_names
 from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, MODEL_PANEL
 from likethat.errors import InputError
@@ -125,26 +124,18 @@ def _row(text: str, n: int) -> int:
 
 
 def _image(path: Path, shape: tuple[int, ...] | None, channels: int | None) -> Any:
-    import torch
-
+    from likethat.generators.image.data import fit_image
     from likethat.sources._decode import decode
 
     image = decode(path)
-    channels = channels if shape is None else shape[0]
-    if channels == 1 and len(image) == 3:
-        image = image.mean(dim=0, keepdim=True)
-    elif channels == 3 and len(image) == 1:
-        image = image.expand(3, -1, -1)
-    if shape is None or tuple(image.shape[1:]) == tuple(shape[1:]):
-        return image
-    height, width = shape[1:]
-    notes.print(
-        f"{path} is resized from {image.shape[1]} x {image.shape[2]} to {height} x {width} pixels, as the generator "
-        "makes images",
-        soft_wrap=True,
-        markup=False,
-    )
-    resized = torch.nn.functional.interpolate(
-        image[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False
-    )
-    return resized[0].clamp(0, 1)
+    own = (image.shape[1], image.shape[2])
+    size = own if shape is None else (shape[1], shape[2])
+    wanted = channels if shape is None else shape[0]
+    if size != own:
+        notes.print(
+            f"{path} is resized from {own[0]} x {own[1]} to {size[0]} x {size[1]} pixels, cut to its middle, as the "
+            "generator makes images",
+            soft_wrap=True,
+            markup=False,
+        )
+    return fit_image(image, size, wanted if wanted in (1, 3) else len(image))

@@ -7,8 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from likethat.cli.answer import give
-from likethat.cli.console import notes, say, say_path, say_table
+from likethat.cli.console import give, notes, say, say_path, say_table
 from likethat.cli.console import out as output
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_bank_with_model, open_images

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from likethat._files import new_folder, try_folder
-from likethat.cli.answer import give
-from likethat.cli.console import duration, notes, say, say_path
+from likethat.cli.console import duration, give, notes, say, say_path
 from likethat.cli.options import examples
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from likethat._files import new_folder, try_file, try_folder
-from likethat._progress import Progress, Watcher
 from likethat._showing import kind_of
 from likethat.cli._asking import TARGET_FLAGS, Asked
-from likethat.cli.answer import give
-from likethat.cli.console import duration, notes, out, say_path
+from likethat.cli.console import duration, give, notes, out, say_path
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images
 from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name, examples
-from likethat.cli.progress import Estimate, progress_bar
+from likethat.cli.progress import Estimate, progress_bar, with_estimate
 from likethat.errors import InputError
 from likethat.options import ExemplarOptions
 from likethat.options.declaring import Declared, given, option
@@ -69,7 +67,8 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
     number = f"{len(targets)} targets" if targets is not None else "all classes"
     notes.print(f"looking for {told.n} exemplars of {number}, with at most {told.budget} queries each")
     with progress_bar() as watch:
-        found = method.search_all(box, targets, n=told.n, budget=told.budget, data=real, watch=_with_estimate(watch))
+        estimated = with_estimate(watch, Estimate(stage="finding exemplars", after=2.0), _left)
+        found = method.search_all(box, targets, n=told.n, budget=told.budget, data=real, watch=estimated)
     give(*found)
     for item in found:
         reached = f"{int(item.reached.sum())} of {len(item)} reached"
@@ -135,28 +134,18 @@ def _open_data(name: str, generator: Any) -> Any:
 
 
 def _images(source: Any, generator: Any) -> Any:
-    """Return the first images of a source at the generator's size."""
+    """Return the first images of a source as the generator's own were cut and resized."""
     import torch
 
-    channels, height, width = generator.shape
+    from likethat.generators.image.data import fit_image
+
+    channels, *size = generator.shape
     images = [source[place].image for place in range(min(len(source), _MOST_REAL))]
-    sized = [
-        torch.nn.functional.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True)[0]
-        for image in images
-    ]
-    return torch.stack([image.mean(0, keepdim=True) if channels == 1 else image.expand(3, -1, -1) for image in sized])
+    return torch.stack([fit_image(image, tuple(size), channels) for image in images])
 
 
-def _with_estimate(watch: Watcher) -> Watcher:
-    estimate = Estimate(stage="finding exemplars", after=2.0)
-
-    def both(report: Progress) -> None:
-        left = estimate.seconds_left(report)
-        if left is not None:
-            notes.print(f"about {duration(left)} at this pace")
-        watch(report)
-
-    return both
+def _left(seconds: float, _report: object) -> str:
+    return f"about {duration(seconds)} at this pace"
 
 
 def _save(found: Sequence[Any], path: Path, *, overwrite: bool) -> Path:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from likethat._options import byte_count
 from likethat._progress import Progress
-from likethat.cli.answer import give
-from likethat.cli.console import duration, notes, say, say_path, say_table
+from likethat.cli.console import duration, give, notes, say, say_path, say_table
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.options import CHECKPOINT_HELP, CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace

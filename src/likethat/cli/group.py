@@ -12,8 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from likethat.cli.answer import Answer, answering
-from likethat.cli.console import notes, one_line_warnings, say_error
+from likethat.cli.console import Answer, answering, notes, one_line_warnings, say_error
 from likethat.errors import LikethatError
 
 __all__ = ["RootGroup", "Stopped", "terminate_as_interrupt"]

@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from likethat.cli.answer import give
-from likethat.cli.console import say, say_table
+from likethat.cli.console import give, say, say_table
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_model
 from likethat.cli.options import OfModel, examples

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from likethat.cli.answer import give
-from likethat.cli.console import duration, say_path, say_table
+from likethat.cli.console import duration, give, say_path, say_table
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images
 from likethat.cli.options import CHECKPOINT_HELP, WORK_PANEL, examples

@@ -67,7 +67,7 @@ def test_a_relu_tail_is_the_gates_by_hand() -> None:
 
 @pytest.mark.parametrize("by_channels", [True, False])
 def test_gradients_pass_to_the_map_through_the_coefficients_too(by_channels: bool) -> None:
-    layers = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 9), nn.GELU()).double()
+    layers = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 9), nn.LayerNorm(9), nn.GELU()).double()
     feature_map, direction = torch.randn(2, 1, 8, 4, 4, dtype=torch.float64)
     tail = FrozenTail(layers, feature_map)
     ones = torch.eye(16, dtype=torch.float64).reshape(-1, 1, 1, 4, 4)

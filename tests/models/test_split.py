@@ -39,6 +39,7 @@ class Case:
 
 
 MEAN = {"pooling": "mean"}
+FOLLOWED = {"how": "followed", "additive": False, "remainder": "class token and constant"}
 CASES = {
     "sequential": Case(small_cnn, "5", **MEAN),
     "odd names, F.adaptive_avg_pool2d": Case(
@@ -76,9 +77,8 @@ CASES = {
     "tokens, mean then class token": Case(
         lambda: Tokens(lambda t: torch.cat([t[:, 1:].mean(1), t[:, 0]], 1), prefix=1, width=12),
         "norm",
-        "mean + class token",
-        additive=False,
-        remainder="class token",
+        "mean + class token, followed",
+        **FOLLOWED,
     ),
     "fully convolutional head": Case(
         lambda: nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
@@ -116,9 +116,7 @@ CASES = {
         how="library",
     ),
     "timm swin": Case(tiny_swin, "forward_features", **MEAN, how="library"),
-    "timm vit, class token": Case(
-        tiny_vit, "forward_features", "class token", how="library", additive=False, remainder="class token"
-    ),
+    "timm vit, class token": Case(tiny_vit, "forward_features", "class token, followed", **FOLLOWED),
     "timm vit, mean": Case(lambda: tiny_vit(global_pool="avg"), "forward_features", "mean, layer norm", how="library"),
     "timm vit, registers": Case(
         lambda: tiny_vit(reg_tokens=4, class_token=True, global_pool="avg", fc_norm=False),
@@ -133,10 +131,8 @@ CASES = {
         how="library",
     ),
     "hugging face resnet": Case(hf_resnet, "resnet", **MEAN),
-    "hugging face vit": Case(hf_vit, "vit", "class token", additive=False, remainder="class token", size=32),
-    "hugging face dinov2": Case(
-        hf_dinov2, "dinov2", "class token + mean", additive=False, remainder="class token", size=32
-    ),
+    "hugging face vit": Case(hf_vit, "vit", "class token, followed", size=32, **FOLLOWED),
+    "hugging face dinov2": Case(hf_dinov2, "dinov2", "class token + mean, followed", size=32, **FOLLOWED),
 }
 
 
@@ -163,7 +159,7 @@ def test_the_expected_reading_is_found(case: Any) -> None:
     found = (model.layer, model.pooling, model.how, model.spatially_additive, model.remainder_name)
     assert found == (expected.layer, expected.pooling, expected.how, expected.additive, expected.remainder)
     assert model.is_linear
-    assert model.note == ""
+    assert (model.note == "") == (model.held == "")
     output = model.forward(images)
     assert output.feature_map.shape == (3, model.n_channels, *model.grid)
     assert model.head.weight.shape == (model.n_classes, model.n_channels)
@@ -231,14 +227,21 @@ def test_maximum_map_is_zero_but_at_the_largest_cell() -> None:
     assert torch.allclose(output.feature_map.amax((2, 3)).clamp_min(0), plain.amax((2, 3)).clamp_min(0) * n_cells)
 
 
-def test_class_token_patches_have_no_weight_and_concatenated_ones_do() -> None:
-    assert torch.equal(split(randomise(hf_vit())).spatial_weight, torch.zeros(16))
+def test_a_class_token_beside_the_mean_leaves_the_mean_as_it_is() -> None:
     model = split(randomise(hf_dinov2()))
-    assert torch.equal(model.spatial_weight, torch.tensor([0.0] * 16 + [1.0] * 16))
+    assert torch.equal(model.spatial_weight, torch.ones(32))
     images = torch.rand(2, 3, 32, 32)
     remainder = model.remainder(images).detach()
     assert torch.allclose(remainder[:, 16:], torch.zeros(2, 16), atol=1e-5)
     assert float(remainder[:, :16].abs().max()) > 0.1
+
+
+def test_a_class_token_that_cannot_be_followed_has_patches_without_weight() -> None:
+    token = randomise(Tokens(lambda t: t[:, 0], prefix=1))
+    token.mix = Meeting()
+    model = split(token, example=torch.rand(1, 3, 64, 64))
+    assert (model.pooling, model.how, model.held) == ("class token", "traced", "")
+    assert torch.equal(model.spatial_weight, torch.zeros(6))
 
 
 def test_what_has_no_frozen_form_is_replayed_and_says_so() -> None:
@@ -258,6 +261,13 @@ def test_what_has_no_frozen_form_is_replayed_and_says_so() -> None:
         model.require_linear("EPIC")
     with pytest.raises(NotLinearError, match="head"):
         _ = model.head
+
+
+class Meeting(nn.Module):
+    """Tokens that meet in a mean, not in an attention."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + x.mean(1, keepdim=True)
 
 
 class Sine(nn.Module):

@@ -81,6 +81,7 @@ class _Seen:
     mean: Tensor  # (channel,)
     pooled: Tensor
     logits: Tensor
+    constant: Tensor  # (channel,) of the pooled vector
 
 
 def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int | None, top: int) -> Explanation:
@@ -133,7 +134,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         warnings=(
             *unlike_sentence(bank.familiar, seen.pooled),
             *own,
-            *_warnings(model),
+            *_warnings(model, seen, terms, logit),
             *_cautions(bank, chosen, predicted, other),
             *filter(None, [bank.provenance.warning]),
         ),
@@ -161,6 +162,7 @@ def _look(model: SplitModel, sample: Sample) -> _Seen:
         mean=feature_map.flatten(1).mean(1),
         pooled=output.pooled[0].cpu(),
         logits=logits,
+        constant=model.constant(view[None])[0].cpu() if model.held else torch.zeros_like(output.pooled[0]).cpu(),
     )
 
 
@@ -181,6 +183,7 @@ class _Terms:
 
     units: Tensor
     summands: Float[Tensor, "unit channel"]  # times the spatial weight
+    head: Float[Tensor, " channel"]  # of the logit, all summands together
     located: Float[Tensor, " all_units"]
     unlocated: Float[Tensor, " all_units"]
     bias: float
@@ -194,7 +197,14 @@ class _Terms:
         bias = float(bank.head.bias[target]) - (float(bank.head.bias[against]) if against is not None else 0.0)
         everywhere = torch.zeros(2, bank.n_units, dtype=torch.float64)
         everywhere[:, units] = torch.stack([located, unlocated])
-        return cls(units=units, summands=spread, located=everywhere[0], unlocated=everywhere[1], bias=bias)
+        return cls(
+            units=units,
+            summands=spread,
+            head=summands.sum(0).double(),
+            located=everywhere[0],
+            unlocated=everywhere[1],
+            bias=bias,
+        )
 
 
 def _summands(bank: "Bank", target: int, against: int | None) -> tuple[Tensor, Tensor]:
@@ -270,20 +280,28 @@ def _row(bank: "Bank", terms: _Terms, seen: _Seen, place: int) -> Contribution:
     )
 
 
-def _warnings(model: SplitModel) -> tuple[str, ...]:
+def _warnings(model: SplitModel, seen: _Seen, terms: _Terms, logit: float) -> tuple[str, ...]:
     if model.spatially_additive:
         return ()
-    if model.is_held:
+    if model.held:
         return (
-            f"These contributions are exact for this image: what follows `{model.layer}` is held as it is here, and "
-            f"the hatched {model.remainder_name} has no place. With other pixels it would be otherwise, so a "
-            "contribution is not by how much the logit falls without its place.",
+            f"These contributions are exact for this image, with {model.held} held as on it. With other pixels it "
+            "would be otherwise, so a contribution is not by how much the logit falls without its place. Of "
+            f"{logit:+.3g}, {float(terms.located.sum()):+.3g} is located in the picture; {_unlocated(seen, terms)}.",
         )
     return (
         f"This model's head reads its {model.remainder_name or 'pooled vector'}, not the map alone: the hatched "
         "share of a contribution is exact but not localised, and boxes show where a channel is most "
         "active, not what the logit is made of.",
     )
+
+
+def _unlocated(seen: _Seen, terms: _Terms) -> str:
+    """Say what has no place: what tokens have of their own, a constant, the bias."""
+    constant = float(terms.head @ seen.constant.double())
+    tokens = float(terms.unlocated.sum()) - constant
+    words = [f"{tokens:+.3g} is the tokens' own"] if abs(tokens) > EXACT * abs(constant) else []
+    return ", ".join([*words, f"{constant:+.3g} a constant", f"{terms.bias:+.3g} the bias"])
 
 
 def _cautions(bank: "Bank", target: int, predicted: int, against: int | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-__all__ = ["RULES", "Rule", "is_constant"]
+__all__ = ["RULES", "Rule", "adds_of_its_own", "is_constant", "without_added"]
 
 Rule = Callable[[Callable[..., Any], Sequence[Any], dict[str, Any], Sequence[Any], Any], Any]
 """(operation, arguments of the frozen run, keywords, arguments on the image, result on the image) -> frozen result."""
@@ -70,10 +70,15 @@ def _power(
     return _gate(function, args, kwargs, own, result) if least > 0 and args[0] is not own[0] else result
 
 
+def _scale(value: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """Return one over the standard deviation: torch's own is cut off from gradients."""
+    return (value.var(dim=axes, correction=0, keepdim=True) + eps).rsqrt()
+
+
 def _layer_norm(_: Any, args: Sequence[Any], __: dict[str, Any], own: Sequence[Any], result: Any) -> Any:
     """Hold the scale; the centring stays."""
     axes = tuple(range(-len(own[1]), 0))
-    values = (args[0] - args[0].mean(dim=axes, keepdim=True)) * result[2]
+    values = (args[0] - args[0].mean(dim=axes, keepdim=True)) * _scale(own[0], axes, own[4])
     values = values if own[2] is None else values * own[2]
     return (values if own[3] is None else values + own[3]), result[1], result[2]
 
@@ -82,7 +87,8 @@ def _group_norm(_: Any, args: Sequence[Any], __: dict[str, Any], own: Sequence[A
     """Hold the scale; the centring stays."""
     batch, groups, shape = own[3], own[6], own[0].shape
     values = args[0].reshape(batch, groups, -1)
-    values = (values - values.mean(dim=2, keepdim=True)) * result[2].reshape(batch, groups, 1)
+    scale = _scale(own[0].reshape(batch, groups, -1), (2,), own[7])
+    values = (values - values.mean(dim=2, keepdim=True)) * scale
     values = values.reshape(shape)
     per_channel = (1, -1, *(1,) * (len(shape) - 2))
     values = values if own[1] is None else values * own[1].reshape(per_channel)
@@ -90,8 +96,10 @@ def _group_norm(_: Any, args: Sequence[Any], __: dict[str, Any], own: Sequence[A
 
 
 def _rms_norm(_: Any, args: Sequence[Any], __: dict[str, Any], own: Sequence[Any], result: Any) -> Any:
-    """Hold the scale."""
-    values = args[0] * result[1]
+    """Hold the scale; torch's own is cut off from gradients."""
+    axes = tuple(range(-len(own[1]), 0))
+    eps = torch.finfo(own[0].dtype).eps if own[3] is None else own[3]
+    values = args[0] * (own[0].square().mean(dim=axes, keepdim=True) + eps).rsqrt()
     return (values if own[2] is None else values * own[2]), result[1]
 
 
@@ -176,3 +184,35 @@ def is_constant(node: Node, name: str) -> bool:
     """Whether an operation gives a coefficient: it is held, whatever it is made of."""
     value = node.meta.get("value")
     return name in _HELD or (isinstance(value, Tensor) and not value.is_floating_point())
+
+
+_MAY_ADD = frozenset((*_GATES.split(), "pow", "div"))
+_ADDED: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("addmm", "baddbmm", "addmv"), (0,)),
+    **dict.fromkeys(("add", "sub", "rsub"), (0, 1)),
+    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"), (2, 3)),
+    **dict.fromkeys(("convolution", "native_group_norm", "masked_fill", "constant_pad_nd"), (2,)),
+    "native_layer_norm": (3,),
+    "where": (1, 2),
+}
+
+
+def adds_of_its_own(name: str) -> bool:
+    """Whether the frozen form of an operation may add something that none of its arguments shows."""
+    return name in _MAY_ADD
+
+
+def without_added(name: str, args: Sequence[Any], moves: Sequence[bool]) -> list[Any]:
+    """Return an operation's arguments with nothing added to what moves: the frozen form is linear then.
+
+    Args:
+        name: of the operation.
+        args: its arguments.
+        moves: for each, whether it moves with the input.
+    """
+    changed = list(args)
+    for place in _ADDED.get(name, ()):
+        if place < len(changed) and not moves[place] and changed[place] is not None:
+            value = changed[place]
+            changed[place] = torch.zeros_like(value) if isinstance(value, Tensor) else type(value)(0)
+    return changed

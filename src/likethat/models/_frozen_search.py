@@ -1,7 +1,7 @@
 """Split a network whose tail is not affine: exact for each image, with what the tail did on it held."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
@@ -21,14 +21,14 @@ from likethat.models._state import untouched
 from likethat.models._trace import Captured, capturing, relative_error, with_tensor
 from likethat.models.split_model import Head, SplitOutput
 
-__all__ = ["FrozenReader", "find_frozen"]
+__all__ = ["Counting", "FrozenReader", "find_frozen", "shares_in_words"]
 
 _MOST_PASSES = 2048  # of a tail for one image: by the cell or by the channel, whichever are fewer; then it is no help
 _MOST_FORWARDS = 6.0  # that reading an image may cost where nobody named the layer: a split costs 25 at most
 _SCALES = (-1.0, 2.0)  # of the map, on which a run that is affine must stay on one line; 0 is the constant itself
 
 
-class _Counting(TorchDispatchMode):
+class Counting(TorchDispatchMode):
     """Counts the products and sums of convolutions and matrix products."""
 
     def __init__(self) -> None:
@@ -63,6 +63,7 @@ class FrozenReader:
         self.remainder_name = "tokens and constant" if self.layout.prefix else "constant"
         self._tails: dict[Any, FrozenTail] = {}
         self._weights = None if head is None else head.copy()
+        self.shares = ""  # of the logit, in words
         self.forwards = 1.0  # that reading an image costs, by count of products
 
     def count(self, inputs: Tensor, *, most: float = float("inf")) -> None:
@@ -71,10 +72,10 @@ class FrozenReader:
         Raises:
             NotFrozenError: more than `most`, by an estimate.
         """
-        with _Counting() as whole:
+        with Counting() as whole:
             raw, _, _ = self._run(inputs[:1])
         tail = self._tail(inputs, raw)
-        with _Counting() as once:
+        with Counting() as once:
             tail.run(raw)
         passes = 2 + min(self._n_cells(raw, inputs), self.weights.weight.shape[1])
         if passes * once.total > most * whole.total:
@@ -82,17 +83,21 @@ class FrozenReader:
                 f"following its cells one by one would cost {1 + passes * once.total / whole.total:.0f} forwards an "
                 f"image, which split(network, layer={self.layer!r}) takes upon itself"
             )
-        with _Counting() as counted:
+        with Counting() as counted:
             self.read(inputs[:1])
         self.forwards = counted.total / max(1, whole.total)
+
+    @property
+    def held(self) -> str:
+        """What is held as it is on each image."""
+        return f"what follows `{self.layer}`"
 
     @property
     def note(self) -> str:
         """What is exact here, and what it costs."""
         return (
-            f"Exact for each image: what follows `{self.layer}` is held as it is on the image, so that its cells and a "
-            "constant add up to the logit; with other pixels it would be otherwise. Reading an image costs "
-            f"{self.forwards:.1f} forwards."
+            f"Exact for each image, with {self.held} held as on it: its cells and a constant add up to the logit; with "
+            f"other pixels it would be otherwise. {self.shares} Reading an image costs {self.forwards:.1f} forwards."
         )
 
     @property
@@ -134,6 +139,12 @@ class FrozenReader:
             sums.append(cells.mean(dim=(1, 2)) + tokens + constant)
         wrong.append(relative_error(torch.stack(sums), pooled))
         return SplitOutput(feature_map=torch.stack(maps), pooled=pooled, logits=logits), max(wrong)
+
+    def constant(self, inputs: Tensor) -> Float[Tensor, "batch channel"]:
+        """Return what the run gives for an empty map."""
+        raw, _, _ = self._run(inputs)
+        tail = self._tail(inputs, raw)
+        return torch.stack([tail.frozen(0 * value[None], tail.run(value[None])).float() for value in raw])
 
     def error_of_whole(self, inputs: Tensor) -> float:
         """Return how far the frozen run is from the network, without looking at its parts."""
@@ -274,4 +285,25 @@ def find_frozen(
     rounding = [relative_error(logits, own), relative_error(end.apply(output.logits), probes.second_logits)]
     if not error <= probes.tolerance or not max(rounding) <= probes.head_tolerance:
         return None, f"the frozen run of its tail is off by {max(error, *rounding):.1e}"
+    reader.shares = shares_in_words(output, {}, reader.weights, rest=reader.remainder_name)
     return Found(reader=reader, output=output, error=max(error, *rounding)), ""
+
+
+def shares_in_words(output: SplitOutput, parts: Mapping[str, Tensor], head: Head, *, rest: str) -> str:
+    """Return what is located, and what is not by name, as shares of the logits that images have.
+
+    Args:
+        output: of some images.
+        parts: (batch, channel) of the pooled vector that have no place.
+        head: turns the pooled vector into logits.
+        rest: what the remaining part without a place is called.
+    """
+    located = output.feature_map.mean(dim=(2, 3))
+    left = output.pooled - located - sum(parts.values())
+    rows = head.weight[output.logits.argmax(1)]
+    sizes = {"is located": located, f"are {rest}" if rest.endswith("s") else f"is {rest}": left}
+    sizes |= {f"is {name}": part for name, part in parts.items()}
+    amounts = {name: float((rows * part).sum(1).abs().mean()) for name, part in sizes.items()}
+    whole = max(sum(amounts.values()), torch.finfo(torch.float32).tiny)
+    words = ", ".join(f"{amount / whole:.0%} {name}" for name, amount in amounts.items())
+    return f"Of the logits of drawn probe images {words}."

@@ -86,7 +86,7 @@ def _places(calls: list[Call], probes: Probes, layer: str | None) -> Iterator[tu
         for layout in layouts(shape, len(probes.first), probes.size):
             if layout.kind != "tokens" and (layout.kind == "NHWC") != seems_channels_last(shape):
                 continue
-            cells = shape[2] * shape[3] if layout.kind == "NCHW" else shape[1]
+            cells = shape[2] * shape[3] if layout.kind == "NCHW" else shape[1] - layout.prefix
             if cells > 1 or layer is not None:
                 yield call, layout
 

@@ -10,6 +10,7 @@ from torch import nn
 from likethat.errors import BankMismatchError, InputError
 from likethat.functional.links import Outputs
 from likethat.models._probe import probe_images
+from likethat.models._readers import LibraryReader
 from likethat.models._state import untouched
 from likethat.models.preprocessing import Preprocess
 from likethat.models.split import split
@@ -53,7 +54,7 @@ class Settings:
         kept = {item.name: getattr(own, item.name) for item in fields(own) if item.name != "transform"}
         return cls(
             outputs=model.outputs,
-            layer=None if model.how == "library" or " + " in model.layer else model.layer,
+            layer=None if model.layer == LibraryReader.layer or " + " in model.layer else model.layer,
             preprocess=kept,
             function="" if own.transform is None else str(getattr(own.transform, "__name__", "a function")),
             answer=_answer(model),

@@ -18,6 +18,7 @@ from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifi
 from likethat.functional.links import Outputs
 from likethat.models._builders import as_preprocess
 from likethat.models._ends import ENDS, End, end_of_values, last_function
+from likethat.models._followed_search import find_followed
 from likethat.models._frozen_search import find_frozen
 from likethat.models._heads import headed
 from likethat.models._libraries import (
@@ -188,13 +189,20 @@ def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | Non
         _check_has_head(network)
     else:
         found, why = find_linear(network, probes, head, before, layer=layer)
-        cut = None if found is None else _linear_cut(found, head, head.copy(), probes, channels)
+        if found is not None:
+            copied = head.copy()
+            cut = _linear_cut(_located(network, probes, found, copied), head, copied, probes, channels)
     if cut is None or not cut.is_located:
         end = head.end if head is not None else _end_of(network, probes)
         cut = _measured_cut(network, probes, channels, end, layer=layer, otherwise=cut)
     if cut is not None and (layer is not None or cut.has_cells):
         return cut
     return _replayed_cut(network, probes, channels, head, layer=layer, why=why, otherwise=cut)
+
+
+def _located(network: nn.Module, probes: Probes, found: Found, head: Head) -> Found:
+    """Return the split in which tokens that the head reads are followed to the patches, where that can be."""
+    return find_followed(network, probes, found, head)[0] or found
 
 
 def _measured_cut(
@@ -206,7 +214,7 @@ def _measured_cut(
         return otherwise
     found, head = measured
     copied = head.copy() if head is not None else found.reader.head
-    cut = _linear_cut(found, head, copied, probes, channels)
+    cut = _linear_cut(_located(network, probes, found, copied), head, copied, probes, channels)
     return cut if cut.has_cells or otherwise is None else otherwise
 
 

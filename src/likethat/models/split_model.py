@@ -68,7 +68,7 @@ class FeatureReader(Protocol):
 
     Attributes:
         layer: dotted name of the module that the map is read from.
-        how: "library", "traced", "measured", "frozen" or "replay".
+        how: "library", "traced", "measured", "frozen", "followed" or "replay".
         pooling: how the map becomes the pooled vector, in words.
         remainder_name: what the pooled vector holds beside the map, in words; "" when nothing.
         is_linear: whether ``logits = head.weight @ pooled + head.bias``.
@@ -113,7 +113,7 @@ class SplitModel:
         class_names: one name a class.
         name: printable name of the network.
         layer: dotted name of the module that the map is read from.
-        how: "library", "traced", "measured", "frozen" or "replay".
+        how: "library", "traced", "measured", "frozen", "followed" or "replay".
         pooling: how the map becomes the pooled vector, such as "mean" or "class token + mean".
         spatially_additive: the pooled vector is the map's mean and nothing else.
         is_linear: the logits are linear in the pooled vector.
@@ -182,9 +182,9 @@ class SplitModel:
         return floating_type(self.network)
 
     @property
-    def is_held(self) -> bool:
-        """Whether what follows the map is held as it is on each image: contributions are exact for that image alone."""
-        return self.how == "frozen"
+    def held(self) -> str:
+        """What is held as it is on each image, for which alone contributions are exact, in words; "" for nothing."""
+        return str(getattr(self._reader, "held", ""))
 
     @property
     def rounding(self) -> tuple[str, float]:
@@ -258,6 +258,17 @@ class SplitModel:
     def remainder(self, images: Float[Tensor, "batch colour h w"]) -> Float[Tensor, "batch channel"]:
         """Return what of the pooled vector is not located in the map; rounding alone when additive."""
         return self._remainder(self.forward(images))
+
+    def constant(self, images: Float[Tensor, "batch colour h w"]) -> Float[Tensor, "batch channel"]:
+        """Return what of the remainder no content of the image gives: it is a constant, but for what is held.
+
+        Zeros where nothing is held; all of the remainder where nothing else is in it.
+        """
+        inputs = self._inputs(images)
+        with evaluating(self.network):
+            if not self.held:
+                return torch.zeros_like(self._reader.read(inputs).pooled)
+            return self._reader.constant(inputs)  # type: ignore[attr-defined]
 
     def replay(
         self,

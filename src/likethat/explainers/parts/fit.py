@@ -223,10 +223,10 @@ class PartFit:
             if targets:
                 sentence = text.format(self._listed(targets))
                 self.notes.append(sentence[0].upper() + sentence[1:])
-        if self.model.is_held:
+        if self.model.held:
             self.notes.append(
-                f"What follows the map is held as it is on each image: parts add up exactly, and the "
-                f"{self.model.remainder_name}, which has no place, is split with them."
+                f"With {self.model.held} held as on each image, parts add up exactly; the {self.model.remainder_name}, "
+                "which has no place, is split with them."
             )
         elif not self.model.spatially_additive:
             self.notes.append(

@@ -1,0 +1,307 @@
+"""What each patch gives to a token, in one pass: the token's stream, with the coefficients it has on an image.
+
+A class token's stream through a transformer is its own content and what attention brings it from other tokens, layer
+by layer. With the token's attention weights, gates and scales held, the stream is affine in what is brought. So all
+patches are followed at once: in a tensor as long as the tokens, row j holds the stream in which only token j brought
+something; every step acts on each row with the *token's* coefficients, and each attention adds A[token, j] v_j to row
+j. The row of the token itself brings nothing, and is the constant.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.fx import Node
+
+from likethat.models._frozen import NotFrozenError, Tail, filled, name_of
+from likethat.models._frozen_rules import RULES, adds_of_its_own, is_constant, without_added
+
+__all__ = ["FollowedTokens"]
+
+_SHAPED = ("view", "_unsafe_view", "_reshape_alias")  # rows with one step's coefficients need not lie in memory as own
+_BROADCAST = ("add", "sub", "rsub", "mul", "div", "where", "masked_fill", "maximum", "minimum")
+_SEED = 5  # of what tokens are disturbed by, to see which steps keep them apart
+
+Values = Mapping[Node, Any]
+
+
+class FollowedTokens(Tail):
+    """The part of a network in which tokens are made, as steps whose token axis is known.
+
+    Args:
+        network: from the images to the tokens (1, token, channel).
+        inputs: one image, as the network takes it.
+
+    Raises:
+        NotFrozenError: it cannot be followed, or tokens meet elsewhere than in a product with held weights.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], inputs: Tensor) -> None:
+        super().__init__(network, inputs)
+        self.result: Node = _args(self._nodes[-1])[0]
+        with torch.no_grad():
+            own = self.run(inputs)
+            self._n_tokens = own[self.result].shape[1]
+            self._start = self._first(own)
+            self._behind = self._depending()
+            self._axes = self._token_axes(own)
+            self._live = self._on_the_way(own)
+            self._empty = {values: self._without_content(values, own) for _, values in map(_args, self._mixing())}
+
+    @property
+    def n_attentions(self) -> int:
+        """How many times tokens meet."""
+        return len(self._mixing())
+
+    def given(self, own: Values, token: int) -> Float[Tensor, "token channel"]:
+        """Return what every other token gives to one of them; nothing for itself.
+
+        Args:
+            own: what every step gives for an image.
+            token: number of the token whose stream is followed.
+        """
+        return self._pass(own, token, torch.zeros_like(own[self._start]), brings=True)
+
+    def kept(self, own: Values, token: int) -> Float[Tensor, " channel"]:
+        """Return what a token keeps of its own: a run with its content alone."""
+        begin = torch.zeros_like(own[self._start])
+        begin[:, token] = own[self._start][:, token]
+        return self._pass(own, token, begin)[token]
+
+    def constant(self, own: Values, token: int) -> Float[Tensor, " channel"]:
+        """Return what a token has where no token has any content: a run with all that steps add."""
+        return self._pass(own, token, torch.zeros_like(own[self._start]), adds=True)[token]
+
+    def _pass(
+        self, own: Values, token: int, begin: Tensor, *, brings: bool = False, adds: bool = False
+    ) -> Float[Tensor, "token channel"]:
+        """Follow a token's stream: with what other tokens bring it, and with what steps add whatever they are given."""
+        moved: dict[Node, Any] = {self._start: begin}
+        mixing, row = set(self._mixing()), _Row(own, self._axes, token)
+        for node in self._live[1:]:
+            if node in mixing:
+                moved[node] = self._brought(node, own, moved[_args(node)[1]], token, brings=brings, adds=adds)
+            else:
+                moved[node] = self._step(node, row, moved, own, adds=adds)
+        found: Tensor = moved[self.result]
+        return found[0]
+
+    def _step(self, node: Node, row: "_Row", moved: Values, own: Values, *, adds: bool) -> Any:
+        """Apply one step to every row, with the coefficients of the token's."""
+        name, beside, given = name_of(node), row.beside(node, moved, own), _args(node)
+        args = list(filled(given, {**beside, **{arg: moved[arg] for arg in node.all_input_nodes if arg in moved}}))
+        if name == "getitem":
+            return args[0][args[1]]
+        if name in _SHAPED:
+            return args[0].reshape(args[1])
+        held = list(filled(given, {**{arg: row[arg] for arg in node.all_input_nodes}, **beside}))
+        moves = [arg in moved if isinstance(arg, Node) else isinstance(arg, list | tuple) for arg in given]
+        if not adds:
+            args, others = without_added(name, args, moves), without_added(name, held, moves)
+            held = [other if moving else one for one, other, moving in zip(args, others, moves, strict=True)]
+        kwargs = filled(node.kwargs, own)
+        found = RULES[name](_function(node), args, kwargs, held, row[node])
+        if adds or not adds_of_its_own(name):
+            return found
+        empty = [torch.zeros_like(one) if moving else one for one, moving in zip(held, moves, strict=True)]
+        return found - RULES[name](_function(node), empty, kwargs, held, row[node])
+
+    def _brought(self, node: Node, own: Values, stream: Tensor, token: int, *, brings: bool, adds: bool) -> Tensor:
+        """Return the stream behind an attention: what the token brings itself, and in row j what token j does."""
+        weighing, weighed = _args(node)
+        weights, values, empty = own[weighing][..., token, :, None], own[weighed], self._empty[weighed]
+        others = weights.clone()
+        others[..., token, :] = 0.0
+        found: Tensor = weights[..., token, None, :] * stream
+        found = found + others * (values - empty) if brings else found
+        return found + (others * empty).sum(-2, keepdim=True) if adds else found
+
+    def _first(self, own: Values) -> Node:
+        """Return the first step that gives as many tokens, of an image."""
+        seen: set[Node] = set()
+        for node in self._nodes:
+            if node.op == "placeholder" or seen & set(node.all_input_nodes):
+                seen.add(node)
+                value = own[node]
+                if isinstance(value, Tensor) and value.shape == own[self.result].shape:
+                    return node
+        raise NotFrozenError("no step gives its tokens")
+
+    def _depending(self) -> set[Node]:
+        """Return the steps that depend on the tokens at all."""
+        found = {self._start}
+        for node in self._nodes:
+            if node.op == "call_function" and found & set(node.all_input_nodes):
+                found.add(node)
+        return found
+
+    def _token_axes(self, own: Values) -> dict[Node, Any]:
+        """Return the axis of the tokens in what each step gives, None where there is none: seen by disturbing tokens.
+
+        A step keeps tokens apart where a disturbed token changes that token's row alone.
+        """
+        axes: dict[Node, Any] = {self._start: 1}
+        for node in self._nodes:
+            if node not in self._behind or node is self._start or node.op != "call_function":
+                continue
+            if self._is_mixing(node, axes, own):
+                axes[node] = own[node].ndim - 2
+                continue
+            moved = [arg for arg in node.all_input_nodes if arg in self._behind]
+            axes[node] = None
+            if all(axes[arg] is not None for arg in moved):
+                changed = [self._disturbed(node, own, axes, row) for row in (0, self._n_tokens - 1)]
+                axes[node] = _axes_of(changed, (0, self._n_tokens - 1))
+        return axes
+
+    def _disturbed(self, node: Node, own: Values, axes: Values, row: int) -> Any:
+        """Return where the result of a step differs, with another token in a row of what depends on tokens."""
+        rng = torch.Generator().manual_seed(_SEED)
+
+        def other(arg: Node) -> Any:
+            value = own[arg]
+            if arg not in self._behind:
+                return value
+            if not isinstance(value, Tensor):
+                return type(value)(_another(v, a, row, rng) for v, a in zip(value, axes[arg], strict=True))
+            return _another(value, axes[arg], row, rng)
+
+        moved = {arg: other(arg) for arg in node.all_input_nodes}
+        result = _function(node)(*filled(node.args, moved), **filled(node.kwargs, moved))
+        if isinstance(result, Tensor):
+            return result != own[node]
+        return [one != before for one, before in zip(result, own[node], strict=True)]
+
+    def _is_mixing(self, node: Node, axes: Values, own: Values) -> bool:
+        """Whether a step is the product of weights (.., token, token) that are held, and of values of the tokens."""
+        if name_of(node) not in ("mm", "bmm"):
+            return False
+        weights, values = _args(node)
+        moves = isinstance(values, Node) and axes.get(values) == own[values].ndim - 2
+        is_square = own[weights].shape[-2:] == (self._n_tokens, self._n_tokens)
+        return moves and is_square and axes.get(weights) is None
+
+    def _mixing(self) -> list[Node]:
+        return [node for node in self._live if node in self._mixed]
+
+    def _on_the_way(self, own: Values) -> list[Node]:
+        """Return the steps from the tokens to the result, in order.
+
+        Raises:
+            NotFrozenError: tokens meet in one of them, or it has no frozen form.
+        """
+        self._mixed = {n for n in self._behind if n is not self._start and self._is_mixing(n, self._axes, own)}
+        for node in self._nodes:
+            node.meta["value"] = own[node]
+        held = {node for node in self._behind if is_constant(node, name_of(node))} - {self._start}
+        for node in self._nodes:
+            node.meta.clear()  # the values of one image are not kept
+        needed = {self.result}
+        for node in reversed(self._nodes):
+            if node not in needed or node is self._start:
+                continue
+            name = name_of(node)
+            if self._axes.get(node) is None:
+                raise NotFrozenError(f"tokens meet in the operation `{name}`, not in an attention")
+            if name not in RULES and name != "getitem":
+                raise NotFrozenError(f"the operation `{name}` has no frozen form")
+            given = [_args(node)[1]] if node in self._mixed else node.all_input_nodes
+            needed |= {arg for arg in given if arg in self._behind and arg not in held}
+        if self._start not in needed:
+            raise NotFrozenError("with its coefficients held, no token depends on the image")
+        return [node for node in self._nodes if node in needed]
+
+    def _without_content(self, values: Any, own: Values) -> Tensor:
+        """Return the values that attention brings of tokens without content: what is added on the way from a sum."""
+        found: dict[Node, Any] = {}
+        way = {values}
+        for node in reversed(self._live):
+            if node in way and not self._is_sum(node, own):
+                way |= {arg for arg in node.all_input_nodes if arg in set(self._live)}
+        for node in self._live:
+            if node not in way:
+                continue
+            if self._is_sum(node, own):
+                found[node] = torch.zeros_like(own[node])
+            else:
+                found[node] = self._step(node, _Row(own, self._axes, None), found, own, adds=True)
+        result: Tensor = found[values]
+        return result
+
+    def _is_sum(self, node: Node, own: Values) -> bool:
+        """Whether a step is where streams join, where they begin, or where each token is told its position."""
+        if node is self._start or name_of(node) != "add":
+            return node is self._start
+        axis = self._axes[node] - own[node].ndim
+        added = [own[arg] for arg in node.all_input_nodes if arg not in self._behind]
+        is_told = any(value.ndim >= -axis and value.shape[axis] == self._n_tokens for value in added)
+        return is_told or sum(arg in self._behind for arg in node.all_input_nodes) > 1
+
+
+class _Row:
+    """What steps gave on an image, of one token alone where they tell tokens apart; of all for None."""
+
+    def __init__(self, own: Values, axes: Values, token: int | None) -> None:
+        self._own, self._axes, self._token = own, axes, token
+
+    def __getitem__(self, node: Node) -> Any:
+        value, axis = self._own[node], self._axes.get(node)
+        if axis is None or self._token is None:
+            return value
+        if isinstance(value, Tensor):
+            return value.narrow(axis, self._token, 1)
+        parts = zip(value, axis, strict=True)
+        return type(value)(part if a is None else part.narrow(a, self._token, 1) for part, a in parts)
+
+    def beside(self, node: Node, moved: Values, own: Values) -> dict[Node, Any]:
+        """Return the arguments of a step that are held; each is one object, whoever looks at it."""
+        found = {}
+        for arg in node.all_input_nodes:
+            if arg in moved:
+                continue
+            value = self[arg]
+            if self._token is not None and arg not in self._axes and name_of(node) in _BROADCAST:
+                value = self._aligned(value, own[node], self._axes[node])
+            found[arg] = value
+        return found
+
+    def _aligned(self, value: Any, result: Tensor, axis: int) -> Any:
+        """Return the token's row of something that is the same for all images, such as embeddings of positions."""
+        if not isinstance(value, Tensor) or self._token is None:
+            return value
+        place = axis - (result.ndim - value.ndim)
+        return value.narrow(place, self._token, 1) if place >= 0 and value.shape[place] > 1 else value
+
+
+def _args(node: Node) -> Any:
+    return node.args
+
+
+def _function(node: Node) -> Callable[..., Any]:
+    assert callable(node.target)  # steps are calls of functions
+    return node.target
+
+
+def _another(value: Any, axis: int | None, row: int, rng: torch.Generator) -> Any:
+    """Return a tensor with other numbers in one row of an axis."""
+    if axis is None or not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    changed = value.clone()
+    place = changed.narrow(axis, row, 1)
+    place += (1 + value.abs().mean()) * torch.randn(place.shape, generator=rng, dtype=torch.float32).to(value)
+    return changed
+
+
+def _axes_of(changed: list[Any], rows: tuple[int, int]) -> Any:
+    """Return the axis along which each disturbed row alone has changed; a tuple for several results."""
+    if not isinstance(changed[0], Tensor):
+        found = tuple(_axes_of(list(pair), rows) for pair in zip(*changed, strict=True))
+        return None if all(axis is None for axis in found) else found
+    for axis in range(changed[0].ndim):
+        others = [other for other in range(changed[0].ndim) if other != axis]
+        where = [one.any(dim=others) if others else one for one in changed] if others else changed
+        if all(w.nonzero().flatten().tolist() == [row] for w, row in zip(where, rows, strict=True)):
+            return axis
+    return None

@@ -1,0 +1,159 @@
+"""Class tokens located: against a slow twin that follows one patch at a time, and on the families that have them."""
+
+from typing import Any
+
+import pytest
+import torch
+from model_networks import randomise, timm_network, tiny_vit
+from torch import Tensor, nn
+
+import likethat as lt
+from likethat.models import split
+from likethat.models._followed import FollowedTokens
+from likethat.models._frozen import NotFrozenError
+from likethat.models._trace import relative_error
+
+
+def _hugging_face(name: str, **options: Any) -> nn.Module:
+    import transformers
+
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+    config = getattr(transformers, f"{name}Config")(image_size=64, num_labels=5, patch_size=16, **sizes, **options)
+    return getattr(transformers, f"{name}ForImageClassification")(config)
+
+
+def _torchvision() -> nn.Module:
+    from torchvision.models import VisionTransformer
+
+    return VisionTransformer(64, 16, 2, 4, 48, 96, num_classes=5)
+
+
+def _timm(name: str, **options: Any) -> nn.Module:
+    sizes = {"img_size": 64, "depth": 2, "embed_dim": 48, "num_heads": 4, "num_classes": 5, "patch_size": 16}
+    return timm_network(name, **{**sizes, **options})
+
+
+FAMILIES: dict[str, Any] = {
+    "timm vit": lambda: _timm("vit_tiny_patch16_224"),
+    "timm deit distilled": lambda: _timm("deit_tiny_distilled_patch16_224"),
+    "timm dinov2, registers": lambda: _timm("vit_small_patch14_reg4_dinov2"),
+    "timm beit": lambda: _timm("beit_base_patch16_224", global_pool="token"),
+    "timm eva02": lambda: _timm("eva02_tiny_patch14_224", global_pool="token"),
+    "timm clip": lambda: _timm("vit_base_patch32_clip_224"),
+    "torchvision vit": _torchvision,
+    "hf vit": lambda: _hugging_face("ViT"),
+    "hf deit": lambda: _hugging_face("DeiT"),
+    "hf dinov2": lambda: _hugging_face("Dinov2"),
+    "hf dinov2, registers": lambda: _hugging_face("Dinov2WithRegisters"),
+    "hf beit": lambda: _hugging_face("Beit", use_mean_pooling=False),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_patches_tokens_and_constant_add_up_on_images_not_seen(family: str) -> None:
+    network = randomise(FAMILIES[family]())
+    model = split(network)
+    assert (model.how, model.grid, model.spatially_additive) == ("followed", (4, 4), False)
+    images = torch.rand(2, 3, 64, 64)
+    output, error = model._reader.error(model._inputs(images))
+    assert error <= 1e-5
+    again = nn.functional.linear(output.pooled, model.head.weight, model.head.bias)
+    assert relative_error(again, output.logits) <= 1e-5
+    assert float(output.feature_map.abs().max()) > 1e-3
+    assert relative_error(output.feature_map[0], output.feature_map[1]) > 1e-3
+
+
+def _slow_twin(network: Any, image: Tensor, patch: int) -> Tensor:
+    """Follow what one patch brings the class token, block by block, with plain formulas."""
+
+    def normed(norm: Any, x: Tensor, scale: Tensor) -> Tensor:
+        return (x - x.mean()) * scale * norm.weight
+
+    def scale_of(norm: Any, x: Tensor) -> Tensor:
+        return (x.var(unbiased=False) + norm.eps).rsqrt()
+
+    tokens = network._pos_embed(network.patch_embed(image))
+    brought = torch.zeros_like(tokens[0, 0])
+    for block in network.blocks:
+        heads, size = block.attn.num_heads, block.attn.head_dim
+        entering = block.norm1(tokens)[0]
+        query, key, _ = block.attn.qkv(entering).reshape(len(entering), 3, heads, size).unbind(1)
+        attention = torch.einsum("hd,khd->hk", query[0] * size**-0.5, key).softmax(-1)
+        weights = block.attn.qkv.weight[2 * heads * size :]
+        own = weights @ normed(block.norm1, brought, scale_of(block.norm1, tokens[0, 0]))
+        given = weights @ normed(block.norm1, tokens[0, patch], scale_of(block.norm1, tokens[0, patch]))
+        mixed = attention[:, :1] * own.reshape(heads, size) + attention[:, patch, None] * given.reshape(heads, size)
+        brought = brought + block.attn.proj.weight @ mixed.flatten()
+        between = tokens + block.attn(block.norm1(tokens))
+        hidden = block.mlp.fc1(block.norm2(between))[0, 0]
+        gates = nn.functional.gelu(hidden) / hidden
+        inner = block.mlp.fc1.weight @ normed(block.norm2, brought, scale_of(block.norm2, between[0, 0]))
+        brought = brought + block.mlp.fc2.weight @ (gates * inner)
+        tokens = block(tokens)
+    return normed(network.norm, brought, scale_of(network.norm, tokens[0, 0]))
+
+
+@torch.no_grad()
+def test_each_patch_gives_what_the_slow_twin_says() -> None:
+    network = randomise(tiny_vit())
+    model = split(network, preprocess=None)
+    image = torch.rand(1, 3, 64, 64)
+    cells = model.features(image)[0].flatten(1) / 16
+    by_hand = torch.stack([_slow_twin(network, image, 1 + cell) for cell in range(16)], dim=1)
+    assert relative_error(cells, by_hand) <= 1e-5
+
+
+@torch.no_grad()
+def test_every_attention_is_followed() -> None:
+    network = randomise(tiny_vit(depth=5))
+    tail = FollowedTokens(lambda inputs: network.forward_features(inputs), torch.rand(1, 3, 64, 64))
+    assert tail.n_attentions == 5
+
+
+@torch.no_grad()
+def test_random_weights_give_another_map() -> None:
+    one, other = (split(randomise(tiny_vit(), seed)) for seed in (0, 1))
+    image = torch.rand(1, 3, 64, 64)
+    maps = [model.features(image)[0].mean(0).flatten() for model in (one, other)]
+    assert abs(float(torch.corrcoef(torch.stack(maps))[0, 1])) < 0.9
+
+
+def test_tokens_that_meet_elsewhere_are_refused_by_the_operation() -> None:
+    with pytest.raises(NotFrozenError, match=r"tokens meet in the operation `(mean|add)`"):
+        FollowedTokens(lambda x: x + x.mean(1, keepdim=True), torch.rand(1, 5, 4))
+
+
+@pytest.mark.parametrize("method", ["EPIC", "PartPrototypes"])
+def test_methods_work_on_it_unchanged(method: str) -> None:
+    model = split(randomise(tiny_vit()))
+    images = torch.rand(40, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    bank = (lt.EPIC(n_prototypes=3) if method == "EPIC" else lt.PartPrototypes(n_parts=2)).fit(model, images)
+    why = bank.explain(images[0])
+    assert abs(why.gap()) <= 1e-4
+    (held,) = [sentence for sentence in why.warnings if "exact for this image" in sentence]
+    assert "attention and gates of the class token" in held
+    assert "the tokens' own" in held
+    assert "located in the picture" in held
+
+
+def test_what_it_costs_and_where_the_logit_is_are_said() -> None:
+    model = split(randomise(tiny_vit()))
+    assert "forwards" in model.note
+    assert "is located" in model.note
+    assert model._reader.forwards <= 4
+
+
+def test_gradients_pass_to_the_image_through_the_coefficients_too() -> None:
+    network = randomise(tiny_vit()).double()
+    rng = torch.Generator().manual_seed(2)
+    image, direction = torch.rand(2, 1, 3, 64, 64, generator=rng, dtype=torch.float64)
+    tail = FollowedTokens(lambda inputs: network.forward_features(inputs), image)
+
+    def value(x: Tensor) -> Tensor:
+        return tail.given(tail.run(x), 0).square().sum()
+
+    (gradient,) = torch.autograd.grad(value(image.requires_grad_()), image)
+    with torch.no_grad():
+        slope = (value(image + 1e-5 * direction) - value(image - 1e-5 * direction)) / 2e-5
+    assert torch.allclose((gradient * direction).sum(), slope, rtol=1e-5)

@@ -96,9 +96,9 @@ CASES: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "two tokens, two heads": (
         lambda: timm_network("deit_tiny_distilled_patch16_224", img_size=64, depth=2, num_classes=4),
-        "2 tokens",
+        "2 tokens, followed",
     ),
-    "registers in the mean": (lambda: Tokens(lambda t: t[:, 1:].mean(1), prefix=5), "4 tokens + mean"),
+    "registers in the mean": (lambda: Tokens(lambda t: t[:, 1:].mean(1), prefix=5), "4 tokens + mean, followed"),
 }
 
 

@@ -41,7 +41,8 @@ def test_a_median_is_no_mean() -> None:
 def test_registers_are_not_patches() -> None:
     network = randomise(Tokens(lambda t: t[:, 1:].mean(1), prefix=5))  # the mean takes four registers in
     model = split(network, example=torch.rand(1, 3, 64, 64))
-    assert (model.pooling, model.remainder_name, model.spatially_additive) == ("4 tokens + mean", "4 tokens", False)
+    found = (model.pooling, model.remainder_name, model.spatially_additive)
+    assert found == ("4 tokens + mean, followed", "4 tokens and constant", False)
 
 
 def test_layer_norm_on_the_map_is_the_slow_formula() -> None:

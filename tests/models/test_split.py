@@ -238,7 +238,7 @@ def test_a_class_token_beside_the_mean_leaves_the_mean_as_it_is() -> None:
 
 def test_a_class_token_that_cannot_be_followed_has_patches_without_weight() -> None:
     token = randomise(Tokens(lambda t: t[:, 0], prefix=1))
-    token.mix = Meeting()
+    token.mix = Meeting().eval()
     model = split(token, example=torch.rand(1, 3, 64, 64))
     assert (model.pooling, model.how, model.held) == ("class token", "traced", "")
     assert torch.equal(model.spatial_weight, torch.zeros(6))

@@ -26,6 +26,14 @@ class ClassToken(nn.Module):
         return logits
 
 
+class Sine(nn.Module):
+    """A step that has no frozen form."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sine of each number."""
+        return x.sin()
+
+
 def small_cnn(n_channels: int = 16, n_classes: int = 3, seed: int = 0) -> nn.Sequential:
     """A CNN with batch norm, (channel, 4, 4) maps for images of 16 pixels, weights from a seed."""
     with torch.random.fork_rng():

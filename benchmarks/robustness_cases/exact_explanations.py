@@ -338,7 +338,7 @@ def _logits_together(model: lt.SplitModel, images: Tensor) -> None:
 
 @case("threads", "a network that is replayed", accepts=RIGHT)
 def _() -> None:
-    layers = [nn.Conv2d(1, 6, 5, stride=4), nn.Flatten(), nn.Linear(6 * 49, 8), nn.ReLU(), nn.Linear(8, 3)]
+    layers = [nn.Conv2d(1, 6, 5, stride=4), nn.Flatten(), nn.Linear(6 * 49, 8), nn.LogSigmoid(), nn.Linear(8, 3)]
     model = lt.split(_seeded(lambda: nn.Sequential(*layers)), lt.Preprocess(size=32))
     expect(model.how, "replay", "how it is cut")
     maps = model.features(digits(N)[:24])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toys import class_token_network, pictures, same_files, small_cnn
+from toys import Sine, class_token_network, pictures, same_files, small_cnn
 
 import likethat as lt
 from likethat import papers
@@ -313,7 +313,7 @@ def test_images_all_alike(model: lt.SplitModel, images: torch.Tensor) -> None:
 
 def test_a_model_without_a_linear_head_is_refused(images: torch.Tensor) -> None:
     network = small_cnn()
-    deep = nn.Sequential(*list(network)[:-1], nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
+    deep = nn.Sequential(*list(network)[:-1], nn.Linear(16, 8), Sine(), nn.Linear(8, 3)).eval()
     with pytest.raises(NotLinearError, match="PartPrototypes"):
         lt.PartPrototypes().fit(lt.split(deep, example=images[:4]), images)
 

@@ -212,7 +212,7 @@ class SplitModel:
 
     @property
     def spatial_weight(self) -> Float[Tensor, " channel"]:
-        """The weight of each channel's mean in the pooled vector: 1 when additive, 0 for a token that is not followed."""
+        """The weight of each channel's mean in the pooled vector: 1, or 0 for a token that is not followed."""
         self._spatial_weight = self._spatial_weight.to(self.device)
         return self._spatial_weight
 

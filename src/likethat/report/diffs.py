@@ -1,7 +1,7 @@
 """Two texts as one, with what went and what came."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from likethat.generators.text.words import split_words
 
@@ -27,6 +27,8 @@ def diff(before: str, after: str) -> list[Stretch]:
     Example:
         >>> [(part.kind, part.text) for part in diff("a bad film", "a good film")]
         [('same', 'a'), ('gone', ' bad'), ('new', ' good'), ('same', ' film')]
+        >>> "".join(part.text for part in diff("has an air", "an air"))
+        'has an air'
     """
     one, other = (_pieces(text) for text in (before, after))
     left, right = ([piece.strip() for piece in pieces] for pieces in (one, other))
@@ -37,7 +39,11 @@ def diff(before: str, after: str) -> list[Stretch]:
             continue
         found.append(Stretch(text="".join(one[start:stop]), kind="gone"))
         found.append(Stretch(text="".join(other[first:last]), kind="new"))
-    return [part for part in found if part.text]
+    found = [part for part in found if part.text]
+    if len(found) > 1 and found[0].kind == "gone":  # what follows began its text, and would touch what went
+        gap = one[1][: len(one[1]) - len(one[1].lstrip())] if len(one) > 1 else ""
+        found[1] = replace(found[1], text=gap + found[1].text)
+    return found
 
 
 def diff_line(before: str, after: str) -> str:

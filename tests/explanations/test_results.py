@@ -434,3 +434,43 @@ def test_what_is_no_result(results: dict[str, Any], tmp_path: Path) -> None:
     folder = attribution().save(tmp_path / "a")
     with pytest.raises(InputError, match="`model` must be None"):
         lt.open(folder, small_cnn())
+
+
+@pytest.mark.parametrize("crop", ["center", "squash", "border"])
+def test_boxes_at_the_originals_size_show_what_the_box_shows(crop: Any, tmp_path: Path) -> None:
+    """A bright square in a dark photograph: its box in the view and its box in the original are the same place."""
+    photos = torch.full((24, 3, 90, 150), 0.1)
+    places = [(10 + 3 * (n % 12), 30 + 4 * (n % 17)) for n in range(len(photos))]
+    for photo, (top, left) in zip(photos, places, strict=True):
+        photo[:, top : top + 12, left : left + 12] = 0.9
+    model = lt.split(small_cnn(), preprocess=lt.Preprocess(size=32, resize=36, crop=crop), example=pictures(4))
+    bank = lt.EPIC(n_prototypes=2).fit(model, [(photo, 0) for photo in photos])
+    document = bank.to_coco(originals=True)
+    assert {(image["width"], image["height"]) for image in document["images"]} == {(150, 90)}
+    files = {image["id"]: image["file_name"] for image in document["images"]}
+    shown = [item for item in bank.prototypes if item.kind == "positive"]
+    for item, box in zip(shown, document["annotations"], strict=True):
+        assert files[box["image_id"]] == item.source
+        left, top, width, height = box["bbox"]
+        assert 0 <= left < left + width <= 150
+        assert 0 <= top < top + height <= 90
+        marked = torch.zeros(3, 90, 150)
+        marked[:, round(top) : round(top + height), round(left) : round(left + width)] = 1
+        seen = model.preprocess.view(marked)[0] > 0.5
+        expected = torch.zeros_like(seen)
+        expected[item.box[1] : item.box[3], item.box[0] : item.box[2]] = True
+        inside = model.preprocess.view(torch.ones(3, 90, 150))[0] > 0.5  # what is padded belongs to no original
+        assert int((seen ^ (expected & inside)).sum()) <= 2 * (32 + 32)  # a pixel along the edges, for rounding
+        assert bool((seen & expected).any()) or not bool((expected & inside).any())
+    opened = lt.open(bank.save(tmp_path / "bank"))
+    assert isinstance(opened, lt.Bank)
+    assert opened.to_coco(originals=True) == document
+
+
+def test_a_bank_that_does_not_know_its_originals_says_so(results: dict[str, Any]) -> None:
+    earlier = Path(__file__).parents[1] / "kept" / "schema-1"
+    folder = next(path for path in sorted(earlier.iterdir()) if (path / "manifest.json").exists())
+    with pytest.raises(InputError, match=r"`originals` must be False for this bank, got True: .* before 0\.2"):
+        lt.open_bank(folder).to_coco(originals=True)
+    with pytest.raises(InputError, match=r"`originals` must be True or False, got 1"):
+        results["bank"].to_coco(originals=1)

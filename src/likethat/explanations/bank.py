@@ -15,6 +15,7 @@ from torch import nn
 from likethat._calls import public
 from likethat._checkpoint import Checkpoint
 from likethat._checks import check_choice, check_count, resolve_target
+from likethat._options import check_flag
 from likethat._session import in_own_session
 from likethat.coordinates import Coordinates
 from likethat.errors import BankError, BankMismatchError, InputError
@@ -227,20 +228,28 @@ class Bank(Result):
     def _write(self, path: Path, *, overwrite: bool) -> Path:
         return write_bank(self, path, overwrite=overwrite)
 
-    def to_coco(self) -> dict[str, Any]:
+    def to_coco(self, *, originals: bool = False) -> dict[str, Any]:
         """Return the boxes of all positive prototypes as COCO's document of object detection.
 
         Its pictures are those in the bank's folder (``images/KEY.png``), as the network saw them, and boxes are in
         their pixels; categories are units. ``save("x.coco.json")`` writes it.
+
+        Args:
+            originals: boxes in pixels of the pictures that were read, which are named as their source names them (files
+                below the folder); what lies beyond their edges, where the network's view is padded, is cut off.
+
+        Raises:
+            InputError: `originals` of a bank whose pictures were made, or that a likethat before 0.2 fitted.
         """
-        return coco_of(self.prototypes, self.images, self.unit_names)
+        check_flag(originals, name="originals")
+        return coco_of(self.prototypes, self.images, self.unit_names, originals=originals)
 
     def _facts(self) -> dict[str, Any]:
         names = ("provenance", "class_names", "unit_names", "usage", "purity", "unit_purity", "prototypes")
         return {name: getattr(self, name) for name in names}
 
     def _columns(self) -> dict[str, Any]:
-        names = [field.name for field in dataclasses.fields(Prototype) if field.name != "cell"]
+        names = [field.name for field in dataclasses.fields(Prototype) if field.name not in ("cell", "original")]
         named = {"name": [self.unit_names[item.unit] for item in self.prototypes]}
         return named | fields_of(self.prototypes, names)
 

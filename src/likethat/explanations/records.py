@@ -8,10 +8,48 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Contribution", "Prototype", "Provenance"]
+__all__ = ["Box", "Contribution", "Original", "Prototype", "Provenance"]
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the image as the network saw it; right and bottom are exclusive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Original:
+    """The picture that a view was made from, which a bank does not keep.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        frame: left, top, right and bottom of what the view shows, in pixels of the original; beyond its edges where the
+            view is padded.
+    """
+
+    width: int
+    height: int
+    frame: tuple[float, float, float, float]
+
+    def box_of(self, box: Box, *, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return a box of the view in pixels of the original, cut at its edges.
+
+        Args:
+            box: in pixels of the view.
+            width: of the view.
+            height: of the view.
+
+        Example:
+            >>> original = Original(width=24, height=16, frame=(8.0, 4.0, 16.0, 12.0))
+            >>> original.box_of((0, 0, 2, 4), width=4, height=4)
+            (8.0, 4.0, 12.0, 12.0)
+        """
+        left, top, right, bottom = self.frame
+        x, y = (right - left) / width, (bottom - top) / height
+        sides = (left + box[0] * x, top + box[1] * y, left + box[2] * x, top + box[3] * y)
+        first, second, third, fourth = sides
+        return (
+            min(max(first, 0.0), self.width), min(max(second, 0.0), self.height),
+            min(max(third, 0.0), self.width), min(max(fourth, 0.0), self.height),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +72,7 @@ class Prototype:
         predicted: class index the model gives.
         true_part: name of the drawn part under the box, where the truth is known.
         label_name: what the data calls that class, or one that the model has not.
+        original: the picture that was read; None for a generated image, and in banks of likethat before 0.2.
     """
 
     unit: int
@@ -51,6 +90,7 @@ class Prototype:
     predicted: int | None = None
     true_part: str | None = None
     label_name: str | None = None
+    original: Original | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

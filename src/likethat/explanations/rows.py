@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from likethat._documents import Damaged, digest_of, parse_json, typed
 from likethat.coordinates import Coordinates, Rotation
-from likethat.explanations.records import Box, Prototype, Provenance
+from likethat.explanations.records import Box, Original, Prototype, Provenance
 from likethat.models import Head
 from likethat.models.settings import Settings
 
@@ -134,10 +134,20 @@ def check_prototype(row: Prototype, n_units: int, n_classes: int, images: Collec
         (all(map(math.isfinite, (row.activation, row.peak, row.purity))), "holds a number that is not finite"),
         (abs(row.purity) <= 1 + 1e-3, f"has the purity {row.purity}, which lies in [-1, 1]"),
         (row.label is None or row.label >= 0, f"has the label {row.label}"),
+        (_is_whole(row.original), f"has the original {row.original}"),
         (row.predicted is None or 0 <= row.predicted < n_classes, f"has the class {row.predicted}, of {n_classes}"),
     ):
         if not holds:
             raise Damaged(what)
+
+
+def _is_whole(original: Original | None) -> bool:
+    """Return whether an original has a size, and a frame that shows some of it."""
+    if original is None:
+        return True
+    left, top, right, bottom = original.frame
+    sizes = 0 < original.width <= _MOST_PIXELS and 0 < original.height <= _MOST_PIXELS
+    return sizes and math.isfinite(sum(original.frame)) and left < right and top < bottom
 
 
 def check_place(cell: tuple[int, int], box: Box) -> None:

@@ -308,6 +308,7 @@ class _Pass:
             remarks=[*labels.notes, *([labels.warning] if labels.warning else []), *remarks(data)],
             warning=labels.warning,
             is_made=self.is_made,
+            sizes=rows.facts[:, 1:3].long(),
         )
 
 

@@ -34,6 +34,7 @@ class Features:
         remarks: sentences on the images and their labels.
         warning: that of them which says what is likely wrong with the labels or the preprocessing, or "".
         is_made: whether a generator made them (`likethat.Generated`): no image was opened.
+        sizes: (image, 2) height and width as they came, before the network's own resizing.
     """
 
     means: Float[Tensor, "image channel"]
@@ -55,6 +56,7 @@ class Features:
     remarks: list[str] = field(default_factory=list)
     warning: str = ""
     is_made: bool = False
+    sizes: Int[Tensor, "image 2"] | None = None
 
     def __len__(self) -> int:
         """Return the number of images that took part."""

@@ -13,6 +13,7 @@ from likethat._progress import Progress, Watcher
 from likethat.coordinates import Coordinates
 from likethat.errors import UnreadableImageError
 from likethat.explanations import ImageStore, Prototype
+from likethat.explanations.records import Original
 from likethat.features import Features, Forward
 from likethat.functional import cell_box
 from likethat.models import SplitModel
@@ -222,9 +223,17 @@ class _Gathering:
                     predicted=self._given(seen.row),
                     true_part=_true_part(self.source, index, box, size),
                     label_name=features.label_names[seen.row] if features.label_names else None,
+                    original=self._original(seen.row),
                 )
             )
         return found
+
+    def _original(self, row: int) -> Original | None:
+        """Return the picture that was read of an image; None where none was."""
+        if self.features.is_made or self.features.sizes is None:
+            return None
+        height, width = self.features.sizes[row].tolist()
+        return Original(width=width, height=height, frame=self.model.preprocess.frame(height, width))
 
     def _given(self, row: int) -> int | None:
         """Return the class that the model gives an image; None where it gives it none of its labels."""

@@ -135,6 +135,23 @@ class Preprocess:
             images = self._fit(images, size)
         return images if image.ndim == 4 else images[0]
 
+    def frame(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Return which part of an image its view shows: left, top, right and bottom in pixels of the image.
+
+        Where the view is padded it reaches beyond the image's edges.
+
+        Example:
+            >>> Preprocess(size=4, resize=8).frame(16, 24)
+            (8.0, 4.0, 16.0, 12.0)
+        """
+        size = self.input_size
+        if size is None or (height, width) == size:
+            return 0.0, 0.0, float(width), float(height)
+        new = self._resized(height, width, size)
+        top, left = _corner(new, size, down=self.rounding == "down")
+        x, y = width / new[1], height / new[0]
+        return left * x, top * y, (left + size[1]) * x, (top + size[0]) * y
+
     def normalise(self, views: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch channel h w"]:
         """Return the views as the network's first layer takes them.
 
@@ -217,6 +234,12 @@ class Preprocess:
 
     def _fit(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = images.shape[-2:]
+        resized = self._resize(images, self._resized(height, width, size))
+        fill = self._fill(images) if self.crop == "border" else 0.0
+        return _centre(resized, size, fill=fill, down=self.rounding == "down")
+
+    def _resized(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width of an image as it is before the crop."""
         box = self.resize if self.resize is not None else size
         if isinstance(box, int):
             new = (box, int(box * width / height)) if height <= width else (int(box * height / width), box)
@@ -228,9 +251,7 @@ class Preprocess:
             ratios = (height / box[0], width / box[1])
             ratio = min(ratios) if self.crop == "center" else max(ratios)
             new = (round(height / ratio), round(width / ratio))
-        resized = self._resize(images, (max(new[0], 1), max(new[1], 1)))
-        fill = self._fill(images) if self.crop == "border" else 0.0
-        return _centre(resized, size, fill=fill, down=self.rounding == "down")
+        return max(new[0], 1), max(new[1], 1)
 
     def _fill(self, images: Tensor) -> float | Tensor:
         return 0.0 if self.mean is None else images.new_tensor(self.mean).view(-1, 1, 1)
@@ -250,16 +271,26 @@ class Preprocess:
 def _centre(images: Tensor, size: tuple[int, int], *, fill: float | Tensor, down: bool) -> Tensor:
     """Cut the middle of `size`, padding where the image is smaller."""
     height, width = images.shape[-2:]
+    top, left = _corner((height, width), size, down=down)
     missing = (max(size[0] - height, 0), max(size[1] - width, 0))
     if any(missing):
-        left, top = missing[1] // 2, missing[0] // 2
-        border = (left, missing[1] - left, top, missing[0] - top)
+        above, before = max(-top, 0), max(-left, 0)
+        border = (before, missing[1] - before, above, missing[0] - above)
         inside = nn.functional.pad(torch.ones_like(images[:1, :1]), border).bool()
         images = torch.where(inside, nn.functional.pad(images, border), images.new_tensor(0.0) + fill)
-        height, width = images.shape[-2:]
-    spare = (height - size[0], width - size[1])
-    top, left = (spare[0] // 2, spare[1] // 2) if down else (round(spare[0] / 2), round(spare[1] / 2))
+        top, left = top + above, left + before
     return images[..., top : top + size[0], left : left + size[1]]
+
+
+def _corner(resized: tuple[int, int], size: tuple[int, int], *, down: bool) -> tuple[int, int]:
+    """Return top and left of the view in a resized image; below 0 by what is padded."""
+    return _start(resized[0], size[0], down=down), _start(resized[1], size[1], down=down)
+
+
+def _start(side: int, wanted: int, *, down: bool) -> int:
+    if side < wanted:
+        return -((wanted - side) // 2)
+    return (side - wanted) // 2 if down else round((side - wanted) / 2)
 
 
 def _by(size: tuple[int, int] | int) -> str:

@@ -1,9 +1,11 @@
 """``likethat demo``: the first thing a newcomer types."""
 
+import json
 from pathlib import Path
 
 import pytest
 from command_line import likethat
+from schemas import command_schema, faults
 from torch import nn
 
 import likethat as lt
@@ -14,12 +16,17 @@ from likethat.cli.demo import annotated
 @pytest.mark.slow
 def test_quick_demo_writes_a_report_that_opens(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    result = likethat("demo", "--quick", "--out", out)
+    result = likethat("demo", "--quick", "--out", out, "--json")
     assert result.exit_code == 0, result.stderr
+    document, schema = json.loads(result.stdout), command_schema()
+    assert faults(document, schema, schema) == []
+    assert document["command"] == "demo"
+    assert document["results"]
+    assert all(Path(one["path"]).exists() for one in document["files"])
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.count("How the logit of") >= 2
     assert "Checked against the true parts" in page
-    assert result.stdout.splitlines()[-1].endswith(str(out / "report.html"))
+    assert result.stderr.splitlines()[-1].endswith(str(out / "report.html"))
     for name in ("creatures", "digits"):
         assert (out / f"{name}-bank.html").exists()
         assert lt.open_bank(out / f"{name}-bank").provenance.model == f"zoo:{name}"

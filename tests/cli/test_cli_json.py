@@ -47,6 +47,24 @@ def test_a_bank_from_fit_to_evaluate(folder: Path, weights: Path, names: Path, t
     assert told(*words)["values"]["n_images"] == 4
 
 
+def test_parts(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None:
+    words = [*fit_words(folder, weights, tmp_path / "bank"), "--class-names", names, "--n-parts", 2]
+    words[1] = "parts"
+    document = told(*words, "--labels", "predicted")
+    assert document["command"] == "fit parts"
+    assert document["files"] == [{"what": "bank", "path": str(tmp_path / "bank")}]
+    assert document["results"][0]["provenance"]["method"] == "PartPrototypes"
+    assert document["results"][0]["prototypes"][0]["original"]["width"] > 0
+
+
+def test_a_bank_without_data(tmp_path: Path) -> None:
+    words = ["fit", "prodg", "--model", "zoo:digits", "--generator", "zoo:digits", "--out", tmp_path / "bank"]
+    document = told(*words, "--n-samples", 60, "--steps", 1, "--n-prototypes", 2, "--target", 3, "--n-channels", 1)
+    assert document["command"] == "fit prodg"
+    assert document["results"][0]["provenance"]["is_made"] is True
+    assert {one["original"] for one in document["results"][0]["prototypes"]} == {None}
+
+
 def test_asking_a_black_box(tmp_path: Path) -> None:
     words = [
         "-m",

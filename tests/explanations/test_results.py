@@ -148,6 +148,17 @@ def test_plain_values_and_a_table(results: dict[str, Any], kind: str, tmp_path: 
 FIGURES = [("attribution", ending) for ending in (".png", ".svg", ".pdf")]  # all results draw theirs by one road
 
 
+@pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_result_is_a_figure(results: dict[str, Any], kind: str, ending: str, tmp_path: Path) -> None:
+    data = results[kind].save(tmp_path / f"why{ending}").read_bytes()
+    begins = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending]
+    assert data.startswith(begins)
+    if ending == ".png":
+        with Image.open(tmp_path / "why.png") as picture:
+            assert len(set(picture.convert("L").get_flattened_data())) > 2  # more than a blank page
+
+
 @pytest.mark.parametrize(
     ("kind", "ending"), [*((kind, ending) for kind in KINDS for ending in (".html", ".json", ".csv")), *FIGURES]
 )

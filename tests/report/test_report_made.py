@@ -11,6 +11,7 @@ import pytest
 from report_samples import NASTY, bank, explanation, picture, prototype, provenance
 from test_report_html import check
 
+import likethat as lt
 from likethat.explanations import ImageStore
 from likethat.report import bank_figure, save_bank, save_explanation
 from likethat.report.made import controls_view
@@ -130,6 +131,22 @@ def test_another_method_on_made_images_says_that_they_were_made(tmp_path: Path) 
     assert "Its pictures are those among all that a generator made" in page.said
     for words in ("images seen", "among all seen", "climbed", "this data"):
         assert words not in page.said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method",
+    [lt.EPIC(n_prototypes=2), lt.PartPrototypes(n_parts=2)],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_fit_on_made_images_says_so_whoever_fitted(method: Any, tmp_path: Path) -> None:
+    made_images = lt.Generated(lt.load_generator("zoo:digits"), 60)
+    options = {} if isinstance(method, lt.EPIC) else {"labels": "predicted"}
+    fitted = method.fit(lt.load("zoo:digits"), made_images, **options)
+    page = check(fitted.save(tmp_path / "bank.html"))
+    assert "60 samples made, no image was opened" in page.said
+    assert "The controls were not run" in page.said
+    assert "images seen" not in page.said
 
 
 def test_strange_banks_have_a_page(tmp_path: Path) -> None:

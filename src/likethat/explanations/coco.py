@@ -31,8 +31,8 @@ def coco_of(
     shown = [item for item in prototypes if item.kind == "positive"]
     if originals and not all(item.original for item in shown):
         raise InputError(
-            "`originals` must be False for this bank, got True: its pictures were made, or a likethat before 0.2, which "
-            "did not note how large the originals were, fitted it. Take the boxes on its own pictures, or fit anew."
+            "`originals` must be False for this bank, got True: its pictures were made, or it was fitted by a likethat "
+            "before 0.2, which noted no sizes of originals. Take the boxes on its own pictures, or fit anew."
         )
     numbers = {key: number for number, key in enumerate(dict.fromkeys(item.image for item in shown), start=1)}
     first = {item.image: item for item in reversed(shown)}

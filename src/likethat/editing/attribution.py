@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from likethat._progress import Watcher
-from likethat.editing.asked import Asked, Box
+from likethat._queries import Asked
+from likethat.editing.asked import AskedTexts
 from likethat.editing.masks import MASK_SHARE, balanced_masks, groups_of, masked
 from likethat.explanations.status import Reason, Status, ended
 from likethat.explanations.word_attribution import WordAttribution
@@ -35,7 +36,7 @@ class _Answers:
 
 
 def attribute_words(
-    box: Box, text: str, target: Callable[[Tensor], int], *, budget: int, seed: int, watch: Watcher | None = None
+    box: Asked, text: str, target: Callable[[Tensor], int], *, budget: int, seed: int, watch: Watcher | None = None
 ) -> WordAttribution:
     """Leave words out, every one equally often, and regress the target's log-odds on what was left out.
 
@@ -59,7 +60,9 @@ def attribute_words(
         share); no kernel of distances; the ridge is chosen by the evidence, which gives the errors.
     """
     started, words = time.perf_counter(), split_words(text)
-    asked = Asked(box, lambda p: torch.logit(p[:, explained].clamp(1e-4, 1 - 1e-4)), watch=watch, budget=budget)
+    asked = AskedTexts(
+        box=box, margin=lambda p: torch.logit(p[:, explained].clamp(1e-4, 1 - 1e-4)), watch=watch, budget=budget
+    )
     own = box([text])[0]
     explained = target(own)
     groups = groups_of(words)
@@ -87,7 +90,7 @@ def attribute_words(
     )
 
 
-def _asked(words: Words, groups: list[list[int]], asked: Asked, *, budget: int, rng: torch.Generator) -> _Answers:
+def _asked(words: Words, groups: list[list[int]], asked: AskedTexts, *, budget: int, rng: torch.Generator) -> _Answers:
     """Ask in rounds until the budget ends; of a long text first for groups, then for the words of some of them."""
     is_long = any(len(group) > 1 for group in groups)
     hidden = torch.zeros(0, len(words), dtype=torch.bool)

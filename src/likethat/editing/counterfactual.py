@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._progress import Watcher
-from likethat.editing.asked import Asked, Box
+from likethat._queries import Asked
+from likethat.editing.asked import AskedTexts
 from likethat.editing.real import nearest_real
 from likethat.editing.search import Plan, Seeker, Wanted
 from likethat.errors import LikethatError, TargetError
@@ -61,7 +62,7 @@ class Demand:
 
 
 def edit_text(
-    edits: TextEdits, box: Box, text: str, demand: Demand, *, watch: Watcher | None, options: dict[str, Any]
+    edits: TextEdits, box: Asked, text: str, demand: Demand, *, watch: Watcher | None, options: dict[str, Any]
 ) -> Counterfactual:
     """Edit a text until the model gives it to the target, and find the nearest real text of that class.
 
@@ -84,9 +85,9 @@ def edit_text(
             f"`target` must be another class than the source's, and the model gives it to "
             f"{box.class_names[source_class]!r} already. Name another target, or None for any other."
         )
-    ask = Asked(
-        box,
-        lambda p: margins_of(p, target=demand.target, source_class=source_class),
+    ask = AskedTexts(
+        box=box,
+        margin=lambda p: margins_of(p, target=demand.target, source_class=source_class),
         watch=watch,
         budget=demand.budget,
     )
@@ -120,7 +121,7 @@ def edit_text(
     )
 
 
-def _seeker(edits: TextEdits, ask: Asked, source: Words, demand: Demand, source_class: int) -> Seeker:
+def _seeker(edits: TextEdits, ask: AskedTexts, source: Words, demand: Demand, source_class: int) -> Seeker:
     odds = edits.odds(ask.box.class_names)
 
     def expected(keys: Sequence[str]) -> Float[np.ndarray, " word"]:
@@ -194,7 +195,7 @@ def _sought(edits: TextEdits, seeker: Seeker, demand: Demand, source_class: int)
     return _Sought(found=sorted(found, key=lambda plan: plan.cost), real=real, reason=reason, error=broken)
 
 
-def _edit(source: Words, plan: Plan | None, ask: Asked, row: int) -> Edit:
+def _edit(source: Words, plan: Plan | None, ask: AskedTexts, row: int) -> Edit:
     """Return a plan as an edit; the source itself where there was none."""
     text = source.text if plan is None else plan.text
     apart = words_apart(source.words, split_words(text).words)
@@ -218,7 +219,7 @@ def _change(source: Words, one: Proposal) -> Change:
     )
 
 
-def _real(source: Words, ask: Asked, row: int) -> Edit:
+def _real(source: Words, ask: AskedTexts, row: int) -> Edit:
     return _edit(source, Plan(edits=(), text=ask.texts[row], cost=0.0), ask, row)
 
 
@@ -232,7 +233,7 @@ def words_apart(first: Sequence[str], second: Sequence[str]) -> float:
     return 1 - difflib.SequenceMatcher(None, first, second, autojunk=False).ratio()
 
 
-def _path(seeker: Seeker, ask: Asked, source_class: int, target: int | None) -> SearchPath:
+def _path(seeker: Seeker, ask: AskedTexts, source_class: int, target: int | None) -> SearchPath:
     p = ask.probabilities
     words = seeker.source.words
     return SearchPath(

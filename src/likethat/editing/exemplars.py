@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from likethat._progress import Progress, Watcher
-from likethat.editing.asked import Box
+from likethat._queries import Asked
 from likethat.editing.surrogate import Belief, LinearBelief
 from likethat.explanations.status import Reason
 from likethat.generators.text.edits import TextEdits
@@ -70,7 +70,7 @@ class Screening:
     """
 
     edits: TextEdits
-    box: Box
+    box: Asked
     errors: Callable[[Tensor], Tensor]
     classes: list[int]
     enough: float

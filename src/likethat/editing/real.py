@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from likethat.editing.asked import Asked
+from likethat.editing.asked import AskedTexts
 from likethat.generators.text.edits import TextEdits
 
 __all__ = ["nearest_real"]
@@ -15,7 +15,7 @@ _AT_ONCE = 3  # of the nearest by label two in three are of the class: three sel
 def nearest_real(
     edits: TextEdits,
     source: str,
-    ask: Asked,
+    ask: AskedTexts,
     *,
     lean: Float[NDArray[np.float64], " text"] | None,
     most: int,

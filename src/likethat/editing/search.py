@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat.editing.asked import Asked
+from likethat.editing.asked import AskedTexts
 from likethat.editing.masks import balanced_masks, groups_of, masked
 from likethat.editing.surrogate import Belief, LinearBelief
 from likethat.explanations.status import Reason
@@ -74,7 +74,7 @@ class Seeker:
 
     source: Words
     propose: Callable[[str, int], list[Proposal]]
-    ask: Asked
+    ask: AskedTexts
     wanted: Wanted
     rng: torch.Generator
     plans: dict[str, Plan] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from likethat.search import Problem, Strategy
 
 __all__ = ["Finds", "pursue"]
 
-_FREE_ROUNDS = 60  # batches without a paid answer: the generator makes the same few inputs again and again
+_SAME_ROUNDS = 60  # batches without an input that was not asked before: the generator makes the same few
 
 
 @dataclass(kw_only=True, eq=False)
@@ -115,8 +115,8 @@ def _chase(finds: Finds, strategy: Strategy, rng: torch.Generator) -> Reason | N
         radius=finds.radius,
     )
     search = strategy.begin(problem)
-    n_free, n_paid = 0, asker.box.queries
-    while n_free < _FREE_ROUNDS:
+    n_same, n_before = 0, len(asker.different)
+    while n_same < _SAME_ROUNDS:
         latents = search.ask()
         responses = asker.ask(latents)
         is_new = finds.look()
@@ -125,6 +125,6 @@ def _chase(finds: Finds, strategy: Strategy, rng: torch.Generator) -> Reason | N
         if is_new:
             return None
         search.tell(goal.fitness(responses, loss=strategy.loss), responses)
-        n_free = n_free + 1 if asker.box.queries == n_paid else 0
-        n_paid = asker.box.queries
+        n_same = n_same + 1 if len(asker.different) == n_before else 0  # what an earlier call paid for is new, if free
+        n_before = len(asker.different)
     return Reason.NO_PROGRESS

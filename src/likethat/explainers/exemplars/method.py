@@ -167,7 +167,7 @@ class Exemplars(ExemplarOptions):
             began, first = time.perf_counter(), len(asker.known) if number else 0
             asker.box = box.limited(budget) if number else asker.box
             finds = Finds(asker=asker, aim=aim, n=n, radius=self.spacing * spacing.mean)
-            asker.tell = report.of(number, finds)
+            asker.tell_how = report.of(number, finds)
             reason = self._pursued(finds, number, is_stopped)
             is_stopped = reason == Reason.INTERRUPTED
             results.append(
@@ -248,9 +248,9 @@ class _Report:
         self._watch, self._n, self._total = watch, n, n * n_targets
 
     def of(self, number: int, finds: Finds) -> Any:
-        """Return what an asker calls with the number of answers."""
+        """Return what an asker calls after each batch."""
 
-        def tell(_n_answers: int) -> None:
+        def tell() -> None:
             if self._watch is not None:
                 done = number * self._n + len(finds.rows)
                 self._watch(Progress(stage="finding exemplars", done=done, total=self._total))

@@ -7,15 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat._progress import Progress, Watcher
-from likethat.explainers.freemcg.log import Asked
+from likethat._queries import QueryLog
 from likethat.explanations.status import Reason, Status, ended
 from likethat.functional.blur import gaussian_blur
 from likethat.functional.evidence import linear_fit
 from likethat.functional.tweedie import tweedie_particles
 from likethat.generators.base import Denoiser
 
-__all__ = ["Asker", "HeatMap", "Replace", "heat_map", "hiding_masks", "mean_colour", "particles"]
+__all__ = ["HeatMap", "Replace", "heat_map", "hiding_masks", "mean_colour", "particles"]
 
 _LEVELS = (1.8, 3.6, 7.2)  # of noise on a picture of 32 pixels a side, in proportion more on larger ones
 _FIRST, _ROUND = 48, 16  # masks before the first estimate, and the fewest that a later one is made of
@@ -44,30 +43,8 @@ class HeatMap:
         return ended("heat map", Reason.REACHED if self.spread_of_answers > 1e-9 else Reason.CONSTANT)
 
 
-@dataclass(kw_only=True, eq=False)
-class Asker:
-    """Asks for changed images until the budget ends; keeps what was answered."""
-
-    box: Asked
-    target: int
-    budget: int
-    watch: Watcher | None = None
-
-    def __call__(self, images: Tensor) -> Float[Tensor, " asked"]:
-        """Return the target's log-odds of the leading images that the budget allows."""
-        n = self.box.affordable(images)
-        if n == 0:
-            return torch.zeros(0, dtype=torch.float64)
-        return torch.logit(self.box(images[:n])[:, self.target].clamp(1e-4, 1 - 1e-4))
-
-    def tell(self) -> None:
-        """Tell how far it is."""
-        if self.watch is not None:
-            self.watch(Progress(stage="asking the model", done=self.box.queries, total=self.budget))
-
-
 def heat_map(
-    image: Float[Tensor, "channel height width"], ask: Asker, replace: Replace, *, rng: torch.Generator
+    image: Float[Tensor, "channel height width"], log: QueryLog, target: int, replace: Replace, *, rng: torch.Generator
 ) -> HeatMap:
     """Replace random patches, regress the log-odds on the change of each pixel, and go on where the error is large.
 
@@ -75,7 +52,8 @@ def heat_map(
 
     Args:
         image: what is explained.
-        ask: for the target's log-odds.
+        log: the model, with its budget.
+        target: class explained.
         replace: returns n pictures whose patches take the place of the image's.
         rng: of the masks.
 
@@ -88,7 +66,7 @@ def heat_map(
     """
     reading, is_stopped = _Reading(image.detach().cpu()), False
     try:
-        _fill(reading, image, ask, replace, rng)
+        _fill(reading, image, log, target, replace, rng)
     except KeyboardInterrupt:
         if len(reading.answers) < _ROUND:
             raise
@@ -101,16 +79,20 @@ def heat_map(
     return HeatMap(values=values, error=error, spread_of_answers=spread, n_answers=n, is_stopped=is_stopped)
 
 
-def _fill(reading: "_Reading", image: Tensor, ask: Asker, replace: Replace, rng: torch.Generator) -> None:
+def _fill(
+    reading: "_Reading", image: Tensor, log: QueryLog, target: int, replace: Replace, rng: torch.Generator
+) -> None:
     """Ask until the budget ends, more often where the error is large."""
     weight = torch.ones(image.shape[1:], dtype=torch.float32)
     while True:
         n = max(_ROUND, len(reading.answers) // 3) if len(reading.answers) else _FIRST
         masks = hiding_masks(n, weight, rng=rng)[:, None].to(image)
         changed = image + masks * (replace(n) - image)
-        found = ask(changed)
-        reading.add((changed - image)[: len(found)].cpu(), found)
-        ask.tell()
+        found = log.query(changed)
+        if len(found):
+            odds = torch.logit(found.probabilities[:, target].clamp(1e-4, 1 - 1e-4))
+            reading.add((changed - image)[: len(found)].cpu(), odds)
+        log.tell()
         if len(found) < n:
             return
         weight = reading.fit()[1]

@@ -10,8 +10,8 @@ from torch import Tensor
 from likethat._checks import check_images
 from likethat._inputs import Inputs, kind_of, take
 from likethat._options import shown
+from likethat._queries import Asked
 from likethat.errors import InputError
-from likethat.explainers.freemcg.log import Asked
 from likethat.generators.base import Denoiser, LatentGenerator
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.words import split_words

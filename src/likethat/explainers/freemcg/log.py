@@ -2,55 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from likethat._inputs import Inputs, join_inputs, take
-from likethat._progress import Progress, Watcher
+from likethat._queries import QueryLog
 from likethat.functional.margins import margins_of
 
-__all__ = ["Archive", "Asked"]
+__all__ = ["Archive"]
 
 _BEHIND = 1e6  # above all costs: columns of a table, or pixels
 _APART = 0.4  # from this on two changes are different ones; 0 the same, 1 nothing in common
 
 
-class Asked(Protocol):
-    """A black box that knows its budget (`likethat.BlackBox`)."""
-
-    @property
-    def queries(self) -> int:
-        """Count the rows that were answered."""
-        ...
-
-    @property
-    def remaining(self) -> int | None:
-        """How many rows may still be asked; None without a budget."""
-        ...
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Name every class, in the order of the answers."""
-        ...
-
-    def affordable(self, inputs: Inputs) -> int:
-        """Count the rows of a batch, from the first, that the budget still pays for."""
-        ...
-
-    def __call__(self, inputs: Inputs) -> Float[Tensor, "n cls"]:
-        """Answer every row with the probabilities of all classes."""
-        ...
-
-
 @dataclass(kw_only=True, eq=False)
-class Archive:
+class Archive(QueryLog):
     """All that was asked, in order.
 
     Attributes:
-        box: with the budget of this search.
         target: class wanted; None for any but the source's.
         source_class: the class of the source.
         distance: of inputs from the source, (n,).
@@ -59,13 +30,9 @@ class Archive:
         plausible: which inputs could be real, (n,); None for all. The others come behind them.
         found: rows of counterfactuals found before, from which further ones shall differ.
         passed_over: whether each of the leading rows is no answer, though its margin is enough.
-        until: stop at this many queries, though the budget may allow more.
-        watch: told of the queries.
-        budget: queries in all, for `watch`.
         n_typical: how many inputs were asked that the generator made anywhere, not near the source.
     """
 
-    box: Asked
     target: int | None
     source_class: int
     distance: Callable[[Inputs], Float[Tensor, " n"]]
@@ -74,9 +41,6 @@ class Archive:
     plausible: Callable[[Inputs], Bool[Tensor, " n"]] | None = None
     found: list[int] = field(default_factory=list)
     passed_over: Bool[Tensor, " row"] | None = None
-    until: int | None = None
-    watch: Watcher | None = None
-    budget: int | None = None
     n_typical: int = 0
     inputs: list[Inputs] = field(default_factory=list)
     points: list[Tensor | None] = field(default_factory=list)
@@ -88,28 +52,23 @@ class Archive:
 
     def ask(self, inputs: Inputs, points: Tensor | None = None) -> Float[Tensor, " asked"]:
         """Return the margins of the leading inputs that the budget allows, and keep them."""
-        n = self.box.affordable(inputs)
-        if self.until is not None:
-            n = min(n, self.until - self.box.queries)
-        if n <= 0:
+        found = self.query(inputs)
+        n = len(found)
+        if not n:
             return torch.zeros(0, dtype=torch.float64)
-        inputs = take(inputs, range(n))
-        before = self.box.queries
-        found = self.box(inputs)
         given = [None] * n if points is None else list(points[:n])
-        reals = torch.ones(n, dtype=torch.bool) if self.plausible is None else self.plausible(inputs)
+        reals = torch.ones(n, dtype=torch.bool) if self.plausible is None else self.plausible(found.inputs)
         everything = (
-            [*self.inputs, inputs],
+            [*self.inputs, found.inputs],
             [*self.points, *given],
-            torch.cat([self.probabilities.reshape(-1, found.shape[1]), found]),
-            torch.cat([self.distances, self.distance(inputs).double().cpu()]),
-            torch.cat([self.costs, self._costs_of(inputs, reals)]),
-            [*self.at_query, *(min(before + place + 1, self.box.queries) for place in range(n))],
+            torch.cat([self.probabilities.reshape(-1, found.probabilities.shape[1]), found.probabilities]),
+            torch.cat([self.distances, self.distance(found.inputs).double().cpu()]),
+            torch.cat([self.costs, self._costs_of(found.inputs, reals)]),
+            [*self.at_query, *found.at_query],
             torch.cat([self.reals, reals]),
         )  # kept all at once: an interruption must not leave rows without their costs
         self.inputs, self.points, self.probabilities, self.distances, self.costs, self.at_query, self.reals = everything
-        if self.watch is not None:
-            self.watch(Progress(stage="asking the model", done=self.box.queries, total=self.budget))
+        self.tell()
         return self.margins[-n:]
 
     @property
@@ -161,11 +120,6 @@ class Archive:
     def pass_over(self, *, up_to: float) -> None:
         """Take no row for an answer that was asked so far and costs no more; what was found before stays."""
         self.passed_over = ~self._stands() | (self._different() & (self.costs <= up_to))
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether the budget is used up."""
-        return self.box.remaining == 0 or (self.until is not None and self.box.queries >= self.until)
 
     @property
     def is_constant(self) -> bool:

@@ -14,11 +14,12 @@ from likethat._checks import check_choice, check_count, resolve_target
 from likethat._inputs import Inputs, kind_of
 from likethat._options import check_callable, check_names, shown
 from likethat._progress import Watcher
+from likethat._queries import QueryLog
 from likethat._session import in_own_session
 from likethat.editing.attribution import attribute_words
 from likethat.editing.counterfactual import LEAST_BUDGET, Demand, edit_text
 from likethat.errors import InputError, TargetError
-from likethat.explainers.freemcg.attribution import Asker, Replace, heat_map, mean_colour, particles
+from likethat.explainers.freemcg.attribution import Replace, heat_map, mean_colour, particles
 from likethat.explainers.freemcg.columns import Limits, as_generated
 from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, check_words, name_of, one_input
 from likethat.explainers.freemcg.log import Archive
@@ -197,7 +198,8 @@ class FreeMCG(FreeMCGOptions):
         box = as_asked(model, budget)
         p = box(one)[0]
         explained = int(p.argmax()) if target is None else resolve_target(target, box.class_names)
-        found = heat_map(one[0], Asker(box=box, target=explained, budget=budget, watch=watch), replace, rng=rng)
+        log = QueryLog(box=box, budget=budget, watch=watch)
+        found = heat_map(one[0], log, explained, replace, rng=rng)
         return Attribution(
             image=one[0].cpu().numpy(),
             probabilities=p.numpy(),

@@ -1,0 +1,107 @@
+"""Questions to a black box: never more than are allowed, counted, and told to whoever watches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from likethat._inputs import Inputs, take
+from likethat._progress import Progress, Watcher
+
+__all__ = ["Answers", "Asked", "QueryLog"]
+
+
+class Asked(Protocol):
+    """A black box that knows its budget (`likethat.BlackBox`)."""
+
+    @property
+    def queries(self) -> int:
+        """Count the rows that were answered."""
+        ...
+
+    @property
+    def remaining(self) -> int | None:
+        """How many rows may still be asked; None without a budget."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name every class, in the order of the answers."""
+        ...
+
+    def affordable(self, inputs: Inputs) -> int:
+        """Count the rows of a batch, from the first, that the budget still pays for."""
+        ...
+
+    def __call__(self, inputs: Inputs) -> Float[Tensor, "n cls"]:
+        """Answer every row with the probabilities of all classes."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """What came of a batch: its leading inputs that the budget allowed, and the answers to them.
+
+    Attributes:
+        inputs: that were asked.
+        probabilities: (asked, class).
+        at_query: how many queries had been spent when each was answered.
+    """
+
+    inputs: Inputs
+    probabilities: Float[Tensor, "asked cls"]
+    at_query: list[int]
+
+    def __len__(self) -> int:
+        return len(self.at_query)
+
+
+@dataclass(kw_only=True, eq=False)
+class QueryLog:
+    """Asks for a search what it may.
+
+    What was answered is kept by the search, which knows what belongs to it; the black box remembers all answers, so
+    that a search that is begun again asks nothing twice.
+
+    Attributes:
+        box: with the budget of the search.
+        watch: told of the queries.
+        budget: queries in all, for `watch`.
+        until: stop at this many queries, though the budget may allow more.
+        tell_how: what `tell` calls instead of saying how many queries were spent.
+    """
+
+    box: Asked
+    watch: Watcher | None = None
+    budget: int | None = None
+    until: int | None = None
+    tell_how: Callable[[], None] | None = None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing more may be asked."""
+        return self.box.remaining == 0 or (self.until is not None and self.box.queries >= self.until)
+
+    def query(self, inputs: Inputs) -> Answers:
+        """Return the answers to the leading inputs that may be asked; the caller keeps them, then calls `tell`."""
+        n = self.box.affordable(inputs)
+        if self.until is not None:
+            n = min(n, self.until - self.box.queries)
+        if n <= 0:
+            none = torch.zeros(0, max(len(self.box.class_names), 1), dtype=torch.float64)
+            return Answers(inputs=take(inputs, ()), probabilities=none, at_query=[])
+        inputs = take(inputs, range(n)) if n < len(inputs) else inputs
+        before = self.box.queries
+        found = self.box(inputs)
+        at_query = [min(before + place + 1, self.box.queries) for place in range(n)]
+        return Answers(inputs=inputs, probabilities=found, at_query=at_query)
+
+    def tell(self) -> None:
+        """Say how far it is; may raise to stop the search, so what was answered must be kept by now."""
+        if self.tell_how is not None:
+            self.tell_how()
+        elif self.watch is not None:
+            self.watch(Progress(stage="asking the model", done=self.box.queries, total=self.budget))

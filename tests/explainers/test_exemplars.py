@@ -171,7 +171,7 @@ def test_what_was_found_survives_an_interruption() -> None:
 
 def test_a_search_that_is_begun_again_goes_on_behind_the_answers_it_has() -> None:
     """Answers that an earlier call paid for are free, and no sign that the generator repeats itself."""
-    method, model = Exemplars(Drawn(), strategy=PriorSampling(batch=1), tolerance=1e-9), box()
+    method, model = Exemplars(Drawn(), algorithm=PriorSampling(batch=1), tolerance=1e-9), box()
     first = method.search(model, "bee", n=2, budget=100)
     again = method.search(model, "bee", n=2, budget=100)
     assert [found.status.reason for found in (first, again)] == ["budget", "budget"]

@@ -109,7 +109,7 @@ def text(predict: Any = good, *, proposer: Any = None, n: int = 1, budget: int =
 
 
 def exemplars(**options: Any) -> Status:
-    method = lt.Exemplars(Rows(0), strategy=QUICK, spacing=0)
+    method = lt.Exemplars(Rows(0), algorithm=QUICK, spacing=0)
     model = lt.BlackBox(lambda x: torch.stack([3 * torch.tensor(x["a"].to_numpy()), torch.zeros(len(x))], 1).softmax(1))
     return method.search(model, 0, **options).status
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from likethat._cells import csv_of
-from likethat._files import write_whole
+from likethat._files import try_file, write_whole
 from likethat._options import check_path
 from likethat.errors import InputError
 
@@ -70,6 +70,8 @@ def save(
     if kind == "page":
         return _plugged[0]().save_page(result, path, overwrite=overwrite)
     if kind == "file":
+        if path.suffix.lower() in _FIGURES:
+            try_file(path, overwrite=overwrite)  # drawing takes a second
         return write_whole(path, _data_of(result, path), overwrite=overwrite)
     if folder is None or kind == "unknown":
         also = "" if folder is None else ", or a folder's name without an ending"

@@ -15,6 +15,9 @@ _START = "shard-"
 
 _WHOLE = ("indices", "labels", "predicted", "digests")
 """Columns of whole numbers."""
+_HELD = ("held", "maps", "views")
+_DIMENSIONS = {**dict.fromkeys((*_WHOLE, "held"), 1), "means": 2, "pooled": 2, "facts": 2, "maps": 3, "views": 4}
+"""Of each tensor: images, then channels, cells, or channels, height and width."""
 
 
 def write_shard(
@@ -51,11 +54,16 @@ def read_shards(checkpoint: Checkpoint) -> list[tuple[Rows, dict[str, Tensor], d
         if about["start"] != stop:
             break  # of an earlier pass, behind a shard that was damaged and written again
         stop = about["stop"]
+        for name, n in _DIMENSIONS.items():
+            if tensors[name].ndim != n:
+                raise Damaged(f"shard {len(shards)} holds {name} of {tensors[name].ndim} dimensions, not {n}")
         columns: dict[str, Any] = {name: tensors.pop(name) for name in COLUMNS}
         label_names = typed(about["label_names"], list[str | None])
         rows = Rows(names=typed(about["names"], list[str]), label_names=label_names, **columns)
         if {len(label_names), *map(len, columns.values())} != {len(rows.names)}:
             raise Damaged(f"shard {len(shards)} holds columns of different length")
+        if len({len(tensors[name]) for name in _HELD}) > 1:
+            raise Damaged(f"shard {len(shards)} holds maps of other images than it says")
         if any(columns[name].is_floating_point() for name in _WHOLE):
             raise Damaged(f"shard {len(shards)} holds numbers that are not whole, where they count")
         shards.append((rows, tensors, about))

@@ -58,3 +58,8 @@ def test_draws_have_the_mean_and_the_variance() -> None:
     assert drawn.shape == (20000, 1, 2)
     assert drawn.mean(0)[0].tolist() == pytest.approx([1.0, -2.0], abs=0.05)
     assert drawn.var(0)[0].tolist() == pytest.approx([4.0, 0.25], rel=0.05)
+
+
+def test_what_changes_quickly_has_a_quarter_of_the_roots_length() -> None:
+    points = torch.linspace(-1.5, 1.5, 40, dtype=torch.float64)[:, None]
+    assert fit_gaussian_process(points, (8 * points).sin()).length == 0.25

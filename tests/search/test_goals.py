@@ -22,7 +22,7 @@ def test_a_probability_vector() -> None:
 
 def test_a_high_response() -> None:
     goal = HighResponse(response=lambda p: p[:, 1] * 2, threshold=1.5)
-    answers = torch.tensor([[[0.2, 0.8], [0.5, 0.5]]])
+    answers = torch.tensor([[[0.2, 0.8, 0.0], [0.5, 0.5, 0.0]]])
     assert goal.poles == ()
     assert goal.shortfall(answers).tolist() == [[pytest.approx(-0.1), pytest.approx(0.5)]]
     assert goal.fitness(answers, loss="log").tolist() == [[pytest.approx(1.6), pytest.approx(1.0)]]

@@ -3,7 +3,7 @@
 # make check   the quick tests, under two minutes         make clean   remove what these made
 # make lock    renew requirements.lock                    make test-newest, make test-oldest
 #                                                                      every test on other versions than the lock's
-# make mutants break lines on purpose and see which the tests notice: hours
+# make mutants break lines on purpose and see which the tests notice: an hour and more
 #
 # Each target sets up all it needs in .venv. Another Python: make test PYTHON=python3.12
 
@@ -47,7 +47,7 @@ bench: $(DEV)
 	@$(BIN)/python benchmarks/parts.py
 
 mutants: $(DEV)
-	@echo "mutants: 200 lines broken one at a time, in copies: hours"
+	@echo "mutants: 200 lines broken one at a time, in memory: an hour and more"
 	@$(BIN)/python benchmarks/mutants.py
 
 # What a torch for GPUs brings along is left out, and so is the name of its build: torch itself pins both.

@@ -1,202 +1,207 @@
 """Break lines on purpose, one at a time, and see whether the tests of their room notice.
 
-Each change is made in a temporary copy of the package; the working tree stays as it is.
+Everything is loaded once; a line is broken in a forked process of its own, and the files stay as they are. A first run
+of the tests notes which lines each of them reaches (kept under out/mutants until a file changes). A broken line meets
+only the tests that reach it: those of its own room first, then the neighbours', the quickest first, until one fails or
+a minute of them has passed. What the others would have noticed counts as survived: the share that is printed is a lower
+bound.
 
-    python benchmarks/mutants.py                                   # 200 lines of five rooms: hours
-    python benchmarks/mutants.py --only functional --n 40 --seed 1
+What may be broken is listed in `_mutation.py`, with what is left out and why. A change that alters nothing anybody
+could see stands in `mutants_alike.json` with its reason; such changes are counted apart.
+
+    python benchmarks/mutants.py                                   # 200 lines of five rooms
+    python benchmarks/mutants.py --only explainers fitting --n 100 --seed 1
 """
 
 import argparse
-import ast
-import copy
+import hashlib
+import importlib
+import json
 import os
 import random
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "src" / "likethat"
-TIMEOUT = 300  # seconds; a loop that no longer ends counts as noticed
+import pytest
+from _mutation import PACKAGE, ROOT, Mutant, mutants_of
+from _reach import OUT_OF_TIME, Reach, failure_of, forked, n_functions, put_in, reaches_of
 
-# From a room, or a part of one, to the tests that are to notice; the longest name that fits counts.
-TESTS = {
-    "functional": "tests/functional",
-    "search": "tests/search",
-    "coordinates": "tests/coordinates",
-    "fitting": "tests/coordinates tests/explainers/test_epic.py tests/explainers/test_prodg.py",
-    "explainers/epic": "tests/explainers/test_epic.py",
-    "explainers/exemplars": "tests/explainers/test_exemplars.py",
-    "explainers/freemcg": "tests/explainers/test_freemcg.py tests/explainers/test_freemcg_search.py",
-    "explainers/parts": "tests/explainers/test_parts.py",
-    "explainers/prodg": "tests/explainers/test_prodg.py",
+ROOMS = {
+    "functional": ("functional", "coordinates", "search"),
+    "coordinates": ("coordinates", "fitting"),
+    "search": ("search",),
+    "fitting": ("fitting", "explainers"),
+    "explainers": ("explainers", "fitting"),
 }
-SMALLEST = 1e-5
-ROOMS = sorted({name.split("/")[0] for name in TESTS})
-COMPARED = {ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-            ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
-RECKONED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
-TURNED = {"min": "max", "max": "min", "amin": "amax", "amax": "amin", "argmin": "argmax", "argmax": "argmin"}
-SORTED = {"sorted": "reverse", "sort": "descending", "argsort": "descending"}
+"""Whose tests are to notice what is broken in a room: its own, and those of the rooms that use it most."""
+ALIKE = ROOT / "benchmarks" / "mutants_alike.json"
+KEPT = ROOT / "out" / "mutants"
+SLACK = 60  # seconds beyond three times what the tests took before: loading them on a busy machine
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """One change: where, what stood there, what stands there now."""
+class Verdict:
+    """What became of one change: `by` names the test that noticed it, `alike` says why none could."""
 
-    path: Path  # below the package
-    line: int
-    before: str
-    after: str
-    text: str  # the module with the change
+    mutant: Mutant
+    by: str | None
+    alike: str | None
 
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.before}  ->  {self.after}"
-
-
-def changed(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what may stand in a node's place."""
-    new = copy.deepcopy(node)
-    match new:
-        case ast.Compare(ops=[op]) if type(op) in COMPARED:
-            new.ops = [COMPARED[type(op)]()]
-        case ast.BinOp(op=op) if type(op) in RECKONED:
-            new.op = RECKONED[type(op)]()
-        case ast.BoolOp(op=op):
-            new.op = ast.Or() if isinstance(op, ast.And) else ast.And()
-        case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=operand):
-            new = operand
-        case ast.Constant(value=bool(value)):
-            new.value = not value
-        case ast.Constant(value=float(value)) if 0 < abs(value) <= SMALLEST:
-            return  # a guard against zero: twice as much of it is no fault
-        case ast.Constant(value=int(value) | float(value)):
-            new.value = value + 1 if isinstance(value, int) else value * 2 or 1.0
-        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in TURNED:
-            setattr(new.func, "id" if isinstance(new.func, ast.Name) else "attr", TURNED[name])
-        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in SORTED:
-            new.keywords = [*new.keywords, ast.keyword(SORTED[name], ast.Constant(True))]
-        case ast.Expr(value=ast.Call()):
-            new = ast.Pass()
-        case ast.If() | ast.For() | ast.While():
-            new = ast.Return()
-        case _:
-            return
-    yield new
+    @property
+    def word(self) -> str:
+        """Return caught, alike or survived."""
+        return "caught" if self.by else "alike" if self.alike else "survived"
 
 
-def kept_out(tree: ast.Module) -> set[int]:
-    """Return the ids of nodes that no test can be asked about: annotations, messages of errors, lines of `__all__`."""
-    roots: list[ast.AST | None] = []
-    for node in ast.walk(tree):
-        match node:
-            case ast.FunctionDef(returns=returns):
-                roots += [returns, *node.decorator_list]
-            case ast.ClassDef(decorator_list=decorators):
-                roots += decorators
-            case ast.arg(annotation=annotation) | ast.AnnAssign(annotation=annotation):
-                roots.append(annotation)
-            case ast.Raise() | ast.JoinedStr() | ast.Import() | ast.ImportFrom():
-                roots.append(node)
-    return {id(node) for root in roots if root for node in ast.walk(root)}
+def reaching(mutant: Mutant, known: dict[str, Reach]) -> list[str]:
+    """Return the tests that run a statement (or its module, where it runs at loading): own room first, then quick."""
+    name, own = mutant.path.as_posix(), f"tests/{mutant.path.parts[0]}/"
+    found = [
+        test
+        for test, reach in known.items()
+        if (lines := reach.lines.get(name)) and (not mutant.span or any(line in mutant.span for line in lines))
+    ]
+    return sorted(found, key=lambda test: (not test.startswith(own), known[test].seconds))
 
 
-def mutants_of(path: Path) -> Iterator[Mutant]:
-    """Yield every change of a module: only the lines of the change differ from the file."""
-    source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
-    skipped = kept_out(tree)
-    starts = [0]
-    for line in source.encode().splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    for node in ast.walk(tree):
-        for new in () if id(node) in skipped else changed(node):
-            begin, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-            after = ast.unparse(new) if isinstance(new, ast.stmt) else f"({ast.unparse(new)})"
-            text = (source.encode()[:begin] + after.encode() + source.encode()[end:]).decode()
-            before = ast.unparse(node).splitlines()[0]
-            if is_python(text):
-                yield Mutant(path.relative_to(PACKAGE), node.lineno, before, after, text)
+def within(order: list[str], known: dict[str, Reach], most: float) -> list[str]:
+    """Return the leading tests that together take so many seconds, at least one."""
+    sums = accumulate(known[test].seconds for test in order)
+    return [test for place, (test, total) in enumerate(zip(order, sums, strict=True)) if not place or total <= most]
 
 
-def is_python(text: str) -> bool:
-    """Say whether a changed module can be read at all: the others would be noticed without a test."""
-    try:
-        compile(text, "mutant", "exec")
-    except SyntaxError:
-        return False
-    return True
+def verdict(mutant: Mutant, run: "Run") -> Verdict:
+    """Break a line in a process of its own, and run the tests there."""
+    known = run.known
+    order = within(reaching(mutant, known), known, run.most)
+    items = [*run.examples.get(mutant.path.as_posix(), ()), *(run.items[name] for name in order)]
 
-
-def tests_of(path: Path) -> list[str]:
-    """Return the tests of a module: of the longest entry of the table that holds it."""
-    return TESTS[max((name for name in TESTS if path.is_relative_to(name)), key=len)].split()
-
-
-def survives(tests: list[str], mutant: Mutant | None) -> bool:
-    """Say whether tests pass on a copy of the package with the change (None: with no change)."""
-    with tempfile.TemporaryDirectory(prefix="likethat-mutant-") as folder:
-        place = Path(folder) / "likethat"
-        shutil.copytree(PACKAGE, place, ignore=shutil.ignore_patterns("__pycache__"))
-        if mutant:
-            (place / mutant.path).write_text(mutant.text, encoding="utf-8")
-        examples = [str(place / mutant.path)] if mutant else []  # the module's own doctests
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            *examples,
-            *tests,
-            *["-x", "-q", "-p", "no:cacheprovider", "-m"],
-            "not slow",
-        ]
-        environment = os.environ | {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    def work() -> str | None:
         try:
-            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=TIMEOUT, check=False)
-        except subprocess.TimeoutExpired:
-            return False
-    return done.returncode == 0
+            put_in(mutant.path, mutant.text, at_load=not mutant.span)
+        except Exception as error:
+            return f"{type(error).__name__} when it is loaded"
+        return failure_of(items)
+
+    seconds = SLACK + round(3 * sum(known[test].seconds for test in order))
+    code, by = forked(work, seconds=seconds) if items else (0, None)
+    if code:
+        by = f"no end within {seconds} s" if code == OUT_OF_TIME else f"the process ends with {code}"
+    return Verdict(mutant, by, None if by else run.alike.get(mutant.key))
+
+
+def drawn_from(rooms: list[str], *, n: int, seed: int) -> list[Mutant]:
+    """Draw changes, all as likely, of all modules of some rooms."""
+    paths = [path for room in rooms for path in sorted((PACKAGE / room).rglob("*.py")) if path.name != "__init__.py"]
+    every = [mutant for path in paths for mutant in mutants_of(path)]
+    return random.Random(seed).sample(every, min(n, len(every)))
+
+
+@dataclass
+class Run:
+    """A plugin of pytest that has the tests collected, and runs them on broken lines."""
+
+    drawn: list[Mutant]
+    most: float
+    alike: dict[tuple[str, ...], str]
+    verdicts: list[Verdict] = field(default_factory=list)
+    items: dict[str, pytest.Item] = field(default_factory=dict)
+    examples: dict[str, list[pytest.Item]] = field(default_factory=lambda: defaultdict(list))
+    known: dict[str, Reach] = field(default_factory=dict)
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Take the place of the loop that runs every test once."""
+        files: dict[Path, list[pytest.Item]] = defaultdict(list)
+        for item in session.items:
+            if item.path.is_relative_to(PACKAGE):
+                self.examples[item.path.relative_to(PACKAGE).as_posix()].append(item)
+            else:
+                files[item.path].append(item)
+                self.items[item.nodeid] = item
+        for path, items in files.items():
+            self.known |= known_reaches(path, items)
+        for path in sorted({mutant.path for mutant in self.drawn}):
+            importlib.import_module(".".join(["likethat", *path.with_suffix("").parts]))
+            text = (PACKAGE / path).read_text(encoding="utf-8")
+            found = forked(lambda path=path, text=text: put_in(path, text, at_load=True), seconds=SLACK)
+            if found != (0, n_functions(path)):
+                say(f"{path}: of {n_functions(path)} functions (status, changed) = {found}.")
+        say("| | line | as it stood | broken | noticed by |\n|---|---|---|---|---|")
+        for mutant in self.drawn:
+            self.verdicts.append(verdict(mutant, self))
+            say(row(self.verdicts[-1]))
+        return True
+
+
+def say(text: str) -> None:
+    """Print past pytest, which holds the usual output."""
+    print(text, file=sys.__stdout__, flush=True)
+
+
+def known_reaches(path: Path, items: list[pytest.Item]) -> dict[str, Reach]:
+    """Return what each test of a file reaches; kept until the file or the package changes."""
+    state = hashlib.sha256()
+    for source in [path, *sorted((ROOT / "tests").glob("*.py")), *sorted(PACKAGE.rglob("*.py"))]:
+        state.update(source.read_bytes())
+    kept = KEPT / f"{path.stem}-{state.hexdigest()[:16]}.json"
+    if not kept.exists():
+        code, found = forked(lambda: reaches_of(items), seconds=3600)
+        if code:
+            say(f"{path.relative_to(ROOT)} is left out: it fails before anything is broken.")
+            return {}
+        KEPT.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(found))
+    return {name: Reach(**entry) for name, entry in json.loads(kept.read_text()).items()}
 
 
 def main() -> int:
-    """Draw, run, print; 1 where the tests fail before anything is broken."""
+    """Draw, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=200, help="how many lines are broken (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (default 0)")
-    parser.add_argument("--only", choices=ROOMS, help="one room instead of all five")
-    parser.add_argument("--jobs", type=int, default=1, help="how many at a time (default 1)")
+    parser.add_argument("--only", choices=ROOMS, nargs="+", default=list(ROOMS), help="some rooms instead of all five")
+    parser.add_argument("--seconds", type=float, default=60, help="of tests that one line meets at most (default 60)")
     options = parser.parse_args()
-    paths = [
-        path for room in ([options.only] if options.only else ROOMS) for path in sorted((PACKAGE / room).rglob("*.py"))
-    ]
-    every = [mutant for path in paths if len(path.relative_to(PACKAGE).parts) > 1 and path.name != "__init__.py"
-             for mutant in mutants_of(path)]  # fmt: skip
-    drawn = random.Random(options.seed).sample(every, min(options.n, len(every)))
-    for tests in sorted({tuple(tests_of(mutant.path)) for mutant in drawn}):
-        if not survives(list(tests), None):
-            print(f"{' '.join(tests)}: fails before anything is broken.")
-            return 1
-    with ThreadPoolExecutor(options.jobs) as pool:
-        lived = []
-        for mutant, alive in zip(drawn, pool.map(lambda one: survives(tests_of(one.path), one), drawn), strict=True):
-            lived += [mutant] if alive else []
-            print(f"{'survived' if alive else 'caught  '}  {mutant}", flush=True)
-    print(table(drawn, lived))
+    alike = {tuple(entry["change"]): entry["why"] for entry in json.loads(ALIKE.read_text(encoding="utf-8"))}
+    run = Run(drawn_from(options.only, n=options.n, seed=options.seed), options.seconds, alike)
+    os.chdir(ROOT)
+    start = time.monotonic()
+    rooms = dict.fromkeys(name for room in options.only for name in ROOMS[room])
+    places = [*(str(PACKAGE / room) for room in options.only), *(f"tests/{room}" for room in rooms)]
+    quiet = ["-s", "-qq", "--no-header", "--no-summary", "-p", "no:cacheprovider", "-m", "not slow"]
+    pytest.main([*places, *quiet], plugins=[run])
+    say(f"\n{table(run.verdicts)}\n\n{time.monotonic() - start:.0f} seconds.")
     return 0
 
 
-def table(drawn: list[Mutant], lived: list[Mutant]) -> str:
-    """Return the count of each room, and the survivors."""
-    lines = ["", "| room | broken | caught | survived |", "|---|---|---|---|"]
-    for room in [*sorted({mutant.path.parts[0] for mutant in drawn}), "all"]:
-        n, left = (sum(room in ("all", mutant.path.parts[0]) for mutant in some) for some in (drawn, lived))
-        lines.append(f"| {room} | {n} | {n - left} ({100 * (n - left) / n:.0f} %) | {left} |")
-    return "\n".join([*lines, "", *(f"survived: {mutant}" for mutant in lived)])
+def row(one: Verdict) -> str:
+    """Return a row of the list of all changes."""
+    by = one.by or one.alike or "nothing"
+    cells = [one.word, f"{one.mutant.path}:{one.mutant.line}", f"`{one.mutant.before}`", f"`{one.mutant.after}`", by]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def table(verdicts: list[Verdict]) -> str:
+    """Return the counts of each room, and of each package of the explainers."""
+    groups: dict[str, Counter[str]] = {}
+    for one in verdicts:
+        room, second = one.mutant.path.parts[0], one.mutant.path.parts[1]
+        for name in [room, *([f"{room}/{second}"] if not second.endswith(".py") else []), "~all"]:
+            groups.setdefault(name, Counter())[one.word] += 1
+    lines = [
+        "| package | broken | alike | caught | survived | caught of those not alike |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, count in sorted(groups.items()):
+        n, real = count.total(), count.total() - count["alike"]
+        share = f"{100 * count['caught'] / real:.0f} %" if real else "-"
+        figures = f"{n} | {count['alike']} | {count['caught']} | {count['survived']} | {share}"
+        lines.append(f"| {name.removeprefix('~')} | {figures} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from likethat._showing import plug
 from likethat._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from likethat import errors
+    from likethat import errors, papers
     from likethat._progress import Progress
     from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG
     from likethat.explanations import Bank, Explanation, Prototype, open, open_bank
@@ -77,6 +77,7 @@ __all__ = [
     "load_generator",
     "open",
     "open_bank",
+    "papers",
     "split",
     "train_generator",
 ]
@@ -85,8 +86,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name == "errors":
-        return importlib.import_module("likethat.errors")
+    if name in ("errors", "papers"):
+        return importlib.import_module(f"likethat.{name}")
     raise AttributeError(f"module 'likethat' has no attribute {name!r}")
 
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
 import likethat as lt
 from likethat.errors import InputError, TargetError
+from likethat.explainers.freemcg.inputs import kept_places, one_input
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.generators.text.proposer import Proposal
@@ -264,3 +267,43 @@ def test_exemplars_of_a_boundary_come_near_it(edits: lt.TextEdits) -> None:
 def test_nothing_chooses_latents_of_texts(edits: lt.TextEdits) -> None:
     with pytest.raises(InputError, match="`algorithm` must be left out for texts"):
         lt.Exemplars(edits, algorithm="cma-es")
+
+
+def test_phrases_that_stay_stand_wherever_they_occur_without_case_and_signs() -> None:
+    text = "Worth every cent. Caf\u00e9, and worth it; every cent!"
+    words = split_words(text).words
+    assert [words[place] for place in sorted(kept_places(text, ["every CENT."]))] == ["every", "cent", "every", "cent"]
+    assert [words[place] for place in kept_places(text, ["cafe\u0301"])] == ["Caf\u00e9"]  # an accent of its own
+    for missing in ("great", "cent every", "!"):
+        with pytest.raises(InputError, match="`immutable` must name words of the text, got"):
+            kept_places(text, [missing])
+    with pytest.raises(InputError, match="`immutable` must be a list of words or phrases, got 'cent'"):
+        kept_places(text, "cent")
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Series], ids=lambda kind: kind.__name__)
+def test_texts_come_in_any_row_and_blank_ones_take_their_labels_with_them(kind: Any) -> None:
+    texts = [f"text {place} of many" if place != 3 else " " for place in range(20)]
+    labels = [place % 2 for place in range(20)]
+    edits = lt.TextEdits(kind(texts), labels=labels)
+    shares = edits.classes(["a", "b"])
+    assert len(edits) == 19
+    assert {type(text) for text in edits.texts} == {str}
+    assert shares is not None
+    assert shares[:, 1].tolist() == [label for place, label in enumerate(labels) if place != 3]
+
+
+def test_what_is_no_row_of_texts_is_refused() -> None:
+    texts = [f"text {place}" for place in range(20)]
+    with pytest.raises(InputError, match=r"got a DataFrame\. Give the column that holds them"):
+        lt.TextEdits(pd.DataFrame({"text": texts}))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"got a dict\. Give the column"):
+        lt.TextEdits(dict.fromkeys(texts, 1))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="got NoneType in it"):
+        lt.TextEdits([*texts, None])  # type: ignore[list-item]
+
+
+def test_a_text_in_an_array_is_a_text() -> None:
+    assert one_input(np.array(["a text"])) == ["a text"]
+    with pytest.raises(InputError, match="must be one input, got 2"):
+        one_input(np.array(["a", "b"]))

@@ -44,7 +44,7 @@ class Demand:
         n: different counterfactuals.
         budget: questions in all.
         confidence: probability of the target, against the next class, that is enough; 0.5 is the decision.
-        keep: words that stay, as they are counted (see `Words.keys`).
+        keep: places of the words that stay.
         seed: of all chance.
     """
 
@@ -52,7 +52,7 @@ class Demand:
     n: int
     budget: int
     confidence: float
-    keep: frozenset[str]
+    keep: frozenset[int]
     seed: int
 
     @property
@@ -129,7 +129,7 @@ def _seeker(edits: TextEdits, ask: AskedTexts, source: Words, demand: Demand, so
         return _towards(odds.of(keys), demand.target, source_class)
 
     def propose(text: str, place: int) -> list[Proposal]:
-        stays = [key in demand.keep for key in source.keys]
+        stays = [place in demand.keep for place in range(len(source))]
         return [one for one in edits.proposals(text, place) if not any(stays[one.start : one.stop])]
 
     return Seeker(

@@ -1,5 +1,7 @@
 """What a caller may hand to FreeMCG: any model, one input of any kind."""
 
+import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,14 @@ from torch import Tensor
 
 from likethat._checks import check_images
 from likethat._inputs import Inputs, kind_of, take
-from likethat._options import shown
+from likethat._options import check_names, shown
 from likethat._queries import Asked
 from likethat.errors import InputError
 from likethat.generators.base import Denoiser, LatentGenerator
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.words import split_words
 
-__all__ = ["as_asked", "check_fits", "check_mask", "check_words", "name_of", "one_input"]
+__all__ = ["as_asked", "check_fits", "check_mask", "check_words", "kept_places", "name_of", "one_input"]
 
 
 def as_asked(model: Any, budget: int | None) -> Asked:
@@ -39,6 +41,8 @@ def one_input(source: Any, *, name: str = "source") -> Inputs:
         InputError: none of them, or several.
     """
     image = getattr(source, "image", source)  # a sample of a source
+    if isinstance(image, np.ndarray) and image.dtype.kind == "U":
+        image = [str(text) for text in image.ravel()]
     if isinstance(image, np.ndarray):
         image = torch.from_numpy(np.ascontiguousarray(image))
     if isinstance(image, str):
@@ -81,6 +85,34 @@ def check_mask(mask: Any, size: tuple[int, int]) -> Bool[Tensor, "height width"]
     if not bool(found.any()):
         raise InputError("`mask` must be true where the image may change, and it is false everywhere.")
     return found
+
+
+def kept_places(text: str, phrases: Sequence[str]) -> frozenset[int]:
+    """Return the places of a text's words that stay, wherever one of the phrases stands; case and signs do not count.
+
+    Raises:
+        InputError: a phrase that does not stand in the text.
+    """
+    if isinstance(phrases, str):
+        raise InputError(f"`immutable` must be a list of words or phrases, got {shown(phrases)}. Put it into brackets.")
+    keys = _plain_keys(text)
+    found: set[int] = set()
+    for phrase in check_names(phrases, name="immutable"):
+        wanted = [key for _, key in _plain_keys(phrase)]
+        starts = [at for at in range(len(keys)) if [key for _, key in keys[at : at + len(wanted)]] == wanted]
+        if not wanted or not starts:
+            raise InputError(
+                f"`immutable` must name words of the text, got {shown(phrase)}, which does not stand in it."
+            )
+        found |= {place for at in starts for place, _ in keys[at : at + len(wanted)]}
+    return frozenset(found)
+
+
+def _plain_keys(text: str) -> list[tuple[int, str]]:
+    """Return the words of a text, signs left out, each with its place, an accent being one letter with its letter."""
+    words = split_words(text)
+    pairs = zip(words.keys, words.is_word, strict=True)
+    return [(place, unicodedata.normalize("NFC", key)) for place, (key, is_word) in enumerate(pairs) if is_word]
 
 
 def check_words(source: Inputs) -> str:

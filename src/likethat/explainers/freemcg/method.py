@@ -12,7 +12,7 @@ from torch import Tensor
 from likethat._calls import public
 from likethat._checks import check_choice, check_count, resolve_target
 from likethat._inputs import Inputs, kind_of
-from likethat._options import check_callable, check_names, shown
+from likethat._options import check_callable, shown
 from likethat._progress import Watcher
 from likethat._queries import QueryLog
 from likethat._session import in_own_session
@@ -21,7 +21,15 @@ from likethat.editing.counterfactual import LEAST_BUDGET, Demand, edit_text
 from likethat.errors import InputError, TargetError
 from likethat.explainers.freemcg.attribution import Replace, heat_map, mean_colour, particles
 from likethat.explainers.freemcg.columns import Limits, as_generated
-from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, check_words, name_of, one_input
+from likethat.explainers.freemcg.inputs import (
+    as_asked,
+    check_fits,
+    check_mask,
+    check_words,
+    kept_places,
+    name_of,
+    one_input,
+)
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import curve_of, edit_of, edits_of, path_of, status_of
 from likethat.explainers.freemcg.run import Found, Settings, one_after_the_other, seek
@@ -103,7 +111,7 @@ class FreeMCG(FreeMCGOptions):
             n: how many different ones.
             budget: queries allowed in all.
             mask: (height, width), true where an image may change; all else stays bit for bit.
-            immutable: columns that stay; of a text, words.
+            immutable: columns that stay; of a text, words or phrases of it.
             ranges: lowest and highest value of a column.
             directions: "up" or "down": a column may only rise, or only fall.
             watch: called with a `Progress` as the work goes on.
@@ -246,7 +254,7 @@ class FreeMCG(FreeMCGOptions):
             n=check_count(n, name="n"),
             budget=budget,
             confidence=confidence,
-            keep=frozenset(word.casefold() for word in check_names(keep, name="immutable")) if keep else frozenset(),
+            keep=kept_places(text, keep) if keep else frozenset(),
             seed=self.seed,
         )
         options = {"confidence": confidence, "seed": self.seed, "budget": budget, "n": n}

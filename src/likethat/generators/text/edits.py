@@ -1,6 +1,6 @@
 """`TextEdits`: what texts are explained with, in place of a generator: your own texts, and what could stand in them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ class TextEdits:
         proposer: Proposer | None = None,
         tagger: Tagger | None = None,
     ) -> None:
-        given = list(texts) if isinstance(texts, Sequence) and not isinstance(texts, str) else texts
+        is_file, is_table = isinstance(texts, str | Path), hasattr(texts, "columns") or isinstance(texts, Mapping)
+        given = list(texts) if isinstance(texts, Iterable) and not is_file and not is_table else texts
         self.texts = as_texts(given)
         check_callable(proposer, name="proposer", takes="a text and a position")
         check_callable(tagger, name="tagger", takes="the words of a text")

@@ -1,6 +1,6 @@
 """Reading texts from a file, one a line."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from likethat._options import check_path, shown
@@ -42,13 +42,17 @@ def as_texts(data: Sequence[str] | str | Path) -> list[str]:
     Raises:
         InputError: something else, or fewer than 16 texts, or always the same one.
     """
+    if hasattr(data, "columns") or isinstance(data, Mapping):
+        raise InputError(
+            f"`data` must be texts, got a {type(data).__name__}. Give the column that holds them, such as data['text']."
+        )
     if not isinstance(data, Path | Iterable) or isinstance(data, bytes | type):
         raise InputError(f"`data` must be texts, or a file with one text a line, got {shown(data)}.")
     texts = read_texts(data) if isinstance(data, str | Path) else list(data)
-    strange = next((text for text in texts if not isinstance(text, str)), None)
-    if strange is not None:
-        raise InputError(f"`data` must be texts, or a file with one text a line, got {type(strange).__name__} in it.")
-    texts = [text for text in texts if text.strip()]
+    strange = [type(text).__name__ for text in texts if not isinstance(text, str)]
+    if strange:
+        raise InputError(f"`data` must be texts, or a file with one text a line, got {strange[0]} in it.")
+    texts = [str(text) for text in texts if text.strip()]  # NumPy's become plain
     if len(texts) < _FEWEST or len(set(texts)) < 2:
         raise InputError(
             f"there must be at least {_FEWEST} texts that are not all the same to learn from, got {len(texts)} "

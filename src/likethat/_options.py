@@ -120,12 +120,14 @@ def check_path(value: Any, *, name: str = "path") -> Path:
         raise InputError(f"`{name}` must be a path, as text or pathlib.Path, got {shown(value)}.")
     text = os.fspath(value)
     is_possible = isinstance(text, str) and bool(text.strip()) and "\0" not in text
-    if (
-        not is_possible
-        or len(os.fsencode(text)) > _LONGEST_PATH
-        or max(map(len, Path(text).parts), default=0) > _LONGEST_NAME
-    ):
+    if not is_possible:
         raise InputError(f"`{name}` must be a path, as text or pathlib.Path, got {shown(text)}.")
+    longest = max(map(len, Path(text).parts), default=0)
+    if len(os.fsencode(text)) > _LONGEST_PATH or longest > _LONGEST_NAME:
+        raise InputError(
+            f"`{name}` must be a path of names of at most {_LONGEST_NAME} signs, {_LONGEST_PATH:,} bytes in all, got "
+            f"{shown(text)}, with a name of {longest} signs. Choose a shorter one."
+        )
     return Path(text)
 
 

@@ -319,3 +319,13 @@ def test_threads_share_one_memory() -> None:
     for thread in threads:
         thread.join()
     assert (box.queries, spy.n) == (20, 20)
+
+
+def test_shares_that_do_not_sum_to_1_are_no_logits_though_the_first_answer_was_one_row() -> None:
+    twice = lt.BlackBox(lambda x: 2 * torch.softmax(x, 1))  # two models summed, and not divided
+    twice(torch.tensor([[0.0, 1.0, 2.0]]))
+    with pytest.raises(BlackBoxError, match=r"rows that sum to 1 or with logits, got .* that sum to 2"):
+        twice(torch.tensor([[1.0, 0.0, 3.0], [2.0, 1.0, 0.0]]))
+    same = lt.BlackBox(lambda x: torch.tensor([[3.0, 1.0]]).expand(len(x), 2))  # a constant model may be one of logits
+    same(torch.zeros(1, 2))
+    assert same(torch.ones(2, 2)).shape == (2, 2)

@@ -3,6 +3,7 @@
 With ``--json`` one document stands on standard output, whatever a command does, and all else on standard error.
 """
 
+import io
 import json
 import sys
 import warnings
@@ -156,6 +157,9 @@ def give(*results: "Result", values: Mapping[str, Any] | None = None) -> None:
 @contextmanager
 def answering(*, is_json: bool) -> Iterator[Answer]:
     """Yield the answer of a command; at its end, however it ends, print the document where it was asked for."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name on disk, or a ±, that it cannot show loses no result
+            stream.reconfigure(errors="backslashreplace")
     answer = Answer()
     _current.append(answer)
     out.stderr = is_json

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from likethat._files import new_folder, try_folder
+from likethat._options import check_path
 from likethat.cli.console import duration, give, notes, say, say_path
 from likethat.cli.options import examples
 from likethat.cli.progress import progress_bar
@@ -45,6 +46,7 @@ def demo(
 
 def _check_place(out: Path) -> None:
     """Refuse what likethat did not write, and what it wrote that is no demo: a bank of hours is not given up for it."""
+    check_path(out, name="--out")
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / _MARKER).exists()):
         raise InputError(f"`--out` must be a new folder, or that of an earlier demo, got {out}. Choose another.")
     try_folder(out, overwrite=True, name="--out")

@@ -1,5 +1,7 @@
 """Where a command writes, tried before the work: what would be refused after hours is refused at once."""
 
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +13,15 @@ from likethat.errors import InputError
 
 __all__ = ["check_folder", "check_page", "checkpoint_of", "left_behind", "may_replace"]
 
+_LONGEST = 255  # bytes of a name on most disks
+
 
 def checkpoint_of(out: Path) -> Path:
     """Return the folder beside a result that holds its unfinished work."""
-    return out.with_name(f"{out.name}.checkpoint")
+    name = f"{out.name}.checkpoint"
+    if len(os.fsencode(name)) > _LONGEST:
+        name = f"{hashlib.sha256(os.fsencode(out.name)).hexdigest()[:40]}.checkpoint"
+    return out.with_name(name)
 
 
 def check_folder(out: Path, *, mark: str, work: str, resume: bool, overwrite: bool) -> None:

@@ -102,6 +102,10 @@ class Reader:
                     f"{self._name} must keep to logits, which it answered with before, got rows that sum to 1. Say "
                     "output='logits' or output='probabilities'."
                 )
+            if _have_one_sum(rows) and bool(
+                (rows != rows[0]).any()
+            ):  # the first answer was one row, which may be either
+                self._refuse_shares(rows)
             return "logits"
         if bool(good.all()):
             return "probabilities"
@@ -122,14 +126,19 @@ class Reader:
     def _refuse_shares(self, rows: Tensor) -> None:
         if float(rows.min()) < 0:
             return
-        sums = rows.sum(dim=1)
-        is_common = len(rows) > 1 and bool(((sums - sums[0]).abs() <= _TOLERANCE * sums[0].abs()).all())
+        sums, is_common = rows.sum(dim=1), _have_one_sum(rows)
         is_percent = bool(((sums - 100).abs() <= 0.1).all())
         if float(rows.max()) <= 1 or is_common or is_percent:
             raise BlackBoxError(
                 f"{self._name} must answer with rows that sum to 1 or with logits, got numbers from "
                 f"{float(rows.min()):.4g} to {float(rows.max()):.4g} that sum to {float(sums[0]):.4g}. {_ADVICE}"
             )
+
+
+def _have_one_sum(rows: Tensor) -> bool:
+    """Return whether several rows sum to the same: shares of something, which logits are not."""
+    sums = rows.sum(dim=1)
+    return len(rows) > 1 and bool(((sums - sums[0]).abs() <= _TOLERANCE * sums[0].abs()).all())
 
 
 def _are_probabilities(rows: Tensor, tolerance: float) -> Tensor:

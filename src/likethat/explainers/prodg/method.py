@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from likethat._calls import public
 from likethat._checkpoint import EVERY, Checkpoint
 from likethat._checks import check_count, resolve_target
-from likethat._options import shown
+from likethat._options import check_callable, shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
@@ -115,6 +115,7 @@ class ProDG(ProDGOptions):
             NonFiniteError: the generator made NaN.
         """
         started = time.perf_counter()
+        check_callable(watch, name="watch", takes="a Progress")
         watch = None if watch is None else Stages(watch)
         check_count(n_channels, name="n_channels")
         samples = Generated(self.generator, self.n_samples, seed=self.seed)

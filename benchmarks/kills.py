@@ -23,10 +23,10 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
+from _changes import before_changes
 
 import likethat as lt
 from likethat import papers
@@ -34,8 +34,6 @@ from likethat._checkpoint import Checkpoint
 
 WHILE_WRITING = 24 / 44  # the share of kills that fall before a change on disk
 TIMED = {"manifest.json", "generator.json", "card.md"}  # when it was made, and in how many seconds
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "tempfile.mkdtemp", "tempfile.mkstemp"}
-"""Python's audit events of changes on disk; opening to write is one more."""
 
 Work = Callable[..., None]
 
@@ -115,20 +113,12 @@ def begun(work: Work, folder: Path, *, resume: bool, watch: Callable[[], None] |
         try:
             sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends with it
             if watch is not None:
-                sys.addaudithook(_before_changes(watch))
+                before_changes(watch)
             work(folder, resume=resume)
             os._exit(0)
         finally:
             os._exit(1)
     return child
-
-
-def _before_changes(watch: Callable[[], None]) -> Callable[[str, tuple[Any, ...]], None]:
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event in CHANGES or (event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR)):
-            watch()
-
-    return hook
 
 
 def changes_of(work: Work, folder: Path) -> int:

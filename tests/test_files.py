@@ -9,9 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from _changes import before_changes
 
 from likethat._files import OwnFolder, new_folder, try_file, try_folder, write_whole
 from likethat.errors import InputError, StorageError
@@ -168,7 +168,6 @@ _KILLED = """
 import os, sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from likethat import _files
 if sys.argv[2] == "swap":  # dies when the earlier folder has been moved away
     replace = Path.replace
@@ -373,7 +372,6 @@ _KILLED_FILE = """
 import os, sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from likethat import _files
 os.fsync = lambda _: os._exit(9)
 _files.write_whole(sys.argv[1], b"half")
@@ -407,24 +405,19 @@ def test_what_a_living_writer_of_a_file_writes_stays(tmp_path: Path, monkeypatch
     assert (tmp_path / "why.html").read_bytes().startswith(b"first<!--")
 
 
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "tempfile.mkdtemp", "tempfile.mkstemp"}
-"""Audit events before which a process may die; opening to write is one more."""
-
-
 def dying_at(change: int, work: Callable[[], None]) -> bool:
     """Do work in a process that dies just before its so manieth change on disk; return whether it came to its end."""
     child = os.fork()
     if child == 0:
         done = 0
 
-        def watch(event: str, args: tuple[Any, ...]) -> None:
+        def watch() -> None:
             nonlocal done
-            if event in CHANGES or (event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR)):
-                done += 1
-                if done > change:
-                    os._exit(9)
+            done += 1
+            if done > change:
+                os._exit(9)
 
-        sys.addaudithook(watch)
+        before_changes(watch)
         work()
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -1,6 +1,5 @@
 """Split a network whose tail is not affine: exact for each image, with what the tail did on it held."""
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
@@ -18,7 +17,7 @@ from likethat.models._probe import Probes, logits_of
 from likethat.models._readers import AnyHead, ReplayReader
 from likethat.models._search import Found
 from likethat.models._state import untouched
-from likethat.models._trace import Captured, capturing, relative_error, with_tensor
+from likethat.models._trace import Captured, at_call, capturing, relative_error, with_tensor
 from likethat.models.split_model import Head, SplitOutput
 
 __all__ = ["Counting", "FrozenReader", "find_frozen", "shares_in_words"]
@@ -227,24 +226,13 @@ class FrozenReader:
         def tail(raw: Tensor) -> Tensor:
             with ExitStack() as front:
                 front.enter_context(disable_proxy_modes_tracing())
-                seen, mine = 0, threading.get_ident()
 
-                def swap(_: nn.Module, __: Any, output: Any) -> Any:
-                    nonlocal seen
-                    if threading.get_ident() != mine:
-                        return output
-                    seen += 1
-                    if seen - 1 != self._index:
-                        return output
+                def put(_: Any, __: Any, output: Any) -> Any:
                     front.close()
                     return with_tensor(output, raw)
 
-                handle = self._module.register_forward_hook(swap)
-                try:
-                    with _catching(self.head) as caught:
-                        result = self.network(inputs)
-                finally:
-                    handle.remove()
+                with at_call(self._module, self._index, put), _catching(self.head) as caught:
+                    result = self.network(inputs)
                 return self._vector(caught, result, 1)[0]
 
         return tail

@@ -1,6 +1,5 @@
 """The three ways a split network is run: the library's own API, hooks on two modules, or replay."""
 
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ from likethat.models._libraries import timm_pass
 from likethat.models._measured import MeasuredHead
 from likethat.models._probe import logits_of
 from likethat.models._state import device_of
-from likethat.models._trace import capturing, relative_error, vector_of
+from likethat.models._trace import at_call, capturing, relative_error, vector_of
 from likethat.models.readings import Layout, Reading
 from likethat.models.split_model import Head, SplitOutput
 
@@ -249,20 +248,8 @@ class ReplayReader:
             inputs = torch.zeros(len(feature_map), *self.input_shape, device=weight.device, dtype=weight.dtype)
         if len(inputs) != len(feature_map):
             raise InputError(f"`images` must be as many as the maps, got {len(inputs)} and {len(feature_map)}.")
-        seen, mine = 0, threading.get_ident()
-
-        def swap(_: nn.Module, __: Any, output: Any) -> Any:
-            nonlocal seen
-            if threading.get_ident() != mine:
-                return output
-            seen += 1
-            return output if seen - 1 != self.index else self._put(output, feature_map, _size(inputs))
-
-        handle = self.module.register_forward_hook(swap)
-        try:
+        with at_call(self.module, self.index, lambda _, __, output: self._put(output, feature_map, _size(inputs))):
             return self._logits(inputs).float()
-        finally:
-            handle.remove()
 
     def _logits(self, inputs: Tensor) -> Tensor:
         if self.activated is None:

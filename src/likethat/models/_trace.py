@@ -14,6 +14,7 @@ from torch import Tensor, nn
 __all__ = [
     "Call",
     "Captured",
+    "at_call",
     "capturing",
     "first_input",
     "record",
@@ -159,24 +160,37 @@ class Captured:
 
 
 @contextmanager
-def capturing(module: nn.Module, index: int, *, clone: bool) -> Iterator[Captured]:
-    """Watch this thread's call number `index` of one module; the hook is gone afterwards, whatever happens inside."""
-    captured = Captured()
+def at_call(module: nn.Module, index: int, act: Callable[[Any, Any, Any], Any]) -> Iterator[None]:
+    """Call `act` with arguments and output of this thread's call number `index` of a module; no hook is left behind.
+
+    What it returns takes the output's place, unless that is None.
+    """
     seen, mine = 0, threading.get_ident()
 
-    def watch(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def watch(_: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         nonlocal seen
         if threading.get_ident() != mine:
-            return  # the user's own thread runs the network beside us
-        if seen == index:
-            captured.take(first_input(args, kwargs), tensor_of(output), clone=clone)
+            return None  # the user's own thread runs the network beside us
         seen += 1
+        return act(args, kwargs, output) if seen - 1 == index else None
 
     handle = module.register_forward_hook(watch, with_kwargs=True)
     try:
-        yield captured
+        yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def capturing(module: nn.Module, index: int, *, clone: bool) -> Iterator[Captured]:
+    """Watch this thread's call number `index` of one module; the hook is gone afterwards, whatever happens inside."""
+    captured = Captured()
+    with at_call(
+        module,
+        index,
+        lambda args, kwargs, output: captured.take(first_input(args, kwargs), tensor_of(output), clone=clone),
+    ):
+        yield captured
 
 
 def relative_error(values: Tensor, expected: Tensor) -> float:

@@ -11,7 +11,7 @@ from likethat.explanations.attribution import Attribution
 from likethat.report.pages import write_page
 from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
-from likethat.report.text import duration, percent, shorten
+from likethat.report.text import duration, for_matplotlib, percent, shorten
 
 __all__ = ["attribution_figure", "save_attribution"]
 
@@ -57,7 +57,7 @@ def attribution_figure(found: Attribution) -> Any:
 
     panels = _panels(found)
     figure = Figure(figsize=(2.7 * len(panels), 3.2), layout="constrained")
-    figure.suptitle(f"What speaks for {shorten(found.target_name, 50)}".replace("$", r"\$"), fontsize=11)
+    figure.suptitle(for_matplotlib(f"What speaks for {shorten(found.target_name, 50)}"), fontsize=11)
     for axes, (name, picture, _) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) <= PIXELATED_UP_TO else "antialiased")
         axes.set_title(name, fontsize=8)

@@ -17,7 +17,7 @@ from likethat.report.pages import write_page
 from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
 from likethat.report.search_path import PathView, path_view
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
-from likethat.report.text import clean, count, duration, percent, shorten, signed
+from likethat.report.text import clean, count, duration, for_matplotlib, percent, shorten, signed
 
 __all__ = ["counterfactual_figure", "film_of", "save_counterfactual"]
 
@@ -111,13 +111,13 @@ def counterfactual_figure(found: Counterfactual) -> Any:
     if found.kind != "image":
         lines = [shorten(str(change), _WORDS) for change in found.best.changes] or ["nothing changed"]
         figure = Figure(figsize=(7, 0.8 + 0.3 * len(lines)), layout="constrained")
-        figure.suptitle(_plain(_headline(found)), fontsize=11)
+        figure.suptitle(for_matplotlib(_headline(found)), fontsize=11)
         axes = figure.add_subplot()
         axes.set_axis_off()
-        axes.text(0, 1, _plain("\n".join(lines)), va="top", fontsize=9)
+        axes.text(0, 1, for_matplotlib("\n".join(lines)), va="top", fontsize=9)
         return figure
     figure = Figure(figsize=(8, 3.4), layout="constrained")
-    figure.suptitle(_plain(_headline(found)), fontsize=11)
+    figure.suptitle(for_matplotlib(_headline(found)), fontsize=11)
     pictures = (to_picture(_array(found.source)), to_picture(_array(found.best.input)), _difference(found, found.best))
     titles = (
         _says(found, found.source_probabilities),
@@ -126,7 +126,7 @@ def counterfactual_figure(found: Counterfactual) -> Any:
     )
     for axes, picture, title in zip(figure.subplots(1, 3), pictures, titles, strict=True):
         axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) <= PIXELATED_UP_TO else "antialiased")
-        axes.set_title(_plain(shorten(title, 34)), fontsize=8)
+        axes.set_title(for_matplotlib(shorten(title, 34)), fontsize=8)
         axes.set_xticks([])
         axes.set_yticks([])
     return figure
@@ -271,8 +271,3 @@ def _array(batch: Any) -> NDArray[np.float32]:
     assert isinstance(batch, Tensor)
     array: NDArray[np.float32] = batch[0].float().cpu().numpy()
     return array
-
-
-def _plain(text: str) -> str:
-    """Return text that matplotlib does not take for a formula."""
-    return text.replace("$", r"\$")

@@ -8,7 +8,7 @@ from likethat._checks import require
 from likethat.explanations.exemplars import ExemplarSet
 from likethat.report.palette import FOR, NEUTRAL
 from likethat.report.pixels import to_picture
-from likethat.report.text import percent, shorten
+from likethat.report.text import for_matplotlib, percent, shorten
 
 __all__ = ["exemplar_figure"]
 
@@ -29,7 +29,7 @@ def exemplar_figure(exemplars: ExemplarSet) -> Any:
     is_picture = isinstance(exemplars.inputs, Tensor) and exemplars.inputs.ndim == 4
     height = _SIDE + 0.4 if is_picture else 0.35 * n + 0.4
     figure = Figure(figsize=(max(_SIDE * n, 6.0), height + 2.2), layout="constrained")
-    figure.suptitle(_plain(f"Exemplars of {shorten(exemplars.description, 60)}"), fontsize=11)
+    figure.suptitle(for_matplotlib(f"Exemplars of {shorten(exemplars.description, 60)}"), fontsize=11)
     grid = figure.add_gridspec(2, 1, height_ratios=[height, 1.8])
     if is_picture:
         _draw_pictures(figure, grid[0].subgridspec(1, n), exemplars)
@@ -54,7 +54,9 @@ def _write_rows(axes: Any, exemplars: ExemplarSet, n: int) -> None:
         words = percent(float(exemplars.confidence[place]))
         at = 1 - (place + 0.5) / n
         axes.text(0, at, words, va="center", fontsize=9, fontweight="bold", transform=axes.transAxes)
-        axes.text(0.14, at, _plain(_row(exemplars.inputs, place)), va="center", fontsize=9, transform=axes.transAxes)
+        axes.text(
+            0.14, at, for_matplotlib(_row(exemplars.inputs, place)), va="center", fontsize=9, transform=axes.transAxes
+        )
 
 
 def _row(inputs: Any, place: int) -> str:
@@ -71,7 +73,3 @@ def _draw_curve(axes: Any, exemplars: ExemplarSet) -> None:
     axes.set_xlabel("answers", fontsize=9)
     axes.set_ylabel("least error", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # matplotlib reads what stands between two of them as mathematics

@@ -10,7 +10,7 @@ from likethat.report.palette import AGAINST, FOR, NEUTRAL, row_colour
 from likethat.report.pixels import overlay, to_picture
 from likethat.report.sentences import headline, lead
 from likethat.report.sheet import PIXELATED_UP_TO
-from likethat.report.text import shorten, signed
+from likethat.report.text import for_matplotlib, shorten, signed
 from likethat.report.views import noun_of
 from likethat.report.waterfall import Waterfall, waterfall
 
@@ -35,7 +35,7 @@ def explanation_figure(explanation: Explanation) -> Any:
     top = 3.6
     height = top + (_SIDE + 0.45) * n_rows + 0.9
     figure = Figure(figsize=(9.5, height), layout="constrained")
-    figure.suptitle(_plain(f"{headline(explanation)}\n{lead(explanation, steps.decimals)}"), fontsize=11)
+    figure.suptitle(for_matplotlib(f"{headline(explanation)}\n{lead(explanation, steps.decimals)}"), fontsize=11)
     outer = figure.add_gridspec(2 if n_rows else 1, 1, height_ratios=[top, (_SIDE + 0.45) * n_rows][: 1 + bool(n_rows)])
     upper = outer[0].subgridspec(1, 2, width_ratios=[2, 3])
     _seen(figure.add_subplot(upper[0]), explanation)
@@ -68,7 +68,7 @@ def bank_figure(bank: BankLike, *, limit: int = 12) -> Any:
             groups[prototype.unit].append(prototype)
     n_shown = max((len(group) for group in groups.values()), default=1) or 1
     figure = Figure(figsize=(1.6 * n_shown + 0.6, _SIDE * max(len(units), 1) + 0.8), layout="constrained")
-    figure.suptitle(_plain(f"What {shorten(bank.provenance.model, 60)} looks for"), fontsize=11)
+    figure.suptitle(for_matplotlib(f"What {shorten(bank.provenance.model, 60)} looks for"), fontsize=11)
     grid = figure.add_gridspec(max(len(units), 1), n_shown)
     for line, unit in enumerate(units):
         for prototype in sorted(groups[unit], key=lambda item: item.rank):
@@ -76,7 +76,7 @@ def bank_figure(bank: BankLike, *, limit: int = 12) -> Any:
             _picture(axes, bank.images[prototype.image], prototype.box, row_colour(0))
             if prototype.rank == 0:
                 name = f"{shorten(bank.unit_names[unit], 24)}\npurity {bank.unit_purity[unit]:.2f}"
-                axes.set_ylabel(_plain(name), fontsize=8)
+                axes.set_ylabel(for_matplotlib(name), fontsize=8)
     return figure
 
 
@@ -100,7 +100,7 @@ def _seen(axes: Any, explanation: Explanation) -> None:
             va="center",
             bbox={"boxstyle": "round,pad=0.25", "facecolor": row_colour(place), "edgecolor": "white"},
         )
-    axes.set_xlabel(_plain(shorten(explanation.source, 40)), fontsize=8)
+    axes.set_xlabel(for_matplotlib(shorten(explanation.source, 40)), fontsize=8)
 
 
 def _sum(axes: Any, steps: Waterfall) -> None:
@@ -114,7 +114,9 @@ def _sum(axes: Any, steps: Waterfall) -> None:
         at += step.value
     axes.barh(len(labels), at, color=NEUTRAL, height=0.6)
     axes.axvline(0, color="#999999", linewidth=0.8, zorder=0)
-    axes.set_yticks(range(len(labels) + 1), [_plain(shorten(label, 34)) for label in [*labels, "= logit"]], fontsize=8)
+    axes.set_yticks(
+        range(len(labels) + 1), [for_matplotlib(shorten(label, 34)) for label in [*labels, "= logit"]], fontsize=8
+    )
     axes.invert_yaxis()
     axes.tick_params(axis="x", labelsize=7)
     numbers = axes.secondary_yaxis("right")
@@ -128,14 +130,14 @@ def _row(axes: list[Any], explanation: Explanation, row: Contribution, place: in
     colour = row_colour(place)
     heat_map = row.heat_map if row.heat_map.any() else row.activation_map
     _picture(axes[0], overlay(to_picture(explanation.image), heat_map), row.box, colour)
-    axes[0].set_ylabel(_plain(f"{place + 1}  {shorten(row.name, 24)}"), fontsize=8, color=colour, weight="bold")
-    axes[0].set_title(_plain(f"{printed}  purity {signed(row.purity).removeprefix('+')}"), fontsize=8)
+    axes[0].set_ylabel(for_matplotlib(f"{place + 1}  {shorten(row.name, 24)}"), fontsize=8, color=colour, weight="bold")
+    axes[0].set_title(for_matplotlib(f"{printed}  purity {signed(row.purity).removeprefix('+')}"), fontsize=8)
     for small, prototype in zip(axes[1:], row.prototypes, strict=False):
         _picture(small, explanation.images[prototype.image], prototype.box, colour)
         part = prototype.true_part
         same = " ✓" if part is not None and part == row.true_part else ""
         title = f"{shorten(part, 18)}{same}" if part else f"purity {signed(prototype.purity).removeprefix('+')}"
-        small.set_title(_plain(title), fontsize=8)
+        small.set_title(for_matplotlib(title), fontsize=8)
     for small in axes[1 + len(row.prototypes) :]:
         small.set_axis_off()
 
@@ -158,8 +160,3 @@ def _frame(axes: Any, box: Box, colour: str, *, shrink: int = 0) -> None:
     corner, width, height = (left - 0.5 + inset, top - 0.5 + inset), right - left - 2 * inset, bottom - top - 2 * inset
     for edge, thick in (("white", 3.5), (colour, 1.8)):
         axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=edge, linewidth=thick))
-
-
-def _plain(text: str) -> str:
-    """Return text that matplotlib does not take for a formula."""
-    return text.replace("$", r"\$")

@@ -10,6 +10,7 @@ __all__ = [
     "count",
     "decimals_for",
     "duration",
+    "for_matplotlib",
     "in_prose",
     "percent",
     "rounded_to_sum",
@@ -32,6 +33,16 @@ def clean(text: str) -> str:
         'photo⟨U+202E⟩gpj.exe'
     """
     return _UNSEEN.sub(lambda found: f"⟨U+{ord(found.group()):04X}⟩", text)
+
+
+def for_matplotlib(text: str) -> str:
+    r"""Return `text` as matplotlib shows it to the letter: what stands between two dollars it reads as mathematics.
+
+    Example:
+        >>> for_matplotlib("$5 to $9")
+        '\\$5 to \\$9'
+    """
+    return text.replace("$", r"\$")
 
 
 def shorten(text: str, limit: int = 60) -> str:

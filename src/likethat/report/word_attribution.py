@@ -11,7 +11,7 @@ from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.pages import write_page
 from likethat.report.palette import AGAINST, FOR
 from likethat.report.sheet import PictureSheet
-from likethat.report.text import clean, duration, percent, shorten, signed
+from likethat.report.text import clean, duration, for_matplotlib, percent, shorten, signed
 
 __all__ = ["ColouredPiece", "coloured", "save_word_attribution", "word_attribution_figure"]
 
@@ -98,12 +98,12 @@ def word_attribution_figure(found: WordAttribution) -> Any:
 
     order = np.argsort(-np.abs(found.values), kind="stable")[:_ROWS][::-1]
     figure = Figure(figsize=(6, 1 + 0.24 * len(order)), layout="constrained")
-    figure.suptitle(_plain(f"What speaks for {shorten(found.target_name, 50)}"), fontsize=11)
+    figure.suptitle(for_matplotlib(f"What speaks for {shorten(found.target_name, 50)}"), fontsize=11)
     axes = figure.add_subplot()
     colours = [FOR if found.values[at] > 0 else AGAINST for at in order]
     error = np.where(np.isfinite(found.error), found.error, 0)
     axes.barh(range(len(order)), found.values[order], xerr=2 * error[order], color=colours, ecolor="#777777")
-    axes.set_yticks(range(len(order)), [_plain(shorten(found.pieces[at], 40)) for at in order], fontsize=8)
+    axes.set_yticks(range(len(order)), [for_matplotlib(shorten(found.pieces[at], 40)) for at in order], fontsize=8)
     axes.set_xlabel("log-odds, with two standard errors", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -120,7 +120,3 @@ def _facts(found: WordAttribution) -> tuple[tuple[str, str], ...]:
         "mean standard error": f"{float(finite.mean()):.3g}" if len(finite) else "unknown",
     }
     return (*told.items(), *(("note", shorten(note, 300)) for note in found.notes))
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # matplotlib reads what stands between two of them as mathematics

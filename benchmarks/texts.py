@@ -33,11 +33,12 @@ N_ALL = 12  # words of a text of which all masks are asked: 4,096
 
 
 @cache
-def edits() -> lt.TextEdits:
-    """Return edits from the user's own labelled sentences and others without labels."""
+def edits(*, has_labels: bool = True) -> lt.TextEdits:
+    """Return edits from the user's own sentences, whose labels are known or not, and others without labels."""
     data = reviews()
     labels = [CLASSES[label] for label in data.own_labels]
-    return lt.TextEdits([*data.own, *data.unlabelled], labels=[*labels, *[None] * len(data.unlabelled)])
+    known = [*labels, *[None] * len(data.unlabelled)] if has_labels else None
+    return lt.TextEdits([*data.own, *data.unlabelled], labels=known)
 
 
 @cache
@@ -57,20 +58,22 @@ def box(predict: Predict) -> lt.BlackBox:
 
 
 @cache
-def found(predict: Predict, text: str, confidence: float, budget: int) -> Counterfactual:
+def found(predict: Predict, text: str, confidence: float, budget: int, *, has_labels: bool = True) -> Counterfactual:
     """Return the counterfactual of a text."""
-    return lt.FreeMCG(edits(), confidence=confidence).counterfactual(box(predict), text, budget=budget)
+    return lt.FreeMCG(edits(has_labels=has_labels), confidence=confidence).counterfactual(
+        box(predict), text, budget=budget
+    )
 
 
-def ours(*asked: Any) -> tuple[str | None, int, int]:
+def ours(*asked: Any, has_labels: bool = True) -> tuple[str | None, int, int]:
     """Return the text found, its edits and the questions, the few for real texts among them."""
-    one = found(*asked)
+    one = found(*asked, has_labels=has_labels)
     return (one.best.input[0] if one.edits else None), len(one.best.changes), one.queries
 
 
 def nearest(*asked: Any) -> tuple[str | None, int, int]:
     """Return the real text that stands beside it; it is of the class wanted, however surely."""
-    one = found(*asked)
+    one = found(*asked, has_labels=True)
     return (None if one.real is None else one.real.input[0]), 0, one.queries
 
 
@@ -111,6 +114,7 @@ def nearest_word(text: str, place: int) -> list[str]:
 
 WAYS: dict[str, Callable[[Predict, str, float, int], tuple[str | None, int, int]]] = {
     "ours": ours,
+    "ours, no labels": lambda *args: ours(*args, has_labels=False),
     "greedy deletion": lambda *args: greedy(*args, change=lambda *_: [""]),
     "greedy swap": lambda *args: greedy(*args, change=nearest_word),
     "nearest real text": nearest,

@@ -257,7 +257,7 @@ def _facts(found: Counterfactual) -> tuple[tuple[str, str], ...]:
     told = {
         "model": shorten(found.model, 80),
         "generator": shorten(found.generator, 80),
-        "rule": found.rule,
+        "algorithm": found.rule,
         "queries": f"{found.queries:,}",
         "time": duration(found.seconds),
         "seed": str(found.seed),

@@ -138,7 +138,7 @@ def _figures(sets: Sequence[ExemplarSet]) -> list[tuple[str, str]]:
 def _made(sets: Sequence[ExemplarSet]) -> list[tuple[str, str]]:
     first = sets[0]
     options = [(name.replace("_", " "), str(value)) for name, value in first.options.items()]
-    return [("strategy", first.method), ("seed", str(first.seed)), *options]
+    return [("algorithm", first.method), ("seed", str(first.seed)), *options]
 
 
 def _set_view(

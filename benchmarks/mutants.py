@@ -11,6 +11,7 @@ could see stands in `mutants_alike.json` with its reason; such changes are count
 
     python benchmarks/mutants.py                                   # 200 lines of five rooms
     python benchmarks/mutants.py --only explainers fitting --n 100 --seed 1
+    python benchmarks/mutants.py --only explainers/prodg --n 60    # a package meets the tests that bear its name
 """
 
 import argparse
@@ -22,6 +23,7 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -94,9 +96,9 @@ def verdict(mutant: Mutant, run: "Run") -> Verdict:
     return Verdict(mutant, by, None if by else run.alike.get(mutant.key))
 
 
-def drawn_from(rooms: list[str], *, n: int, seed: int) -> list[Mutant]:
-    """Draw changes, all as likely, of all modules of some rooms."""
-    paths = [path for room in rooms for path in sorted((PACKAGE / room).rglob("*.py")) if path.name != "__init__.py"]
+def drawn_from(places: list[str], *, n: int, seed: int) -> list[Mutant]:
+    """Draw changes, all as likely, of all modules of some rooms or packages."""
+    paths = [path for place in places for path in sorted((PACKAGE / place).rglob("*.py")) if path.name != "__init__.py"]
     every = [mutant for path in paths for mutant in mutants_of(path)]
     return random.Random(seed).sample(every, min(n, len(every)))
 
@@ -143,19 +145,43 @@ def say(text: str) -> None:
 
 
 def known_reaches(path: Path, items: list[pytest.Item]) -> dict[str, Reach]:
-    """Return what each test of a file reaches; kept until the file or the package changes."""
-    state = hashlib.sha256()
-    for source in [path, *sorted((ROOT / "tests").glob("*.py")), *sorted(PACKAGE.rglob("*.py"))]:
-        state.update(source.read_bytes())
-    kept = KEPT / f"{path.stem}-{state.hexdigest()[:16]}.json"
-    if not kept.exists():
-        code, found = forked(lambda: reaches_of(items), seconds=3600)
+    """Return what each test of a file reaches; kept until the tests or a module that they reach changes."""
+    state = digest_of([path, *sorted((ROOT / "tests").glob("*.py"))])
+    kept = KEPT / f"{path.stem}-{state}.json"
+    if not kept.exists() or (found := json.loads(kept.read_text()))["modules"] != digests_of(found["modules"]):
+        code, reaches = forked(lambda: reaches_of(items), seconds=3600)
         if code:
             say(f"{path.relative_to(ROOT)} is left out: it fails before anything is broken.")
             return {}
         KEPT.mkdir(parents=True, exist_ok=True)
+        modules = sorted({name for one in reaches.values() for name in one["lines"]})
+        found = {"modules": digests_of(modules), "tests": reaches}
         kept.write_text(json.dumps(found))
-    return {name: Reach(**entry) for name, entry in json.loads(kept.read_text()).items()}
+    return {name: Reach(**entry) for name, entry in found["tests"].items()}
+
+
+def digests_of(modules: Iterable[str]) -> dict[str, str]:
+    """Return the digest of each module of the package, empty where it is gone."""
+    return {name: digest_of([PACKAGE / name]) if (PACKAGE / name).exists() else "" for name in modules}
+
+
+def digest_of(paths: list[Path]) -> str:
+    """Return a digest of what some files hold."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def packages() -> list[str]:
+    """Return what `--only` takes: the rooms, and the packages in them."""
+    inner = [one.parent for room in ROOMS for one in sorted((PACKAGE / room).glob("*/__init__.py"))]
+    return [*ROOMS, *(one.relative_to(PACKAGE).as_posix() for one in inner)]
+
+
+def tests_for(place: str) -> list[str]:
+    """Return the tests that what is broken in a room or a package may meet."""
+    room, _, package = place.partition("/")
+    if package:
+        return sorted(str(one) for one in Path("tests", room).glob(f"test_{package}*.py"))
+    return [f"tests/{name}" for name in ROOMS[room]]
 
 
 def main() -> int:
@@ -163,15 +189,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=200, help="how many lines are broken (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (default 0)")
-    parser.add_argument("--only", choices=ROOMS, nargs="+", default=list(ROOMS), help="some rooms instead of all five")
+    parser.add_argument("--only", choices=packages(), nargs="+", default=list(ROOMS), help="some rooms or packages")
     parser.add_argument("--seconds", type=float, default=60, help="of tests that one line meets at most (default 60)")
     options = parser.parse_args()
     alike = {tuple(entry["change"]): entry["why"] for entry in json.loads(ALIKE.read_text(encoding="utf-8"))}
     run = Run(drawn_from(options.only, n=options.n, seed=options.seed), options.seconds, alike)
     os.chdir(ROOT)
     start = time.monotonic()
-    rooms = dict.fromkeys(name for room in options.only for name in ROOMS[room])
-    places = [*(str(PACKAGE / room) for room in options.only), *(f"tests/{room}" for room in rooms)]
+    tests = dict.fromkeys(name for place in options.only for name in tests_for(place))
+    places = [*(str(PACKAGE / place) for place in options.only), *tests]
     quiet = ["-s", "-qq", "--no-header", "--no-summary", "-p", "no:cacheprovider", "-m", "not slow"]
     pytest.main([*places, *quiet], plugins=[run])
     say(f"\n{table(run.verdicts)}\n\n{time.monotonic() - start:.0f} seconds.")

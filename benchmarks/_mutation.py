@@ -14,6 +14,9 @@ AT_A_TIME = {
     "_BLOCK",
     "_BLOCK_ON_GPU",
     "_AT_A_TIME",
+    "batch_size",
+    "workers",
+    "memory_budget",
 }  # other numbers here need other memory and seconds, and nothing else
 COMPARED = {ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
             ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
@@ -84,8 +87,8 @@ def is_named_number(node: ast.AST) -> bool:
 def kept_out(tree: ast.Module) -> set[int]:
     """Return the ids of nodes that no test can be asked about.
 
-    These are annotations, decorators, imports, what an error says (`raise`), text with values in it (f-strings), and
-    how much is worked on at a time.
+    These are annotations, decorators, imports, what an error says (`raise`), text with values in it (f-strings),
+    how much is worked on at a time, and ``strict`` of a `zip`, which asserts what holds in code that is right.
     """
     roots: list[ast.AST | None] = []
     for node in ast.walk(tree):
@@ -96,6 +99,8 @@ def kept_out(tree: ast.Module) -> set[int]:
                 roots += decorators
             case ast.arg(annotation=annotation) | ast.AnnAssign(annotation=annotation):
                 roots.append(annotation)
+            case ast.keyword(arg="strict", value=value):
+                roots.append(value)
             case ast.Raise() | ast.JoinedStr() | ast.Import() | ast.ImportFrom():
                 roots.append(node)
             case ast.Assign(targets=[ast.Name(id=name)]) if name in AT_A_TIME:

@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from likethat.features import Features
+
 
 class ClassToken(nn.Module):
     """A network whose head reads a class token beside the patches, as a ViT's does."""
@@ -77,3 +79,20 @@ def same_files(first: Path, second: Path) -> bool:
     others = sorted(path.relative_to(second) for path in second.rglob("*") if path.is_file())
     kept = [name for name in names if name.name != "manifest.json"]
     return names == others and all((first / name).read_bytes() == (second / name).read_bytes() for name in kept)
+
+
+def features_of(maps: Tensor, *, labels: Tensor | None = None, predicted: Tensor | None = None) -> Features:
+    """One pass over images of which only the (image, channel, cell) maps matter: all held, in a row of cells."""
+    n, means = len(maps), maps.mean(2)
+    return Features(
+        means=means,
+        pooled=means,
+        predicted=torch.zeros(n, dtype=torch.long) if predicted is None else predicted,
+        labels=torch.full((n,), -1) if labels is None else labels,
+        indices=torch.arange(n),
+        names=[f"{index}.png" for index in range(n)],
+        kept=torch.arange(n),
+        maps=maps,
+        views=torch.zeros(n, 1, 1, 1, dtype=torch.uint8),
+        grid=(1, maps.shape[2]),
+    )

@@ -1,7 +1,5 @@
 """``likethat exemplars``: from words to a page or folders, stopped or not."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +56,7 @@ def test_a_folder_a_target(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def stopping(_: object) -> Iterator[Any]:
+    def stopping(_watch: Any, *_: Any) -> Any:
         calls = 0
 
         def watch(_report: Any) -> None:
@@ -68,9 +65,9 @@ def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.Monkey
             if calls == 5:
                 raise KeyboardInterrupt
 
-        yield watch
+        return watch
 
-    monkeypatch.setattr("likethat.cli.exemplars.progress_bar", stopping)
+    monkeypatch.setattr("likethat.cli.exemplars.with_estimate", stopping)
     done = likethat(*WORDS, "--out", tmp_path / "e.html")
     assert done.exit_code == 130
     assert (tmp_path / "e.html").exists()

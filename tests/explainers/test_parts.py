@@ -14,15 +14,11 @@ from likethat import papers
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError, NotLinearError
 from likethat.explainers.parts.cells import ClassCells
-from likethat.explainers.parts.discovery import _correlations, _Run
 from likethat.explainers.parts.fit import PartFit
-from likethat.explainers.parts.named import _lesson, _of_points, learn_names
 from likethat.explainers.parts.splitting import whole
 from likethat.features import collect
 from likethat.fitting.prototypes import Candidates, gather_prototypes
 from likethat.functional import cell_box, peak_cells
-from likethat.functional.factorisation import Factorisation
-from likethat.sources.marks.records import SURROUNDINGS
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 LABELS = [index % 3 for index in range(90)]
@@ -401,58 +397,3 @@ def test_bad_calls(
 ) -> None:
     with pytest.raises(InputError, match=message):
         lt.PartPrototypes(**options).fit(model, images, **call)
-
-
-def test_names_stand_in_order_with_surroundings_last(
-    model: lt.SplitModel, source: lt.Images, images: torch.Tensor
-) -> None:
-    bright = (images.amax(1) > 0.9).numpy()
-    marks = lt.Marks.of({index: {name: bright[index]} for index, name in enumerate(("wing", "beak", "eye"))})
-    found = learn_names(model, source, collect(model, source), marks, [])
-    assert found.names == ("beak", "eye", "wing", SURROUNDINGS)
-
-
-def test_ownership_agrees_as_numpy_correlates() -> None:
-    rng = torch.Generator().manual_seed(0)
-    first, second = torch.rand(30, 3, generator=rng), torch.rand(30, 2, generator=rng)
-    theirs = np.corrcoef(first.numpy().T, second.numpy().T)[:3, 3:]
-    np.testing.assert_allclose(_correlations(first, second).numpy(), theirs, atol=1e-5)
-
-
-def test_two_parts_that_differ_between_the_halves_do_not_agree() -> None:
-    # Cells of four kinds: one half finds parts {0, 1} and {2, 3}, the other {0, 2} and {1, 3}.
-    cells = torch.eye(4).repeat(5, 1)
-    one = torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 1]]) / 2**0.5
-    two = torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1]]) / 2**0.5
-
-    def run(first: torch.Tensor, second: torch.Tensor) -> _Run:
-        whole, *halves = (
-            Factorisation(occurrence=torch.zeros(1, 20, 2), parts=parts[None], error=torch.zeros(1), rounds=1)
-            for parts in (one, first, second)
-        )
-        return _Run(whole=whole, again=whole, halves=(halves[0], halves[1]), signed=False)
-
-    assert run(one, one).agreement(0, cells) == pytest.approx(1.0)
-    assert run(one, two).agreement(0, cells) == pytest.approx(0.0, abs=1e-6)
-
-
-def test_cells_far_from_all_points_are_surroundings() -> None:
-    touched = torch.zeros(8, 8)
-    touched[0, 0] = 1.0
-    shares = _of_points({"beak": touched.flatten()}, (8, 8))
-    around = shares[SURROUNDINGS].reshape(8, 8)
-    assert float(shares["beak"][0]) == 1.0
-    assert bool((around[:3, :3] == 0).all())
-    assert bool((around[3:] == 1).all())
-    assert bool((around[:, 3:] == 1).all())
-
-
-def test_the_shares_that_are_learned_add_up_to_one(model: lt.SplitModel, source: lt.Images) -> None:
-    features = collect(model, source)
-    beak = torch.zeros(16)
-    beak[:3] = torch.tensor([0.6, 1.0, 0.2])
-    lesson = _lesson(model, source, features, {2: {"beak": beak, SURROUNDINGS: 0.5 * (beak == 0)}, 5: {"beak": beak}},
-                     ("beak", SURROUNDINGS))  # fmt: skip
-    assert lesson.images.tolist() == [2, 2, 5, 5]  # cells of which less than a half is known teach nothing
-    assert torch.equal(lesson.targets, torch.tensor([[1.0, 0.0]] * 4))
-    assert torch.equal(lesson.cells[:2], features.maps[2].T[:2])

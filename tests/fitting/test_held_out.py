@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
-from toys import pictures, small_cnn
+from toys import features_of, pictures, small_cnn
 
 import likethat as lt
 from likethat.cli.fitting import _measures
@@ -17,17 +17,6 @@ from likethat.fitting.shrinkage import OWN, choose_shrinkage
 from likethat.functional.rotations import random_rotation
 
 HEAD = torch.eye(3, dtype=torch.float32)
-
-
-def features_of(maps: torch.Tensor, labels: torch.Tensor | None = None) -> Features:
-    n = len(maps)
-    zeros = torch.zeros(n, dtype=torch.long)
-    means = maps.mean(2)
-    return Features(
-        means=means, pooled=means, predicted=zeros, labels=zeros if labels is None else labels,
-        indices=torch.arange(n), names=[""] * n, kept=torch.arange(n), maps=maps,
-        views=torch.zeros(n, 1, 1, 1, dtype=torch.uint8), grid=(1, maps.shape[2]),
-    )  # fmt: skip
 
 
 def planted(n: int, *, noise: float, seed: int = 0) -> Features:

@@ -1,5 +1,6 @@
 """Word-level attributions from balanced masks, with standard errors that hold."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from likethat._progress import Clock, Watcher
+from likethat._progress import Watcher
 from likethat._queries import Asked
 from likethat.editing.asked import AskedTexts
 from likethat.editing.masks import MASK_SHARE, balanced_masks, groups_of, masked
@@ -58,7 +59,7 @@ def attribute_words(
         Masks are balanced, not independent, and of one share, so a weight has a meaning (the mean effect at that
         share); no kernel of distances; the ridge is chosen by the evidence, which gives the errors.
     """
-    clock, words = Clock(), split_words(text)
+    started, words = time.perf_counter(), split_words(text)
     asked = AskedTexts(
         box=box, margin=lambda p: torch.logit(p[:, explained].clamp(1e-4, 1 - 1e-4)), watch=watch, budget=budget
     )
@@ -80,7 +81,7 @@ def attribute_words(
         target=explained,
         class_names=tuple(box.class_names),
         queries=box.queries,
-        seconds=clock.seconds,
+        seconds=time.perf_counter() - started,
         status=_status(answers),
         model=str(getattr(box, "name", type(box).__name__)),
         seed=seed,

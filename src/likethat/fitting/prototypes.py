@@ -9,7 +9,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from likethat._progress import Stage, Watcher
+from likethat._progress import Progress, Watcher
 from likethat.coordinates import Coordinates
 from likethat.errors import UnreadableImageError
 from likethat.explanations import ImageStore, Prototype
@@ -69,7 +69,7 @@ def gather_prototypes(
     prototypes: list[Prototype] = []
     pictures = ImageStore()
     for seen in look(model, source, features, sorted(choices), watch=watch):
-        named = replace(seen, key=seen.key.replace("image", prefix, 1))
+        named = replace(seen, key=prefix + seen.key.removeprefix("image"))
         pictures.add(named.key, _picture(named.view))
         prototypes += work.describe(named, choices[seen.row])
     prototypes.sort(key=lambda item: (item.unit, item.kind == "negative", item.rank))
@@ -111,11 +111,10 @@ def look(
     """
     slots = {row: slot for slot, row in enumerate(features.kept.tolist())}
     held, missing = [row for row in rows if row in slots], [row for row in rows if row not in slots]
-    stage = Stage("looking at prototypes", watch, total=len(rows))
     for done, row in enumerate(held, start=1):
         yield _seen(features, row, features.maps[slots[row]], features.views[slots[row]])
-        if done % 100 == 0 or done == len(rows):
-            stage(done)
+        if watch and (done % 100 == 0 or done == len(rows)):
+            watch(Progress(stage="looking at prototypes", done=done, total=len(rows)))
     forward, start = Forward(model), 0
     while start < len(missing):
         part = missing[start : start + forward.chunk]
@@ -124,7 +123,8 @@ def look(
         for row, feature_map, view in zip(part, maps, views, strict=True):
             yield _seen(features, row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu())
         start += len(part)
-        stage(len(held) + start)
+        if watch:
+            watch(Progress(stage="looking at prototypes", done=len(held) + start, total=len(rows)))
 
 
 def _seen(features: Features, row: int, feature_map: Tensor, view: Tensor) -> Seen:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from likethat._checkpoint import Checkpoint
 from likethat._documents import going_on_from, typed
-from likethat._progress import Stage, Watcher
+from likethat._progress import Progress, Watcher
 from likethat.features import Features, read_peaks
 from likethat.functional import polar_factor, purity, rotation_from, whitening
 from likethat.search import top_rows, varying_units
@@ -86,7 +86,6 @@ def fit_procrustes(
     rotation = own
     mixing = rotation if basis is None else basis
     counts = schedule.counts()
-    stage = Stage("turning the channels", watch, total=len(counts))
     for step, count in enumerate(counts):
         rows, _ = top_rows(means, mixing, count)
         patches = read_peaks(features.maps, slots[rows], mixing, basis=basis).mean_unit_patches
@@ -98,7 +97,8 @@ def fit_procrustes(
         inertia = _INERTIA * patches.square().mean().sqrt() * rotation
         rotation = polar_factor(patches + shrinkage * own + inertia)
         mixing = rotation if basis is None else rotation @ basis
-        stage(step + 1)
+        if watch:
+            watch(Progress(stage="turning the channels", done=step + 1, total=len(counts)))
     return mixing
 
 
@@ -161,7 +161,6 @@ class AdamSolver:
             with going_on_from(checkpoint.folder):
                 epoch, chosen = self._load(state[0], typed(state[1]["epoch"], int), exponent, optimizer)
         counts = schedule.counts()
-        told = Stage("turning the channels (Adam)", watch, total=self.epochs, done=epoch)
         while epoch < self.epochs:
             stage = epoch * len(counts) // self.epochs
             is_new_stage = epoch == 0 or stage != (epoch - 1) * len(counts) // self.epochs
@@ -171,7 +170,8 @@ class AdamSolver:
             epoch += 1
             if checkpoint and (checkpoint.is_due() or epoch == self.epochs):
                 self._leave(checkpoint, epoch, chosen, exponent, optimizer)
-            told(epoch)
+            if watch:
+                watch(Progress(stage="turning the channels (Adam)", done=epoch, total=self.epochs))
         return self._mixing(exponent).detach()
 
     def _mixing(self, exponent: Tensor) -> Tensor:

@@ -124,9 +124,10 @@ def _by_name(labels: Any, class_names: Sequence[str]) -> Any:
     return [match.partners[name] if isinstance(name, str) else -1 if name is None else name for name in names]
 
 
-def _given(features: Features, labels: object, class_names: Sequence[str]) -> Tensor:
+def _given(features: Features, labels: Any, class_names: Sequence[str]) -> Tensor:
+    labels = _by_name(labels, class_names)
     try:
-        chosen = torch.as_tensor(_by_name(labels, class_names))
+        chosen = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"`labels` must be None, 'given', 'predicted' or one class an image, got {type(labels).__name__}."

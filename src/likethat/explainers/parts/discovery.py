@@ -87,7 +87,7 @@ class _Run:
             occurrence=occurrence[:, order].cpu(),
             error=float(self.whole.error[place]),
             between_starts=_matched(centroids[order], self.again.parts[place]).cpu(),
-            between_halves=(halves if member.n_images > 1 else halves * torch.nan).cpu(),
+            between_halves=(halves if member.n_images > 1 else torch.full_like(halves, torch.nan)).cpu(),
         )
 
     def agreement(self, place: int, cells: Tensor) -> float:

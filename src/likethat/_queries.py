@@ -1,7 +1,7 @@
 """Questions to a black box: never more than are allowed, counted, and told to whoever watches."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._inputs import Inputs, take
-from likethat._progress import Progress, Watcher
+from likethat._progress import Stage, Watcher
 
 __all__ = ["Answers", "Asked", "QueryLog"]
 
@@ -72,6 +72,7 @@ class QueryLog:
         budget: queries in all, for `watch`.
         until: stop at this many queries, though the budget may allow more.
         tell_how: what `tell` calls instead of saying how many queries were spent.
+        stage: tells `watch` how many queries were spent, and how long the rest of them will take.
     """
 
     box: Asked
@@ -79,6 +80,10 @@ class QueryLog:
     budget: int | None = None
     until: int | None = None
     tell_how: Callable[[], None] | None = None
+    stage: Stage = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.stage = Stage("asking the model", self.watch, total=self.budget)
 
     @property
     def is_spent(self) -> bool:
@@ -103,5 +108,10 @@ class QueryLog:
         """Say how far it is; may raise to stop the search, so what was answered must be kept by now."""
         if self.tell_how is not None:
             self.tell_how()
-        elif self.watch is not None:
-            self.watch(Progress(stage="asking the model", done=self.box.queries, total=self.budget))
+        else:
+            self.stage(self.box.queries, timed=self.timed)
+
+    @property
+    def timed(self) -> int:
+        """How many questions took time: the answers to all others were known."""
+        return self.box.queries - int(getattr(self.box, "recalled", 0))

@@ -1,5 +1,7 @@
 """``likethat exemplars``: from words to a page or folders, stopped or not."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,8 @@ def test_a_folder_a_target(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopping(_watch: Any, *_: Any) -> Any:
+    @contextmanager
+    def stopping(_: object) -> Iterator[Any]:
         calls = 0
 
         def watch(_report: Any) -> None:
@@ -65,9 +68,9 @@ def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.Monkey
             if calls == 5:
                 raise KeyboardInterrupt
 
-        return watch
+        yield watch
 
-    monkeypatch.setattr("likethat.cli.exemplars.with_estimate", stopping)
+    monkeypatch.setattr("likethat.cli.exemplars.progress_bar", stopping)
     done = likethat(*WORDS, "--out", tmp_path / "e.html")
     assert done.exit_code == 130
     assert (tmp_path / "e.html").exists()

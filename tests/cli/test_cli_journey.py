@@ -20,7 +20,7 @@ def stop_at(stage: str, done: int) -> object:
     """A progress bar that is interrupted."""
 
     @contextmanager
-    def bar() -> Iterator[Watcher]:
+    def bar(_: object = None) -> Iterator[Watcher]:
         def watch(report: Progress) -> None:
             if report.stage.startswith(stage) and report.done >= done:
                 raise KeyboardInterrupt

@@ -20,7 +20,6 @@ from likethat.errors import InputError, NonFiniteError
 from likethat.explainers.prodg.ascent import Climb, Group, _Ascent, climb
 from likethat.explainers.prodg.channels import best_samples, respond
 from likethat.explainers.prodg.controls import best_of_prior, with_random_weights
-from likethat.explainers.prodg.run import _Clock
 from likethat.features import collect
 from likethat.generators import Generated, load_generator
 from likethat.generators.priors import StandardNormal
@@ -455,12 +454,3 @@ def test_made_prototypes_are_ranked_by_purity(bank: lt.Bank) -> None:
         assert [item.rank for item in items] == [0, 1, 2]
         assert [item.purity for item in items] == sorted((item.purity for item in items), reverse=True)
     assert "No image was opened: 408 images were made" in " ".join(bank.provenance.notes)
-
-
-def test_what_is_left_of_the_climbing_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    clock = _Clock(total=50, done=10)
-    now[0] = 104.0
-    clock.count(8)
-    assert clock.progress() == Progress(stage="climbing", done=18, total=50, seconds_left=4.0 / 8 * 32)

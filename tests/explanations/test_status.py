@@ -98,6 +98,11 @@ def image(predict: Any = halves, generator: Any = None, *, method: Any = None, *
     return explainer.counterfactual(lt.BlackBox(predict), picture(), 1, **options).status
 
 
+def sampled(predict: Any) -> Status:
+    method = lt.papers.FreeMCG(Pictures(), n_particles=4, n_steps=3)
+    return method.counterfactual(lt.BlackBox(predict), picture(), 1, budget=200).status
+
+
 def row(predict: Any, **options: Any) -> Status:
     source = pd.DataFrame({"a": [0.0], "b": [0.0]})
     return lt.FreeMCG(Rows(3)).counterfactual(lt.BlackBox(predict), source, 1, **options).status
@@ -166,6 +171,10 @@ CASES: dict[tuple[str, Reason], tuple[Callable[[], Status], str]] = {
     ("counterfactual", Reason.HARD_LABELS): (
         lambda: image(lambda x: torch.tensor([[1.0, 0.0]]).repeat(len(x), 1), budget=20),
         "labels alone",
+    ),
+    ("counterfactual", Reason.STEPS): (
+        lambda: sampled(hardly),
+        "took all its steps, so more budget would not be spent",
     ),
     ("counterfactual", Reason.INTERRUPTED): (lambda: image(watch=stop_at(20)), "Stopped after"),
     ("counterfactual", Reason.FAILED): (

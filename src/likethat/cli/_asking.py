@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likethat.cli.console import give, notes, say_path
+from likethat.cli.console import duration, give, notes, say_path
 from likethat.cli.opening import open_images, open_model, read_names
 from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, MODEL_PANEL
+from likethat.cli.progress import Estimate
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, given, option
 
-__all__ = ["INPUT_HELP", "TARGET_FLAGS", "Asked", "conclude", "open_input", "open_mask"]
+__all__ = ["INPUT_HELP", "TARGET_FLAGS", "Asked", "asking_takes", "conclude", "open_input", "open_mask"]
 
 INPUT_HELP = "an image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7"
 TARGET_FLAGS = ("--target", "-t")
@@ -43,6 +44,11 @@ class Asked(Declared, panel=MODEL_PANEL):
             return BlackBox(model, **options), model.in_channels
         names = None if self.class_names is None else read_names(self.class_names)
         return BlackBox(self.black_box, class_names=names, **options), None
+
+
+def asking_takes(stage: str = "asking the model") -> Estimate:
+    """Return what is said of how long a search will take."""
+    return Estimate(stage=stage, sentence=lambda seconds, _: f"at most about {duration(seconds)} at this pace")
 
 
 def conclude(found: Any, page: Path, *, overwrite: bool) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, conclude, open_input
+from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, asking_takes, conclude, open_input
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.flags import with_flags
@@ -58,7 +58,7 @@ def attribute(heat: dict[str, Any], asked: dict[str, Any]) -> None:
     box, channels = Asked(**asked).open()
     image = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
     target = class_index_or_name(told.target, tuple(box.class_names))
-    with progress_bar() as watch:
+    with progress_bar(asking_takes()) as watch:
         found = FreeMCG(made, seed=told.seed).attribute(
             box, image, target, budget=told.budget, algorithm=told.algorithm, watch=watch
         )

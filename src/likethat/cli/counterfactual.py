@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, conclude, open_input, open_mask
+from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, asking_takes, conclude, open_input, open_mask
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.flags import with_flags
@@ -60,7 +60,7 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
     box, channels = Asked(**asked).open()
     one = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
     method = FreeMCG(made, **options)
-    with progress_bar() as watch:
+    with progress_bar(asking_takes()) as watch:
         found = method.counterfactual(
             box,
             one,

@@ -7,12 +7,12 @@ from typing import Any
 
 from likethat._files import new_folder, try_file, try_folder
 from likethat._showing import kind_of
-from likethat.cli._asking import TARGET_FLAGS, Asked
-from likethat.cli.console import duration, give, notes, out, say_path
+from likethat.cli._asking import TARGET_FLAGS, Asked, asking_takes
+from likethat.cli.console import give, notes, out, say_path
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images
 from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name, examples
-from likethat.cli.progress import Estimate, progress_bar, with_estimate
+from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
 from likethat.options import ExemplarOptions
 from likethat.options.declaring import Declared, given, option
@@ -66,9 +66,8 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
     targets = _targets(told.target or ["all"], tuple(box.class_names))
     number = f"{len(targets)} targets" if targets is not None else "all classes"
     notes.print(f"looking for {told.n} exemplars of {number}, with at most {told.budget} queries each")
-    with progress_bar() as watch:
-        estimated = with_estimate(watch, Estimate(stage="finding exemplars", after=2.0), _left)
-        found = method.search_all(box, targets, n=told.n, budget=told.budget, data=real, watch=estimated)
+    with progress_bar(asking_takes("finding exemplars")) as watch:
+        found = method.search_all(box, targets, n=told.n, budget=told.budget, data=real, watch=watch)
     give(*found)
     for item in found:
         reached = f"{int(item.reached.sum())} of {len(item)} reached"
@@ -142,10 +141,6 @@ def _images(source: Any, generator: Any) -> Any:
     channels, *size = generator.shape
     images = [source[place].image for place in range(min(len(source), _MOST_REAL))]
     return torch.stack([fit_image(image, tuple(size), channels) for image in images])
-
-
-def _left(seconds: float, _report: object) -> str:
-    return f"about {duration(seconds)} at this pace"
 
 
 def _save(found: Sequence[Any], path: Path, *, overwrite: bool) -> Path:

@@ -16,7 +16,7 @@ from likethat.cli.console import duration, give, notes, say, say_path, say_table
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.options import CHECKPOINT_HELP, CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
-from likethat.cli.progress import Estimate, progress_bar, with_estimate
+from likethat.cli.progress import Estimate, progress_bar
 from likethat.errors import DataWarning, StorageError
 from likethat.options.declaring import given, option
 
@@ -86,7 +86,8 @@ def fit_and_save(method: Any, job: FitJob) -> None:
     model = open_job_model(job)
     notes.print(f"{len(source):,} images in {job.images}", markup=False, soft_wrap=True)
     reading = {"batch_size": job.batch_size, "workers": job.workers}
-    bank = save_what_fits(partial(method.fit, model, source, **reading), job, Estimate(), _reading_left)
+    estimate = Estimate(stage="reading images", after=1.0, sentence=_reading_left)
+    bank = save_what_fits(partial(method.fit, model, source, **reading), job, estimate)
     say_measures(bank, _measures(bank.provenance.measures) | {"images": f"{bank.provenance.n_images:,}"})
     say_outcome(bank, job, next_words=_explain_words(job))
 
@@ -110,16 +111,13 @@ def open_job_model(job: Job) -> "SplitModel":
     return model
 
 
-def save_what_fits(
-    fit: Callable[..., "Bank"], job: Job, estimate: Estimate, sentence: Callable[[float, Progress], str]
-) -> "Bank":
+def save_what_fits(fit: Callable[..., "Bank"], job: Job, estimate: Estimate) -> "Bank":
     """Fit under progress bars and save the bank.
 
     Args:
         fit: makes the bank, given memory, checkpoint and a watcher.
         job: what is fitted.
         estimate: of a stage of the fit.
-        sentence: what to say of it.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, with a checkpoint left.
@@ -128,9 +126,9 @@ def save_what_fits(
     work: dict[str, Any] = {"memory_budget": job.memory_budget, "resume": job.resume}
     work |= {"checkpoint": checkpoint_of(job.out), "checkpoint_every": job.checkpoint_every}
     with left_behind(job.out):
-        with progress_bar() as watch, warnings.catch_warnings():
+        with progress_bar(estimate) as watch, warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # it is among the notes that are printed
-            bank = fit(**work, watch=with_estimate(watch, estimate, sentence))
+            bank = fit(**work, watch=watch)
         replaces = may_replace(job.out, _MARK, resume=job.resume, overwrite=job.overwrite)
         try:
             bank.save(job.out, overwrite=replaces)

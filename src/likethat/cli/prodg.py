@@ -121,7 +121,8 @@ def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: Wanted
 
     target = class_index_or_name(wanted.target, model.class_names)
     climbing: dict[str, Any] = {"target": target, "n_channels": wanted.n_channels, "channels": wanted.numbers()}
-    bank = save_what_fits(partial(method.fit, model, **climbing), job, Estimate(stage=SAMPLES, after=2.0), outlook)
+    estimate = Estimate(stage=SAMPLES, sentence=outlook)
+    bank = save_what_fits(partial(method.fit, model, **climbing), job, estimate)
     say_measures(bank, made_rows(bank.provenance.measures))
     view = controls_view(bank.provenance)
     for warning in view.warnings if view else ():

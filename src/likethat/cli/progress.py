@@ -4,28 +4,28 @@ import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as RemainingColumn
 
 from likethat._progress import Progress as Report
 from likethat._progress import Watcher
 from likethat.cli.console import duration, notes
 
-__all__ = ["Estimate", "progress_bar", "with_estimate"]
+__all__ = ["Estimate", "progress_bar"]
 
 _EVERY = 30.0  # seconds between two lines in a log
 
 
 @contextmanager
-def progress_bar(*, console: Console | None = None) -> Iterator[Watcher]:
+def progress_bar(estimate: "Estimate | None" = None, *, console: Console | None = None) -> Iterator[Watcher]:
     """Draw one bar a stage; yield the watcher to hand to ``fit(..., watch=...)``.
 
     Where the output is no terminal (a log file, a cluster), a line is written every half minute instead.
 
     Args:
+        estimate: what is said, once, of how long it will take.
         console: where to draw; standard error when None.
 
     Example:
@@ -35,7 +35,7 @@ def progress_bar(*, console: Console | None = None) -> Iterator[Watcher]:
     """
     console = notes if console is None else console
     if not _can_draw(console):
-        yield _Lines(console)
+        yield _with_estimate(_Lines(console), estimate)
         return
     columns = (
         TextColumn("{task.description:<28}"),
@@ -43,10 +43,10 @@ def progress_bar(*, console: Console | None = None) -> Iterator[Watcher]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
-        RemainingColumn(compact=True),
+        TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=console) as bars:
-        yield _Bars(bars)
+        yield _with_estimate(_Bars(bars), estimate)
 
 
 def _can_draw(console: Console) -> bool:
@@ -54,52 +54,33 @@ def _can_draw(console: Console) -> bool:
     return importlib.util.find_spec("ipywidgets") is not None if console.is_jupyter else console.is_terminal
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Tells once, after the first pieces of a stage, how long the rest of it will take.
+    """What is said, once, of how long a stage will take.
 
     Attributes:
-        stage: the stage to time.
-        after: seconds to watch before saying anything.
+        stage: of the work.
+        after: seconds of it before anything is said.
+        sentence: of the seconds that it has left, and of how far it is.
     """
 
-    stage: str = "reading images"
-    after: float = 1.0
-    _first: Report | None = field(default=None, init=False)
-    _since: float = field(default=0.0, init=False)
-    _is_said: bool = field(default=False, init=False)
-
-    def seconds_left(self, report: Report, *, now: float | None = None) -> float | None:
-        """Return the seconds that are left, once; None while it is too early, and after it was said.
-
-        The first piece is left out of the timing: it warms the network up.
-        """
-        now = time.monotonic() if now is None else now
-        if self._is_said or report.stage != self.stage or report.total is None:
-            return None
-        if self._first is None:
-            self._first, self._since = report, now
-            return None
-        done = report.done - self._first.done
-        if done <= 0 or now - self._since < self.after:
-            return None
-        self._is_said = True
-        return (report.total - report.done) * (now - self._since) / done
+    stage: str
+    after: float = 2.0
+    sentence: Callable[[float, Report], str]
 
 
-def with_estimate(watch: Watcher, estimate: Estimate, sentence: Callable[[float, Report], str]) -> Watcher:
-    """Return a watcher that also says, once, how long it will take.
-
-    Args:
-        watch: told of everything as well.
-        estimate: of one stage.
-        sentence: what to say of the seconds that this stage has left, and of how far it is.
-    """
+def _with_estimate(watch: Watcher, estimate: Estimate | None) -> Watcher:
+    """Return a watcher that is told of everything, and that also says, once, how long it will take."""
+    if estimate is None:
+        return watch
+    said = False
 
     def both(report: Report) -> None:
-        left = estimate.seconds_left(report)
-        if left is not None:
-            notes.print(sentence(left, report), soft_wrap=True, markup=False)
+        nonlocal said
+        is_due = report.stage == estimate.stage and report.seconds >= estimate.after
+        if is_due and not said and report.seconds_left is not None:
+            said = True
+            notes.print(estimate.sentence(report.seconds_left, report), soft_wrap=True, markup=False)
         watch(report)
 
     return both
@@ -114,8 +95,9 @@ class _Bars:
 
     def __call__(self, report: Report) -> None:
         if report.stage not in self._tasks:
-            self._tasks[report.stage] = self._bars.add_task(report.stage, total=report.total)
-        self._bars.update(self._tasks[report.stage], completed=report.done, total=report.total)
+            self._tasks[report.stage] = self._bars.add_task(report.stage, total=report.total, left="")
+        left = "" if report.seconds_left is None else duration(report.seconds_left)
+        self._bars.update(self._tasks[report.stage], completed=report.done, total=report.total, left=left)
 
 
 class _Lines:
@@ -124,26 +106,20 @@ class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._stage = ""
-        self._said = self._started = 0.0
-        self._from = 0
+        self._said = 0.0
 
     def __call__(self, report: Report) -> None:
         now = time.monotonic()
         if report.stage != self._stage:
-            self._stage, self._started, self._from = report.stage, now, report.done
+            self._stage = report.stage
         elif now - self._said < _EVERY:
             return
         self._said = now
-        self._console.print(self._line(report, now), soft_wrap=True, markup=False)
+        self._console.print(_line(report), soft_wrap=True, markup=False)
 
-    def _line(self, report: Report, now: float) -> str:
-        if report.total is None:
-            return f"{report.stage}: {report.done:,}"
-        line = f"{report.stage}: {report.done:,} of {report.total:,}"
-        done = report.done - self._from
-        if done <= 0 or report.done >= report.total:
-            return line
-        left = report.seconds_left
-        if left is None:
-            left = (report.total - report.done) * (now - self._started) / done
-        return f"{line}, {duration(left)} left"
+
+def _line(report: Report) -> str:
+    if report.total is None:
+        return f"{report.stage}: {report.done:,}"
+    line = f"{report.stage}: {report.done:,} of {report.total:,}"
+    return line if not report.seconds_left else f"{line}, {duration(report.seconds_left)} left"

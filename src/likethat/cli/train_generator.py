@@ -11,7 +11,7 @@ from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images
 from likethat.cli.options import CHECKPOINT_HELP, WORK_PANEL, examples
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
-from likethat.cli.progress import Estimate, progress_bar, with_estimate
+from likethat.cli.progress import Estimate, progress_bar
 from likethat.options import ImageTraining, TableTraining, TextTraining
 from likethat.options.declaring import Declared, given, option
 
@@ -87,8 +87,8 @@ def _train(kind: str, told: dict[str, Any], job: Job, data: Any) -> None:
     replaces = {"resume": job.resume, "overwrite": job.overwrite}
     check_folder(job.out, mark=_MARK, work="training", **replaces)
     with left_behind(job.out):
-        with progress_bar() as watch:
-            told |= {"watch": with_estimate(watch, Estimate(stage="training", after=3.0), _left), "resume": job.resume}
+        with progress_bar(Estimate(stage="training", after=3.0, sentence=_left)) as watch:
+            told |= {"watch": watch, "resume": job.resume}
             told |= {"checkpoint": checkpoint_of(job.out), "checkpoint_every": job.checkpoint_every}
             generator = train(data, kind=kind, **told)
         generator.save(job.out, overwrite=may_replace(job.out, _MARK, **replaces))

@@ -1,6 +1,5 @@
 """Word-level attributions from balanced masks, with standard errors that hold."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat._queries import Asked
 from likethat.editing.asked import AskedTexts
 from likethat.editing.masks import MASK_SHARE, balanced_masks, groups_of, masked
@@ -59,7 +58,7 @@ def attribute_words(
         Masks are balanced, not independent, and of one share, so a weight has a meaning (the mean effect at that
         share); no kernel of distances; the ridge is chosen by the evidence, which gives the errors.
     """
-    started, words = time.perf_counter(), split_words(text)
+    clock, words = Clock(), split_words(text)
     asked = AskedTexts(
         box=box, margin=lambda p: torch.logit(p[:, explained].clamp(1e-4, 1 - 1e-4)), watch=watch, budget=budget
     )
@@ -81,7 +80,7 @@ def attribute_words(
         target=explained,
         class_names=tuple(box.class_names),
         queries=box.queries,
-        seconds=time.perf_counter() - started,
+        seconds=clock.seconds,
         status=_status(answers),
         model=str(getattr(box, "name", type(box).__name__)),
         seed=seed,

@@ -2,7 +2,6 @@
 
 import difflib
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat._queries import Asked
 from likethat.editing.asked import AskedTexts
 from likethat.editing.real import nearest_real
@@ -77,7 +76,7 @@ def edit_text(
     Raises:
         TargetError: the source is of the target already.
     """
-    started = time.perf_counter()
+    clock = Clock()
     own = box([text])[0]
     source_class = int(own.argmax())
     if demand.target == source_class:
@@ -109,7 +108,7 @@ def edit_text(
         mask=None,
         path=_path(seeker, ask, source_class, demand.target),
         queries=box.queries,
-        seconds=time.perf_counter() - started,
+        seconds=clock.seconds,
         status=_status(sought, seeker, demand),
         model=str(getattr(box, "name", type(box).__name__)),
         generator=edits.name,

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from likethat._progress import Progress, Watcher
-from likethat._queries import Asked
+from likethat._progress import Stage
+from likethat._queries import QueryLog
 from likethat.editing.surrogate import Belief, LinearBelief
 from likethat.explanations.status import Reason
 from likethat.generators.text.edits import TextEdits
@@ -59,7 +59,8 @@ class Screening:
 
     Args:
         edits: with the texts.
-        box: with the budget of this target.
+        log: asks, within the budget of this target.
+        stage: told how many were found.
         errors: answers (n, cls) to how far each is from the one wanted, (n,).
         classes: that are wanted; empty where a function of the answers is.
         enough: error that counts as reached.
@@ -70,29 +71,32 @@ class Screening:
     """
 
     edits: TextEdits
-    box: Asked
+    log: QueryLog
+    stage: Stage
     errors: Callable[[Tensor], Tensor]
     classes: list[int]
     enough: float
     n: int
     rng: torch.Generator
-    watch: Watcher | None = None
     rows: list[int] = field(default_factory=list)
     responses: list[Tensor] = field(default_factory=list)
 
     def run(self) -> Screened:
         """Ask until the best `n` stop getting better, or the budget ends."""
         idle, best, reason = 0, float("inf"), Reason.REACHED
+        self.log.tell_how = self._tell
         try:
             while idle < (_PATIENCE if best <= self.enough else _LONGER):
                 batch = self._batch()
-                n = self.box.affordable([self.edits.texts[row] for row in batch])
-                if not n:
-                    reason = Reason.REACHED if not batch else Reason.BUDGET
+                if not batch:
                     break
-                self.responses += list(self.box([self.edits.texts[row] for row in batch[:n]]))
-                self.rows += batch[:n]
-                self._tell()
+                found = self.log.query([self.edits.texts[row] for row in batch])
+                if not len(found):
+                    reason = Reason.BUDGET
+                    break
+                self.responses += list(found.probabilities)
+                self.rows += batch[: len(found)]
+                self.log.tell()
                 errors = self.errors(torch.stack(self.responses)).sort().values
                 now = float(errors[: self.n].mean()) if len(errors) >= self.n else float("inf")
                 idle = 0 if now < best - _GAIN or len(errors) < self.n else idle + 1
@@ -102,7 +106,9 @@ class Screening:
                 raise
             reason = Reason.INTERRUPTED
         responses = (
-            torch.stack(self.responses) if self.rows else torch.zeros(0, len(self.box.class_names), dtype=torch.float64)
+            torch.stack(self.responses)
+            if self.rows
+            else torch.zeros(0, len(self.log.box.class_names), dtype=torch.float64)
         )
         return Screened(rows=self.rows, responses=responses, errors=self.errors(responses), reason=reason)
 
@@ -119,9 +125,8 @@ class Screening:
         return chosen
 
     def _tell(self) -> None:
-        if self.watch is not None:
-            reached = int((self.errors(torch.stack(self.responses)) <= self.enough).sum())
-            self.watch(Progress(stage="finding exemplars", done=min(reached, self.n), total=self.n))
+        reached = int((self.errors(torch.stack(self.responses)) <= self.enough).sum())
+        self.stage(min(reached, self.n), timed=self.log.timed, to_do=self.log.box.remaining)
 
     def _batch(self) -> list[int]:
         """Return texts that were not asked, those that may well be best."""
@@ -167,7 +172,7 @@ class Screening:
         return -self.errors(responses)[:, None].double()
 
     def _known(self) -> list[Float[Tensor, " word"]]:
-        odds = self.edits.odds(self.box.class_names)
+        odds = self.edits.odds(self.log.box.class_names)
         words = self.edits.vocabulary
         if odds is None or not self.classes:
             return [torch.zeros(len(words), dtype=torch.float64)] * max(1, len(self.classes))
@@ -180,7 +185,7 @@ class Screening:
             mean, spread = outcomes[0]
             chance = torch.rand(len(mean), generator=self.rng, dtype=torch.float64).numpy()
             return -(mean + _OPTIMISM * spread) - 1e-9 * chance  # chance decides where nothing is known
-        p = torch.zeros(len(self.edits), len(self.box.class_names), dtype=torch.float64)
+        p = torch.zeros(len(self.edits), len(self.log.box.class_names), dtype=torch.float64)
         for one, (mean, spread), offset in zip(self.classes, outcomes, offsets, strict=True):
             draw = torch.randn(len(mean), generator=self.rng, dtype=torch.float64)  # either side may be the nearer
             p[:, one] = (torch.from_numpy(mean + offset) + _OPTIMISM * torch.from_numpy(spread) * draw).sigmoid()

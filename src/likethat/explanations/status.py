@@ -32,6 +32,8 @@ class Reason(StrEnum):
     """Nothing was proposed that could stand in place of any of it."""
     IMPLAUSIBLE = "implausible"
     """The model gives it to the target, and it reads as nobody writes."""
+    STEPS = "steps"
+    """All steps were taken."""
     INTERRUPTED = "interrupted"
     """It was stopped from outside; what was found until then is kept."""
     FAILED = "failed"
@@ -63,6 +65,10 @@ _COUNTERFACTUAL = {
     Reason.HARD_LABELS: (
         "The model answers with labels alone, so nothing says which way to go. A latent generator searches widest; "
         "attribute(algorithm='patches') still shows what the label depends on."
+    ),
+    Reason.STEPS: (
+        "{came} The sampler took all its steps, so more budget would not be spent. Raise n_steps=, or take another "
+        "seed, or likethat.FreeMCG, which searches on{or_else}."
     ),
     Reason.INTERRUPTED: _STOPPED,
     Reason.FAILED: _KEPT,

@@ -1,6 +1,5 @@
 """The pass itself: a model over a source, in chunks of a fixed size."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import compress
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from likethat._checkpoint import Checkpoint
 from likethat._documents import Damaged, going_on_from, typed
-from likethat._progress import Progress, Watcher
+from likethat._progress import Clock, Stage, Watcher
 from likethat.errors import InputError
 from likethat.features.data import describe, remarks
 from likethat.features.features import Features
@@ -60,7 +59,7 @@ def collect(
     Raises:
         InputError: no image of the source can be used.
     """
-    started = time.perf_counter()
+    clock = Clock()
     total = len(source) if isinstance(source, ImageSource) else None
     work = _Pass(
         model=model,
@@ -85,18 +84,18 @@ def collect(
         again=again,
         skipped=work.skipped,
     )
+    stage = Stage("reading images", watch, total=total, done=work.stop)
     try:
         for chunk in _chunks(check_same(batches, work.done, again), lambda: work.forward.chunk):
             work.absorb(chunk)
-            if watch:
-                watch(Progress(stage="reading images", done=work.stop, total=total))
+            stage(work.stop)
             if checkpoint and checkpoint.is_due():
                 work.leave(checkpoint)
     except BaseException:
         if checkpoint:
             work.leave(checkpoint)
         raise
-    return work.features(seconds=time.perf_counter() - started)
+    return work.features(seconds=clock.seconds)
 
 
 def _view_for(model: SplitModel, source: ImageSource | IterableSource) -> Callable[[Tensor], Tensor] | None:
@@ -122,7 +121,7 @@ class Forward:
     @torch.no_grad()
     def __call__(self, views: Float[Tensor, "image channel height width"]) -> SplitOutput:
         """Return map, pooled vectors and logits of up to a chunk of views."""
-        started = time.perf_counter()
+        clock = Clock()
         n = len(views)
         padded = torch.cat([views, views[-1:].expand(self.chunk - n, *views.shape[1:])]) if n < self.chunk else views
         try:
@@ -134,7 +133,7 @@ class Forward:
         result = SplitOutput(
             feature_map=output.feature_map[:n].cpu(), pooled=output.pooled[:n].cpu(), logits=output.logits[:n].cpu()
         )
-        self.seconds += time.perf_counter() - started
+        self.seconds += clock.seconds
         return result
 
     def _halved(self, views: Tensor) -> SplitOutput:

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from likethat._progress import Progress, Watcher
+from likethat._progress import Stage, Watcher
 from likethat.coordinates import Coordinates
 from likethat.errors import UnreadableImageError
 from likethat.explanations import ImageStore, Prototype
@@ -111,10 +111,11 @@ def look(
     """
     slots = {row: slot for slot, row in enumerate(features.kept.tolist())}
     held, missing = [row for row in rows if row in slots], [row for row in rows if row not in slots]
+    stage = Stage("looking at prototypes", watch, total=len(rows))
     for done, row in enumerate(held, start=1):
         yield _seen(features, row, features.maps[slots[row]], features.views[slots[row]])
-        if watch and (done % 100 == 0 or done == len(rows)):
-            watch(Progress(stage="looking at prototypes", done=done, total=len(rows)))
+        if done % 100 == 0 or done == len(rows):
+            stage(done)
     forward, start = Forward(model), 0
     while start < len(missing):
         part = missing[start : start + forward.chunk]
@@ -123,8 +124,7 @@ def look(
         for row, feature_map, view in zip(part, maps, views, strict=True):
             yield _seen(features, row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu())
         start += len(part)
-        if watch:
-            watch(Progress(stage="looking at prototypes", done=len(held) + start, total=len(rows)))
+        stage(len(held) + start)
 
 
 def _seen(features: Features, row: int, feature_map: Tensor, view: Tensor) -> Seen:

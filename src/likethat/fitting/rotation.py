@@ -8,7 +8,7 @@ from torch import Tensor
 
 from likethat._checkpoint import Checkpoint
 from likethat._documents import going_on_from, typed
-from likethat._progress import Progress, Watcher
+from likethat._progress import Stage, Watcher
 from likethat.features import Features, read_peaks
 from likethat.functional import polar_factor, purity, rotation_from, whitening
 from likethat.search import top_rows, varying_units
@@ -86,6 +86,7 @@ def fit_procrustes(
     rotation = own
     mixing = rotation if basis is None else basis
     counts = schedule.counts()
+    stage = Stage("turning the channels", watch, total=len(counts))
     for step, count in enumerate(counts):
         rows, _ = top_rows(means, mixing, count)
         patches = read_peaks(features.maps, slots[rows], mixing, basis=basis).mean_unit_patches
@@ -97,8 +98,7 @@ def fit_procrustes(
         inertia = _INERTIA * patches.square().mean().sqrt() * rotation
         rotation = polar_factor(patches + shrinkage * own + inertia)
         mixing = rotation if basis is None else rotation @ basis
-        if watch:
-            watch(Progress(stage="turning the channels", done=step + 1, total=len(counts)))
+        stage(step + 1)
     return mixing
 
 
@@ -161,6 +161,7 @@ class AdamSolver:
             with going_on_from(checkpoint.folder):
                 epoch, chosen = self._load(state[0], typed(state[1]["epoch"], int), exponent, optimizer)
         counts = schedule.counts()
+        told = Stage("turning the channels (Adam)", watch, total=self.epochs, done=epoch)
         while epoch < self.epochs:
             stage = epoch * len(counts) // self.epochs
             is_new_stage = epoch == 0 or stage != (epoch - 1) * len(counts) // self.epochs
@@ -170,8 +171,7 @@ class AdamSolver:
             epoch += 1
             if checkpoint and (checkpoint.is_due() or epoch == self.epochs):
                 self._leave(checkpoint, epoch, chosen, exponent, optimizer)
-            if watch:
-                watch(Progress(stage="turning the channels (Adam)", done=epoch, total=self.epochs))
+            told(epoch)
         return self._mixing(exponent).detach()
 
     def _mixing(self, exponent: Tensor) -> Tensor:

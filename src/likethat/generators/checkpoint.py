@@ -1,6 +1,5 @@
 """A folder that an interrupted training goes on from."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from likethat._checkpoint import EVERY, Checkpoint
 from likethat._documents import Damaged, going_on_from
-from likethat._progress import Progress, Watcher
+from likethat._progress import Stage, Watcher
 from likethat.errors import InputError
 from likethat.generators.latents import under
 
@@ -80,15 +79,13 @@ class TrainingCheckpoint:
         Killed before its first state, or with one that is damaged, it begins anew, to the same weights.
         """
         self._begin(training)
-        started, first, is_whole = time.monotonic(), training.step, True
+        stage, is_whole = Stage("training", watch, total=steps, done=training.step), True
         try:
             while not training.is_done:
                 is_whole = False
                 training.advance()
                 is_whole = True
-                if watch:
-                    left = (time.monotonic() - started) / (training.step - first) * (steps - training.step)
-                    watch(Progress(stage="training", done=training.step, total=steps, seconds_left=left))
+                stage(training.step)
                 if self.checkpoint is not None and self.checkpoint.is_due():
                     self._write(training)
             self._write(training)

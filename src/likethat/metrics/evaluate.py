@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from likethat._checks import check_count
-from likethat._progress import Progress, Watcher
+from likethat._progress import Stage, Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.explanations import Bank, Explanation
@@ -125,11 +125,10 @@ def evaluate(
 
 
 def _explain(bank: Bank, source: ImageSource, indices: list[int], *, top: int, watch: Watcher | None) -> Explained:
-    explained = Explained()
+    explained, stage = Explained(), Stage("explaining", watch, total=len(indices))
     for place, index in enumerate(indices):
         explained.add(index, bank.explain(source[index], top=top))
-        if watch:
-            watch(Progress(stage="explaining", done=place + 1, total=len(indices)))
+        stage(place + 1)
     return explained
 
 

@@ -15,6 +15,7 @@ from likethat.explainers.freemcg.inputs import name_of
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.run import Found, Settings
 from likethat.explainers.freemcg.spaces import ImageSpace, Space
+from likethat.explanations.status import Reason
 from likethat.functional.kalman import anomalies, ensemble_gradient
 from likethat.functional.tweedie import denoised, predicted_noise
 from likethat.generators.base import Denoiser
@@ -68,7 +69,11 @@ class FreeMCG(PaperFreeMCGOptions, freemcg.FreeMCG):
             rng=rng,
         )
         asked = mean is not None and len(archive.ask(mean, mean))
-        return Found(mean_row=len(archive.distances) - 1 if asked else None, target_margin=settings.margin)
+        return Found(
+            mean_row=len(archive.distances) - 1 if asked else None,
+            target_margin=settings.margin,
+            reason=Reason.BUDGET if mean is None else Reason.STEPS,
+        )
 
 
 def release_direction(

@@ -1,6 +1,5 @@
 """What a fit of EPIC does whoever finds its mixing: images kept for measuring, prototypes, a bank."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from likethat._checkpoint import Checkpoint
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
 from likethat.explanations import Bank, Prototype, Provenance
@@ -79,7 +78,7 @@ class EPICFit:
 
     def run(self, model: SplitModel | nn.Module, images: Any, *, watch: Watcher | None = None, **reading: Any) -> Bank:
         """Run the model over the images and make a bank; `reading` is as `begin` takes it."""
-        started = time.perf_counter()
+        clock = Clock()
         options, seed = self.chosen.options(), self.chosen.seed
         begun = begin(model, images, method=self.method, options=options, seed=seed, watch=watch, **reading)
         model, source, features, checkpoint = begun.model, begun.source, begun.features, begun.checkpoint
@@ -97,9 +96,7 @@ class EPICFit:
                 images=pictures,
                 head=model.head,
                 class_names=model.class_names,
-                provenance=self._provenance(
-                    model, features, prototypes, use.coverage, found, time.perf_counter() - started
-                ),
+                provenance=self._provenance(model, features, prototypes, use.coverage, found, clock.seconds),
                 usage=use.per_channel,
                 familiar=familiar(features.pooled),
                 model=model,

@@ -1,9 +1,8 @@
 """Exemplars: inputs made to be typical of a response, by asking the model and nothing else."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from likethat._calls import public
 from likethat._checks import check_count
 from likethat._inputs import Inputs
 from likethat._options import check_callable, shown
-from likethat._progress import Progress, Watcher
+from likethat._progress import Clock, Stage, Watcher
 from likethat._session import in_own_session
 from likethat.errors import BudgetError, InputError
 from likethat.explainers.exemplars.asking import Asker
@@ -161,13 +160,14 @@ class Exemplars(ExemplarOptions):
         asker = Asker(self.generator, box.limited(budget))
         aims = self._aims(asker, targets, rng, threshold)
         spacing = Spacing.of(self.generator.prior, seed=self.seed)
-        report = _Report(watch, n, len(aims))
+        stage = Stage("finding exemplars", watch, total=n * len(aims))
         results, is_stopped = [], False
         for number, aim in enumerate(aims):
-            began, first = time.perf_counter(), len(asker.known) if number else 0
+            clock, first = Clock(), len(asker.known) if number else 0
             asker.box = box.limited(budget) if number else asker.box
             finds = Finds(asker=asker, aim=aim, n=n, radius=self.spacing * spacing.mean)
-            asker.tell_how = report.of(number, finds)
+            left = budget * (len(aims) - number)
+            asker.tell_how = partial(_tell, stage, number, finds, left)
             reason = self._pursued(finds, number, is_stopped)
             is_stopped = reason == Reason.INTERRUPTED
             results.append(
@@ -178,7 +178,7 @@ class Exemplars(ExemplarOptions):
                     shared=first,
                     spacing=spacing,
                     data=data,
-                    about=self._about(n, budget, time.perf_counter() - began),
+                    about=self._about(n, budget, clock.seconds),
                 )
             )
         return results
@@ -241,21 +241,10 @@ class Exemplars(ExemplarOptions):
         return {"method": type(strategy).__name__, "options": own | plain, "seed": self.seed, "seconds": seconds}
 
 
-class _Report:
-    """Tells a watcher how many exemplars there are."""
-
-    def __init__(self, watch: Watcher | None, n: int, n_targets: int) -> None:
-        self._watch, self._n, self._total = watch, n, n * n_targets
-
-    def of(self, number: int, finds: Finds) -> Any:
-        """Return what an asker calls after each batch."""
-
-        def tell() -> None:
-            if self._watch is not None:
-                done = number * self._n + len(finds.rows)
-                self._watch(Progress(stage="finding exemplars", done=done, total=self._total))
-
-        return tell
+def _tell(stage: Stage, number: int, finds: Finds, budget: int) -> None:
+    """Say how many exemplars there are of all targets; what takes the time is the questions, of which few may do."""
+    asked = finds.asker
+    stage(number * finds.n + len(finds.rows), timed=asked.timed, to_do=budget - asked.box.queries)
 
 
 def _check_strategy(algorithm: Any) -> None:

@@ -1,6 +1,5 @@
 """Exemplars of texts: nothing is made; real texts of a corpus are found, with what speaks for each."""
 
-import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -9,7 +8,8 @@ import torch
 from torch import Tensor
 
 from likethat._inputs import take
-from likethat._progress import Watcher
+from likethat._progress import Clock, Stage, Watcher
+from likethat._queries import QueryLog
 from likethat.editing.attribution import attribute_words
 from likethat.editing.exemplars import Screened, Screening
 from likethat.errors import BudgetError
@@ -55,14 +55,21 @@ class TextHunt:
         Raises:
             BudgetError: not one question is allowed.
         """
-        began, shared = time.perf_counter(), len(self._rows)
+        clock, shared = Clock(), len(self._rows)
         box = self._box.limited(self._budget)
         wanted = [] if aim.wanted is None else [int(index) for index in aim.wanted.nonzero()[:, 0]]
         screening = Screening(
-            edits=self._edits, box=box, errors=aim.errors, classes=wanted, enough=aim.slack, n=self._n,
-            watch=self._watch, rng=torch.Generator().manual_seed(1_000_003 * (number + 1) + self._seed),
-            rows=self._rows, responses=self._responses,
-        )  # fmt: skip
+            edits=self._edits,
+            log=QueryLog(box=box),
+            stage=Stage("finding exemplars", self._watch, total=self._n),
+            errors=aim.errors,
+            classes=wanted,
+            enough=aim.slack,
+            n=self._n,
+            rng=torch.Generator().manual_seed(1_000_003 * (number + 1) + self._seed),
+            rows=self._rows,
+            responses=self._responses,
+        )
         found = screening.run()
         if not found.rows:
             raise BudgetError("`budget` must allow at least one query, got a black box with none left. Raise it.")
@@ -72,7 +79,7 @@ class TextHunt:
         reason = Reason.INTERRUPTED if is_stopped else found.reason
         return self._set(
             found, chosen, aim, words=words, status=self._status(found, chosen, aim, reason),
-            queries=box.queries, shared_queries=shared, seconds=time.perf_counter() - began, **about,
+            queries=box.queries, shared_queries=shared, seconds=clock.seconds, **about,
         )  # fmt: skip
 
     def _words(self, texts: Sequence[str], aim: Aim, *, left: int) -> tuple[tuple[WordAttribution, ...], bool]:

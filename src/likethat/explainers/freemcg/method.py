@@ -1,6 +1,5 @@
 """FreeMCG: counterfactuals and attributions of any black box, from its outputs alone."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,7 +12,7 @@ from likethat._calls import public
 from likethat._checks import check_choice, check_count, resolve_target
 from likethat._inputs import Inputs, kind_of
 from likethat._options import check_callable, shown
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat._queries import QueryLog
 from likethat._session import in_own_session
 from likethat.editing.attribution import attribute_words
@@ -121,7 +120,7 @@ class FreeMCG(FreeMCGOptions):
                 generation.
             TargetError: no such class, or the source is of it already.
         """
-        started = time.perf_counter()
+        clock = Clock()
         check_callable(watch, name="watch", takes="a Progress")
         one, rng = one_input(source), torch.Generator().manual_seed(self.seed)
         check_fits(self.generator, one)
@@ -166,7 +165,7 @@ class FreeMCG(FreeMCGOptions):
             self._search,
             rng=rng,
         )
-        return self._result(space, archive, found, one, mask=mask, started=started, n=n)
+        return self._result(space, archive, found, one, mask=mask, clock=clock, n=n)
 
     def attribute(
         self,
@@ -193,7 +192,7 @@ class FreeMCG(FreeMCGOptions):
             InputError: no image, or a budget too small to say anything.
             TargetError: no such class.
         """
-        started = time.perf_counter()
+        clock = Clock()
         check_callable(watch, name="watch", takes="a Progress")
         one = one_input(image, name="image")
         if isinstance(one, list):
@@ -216,7 +215,7 @@ class FreeMCG(FreeMCGOptions):
             heat_map=found.values.float().cpu().numpy(),
             error=found.error.float().cpu().numpy(),
             queries=box.queries,
-            seconds=time.perf_counter() - started,
+            seconds=clock.seconds,
             method=algorithm,
             status=found.status(),
             model=name_of(box),
@@ -336,7 +335,7 @@ class FreeMCG(FreeMCGOptions):
         source: Inputs,
         *,
         mask: Any,
-        started: float,
+        clock: Clock,
         n: int,
     ) -> Counterfactual:
         demand = self._demand(kind_of(source) == "table")
@@ -354,7 +353,7 @@ class FreeMCG(FreeMCGOptions):
             mask=None if mask is None else np.asarray(mask, dtype=bool),
             path=path_of(archive),
             queries=archive.box.queries,
-            seconds=time.perf_counter() - started,
+            seconds=clock.seconds,
             status=status,
             model=name_of(archive.box),
             generator=name_of(self.generator),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from likethat._progress import Progress, Watcher
+from likethat._progress import Stage, Watcher
 from likethat.coordinates import HeadParts
 from likethat.explainers.parts.cells import ClassCells, blocks, cells_of
 from likethat.explainers.parts.discovery import MOST_PARTS, Found, count_limit, discover, left_out_error
@@ -94,13 +94,13 @@ class PartFit:
         return cells * self.model.spatial_weight.cpu()
 
     def _members(self) -> Iterator[ClassCells]:
+        stage = Stage("splitting classes", self.watch, total=self.model.n_classes)
         for target in range(self.model.n_classes):
             member = cells_of(
                 self.features, self._learned, target, limit=self.options.cells_per_class, seed=self.options.seed
             )
             yield member
-            if self.watch:
-                self.watch(Progress(stage="splitting classes", done=target + 1, total=self.model.n_classes))
+            stage(target + 1)
 
     def _discovered(self) -> Iterator[ClassParts]:
         for block in blocks(self._members(), self._count, on_gpu=self.model.device.type == "cuda"):

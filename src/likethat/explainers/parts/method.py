@@ -5,7 +5,6 @@ Source:
     equations.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from likethat._calls import public
 from likethat._checkpoint import EVERY
 from likethat._options import shown
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
@@ -122,7 +121,7 @@ class PartPrototypes(PartsOptions):
             NotLinearError: the model's head is not linear in its pooled features.
             InputError: no image can be used, labels that are no classes, or marks that fit no image.
         """
-        started = time.perf_counter()
+        clock = Clock()
         self._check_marks(parts)
         begun = begin(
             model,
@@ -152,10 +151,10 @@ class PartPrototypes(PartsOptions):
                 back=back,
                 watch=watch,
             )
-            bank = self._bank(work, work.run(parts), started)
+            bank = self._bank(work, work.run(parts), clock)
         return begun.finished(bank)
 
-    def _bank(self, work: PartFit, coordinates: HeadParts, started: float) -> Bank:
+    def _bank(self, work: PartFit, coordinates: HeadParts, clock: Clock) -> Bank:
         """Choose the prototypes of each part among its class's images, and put everything together."""
         model, features = work.model, work.features
         among = [
@@ -174,14 +173,13 @@ class PartPrototypes(PartsOptions):
         )
         use = _contributions_to_predicted(features, coordinates)
         work.measures |= _judged(work, coordinates)
-        seconds = time.perf_counter() - started
         return Bank(
             coordinates=coordinates,
             prototypes=prototypes,
             images=pictures,
             head=model.head,
             class_names=model.class_names,
-            provenance=self._provenance(work, prototypes=prototypes, use=use, seconds=seconds),
+            provenance=self._provenance(work, prototypes=prototypes, use=use, seconds=clock.seconds),
             usage=use.abs().mean(0).float().numpy(),
             familiar=familiar(features.pooled),
             model=model,

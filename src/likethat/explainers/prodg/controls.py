@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from likethat._progress import Progress, Watcher
+from likethat._progress import Stage, Watcher
 from likethat.coordinates import Rotation
 from likethat.explainers.prodg.ascent import Climb, Group, climb
 from likethat.explainers.prodg.channels import best_samples, n_candidates_of
@@ -57,7 +57,7 @@ def best_of_prior(
         activation.append(found[0])
         purity.append(found[1])
     forward = Forward(model)
-    start = n_known
+    start, stage = n_known, Stage("control: prior samples", watch, total=len(source), done=n_known)
     while start < len(source):
         stop = min(start + forward.chunk, len(source))
         images = torch.stack([source[index].image for index in range(start, stop)])
@@ -65,8 +65,7 @@ def best_of_prior(
         activation.append(found[0])
         purity.append(found[1])
         start = stop
-        if watch:
-            watch(Progress(stage="control: prior samples", done=start, total=len(source)))
+        stage(start)
     activations, purities = torch.cat(activation), torch.cat(purity)
     n_candidates = n_candidates_of(len(purities), n)
     candidates = purities.gather(0, activations.topk(n_candidates, dim=0).indices)
@@ -121,15 +120,13 @@ def made_for_random_weights(
     mixing = fit_procrustes(seen, schedule.for_images(len(seen.kept)))
     use = usage_of(seen, Rotation(mixing, random.head.weight)).per_channel
     climber = replace(options, model=random, mixing=mixing.to(random.device), is_rotation=True)
-    found = []
+    found, stage = [], Stage("control: random weights", watch, total=len(units))
     for part in torch.from_numpy(use).topk(len(units)).indices.split(max(1, batch // n)):
         rows = features.kept[best_samples(seen, mixing, part, n).rows]
         group = starting_group(source, rows, part, n)
         latents = climb(climber, group, lambda _: None).latents if options.steps else group.latents
         found.append(_read_by(model, options, replace(group, latents=latents), units))
-        if watch:
-            done = sum(len(item) for item in found)
-            watch(Progress(stage="control: random weights", done=done, total=len(units)))
+        stage(sum(len(item) for item in found))
     purity = torch.cat(found).numpy()
     return float(purity[linear_sum_assignment(purity, maximize=True)].mean())
 

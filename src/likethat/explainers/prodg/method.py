@@ -4,7 +4,6 @@ Source:
     Borycki et al. (2026), ProDG, arXiv 2605.08858. Written from the paper's equations.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from likethat._calls import public
 from likethat._checkpoint import EVERY, Checkpoint
 from likethat._checks import check_count, resolve_target
 from likethat._options import check_callable, shown
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.explainers.prodg.run import SCHEDULE, Run
@@ -114,7 +113,7 @@ class ProDG(ProDGOptions):
             InputError: a generator whose images the model does not take, or options that do not fit.
             NonFiniteError: the generator made NaN.
         """
-        started = time.perf_counter()
+        clock = Clock()
         check_callable(watch, name="watch", takes="a Progress")
         watch = None if watch is None else Stages(watch)
         check_count(n_channels, name="n_channels")
@@ -146,7 +145,7 @@ class ProDG(ProDGOptions):
                 target=index,
                 watch=watch,
             )
-            bank = run.bank(n_channels=check_count(n_channels, name="n_channels"), channels=chosen, started=started)
+            bank = run.bank(n_channels=check_count(n_channels, name="n_channels"), channels=chosen, clock=clock)
         return begun.finished(bank)
 
     def _check_fit(self, model: SplitModel) -> None:

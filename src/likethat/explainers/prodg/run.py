@@ -1,6 +1,5 @@
 """One run of ProDG after its samples were looked through: rotation, climbing, controls, bank."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from likethat._checkpoint import Checkpoint
 from likethat._documents import going_on_from
-from likethat._progress import Progress, Watcher
+from likethat._progress import Clock, Stage, Watcher
 from likethat.coordinates import Rotation
 from likethat.errors import InputError, ModelError
 from likethat.explainers.prodg.ascent import Climb, Summit, climb
@@ -88,7 +87,7 @@ class Run:
         assert isinstance(self.begun.source, Generated)
         return self.begun.source
 
-    def bank(self, *, n_channels: int, channels: Sequence[int] | None, started: float) -> Bank:
+    def bank(self, *, n_channels: int, channels: Sequence[int] | None, clock: Clock) -> Bank:
         """Do all that is left and return the bank."""
         features = self.begun.features
         self._check_samples()
@@ -114,7 +113,7 @@ class Run:
                 method=self.name,
                 options={**self.method.options(), "target": self.target},
                 seed=self.method.seed,
-                seconds=time.perf_counter() - started,
+                seconds=clock.seconds,
                 measures=measures,
                 notes=self.notes,
                 reports_data=False,
@@ -172,12 +171,12 @@ class Run:
         self._done = self._load()
         before = set() if self._done is None else set(self._done.units.tolist())
         each = (method.steps + 1) * method.n_prototypes
-        clock = _Clock(total=len(units) * each, done=len(before) * each)
+        stage = Stage("climbing", self.watch, total=len(units) * each, done=len(before) * each)
         with self._leaving():
             for group in units.split(max(1, method.batch // method.n_prototypes)):
                 if int(group[0]) in before:
                     continue
-                found = self._climb_group(options, mixing, group, clock)
+                found = self._climb_group(options, mixing, group, stage)
                 self._done = found if self._done is None else self._done.joined(found)
                 if self.begun.checkpoint and self.begun.checkpoint.is_due():
                     self._leave()
@@ -192,7 +191,7 @@ class Run:
         finally:
             self._leave()
 
-    def _climb_group(self, options: Climb, mixing: Tensor, units: Tensor, clock: "_Clock") -> _Climbed:
+    def _climb_group(self, options: Climb, mixing: Tensor, units: Tensor, stage: Stage) -> _Climbed:
         method, n = self.method, self.method.n_prototypes
         starts = best_samples(self.begun.features, mixing, units, n)
         group = starting_group(self.source, starts.rows, units, n)
@@ -202,12 +201,7 @@ class Run:
         if not method.steps:
             return kept
 
-        def told(n_images: int) -> None:
-            clock.count(n_images)
-            if self.watch:
-                self.watch(clock.progress())
-
-        summit = climb(options, group, told)
+        summit = climb(options, group, stage.add)
         kept = replace(kept, latents=summit.latents, purity=summit.purity, calls=summit.calls)
         return self._restart(options, kept)
 
@@ -357,21 +351,3 @@ def _with_better(kept: _Climbed, silent: Tensor, summit: Summit, seeds: Tensor) 
         kept, latents=latents, purity=purity, seeds=all_seeds, calls=kept.calls + summit.calls,
         restarted=kept.restarted + len(silent),
     )  # fmt: skip
-
-
-class _Clock:
-    """Estimates what is left of the climbing."""
-
-    def __init__(self, *, total: int, done: int) -> None:
-        self._total, self._done, self._start = total, done, done
-        self._since = time.monotonic()
-
-    def count(self, n: int) -> None:
-        """Note that images were made."""
-        self._done = min(self._total, self._done + n)
-
-    def progress(self) -> Progress:
-        """Return how far it is."""
-        done = max(1, self._done - self._start)
-        left = (time.monotonic() - self._since) / done * (self._total - self._done)
-        return Progress(stage="climbing", done=self._done, total=self._total, seconds_left=left)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from likethat._checks import check_count
 from likethat._options import shown
-from likethat._progress import Progress, Watcher
+from likethat._progress import Stage, Watcher
 from likethat.errors import InputError
 from likethat.sources import ImageSource, Sample, Skipped, as_source, read
 
@@ -94,12 +94,10 @@ def read_stack(
         source, total = _Part(source, max_images, seed), max_images
     skipped: list[Skipped] = []
     parts: list[Tensor] = []
-    done = 0
+    stage = Stage("reading images", watch, total=total)
     for batch in islice(read(source, view=_Fit(size), skipped=skipped), -(-max_images // 32)):
         parts.append((batch.images * 255).round().to(torch.uint8))
-        done = batch.indices[-1] + 1
-        if watch:
-            watch(Progress(stage="reading images", done=done, total=total))
+        stage(batch.indices[-1] + 1)
     if sum(map(len, parts)) < MINIMUM:
         first = f" ({len(skipped)} could not be read; first {skipped[0].name}: {skipped[0].reason})" if skipped else ""
         raise InputError(

@@ -1,6 +1,5 @@
 """Training an image generator on a folder or any other source of images."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor
 from likethat._calls import known_options
 from likethat._checkpoint import EVERY
 from likethat._options import shown
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators.image.data import ImageStack, read_stack
@@ -56,12 +55,12 @@ def train_image(
         InputError: fewer than 16 images that can be read, or a checkpoint of another training.
         NonFiniteError: the loss became NaN.
     """
-    started = time.perf_counter()
+    clock = Clock()
     stack = read_stack(data, size=told.size, seed=told.seed, watch=watch)
     place = None if checkpoint is None else Path(checkpoint)
     work = _Work(stack=stack, told=told, checkpoint=place, every=checkpoint_every, resume=resume, watch=watch)
     generator, loss, recipe = (_train_vae if told.algorithm == "vae" else _train_flow)(work)
-    generator.card = _card(work, loss, recipe, minutes=(time.perf_counter() - started) / 60)
+    generator.card = _card(work, loss, recipe, minutes=clock.seconds / 60)
     return generator
 
 

@@ -1,7 +1,6 @@
 """Training a generator of table rows."""
 
 import hashlib
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from likethat._checkpoint import EVERY
 from likethat._checks import require
 from likethat._inputs import kind_of
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators.base import Prior
@@ -62,7 +61,7 @@ def train_table(
         NonFiniteError: infinite numbers, or a loss that became NaN.
         MissingExtraError: pandas is not installed.
     """
-    started, seed = time.perf_counter(), told.seed
+    clock, seed = Clock(), told.seed
     frame = _as_frame(data, told.dates)
     columns = learn_columns(frame)
     coding = Coding.learn(columns, frame)
@@ -85,7 +84,7 @@ def train_table(
     )
     generator.usual = _usual_surprise(generator, frame, seed=seed)
     generator.checkpoint = fitted.checkpoint
-    generator.card = _card(generator, len(rows), fitted, told, minutes=(time.perf_counter() - started) / 60)
+    generator.card = _card(generator, len(rows), fitted, told, minutes=clock.seconds / 60)
     return generator
 
 

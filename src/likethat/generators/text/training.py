@@ -1,7 +1,6 @@
 """Training a generator of texts."""
 
 import hashlib
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from likethat._checkpoint import EVERY
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
 from likethat.generators.priors import fit_prior
 from likethat.generators.text.files import as_texts
@@ -54,7 +53,7 @@ def train_text(
         InputError: fewer than 16 texts, always the same one, a file that is none, or a checkpoint of another training.
         NonFiniteError: the loss became NaN.
     """
-    started, seed = time.perf_counter(), told.seed
+    clock, seed = Clock(), told.seed
     texts = as_texts(data)
     tokens = Tokens.learn(texts, max_tokens=told.max_tokens)
     rows = tokens.encode(texts)
@@ -68,7 +67,7 @@ def train_text(
     fitted = _fit(network, rows, options, watch=watch)
     generator = TextVAE(tokens, network, prior=fit_prior(_encodings(network, rows, seed=seed), seed=seed))
     generator.checkpoint = fitted.checkpoint
-    generator.card = _card(generator, len(rows), fitted, told, minutes=(time.perf_counter() - started) / 60)
+    generator.card = _card(generator, len(rows), fitted, told, minutes=clock.seconds / 60)
     generator.card["cut"] = n_cut
     held_out = _order(len(texts), seed=seed)[: _n_held_out(len(texts))].tolist()
     generator.card["words_kept"] = round(words_kept(generator, [texts[row] for row in held_out]), 3)

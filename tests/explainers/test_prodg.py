@@ -227,8 +227,16 @@ def test_one_conditioning_a_channel_where_noise_differs(model: lt.SplitModel) ->
 
 
 def _climb_options(model: lt.SplitModel, generator: Any, mixing: Tensor, **options: Any) -> Climb:
-    usual = {"search": "gradient", "steps": 4, "step": 0.05, "closeness": 0.3, "diversity": 0.2}
-    return Climb(model=model, generator=generator, mixing=mixing, scale=torch.full((DIM,), 1.5), **{**usual, **options})
+    usual = {
+        "search": "gradient",
+        "steps": 4,
+        "step": 0.05,
+        "closeness": 0.3,
+        "diversity": 0.2,
+        "mixed_precision": False,
+    }
+    scale = torch.full((DIM,), 1.5)
+    return Climb(model=model, generator=generator, mixing=mixing, scale=scale, seed=0, **{**usual, **options})
 
 
 @pytest.mark.parametrize(("diversity", "closeness"), [(0.2, 0.3), (20.0, 0.0), (0.0, 20.0)])
@@ -283,10 +291,8 @@ def test_purity_is_the_reference_s(model: lt.SplitModel) -> None:
     with torch.no_grad():
         maps = model.features(images).flatten(2)
         found = respond(model, images, mixing[[0, 5, 9, 9, 15]]).purity
-        stretched = respond(model, images, 2 * mixing[[0, 5, 9, 9, 15]], norm_basis=2 * mixing).purity
     for place, unit in enumerate((0, 5, 9, 9, 15)):
         assert float(found[place]) == pytest.approx(slow.purity(maps[place], mixing, unit), abs=1e-5)
-    assert torch.allclose(found, stretched, atol=1e-5)
 
 
 def test_starts_are_the_purest_of_the_most_active(model: lt.SplitModel, generator: Any) -> None:

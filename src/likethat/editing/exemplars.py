@@ -105,6 +105,10 @@ class Screening:
             if not self.rows:
                 raise
             reason = Reason.INTERRUPTED
+        return self.so_far(reason)
+
+    def so_far(self, reason: Reason) -> Screened:
+        """Return what was asked, for this target or others."""
         responses = (
             torch.stack(self.responses)
             if self.rows

@@ -168,8 +168,7 @@ class Exemplars(ExemplarOptions):
             finds = Finds(asker=asker, aim=aim, n=n, radius=self.spacing * spacing.mean)
             left = budget * (len(aims) - number)
             asker.tell_how = partial(_tell, stage, number, finds, left)
-            reason = self._pursued(finds, number, is_stopped)
-            is_stopped = reason == Reason.INTERRUPTED
+            reason, is_stopped = self._pursued(finds, number, is_stopped)
             results.append(
                 exemplar_set(
                     finds,
@@ -218,7 +217,8 @@ class Exemplars(ExemplarOptions):
         wanted = torch.eye(len(names), dtype=torch.float64) if targets is None else targets
         return [read_target(item, names, tolerance=self.tolerance, threshold=threshold) for item in wanted]
 
-    def _pursued(self, finds: Finds, number: int, is_stopped: bool) -> Reason:
+    def _pursued(self, finds: Finds, number: int, is_stopped: bool) -> tuple[Reason, bool]:
+        """Return how the search for one target ended, and whether it was stopped, which may be when all was found."""
         rng = torch.Generator().manual_seed(1_000_003 * (number + 1) + self.seed)
         try:
             finds.look()
@@ -231,7 +231,7 @@ class Exemplars(ExemplarOptions):
             if reason == Reason.INTERRUPTED:
                 raise KeyboardInterrupt
             raise _penniless()
-        return Reason.REACHED if finds.is_done else reason
+        return Reason.REACHED if finds.is_done else reason, reason == Reason.INTERRUPTED
 
     def _about(self, n: int, budget: int, seconds: float) -> Mapping[str, Any]:
         strategy = self.strategy

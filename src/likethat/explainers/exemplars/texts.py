@@ -44,6 +44,7 @@ class TextHunt:
     ) -> None:
         self._edits, self._box = edits, box
         self._n, self._budget, self._seed, self._watch = n, budget, seed, watch
+        self._is_stopped = False
         self._rows: list[int] = []
         self._responses: list[Tensor] = []
         rng = torch.Generator().manual_seed(seed)
@@ -70,30 +71,35 @@ class TextHunt:
             rows=self._rows,
             responses=self._responses,
         )
-        found = screening.run()
+        found = screening.so_far(Reason.INTERRUPTED) if self._is_stopped else screening.run()
         if not found.rows:
             raise BudgetError("`budget` must allow at least one query, got a black box with none left. Raise it.")
         chosen = screening.best(found)
         texts = [self._edits.texts[found.rows[place]] for place in chosen]
-        words, is_stopped = self._words(texts, aim, left=self._budget - box.queries)
-        reason = Reason.INTERRUPTED if is_stopped else found.reason
+        self._is_stopped = found.reason == Reason.INTERRUPTED
+        words = () if self._is_stopped else self._words(texts, aim, left=self._budget - box.queries)
+        reason = Reason.INTERRUPTED if self._is_stopped else found.reason
         return self._set(
             found, chosen, aim, words=words, status=self._status(found, chosen, aim, reason),
             queries=box.queries, shared_queries=shared, seconds=clock.seconds, **about,
         )  # fmt: skip
 
-    def _words(self, texts: Sequence[str], aim: Aim, *, left: int) -> tuple[tuple[WordAttribution, ...], bool]:
-        """Return what speaks for each exemplar, with the questions that are left; and whether it was stopped."""
+    def _words(self, texts: Sequence[str], aim: Aim, *, left: int) -> tuple[WordAttribution, ...]:
+        """Return what speaks for each exemplar, with the questions that are left."""
         each = min(_FOR_WORDS, left // len(texts))
         if aim.index < 0 or each < _LEAST_FOR_WORDS:
-            return (), False  # a mixture or a response has no one class to speak for
+            return ()  # a mixture or a response has no one class to speak for
+        found: list[WordAttribution] = []
         try:
-            return tuple(
-                attribute_words(self._box.limited(each), text, lambda _: aim.index, budget=each, seed=self._seed)
-                for text in texts
-            ), False
+            for text in texts:
+                box = self._box.limited(each)
+                found.append(attribute_words(box, text, lambda _: aim.index, budget=each, seed=self._seed))
+                if found[-1].status.is_interrupted:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
-            return (), True
+            self._is_stopped = True
+            return ()
+        return tuple(found)
 
     def _set(
         self,

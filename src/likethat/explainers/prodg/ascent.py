@@ -27,14 +27,13 @@ class Climb:
     Attributes:
         model: what is explained.
         generator: makes the images.
-        mixing: of the channels; a rotation unless `is_rotation` is False.
+        mixing: of the channels, a rotation.
         scale: (latent,) standard deviation of the prior.
         search: "gradient", "evolution" or "cma-es".
         steps: of the gradient; a search without one may ask for as many images.
         step: length of one, in standard deviations of the prior.
         closeness: weight of the mean squared distance from the start, in variances of the prior.
         diversity: weight of the mean cosine between a channel's images.
-        is_rotation: whether the mixing keeps lengths.
         mixed_precision: bfloat16 inside generator and model.
         seed: of the searches without a gradient.
     """
@@ -48,9 +47,8 @@ class Climb:
     step: float
     closeness: float
     diversity: float
-    is_rotation: bool = True
-    mixed_precision: bool = False
-    seed: int = 0
+    mixed_precision: bool
+    seed: int
 
     @property
     def device(self) -> torch.device:
@@ -65,7 +63,7 @@ class Climb:
     def answer(self, images: Tensor, units: Int[Tensor, " image"]) -> Any:
         """Return how images answer their channels."""
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            return respond(self.model, images, self.mixing[units], None if self.is_rotation else self.mixing)
+            return respond(self.model, images, self.mixing[units])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,12 +167,10 @@ class _Ascent:
         purity = purity.to(self._best_purity).reshape(self._best_purity.shape)
         if at.shape[1] == self._n:
             better = purity > self._best_purity
-            self._best = torch.where(better[..., None], at, self._best)
-            self._best_purity = torch.where(better, purity, self._best_purity)
         else:
             better = purity.mean(1, keepdim=True) > self._best_purity.mean(1, keepdim=True)
-            self._best = torch.where(better[..., None], at, self._best)
-            self._best_purity = torch.where(better, purity, self._best_purity)
+        self._best = torch.where(better[..., None], at, self._best)
+        self._best_purity = torch.where(better, purity, self._best_purity)
 
 
 def _by_search(options: Climb, group: Group, told: Callable[[int], None]) -> Summit:
@@ -234,7 +230,7 @@ class _Lineages:
         if options.search == "cma-es":
             return CMAES(sigma=options.step, population=4).begin(problem)
         width = 2 * options.step * float(options.scale.mean())
-        return Evolution(population=2, elites=1, start="known", sigma=width).begin(problem)
+        return Evolution(elites=1, start="known", sigma=width).begin(problem)
 
     def _away(self, latents: Tensor, owners: Tensor) -> Tensor:
         moved = (latents - self._start[owners]) / self._options.scale.to(latents.device)

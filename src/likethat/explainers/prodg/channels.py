@@ -34,15 +34,13 @@ def respond(
     model: SplitModel,
     images: Float[Tensor, "image colour height width"],
     detectors: Float[Tensor, "image channel"],
-    norm_basis: Float[Tensor, "channel channel"] | None = None,
 ) -> Response:
     """Return how each image answers its channel; differentiable in the images.
 
     Args:
         model: what is explained.
         images: in [0, 1], of any size.
-        detectors: the row of the mixing for the channel that each image was made for.
-        norm_basis: the whole mixing, where it is no rotation and so changes lengths.
+        detectors: the row of the mixing, which is a rotation, for the channel that each image was made for.
 
     Source:
         Borycki et al. (2026), ProDG: purity at the cell where the channel is highest.
@@ -56,8 +54,7 @@ def respond(
     cells = activation.detach().argmax(1)
     rows = torch.arange(len(cells), device=cells.device)
     vectors = feature_map[rows, :, cells]
-    mixed = vectors if norm_basis is None else vectors @ norm_basis.to(vectors.device).T
-    norms = torch.linalg.vector_norm(mixed, dim=1)
+    norms = torch.linalg.vector_norm(vectors, dim=1)  # the rotation leaves lengths as they are
     tiny = torch.finfo(norms.dtype).tiny
     return Response(
         purity=torch.where(norms > 0, activation[rows, cells] / norms.clamp_min(tiny), 0.0),

@@ -2,9 +2,9 @@
 
 Everything is loaded once; a line is broken in a forked process of its own, and the files stay as they are. A first run
 of the tests notes which lines each of them reaches (kept under out/mutants until a file changes). A broken line meets
-only the tests that reach it: those of its own room first, then the neighbours', the quickest first, until one fails or
-a minute of them has passed. What the others would have noticed counts as survived: the share that is printed is a lower
-bound.
+only the tests that reach it: those of the file that bears its module's name first, then those of its own room, then the
+neighbours', the quickest first, until one fails or a minute of them has passed. What the others would have noticed
+counts as survived: the share that is printed is a lower bound.
 
 What may be broken is listed in `_mutation.py`, with what is left out and why. A change that alters nothing anybody
 could see stands in `mutants_alike.json` with its reason; such changes are counted apart.
@@ -77,10 +77,19 @@ def within(order: list[str], known: dict[str, Reach], most: float) -> list[str]:
 
 
 def verdict(mutant: Mutant, run: "Run") -> Verdict:
-    """Break a line in a process of its own, and run the tests there."""
-    known = run.known
+    """Break a line in a process of its own and run the tests there: those of its module's name, then the others."""
+    named = f"test_{'_'.join(mutant.path.with_suffix('').parts[1:])}.py"
+    near = [path for path in run.files if path.name == named]
+    by = noticed(mutant, run, near, run.examples.get(mutant.path.as_posix(), []))
+    by = by or noticed(mutant, run, [path for path in run.files if path not in near], [])
+    return Verdict(mutant, by, None if by else run.alike.get(mutant.key))
+
+
+def noticed(mutant: Mutant, run: "Run", paths: list[Path], examples: list[pytest.Item]) -> str | None:
+    """Return which of the tests in some files, or which example, notices a broken line."""
+    known = run.known_of(paths)
     order = within(reaching(mutant, known), known, run.most)
-    items = [*run.examples.get(mutant.path.as_posix(), ()), *(run.items[name] for name in order)]
+    items = [*examples, *(run.items[name] for name in order)]
 
     def work() -> str | None:
         try:
@@ -93,7 +102,7 @@ def verdict(mutant: Mutant, run: "Run") -> Verdict:
     code, by = forked(work, seconds=seconds) if items else (0, None)
     if code:
         by = f"no end within {seconds} s" if code == OUT_OF_TIME else f"the process ends with {code}"
-    return Verdict(mutant, by, None if by else run.alike.get(mutant.key))
+    return by
 
 
 def drawn_from(places: list[str], *, n: int, seed: int) -> list[Mutant]:
@@ -113,19 +122,24 @@ class Run:
     verdicts: list[Verdict] = field(default_factory=list)
     items: dict[str, pytest.Item] = field(default_factory=dict)
     examples: dict[str, list[pytest.Item]] = field(default_factory=lambda: defaultdict(list))
-    known: dict[str, Reach] = field(default_factory=dict)
+    files: dict[Path, list[pytest.Item]] = field(default_factory=lambda: defaultdict(list))
+    known: dict[Path, dict[str, Reach]] = field(default_factory=dict)
+
+    def known_of(self, paths: list[Path]) -> dict[str, Reach]:
+        """Return what each test of some files reaches; a file that no line has met yet is run first."""
+        for path in paths:
+            if path not in self.known:
+                self.known[path] = known_reaches(path, self.files[path])
+        return {name: reach for path in paths for name, reach in self.known[path].items()}
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Take the place of the loop that runs every test once."""
-        files: dict[Path, list[pytest.Item]] = defaultdict(list)
         for item in session.items:
             if item.path.is_relative_to(PACKAGE):
                 self.examples[item.path.relative_to(PACKAGE).as_posix()].append(item)
             else:
-                files[item.path].append(item)
+                self.files[item.path].append(item)
                 self.items[item.nodeid] = item
-        for path, items in files.items():
-            self.known |= known_reaches(path, items)
         for path in sorted({mutant.path for mutant in self.drawn}):
             importlib.import_module(".".join(["likethat", *path.with_suffix("").parts]))
             text = (PACKAGE / path).read_text(encoding="utf-8")

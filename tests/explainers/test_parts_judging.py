@@ -1,15 +1,20 @@
 """What parts are worth: density of evidence where they are, and what taking them away costs."""
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from toys import pictures, small_cnn
+from toys import features_of, pictures, small_cnn
 
 import likethat as lt
 from likethat.coordinates import HeadParts
-from likethat.explainers.parts.judging import evidence_density, judge_by_deletion, owners
+from likethat.explainers.parts import judging
+from likethat.explainers.parts.judging import Taken, evidence_density, judge_by_deletion, owners
 from likethat.explainers.parts.splitting import WEAK, ClassParts, ordered
 from likethat.features import collect
 
@@ -27,6 +32,63 @@ def test_density_by_hand() -> None:
     detectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
     assert evidence_density(cells, detectors, evidence).tolist() == [1.5, 0.5, 0.0]  # the third owns no cell
     assert evidence_density(cells, detectors, -evidence).isnan().all()  # no evidence to be dense anywhere
+    assert evidence_density(cells, detectors, 0 * evidence).isnan().all()
+    # Little evidence is evidence, and one cell has what it has: (4 + 2 + 1) / 3 and 1, each over 2.
+    assert evidence_density(cells.index_fill(0, torch.tensor(2), 2.0), detectors, evidence / 8).tolist() == [
+        pytest.approx(7 / 6), 0.5, 0.0,
+    ]  # fmt: skip
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, n_images: int, slots: torch.Tensor, **more: Any) -> list[int]:
+    """Which maps are judged by deletion, of a pass over so many images."""
+    seen: list[int] = []
+
+    def note(_model: object, _features: object, spread: torch.Tensor, _parts: object) -> Iterator[Taken]:
+        seen.extend(spread.tolist())
+        return iter(())
+
+    monkeypatch.setattr(judging, "deletions", note)
+    parts = HeadParts(torch.eye(2), torch.tensor([0, 1]), torch.eye(2))
+    model = lt.split(small_cnn(), example=pictures(2))
+    assert judge_by_deletion(model, features_of(torch.ones(n_images, 2, 1)), slots, parts, **more) == {}
+    return seen
+
+
+def test_one_image_in_forty_is_judged_spread_over_those_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    for n_images, n in ((100, 8), (400, 10), (4000, 32)):
+        back = torch.arange(n_images // 5) * 5
+        found = judged(monkeypatch, n_images, back)
+        assert len(set(found)) == n
+        assert (found[0], found[-1]) == (0, int(back[-1]))  # folders come by class: from the first to the last
+        assert max(b - a for a, b in pairwise(found)) <= 2 * n_images / n
+    assert judged(monkeypatch, 400, torch.tensor([3, 6, 9])) == [3, 6, 9]
+    assert judged(monkeypatch, 400, torch.arange(80), most=3) == [0, 40, 79]
+
+
+def test_agreement_is_that_of_ranks_and_nothing_agrees_with_what_never_differs() -> None:
+    rising, square = [np.array([1.0, 2.0]), np.array([3.0])], [np.array([1.0, 4.0]), np.array([9.0])]
+    assert judging._agreement(rising, square) == pytest.approx(1)
+    assert judging._agreement(rising, [-one for one in square]) == pytest.approx(-1)
+    alike = [np.array([0.5, 0.5]), np.array([0.5])]
+    assert judging._agreement(rising, alike) == judging._agreement(alike, rising) == 0.0
+
+
+def test_two_images_are_enough_for_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*_: object) -> Iterator[Taken]:
+        for sign in (1.0, -1.0):
+            claims = torch.tensor([1.0, 2.0, 3.0])
+            yield Taken(units=torch.arange(3), claims=claims, drops=sign * claims, shifted=claims / 2, areas=claims)
+
+    monkeypatch.setattr(judging, "deletions", told)
+    parts = HeadParts(torch.eye(2), torch.tensor([0, 1]), torch.eye(2))
+    model = lt.split(small_cnn(), example=pictures(2))
+    found = judge_by_deletion(model, features_of(torch.ones(50, 2, 1)), torch.arange(10), parts)
+    assert found["deletion_images"] == 2
+    assert found["deletion_agreement"] == pytest.approx(0, abs=1e-6)
+    # Drawn again with both images the agreement is 0, with one of them twice 1 or -1, each in a quarter of the draws.
+    assert found["deletion_agreement_error"] == pytest.approx(0.5**0.5, abs=0.08)
+    assert found["area_agreement"] == pytest.approx(1)
+    assert (found["deletion_drop"], found["shifted_drop"]) == (0, 1)
 
 
 def test_what_surrounds_the_object_stands_last() -> None:
@@ -62,10 +124,10 @@ def test_the_cost_of_a_part_by_hand() -> None:
     red = (8 - 1) * (1 - 0.25) / 4
     # The three green cells filled: each gets a quarter red and loses a quarter green.
     green = -(8 - 1) * 0.25 * 3 / 4
-    assert found["deletion_drop"] == pytest.approx((red + green) / 2, abs=0.01)  # views have 8 bits
+    assert found["deletion_drop"] == pytest.approx((red + green) / 2, abs=1e-4)  # 0 and 1 are exact in 8 bits
     # Half a picture further: a green cell in the red one's place, and the red with two green ones.
     green_one, most = -(8 - 1) * 0.25 / 4, (8 - 1) * (0.75 - 2 * 0.25) / 4
-    assert found["shifted_drop"] == pytest.approx((green_one + most) / 2, abs=0.01)
+    assert found["shifted_drop"] == pytest.approx((green_one + most) / 2, abs=1e-4)
     assert found["deletion_agreement"] == pytest.approx(1)  # red claims 2 and costs more, green claims .75
     assert found["area_agreement"] == pytest.approx(-1)
     assert judge_by_deletion(model, collect(model, lt.Images(images)), torch.arange(1), parts) == {}

@@ -1,6 +1,7 @@
 """What a fit keeps back and measures there; a rotation that leaves the network's own channels only where it pays."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -11,7 +12,17 @@ import likethat as lt
 from likethat.cli.fitting import _measures
 from likethat.coordinates import HeadParts, Rotation
 from likethat.features import Features, collect
-from likethat.fitting.held_out import Estimate, judge, kept_back, little_sentence, nothing_sentence, own_channels
+from likethat.features.rows import priority
+from likethat.fitting.held_out import (
+    Estimate,
+    Judged,
+    judge,
+    kept_back,
+    little_sentence,
+    nothing_sentence,
+    own_channels,
+    purity_of_units,
+)
 from likethat.fitting.rotation import Schedule, _usage, fit_procrustes
 from likethat.fitting.shrinkage import OWN, choose_shrinkage
 from likethat.functional.rotations import random_rotation
@@ -47,6 +58,37 @@ def test_which_are_kept_back_depends_on_no_order() -> None:
     assert sorted(order[kept_back(turned, zeros, seed=3)].tolist()) == back.tolist()
 
 
+def test_one_in_five_is_rounded_down_and_more_are_kept_back_of_larger_classes() -> None:
+    features = features_of(torch.rand(33, 3, 2))
+    classes = torch.tensor([0] * 5 + [1] * 9 + [2] * 19)
+    back = kept_back(features, classes, seed=0)
+    assert classes[back].tolist() == [0, 1, 2, 2, 2]
+    assert back.tolist() == sorted(back.tolist())
+    held = dataclasses.replace(features, kept=torch.arange(3, 33), maps=features.maps[3:])
+    assert classes[held.kept[kept_back(held, classes, seed=0)]].tolist() == [1, 2, 2, 2]  # of those whose maps are held
+
+
+def test_what_is_kept_back_is_another_draw_than_that_of_the_maps() -> None:
+    features = features_of(torch.rand(400, 1, 1))
+    back = set(kept_back(features, torch.zeros(400, dtype=torch.long), seed=0).tolist())
+    first = set(sorted(range(400), key=lambda index: priority(0, index))[:80])  # whose maps a small memory holds
+    assert 5 < len(back & first) < 30  # 16 of 80 where two draws know nothing of each other
+
+
+def test_what_is_not_known_is_no_figure() -> None:
+    nothing = Estimate.of(torch.tensor([float("nan")] * 2))
+    assert nothing.mean != nothing.mean
+    single = Estimate.of(torch.tensor([0.5, float("nan")]))
+    assert single.mean == 0.5
+    assert single.error != single.error
+    four = Estimate.of(torch.tensor([0.0, 0.0, 2.0, 2.0]))
+    assert four.error == pytest.approx((4 / 3) ** 0.5 / 2)  # the spread of draws over the root of their number
+    found = Judged(n_images=1, purity=four, coverage=single, entropy=nothing).measures("held_out")
+    assert found == {
+        "held_out_purity": 1.0, "held_out_purity_error": four.error, "held_out_coverage_of_4": 0.5,
+    }  # fmt: skip
+
+
 def test_figures_by_hand() -> None:
     maps = torch.zeros(4, 3, 1)
     maps[0, :, 0] = torch.tensor([3.0, 4.0, 0.0])  # kept out of the judgement
@@ -64,12 +106,34 @@ def test_figures_by_hand() -> None:
     assert (values.mean, values.error) == (2.0, pytest.approx(1.0))  # sd sqrt(2) over sqrt(2)
 
 
+def test_coverage_is_that_of_the_class_that_each_image_is_given() -> None:
+    maps = torch.tensor([[1.0, 1, 1, 1, 1, 0], [3.0, 3, 3, 3, 0, 4]])[:, :, None]
+    head = torch.tensor([[1.0, 1, 1, 1, 1, 1], [1.0, 1, 1, 1, 1, 1]])
+    features = features_of(maps, predicted=torch.tensor([1, 0]))
+    found = judge(features, torch.tensor([0, 1]), own_channels(head), n=1)
+    assert found.coverage.mean == pytest.approx((4 / 5 + 13 / 16) / 2)  # the four largest of five
+    negative = torch.tensor([[0.0, 0, 0, 0, 0, 1], [1.0, 1, 1, 1, 1, 1]])
+    assert judge(features, torch.tensor([0, 1]), own_channels(negative), n=1).coverage.mean == pytest.approx(0.9)
+
+
+def test_classes_of_images_are_labels_and_where_there_is_none_what_the_network_says() -> None:
+    maps = torch.tensor([[4.0], [3.0], [2.0], [1.0]])[:, :, None]
+    features = features_of(maps, labels=torch.tensor([0, 0, -1, -1]), predicted=torch.tensor([1, 1, 0, 1]))
+    purity, entropy = purity_of_units(features, torch.arange(4), own_channels(torch.ones(2, 1)), torch.arange(1), n=4)
+    # Classes 0, 0, 0 and 1: each shares its class with 3, 3, 3 and 1 of four.
+    assert entropy.tolist() == pytest.approx([-(3 * math.log2(3 / 4) + math.log2(1 / 4)) / 4])
+    assert purity.tolist() == [1.0]
+
+
 def test_parts_are_judged_by_the_images_of_their_class() -> None:
     maps = torch.tensor([[[1.0], [0.0]], [[0.0], [1.0]]])
     parts = HeadParts(torch.eye(2), torch.tensor([0, 1]), torch.eye(2))
     found = judge(features_of(maps), torch.tensor([0, 1]), parts, classes=torch.tensor([0, 1]))
     assert found.purity.mean == 1  # each of its own image; over all images it would be one half
     assert "own_class_entropy" not in found.measures("own")
+    none = judge(features_of(maps), torch.tensor([0, 1]), parts, classes=torch.tensor([0, -1]))
+    assert none.purity.mean == 1  # the second class has no image to be judged by
+    assert none.purity.error != none.purity.error
 
 
 def test_a_rotation_that_other_images_bear_out_is_kept_and_one_that_they_do_not_is_given_up() -> None:
@@ -154,6 +218,10 @@ def test_a_method_that_brings_nothing_says_so() -> None:
     measures = {"held_out_purity": 0.11, "own_purity": 0.17, "held_out_purity_error": 0.01}
     assert "this fit brings nothing" in nothing_sentence(measures)
     assert not nothing_sentence(measures | {"held_out_purity_error": 0.07})
+    assert not nothing_sentence(measures | {"own_purity_error": 0.07})  # the larger of both counts
+    assert nothing_sentence({"held_out_purity": 0.11, "own_purity": 0.17})  # no error is none
+    assert not nothing_sentence({"held_out_purity": 0.17, "own_purity": 0.17})
+    assert "each part is less pure" in nothing_sentence(measures, noun="part")
 
 
 def test_four_rows_that_carry_little_are_said() -> None:

@@ -1,0 +1,128 @@
+"""What every fit does round its method: what it refuses, what it leaves, what it says of itself."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from toys import pictures, small_cnn
+
+import likethat as lt
+from likethat._progress import Progress
+from likethat.errors import DataWarning, InputError, ModelError
+from likethat.features import collect
+from likethat.fitting.fitting import begin, open_checkpoint, provenance_of
+from likethat.sources.base import Skipped
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return pictures(40)
+
+
+@pytest.fixture
+def model(images: Tensor) -> lt.SplitModel:
+    return lt.split(small_cnn(), example=images[:4])
+
+
+def begun(model: Any, images: Any, **more: Any) -> Any:
+    return begin(model, images, method="told", options={"n": 1}, seed=3, **more)
+
+
+def test_a_model_and_images_that_changed_places_are_told_so(model: lt.SplitModel, images: Tensor) -> None:
+    with pytest.raises(InputError, match="The model comes first, the images second"):
+        begun(images, model)
+
+
+def test_a_network_whose_weights_changed_is_refused_however_they_were_written(images: Tensor) -> None:
+    network = small_cnn()
+    with torch.no_grad():
+        network[3].weight.data = torch.randn(16, 12, 4, 4)  # type: ignore[union-attr]
+    model = lt.split(network, example=images[:4])
+    network[3].weight.detach().numpy()[7, 5, 1, 2] += 0.5  # type: ignore[union-attr, operator] # past torch, one number
+    with pytest.raises(ModelError, match=r"those of .* have changed since"):
+        begun(model, images)
+
+
+def test_a_network_that_is_trained_while_it_is_read_is_refused(model: lt.SplitModel, images: Tensor) -> None:
+    def train(progress: Progress) -> None:
+        with torch.no_grad():
+            model.network[3].bias.add_(1.0)  # type: ignore[index]
+
+    with pytest.raises(ModelError, match="have changed since"):
+        begun(model, images, watch=train)
+
+
+def test_a_network_is_split_at_the_size_of_the_first_image() -> None:
+    assert begun(small_cnn(), pictures(1, size=20)).model.size == (20, 20)
+
+
+def test_what_is_likely_wrong_with_the_images_is_warned_of(images: Tensor) -> None:
+    model = lt.split(small_cnn(), example=images[:4], class_names=("ant", "bee", "cat"))
+    predicted = model.logits(images).argmax(1)
+    wrong = lt.Images(images, labels=((predicted + 1) % 3).tolist(), class_names=("ant", "bee", "cat"))
+    with pytest.warns(DataWarning) as seen:
+        found = begun(model, wrong)
+    assert [str(one.message) for one in seen] == [found.features.warning]
+    right = begun(model, lt.Images(images, labels=predicted.tolist(), class_names=("ant", "bee", "cat")))
+    assert not right.features.warning
+
+
+def opened(model: lt.SplitModel, folder: Path | None, source: Any, **more: Any) -> Any:
+    settings = {"every": 5.0, "method": "told", "options": {"n": 1}, "seed": 0, "resume": False} | more
+    return open_checkpoint(folder, model=model, source=source, **settings)
+
+
+def test_only_the_same_fit_goes_on_from_a_checkpoint(model: lt.SplitModel, images: Tensor, tmp_path: Path) -> None:
+    source = lt.Images(images)
+    assert opened(model, None, source) is None
+    with pytest.raises(InputError, match="`checkpoint` must name the folder to resume from, got None"):
+        opened(model, None, source, resume=True)
+    with opened(model, tmp_path / "left", source) as left:
+        left.write_state("told", {"turn": torch.ones(1)}, {"n": 1})
+    again = opened(model, tmp_path / "left", source, resume=True)
+    assert again.read_state("told") is not None
+    for other in ({"seed": 1}, {"options": {"n": 2}}, {"method": "another"}):
+        with pytest.raises(InputError, match="left by another fit"):
+            opened(model, tmp_path / "left", source, resume=True, **other)
+    for more in (lt.Images(images[:39]), lt.Images(1 - images)):
+        with pytest.raises(InputError, match="left by another fit"):
+            opened(model, tmp_path / "left", more, resume=True)
+
+
+def test_a_fit_without_a_checkpoint_works_in_no_context(model: lt.SplitModel, images: Tensor, tmp_path: Path) -> None:
+    with begun(model, images).work() as nothing:
+        assert nothing is None
+    left = begun(model, images, checkpoint=tmp_path / "left")
+    assert left.work() is left.checkpoint is not None
+
+
+def test_what_a_bank_is_told_of_its_fit(model: lt.SplitModel, images: Tensor) -> None:
+    features = collect(model, lt.Images(images))
+    features.skipped = [Skipped(name="a.png", reason="it is gone")]
+    features.notes, features.remarks, features.warning = ["a note"], ["a remark"], "A warning."
+    features.data = {"labels": {"accuracy": 0.75}}
+
+    def told(**more: Any) -> Any:
+        return provenance_of(
+            model, features, method="told", options={"n": 1}, seed=3, seconds=2.0, measures={"purity": 0.5},
+            notes=["its own"], skipped=[("b.png", "no mark")], verdict="A verdict.", **more,
+        )  # fmt: skip
+
+    found = told()
+    assert found.skipped == (("a.png", "it is gone"), ("b.png", "no mark"))
+    assert found.measures["accuracy"] == 0.75
+    assert found.measures["purity"] == 0.5
+    assert found.measures["backbone_seconds"] == features.backbone_seconds
+    assert found.notes[-3:] == ("a remark", "a note", "its own")
+    assert found.warning == "A warning. A verdict."
+    assert (found.unit, found.n_images, found.seed, found.seconds) == ("channel", 40, 3, 2.0)
+    begun_with = told(reports_data=False)  # of made images, the labels and the look say nothing
+    assert begun_with.data == {}
+    assert "accuracy" not in begun_with.measures
+    assert begun_with.notes[-2:] == ("a note", "its own")
+    assert begun_with.warning == "A verdict."
+    features.data, features.warning = {}, ""
+    assert "accuracy" not in told().measures
+    assert told().warning == "A verdict."

@@ -12,6 +12,7 @@ import likethat as lt
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
 from likethat.explainers.epic import fit as module
+from likethat.explainers.epic import method
 from likethat.explainers.epic.fit import EPICFit, Found, _check_enough, _notes
 from likethat.features import Features, collect
 from likethat.fitting.held_out import judge, kept_back, own_channels
@@ -176,7 +177,7 @@ def test_options_reach_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append({"schedule": schedule, **more})
         return torch.eye(2)
 
-    monkeypatch.setattr("likethat.explainers.epic.method.fit_procrustes", solve)
+    monkeypatch.setattr(method, "fit_procrustes", solve)
     features, slots, head = features_of(torch.ones(400, 2, 1)), torch.arange(400), torch.ones(1, 2)
     for options in ({}, {"mixing": "whitened", "condition": 3.0}, {"usage_weight": 0.5, "condition": 3.0}):
         chosen = lt.EPIC(**options)._fit()  # type: ignore[arg-type]

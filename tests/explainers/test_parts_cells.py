@@ -8,6 +8,7 @@ import torch
 from toys import features_of
 
 from likethat.errors import InputError
+from likethat.explainers.parts import cells as module
 from likethat.explainers.parts.cells import ClassCells, blocks, cells_of, classes_of, seeded
 from likethat.features import Features
 
@@ -148,8 +149,8 @@ def sizes(found: Any) -> list[list[int]]:
 
 
 def test_neighbours_are_factorised_together_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("likethat.explainers.parts.cells._BLOCK", 24)
-    monkeypatch.setattr("likethat.explainers.parts.cells._BLOCK_ON_GPU", 48)
+    monkeypatch.setattr(module, "_BLOCK", 24)
+    monkeypatch.setattr(module, "_BLOCK_ON_GPU", 48)
     alike = [member(n) for n in (6, 5, 4, 6, 20, 1)]
 
     def same(_: ClassCells) -> int:

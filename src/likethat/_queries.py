@@ -63,8 +63,9 @@ class Answers:
 class QueryLog:
     """Asks for a search what it may.
 
-    What was answered is kept by the search, which knows what belongs to it; the black box remembers all answers, so
-    that a search that is begun again asks nothing twice.
+    What was answered is kept by the search, which knows what belongs to it. The black box remembers all answers, and
+    counts those of this search whether they were known or not (`BlackBox.afresh`): begun again, it goes on from where
+    it was.
 
     Attributes:
         box: with the budget of the search.
@@ -114,4 +115,4 @@ class QueryLog:
     @property
     def timed(self) -> int:
         """How many questions took time: the answers to all others were known."""
-        return self.box.queries - int(getattr(self.box, "recalled", 0))
+        return self.box.queries - getattr(self.box, "recalled", 0)

@@ -70,11 +70,19 @@ def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.Monkey
 
         yield watch
 
-    monkeypatch.setattr("likethat.cli.exemplars.progress_bar", stopping)
-    done = likethat(*WORDS, "--out", tmp_path / "e.html")
-    assert done.exit_code == 130
+    words = [*WORDS, "--out", tmp_path / "e.html"]
+    kept = [*words, "--cache", tmp_path / "answers.sqlite"]
+    with monkeypatch.context() as patch:
+        patch.setattr("likethat.cli.exemplars.progress_bar", stopping)
+        forgotten, remembered = likethat(*words), likethat(*kept)
+    assert forgotten.exit_code == remembered.exit_code == 130
     assert (tmp_path / "e.html").exists()
-    assert "stopped" in done.output
+    assert forgotten.stderr.splitlines()[-1] == "stopped"
+    assert remembered.stderr.splitlines()[-1].startswith("stopped; go on with: likethat exemplars ")
+    assert "--resume" not in remembered.stderr
+    again, whole = likethat(*kept), likethat(*words)
+    assert again.exit_code == 0
+    assert again.stdout == whole.stdout
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ def test_stopped_says_how_to_go_on() -> None:
     assert result.stderr == "stopped; go on with: likethat work --word 'two words' --resume\n"
     again = CliRunner().invoke(an_app(Stopped()), ["work", "--resume"])
     assert again.stderr.count("--resume") == 1
+    same = CliRunner().invoke(an_app(Stopped(again=())), ["work", "--word", "a"])
+    assert same.stderr == "stopped; go on with: likethat work --word a\n"
 
 
 def test_stopped_with_nothing_left_promises_nothing() -> None:

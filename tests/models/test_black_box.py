@@ -88,6 +88,55 @@ def test_a_limited_view_counts_its_own() -> None:
     assert box.limited(0).affordable(inputs(0.1, 0.9)) == 1
 
 
+def test_a_view_that_counts_afresh_counts_as_a_new_box_would() -> None:
+    spy = Spy()
+    box = lt.BlackBox(spy)
+    box(inputs(0.1, 0.2, 0.3))
+    assert (box.queries, spy.n) == (4, 4)  # and a check
+    view = box.afresh(5)
+    assert (view.class_names, view.queries) == ((), 0)  # a new box hears them with its first answer
+    view(inputs(0.1, 0.2, 0.2))
+    assert (view.queries, view.recalled, view.remaining, spy.n) == (3, 3, 2, 4)
+    assert len(view.class_names) == 2
+    assert view.affordable(inputs(0.1, 0.3, 0.9, 0.9, 0.8)) == 4
+    with pytest.raises(BudgetError, match=r"at most 2 new rows, .* got 3"):
+        view(inputs(0.3, 0.9, 0.8))
+    view(inputs(0.3, 0.9))
+    assert (view.queries, view.recalled, view.remaining, box.queries, spy.n) == (5, 4, 0, 5, 5)
+    assert view(inputs(0.1, 0.9)).shape == (2, 2)  # asked in this search before
+
+
+def test_a_view_of_a_search_shares_what_it_counted() -> None:
+    search = lt.BlackBox(Spy(), check_determinism=False).afresh(None)
+    first, second = search.limited(3), search.limited(3)
+    first(inputs(0.1, 0.2))
+    second(inputs(0.2, 0.3))
+    assert (first.queries, second.queries, search.queries) == (2, 1, 3)
+    assert second.affordable(inputs(0.1, 0.2, 0.3, 0.4, 0.5, 0.6)) == 5
+
+
+def test_what_got_no_answer_is_not_counted() -> None:
+    def predict(x: Tensor) -> Tensor:
+        if float(x.max()) > 0.5:
+            raise RuntimeError("broken")
+        return torch.cat([1 - x, x], 1)
+
+    view = lt.BlackBox(predict, batch_size=1, check_determinism=False).afresh(4)
+    with pytest.raises(BlackBoxError, match="broken"):
+        view(inputs(0.1, 0.9, 0.2))
+    assert (view.queries, view.recalled, view.remaining) == (1, 0, 3)
+    assert view.affordable(inputs(0.1, 0.9, 0.2, 0.3, 0.4)) == 4
+
+
+def test_a_view_that_counts_afresh_asks_no_more_than_the_box_may() -> None:
+    box = lt.BlackBox(Spy(), budget=3, check_determinism=False)
+    box(inputs(0.1, 0.2))
+    view = box.afresh(10)
+    assert view.affordable(inputs(0.1, 0.2, 0.3, 0.4)) == 3
+    with pytest.raises(BudgetError):
+        view(inputs(0.3, 0.4))
+
+
 def test_the_check_costs_one_query_and_never_goes_over_the_budget() -> None:
     box = lt.BlackBox(Spy())
     box(inputs(0.1, 0.2))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from likethat.cli.console import duration, give, notes, say_path
+from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model, read_names
 from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, MODEL_PANEL
 from likethat.cli.progress import Estimate
@@ -32,6 +33,10 @@ class Asked(Declared, panel=MODEL_PANEL):
     cache: Path | None = option(None, "keep answers here for later runs", metavar="FILE")
     device: str = option("auto", DEVICE_HELP, metavar="NAME")
 
+    def stop(self) -> KeyboardInterrupt:
+        """Return how a stopped search ends the command: with answers that were kept the same words go on."""
+        return KeyboardInterrupt() if self.cache is None else Stopped(again=())
+
     def open(self) -> tuple[Any, int | None]:
         """Return the black box, and how many channels its images have, if known."""
         from likethat.models import BlackBox, is_own
@@ -51,7 +56,7 @@ def asking_takes(stage: str = "asking the model") -> Estimate:
     return Estimate(stage=stage, sentence=lambda seconds, _: f"at most about {duration(seconds)} at this pace")
 
 
-def conclude(found: Any, page: Path, *, overwrite: bool) -> None:
+def conclude(found: Any, page: Path, asked: Asked, *, overwrite: bool) -> None:
     """Give the result out, with its advice and its page.
 
     Raises:
@@ -62,7 +67,7 @@ def conclude(found: Any, page: Path, *, overwrite: bool) -> None:
         notes.print(found.status.advice, soft_wrap=True, markup=False)
     say_path("page", found.save(page, overwrite=overwrite))
     if found.status.is_interrupted:
-        raise KeyboardInterrupt
+        raise asked.stop()
 
 
 def open_input(name: str, *, shape: tuple[int, ...] | None = None, channels: int | None = None) -> Any:

@@ -55,7 +55,8 @@ def attribute(heat: dict[str, Any], asked: dict[str, Any]) -> None:
     told = Map(**heat)
     check_page(told.out, overwrite=told.overwrite)
     made = None if told.generator is None else open_generator(told.generator)
-    box, channels = Asked(**asked).open()
+    box_of = Asked(**asked)
+    box, channels = box_of.open()
     image = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
     target = class_index_or_name(told.target, tuple(box.class_names))
     with progress_bar(asking_takes()) as watch:
@@ -66,7 +67,7 @@ def attribute(heat: dict[str, Any], asked: dict[str, Any]) -> None:
     say(f"{found.target_name}: {clear:.0%} of the {what} have a clear sign, {found.queries} queries", style="bold")
     if isinstance(found, WordAttribution):
         _say_words(found)
-    conclude(found, told.out, overwrite=told.overwrite)
+    conclude(found, told.out, box_of, overwrite=told.overwrite)
 
 
 def _say_words(found: Any) -> None:

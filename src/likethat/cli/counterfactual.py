@@ -57,7 +57,8 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
     told = Change(**change)
     check_page(told.out, overwrite=told.overwrite)
     made = open_generator(told.made_by)
-    box, channels = Asked(**asked).open()
+    box_of = Asked(**asked)
+    box, channels = box_of.open()
     one = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
     method = FreeMCG(made, **options)
     with progress_bar(asking_takes()) as watch:
@@ -84,7 +85,7 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
         say(f"breaks, as the source does: {dependence}")
     if found.curve:
         say("columns by confidence: " + ", ".join(f"{at.n_columns} at {at.confidence:g}" for at in found.curve))
-    conclude(found, told.out, overwrite=told.overwrite)
+    conclude(found, told.out, box_of, overwrite=told.overwrite)
 
 
 def _say_text(found: Any) -> None:

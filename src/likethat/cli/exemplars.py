@@ -60,7 +60,8 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
     told = Sought(**sought)
     _check_place(told.out, overwrite=told.overwrite)
     made = load_generator(told.made_by)
-    box, _ = Asked(**asked).open()
+    box_of = Asked(**asked)
+    box, _ = box_of.open()
     method = Exemplars(made, **options)
     real = None if told.data is None else _open_data(told.data, made)
     targets = _targets(told.target or ["all"], tuple(box.class_names))
@@ -78,7 +79,7 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
         notes.print(note, soft_wrap=True, markup=False)
     say_path("exemplars", _save(found, told.out, overwrite=told.overwrite))
     if any(item.status.is_interrupted for item in found):
-        raise KeyboardInterrupt
+        raise box_of.stop()
 
 
 def _check_place(path: Path, *, overwrite: bool) -> None:

@@ -24,7 +24,15 @@ _FIRST = ("demo", "split", "fit")  # a group among the commands: the last of the
 
 
 class Stopped(KeyboardInterrupt):
-    """The user stopped work that left a checkpoint."""
+    """The user stopped work that can go on.
+
+    Args:
+        again: words to add to those of the command.
+    """
+
+    def __init__(self, again: tuple[str, ...] = ("--resume",)) -> None:
+        super().__init__()
+        self.again = again
 
 
 class RootGroup(TyperGroup):
@@ -69,7 +77,7 @@ class RootGroup(TyperGroup):
             with terminate_as_interrupt(), one_line_warnings():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            said = _stopped(ctx.meta[_ARGUMENTS], can_resume=isinstance(stop, Stopped))
+            said = _stopped(ctx.meta[_ARGUMENTS], stop)
             notes.print(said, soft_wrap=True, markup=False)
             answer.fail("Interrupted", said, INTERRUPTED)
             raise typer.Exit(INTERRUPTED) from stop
@@ -111,10 +119,10 @@ def _fail_words(answer: Answer, error: Any) -> bool:
     return True
 
 
-def _stopped(arguments: list[str], *, can_resume: bool) -> str:
-    if not can_resume:
+def _stopped(arguments: list[str], stop: KeyboardInterrupt) -> str:
+    if not isinstance(stop, Stopped):
         return "stopped"
-    resumed = arguments if "--resume" in arguments else [*arguments, "--resume"]
+    resumed = [*arguments, *(word for word in stop.again if word not in arguments)]
     return f"stopped; go on with: {shlex.join(['likethat', *resumed])}"
 
 

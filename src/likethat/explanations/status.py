@@ -43,8 +43,9 @@ class Reason(StrEnum):
 Sought: TypeAlias = Literal["counterfactual", "edited text", "exemplars", "real texts", "heat map", "words"]
 """What a search is for."""
 
-_STOPPED = "Stopped after {queries} queries: {kept} shown."
-_STOPPED_ASKING = "Stopped before the budget was spent: the standard error is that of the answers so far."
+_GO_ON = "The same call, of the same box or with its cache, goes on from here."
+_STOPPED = f"Stopped after {{queries}} queries: {{kept}} shown. {_GO_ON}"
+_STOPPED_ASKING = f"Stopped before the budget was spent: the standard error is that of the answers so far. {_GO_ON}"
 _KEPT = "{error}. The best so far is kept."
 _COUNTERFACTUAL = {
     Reason.LESS_CONFIDENT: (
@@ -90,7 +91,7 @@ _EDITED_TEXT = {
 _EXEMPLARS = {
     Reason.BUDGET: "{came} within the budget of {budget} queries. Raise budget=, or tolerance=, or lower n=.",
     Reason.NO_PROGRESS: "{came}; the generator makes the same inputs again and again. Lower n= or spacing=.",
-    Reason.INTERRUPTED: "{came} before it was stopped. Ask again: answers that came cost nothing.",
+    Reason.INTERRUPTED: f"{{came}} before it was stopped. {_GO_ON}",
 }
 _REAL_TEXTS = {
     Reason.BUDGET: (
@@ -101,7 +102,7 @@ _REAL_TEXTS = {
         "{came} after {asked} texts were asked: more questions bring little. Give more texts, raise tolerance=, or "
         "lower n=."
     ),
-    Reason.INTERRUPTED: "{came} before it was stopped. Ask again: answers that came cost nothing.",
+    Reason.INTERRUPTED: f"{{came}} before it was stopped. {_GO_ON}",
 }
 _HEAT_MAP = {
     Reason.BUDGET: "{answers} changed images were answered, too few to tell pixels apart. Give more budget.",

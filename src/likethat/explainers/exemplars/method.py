@@ -153,7 +153,7 @@ class Exemplars(ExemplarOptions):
     ) -> list[ExemplarSet]:
         n, budget = check_count(n, name="n"), check_count(budget, name="budget")
         check_callable(watch, name="watch", takes="a Progress")
-        box = _opened(box)
+        box = _opened(box).afresh(None)  # one search: what is asked for a target and serves another counts once
         if isinstance(self.generator, TextEdits):
             return self._found(box, targets, n=n, budget=budget, threshold=threshold, watch=watch)
         rng = torch.Generator().manual_seed(self.seed)

@@ -31,7 +31,7 @@ def as_asked(model: Any, budget: int | None) -> Asked:
 
     box = model if isinstance(model, BlackBox) else BlackBox(model)
     box.require_classes("FreeMCG")
-    return box.limited(budget)
+    return box.afresh(budget)
 
 
 def one_input(source: Any, *, name: str = "source") -> Inputs:

@@ -19,7 +19,7 @@ from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import rows_of
 from likethat.models.black_box.backend import Output
 from likethat.models.black_box.backends import BackendOptions, Prepared, open_backend
-from likethat.models.black_box.budget import Account
+from likethat.models.black_box.budget import Account, SearchAccount
 from likethat.models.black_box.cache import recall
 from likethat.models.black_box.memory import Known
 from likethat.models.black_box.oracle import Oracle
@@ -107,6 +107,7 @@ class BlackBox:
             store=store,
             batch_size=facts.batch_size if batch_size is None else check_count(batch_size, name="batch_size"),
             class_names=known.class_names or names or facts.class_names,
+            knew_names=bool(names or facts.class_names),
             check_determinism=check_determinism,
         )
         self._account = Account(budget)
@@ -131,20 +132,34 @@ class BlackBox:
 
     def affordable(self, inputs: Inputs) -> int:
         """Return how many leading rows can be asked within the budget; known and repeated rows cost nothing."""
-        inputs, remaining = _checked(inputs), self.remaining
-        new = self._oracle.new_rows(inputs) if rows_of(inputs) else []
-        return rows_of(inputs) if remaining is None or len(new) <= remaining else new[remaining]
+        inputs = _checked(inputs)
+        return self._oracle.affordable(inputs, self._account) if rows_of(inputs) else 0
 
     def limited(self, budget: int | None) -> "BlackBox":
         """Return a view with a budget of its own, counted from now; it shares predictor, memory and this budget."""
+        return self._view(self._account.under(budget))
+
+    def afresh(self, budget: int | None) -> "BlackBox":
+        """Return a view that counts as a new black box would: known answers count too, though nobody is asked again.
+
+        A search that asks it ends the same whatever was asked before; begun again, it goes on from where it was.
+        """
+        return self._view(SearchAccount(budget, above=self._account, checks=self._oracle.checks))
+
+    def _view(self, account: Account) -> "BlackBox":
         view = copy.copy(self)
-        view._account = Account(budget, above=self._account)
+        view._account = account
         return view
 
     @property
     def queries(self) -> int:
         """Rows that the predictor answered so far."""
         return self._account.queries
+
+    @property
+    def recalled(self) -> int:
+        """Of the queries of a view that counts afresh, those whose answers were known."""
+        return self._account.recalled
 
     @property
     def requests(self) -> int:
@@ -169,7 +184,8 @@ class BlackBox:
     @property
     def class_names(self) -> tuple[str, ...]:
         """One name a class; empty until they are given or the first answer came."""
-        return self._oracle.class_names
+        is_unknown = self._account.is_new and not self._oracle.knew_names
+        return () if is_unknown else self._oracle.class_names
 
     def require_classes(self, method: str) -> None:
         """Raise `InputError` with advice where the classes do not exclude each other."""

@@ -35,6 +35,8 @@ class Oracle:
         class_names: its classes; empty until known.
         notes: sentences that the user should read.
         calls: batches answered so far.
+        checks: whether one row is asked a second time.
+        knew_names: whether the names of the classes were known before any answer.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Oracle:
         store: Store,
         batch_size: int,
         class_names: tuple[str, ...],
+        knew_names: bool,
         check_determinism: bool,
     ) -> None:
         self.backend, self.reader = backend, reader
@@ -52,16 +55,16 @@ class Oracle:
         self.notes: list[str] = list(backend.facts.notes)
         self.calls = 0
         self._store, self._batch_size = store, batch_size
-        self._must_check = check_determinism
+        self._must_check = self.checks = check_determinism
+        self.knew_names = knew_names
         self._lock = threading.RLock()
         self._note_logits()
 
-    def new_rows(self, inputs: Inputs) -> list[int]:
-        """Return the rows that would have to be asked: unknown, and each input once."""
+    def affordable(self, inputs: Inputs, account: Account) -> int:
+        """Return how many leading rows an account can pay for."""
         keys = digests(inputs)
         with self._lock:
-            seen = set(self._store.known(keys))
-        return _first_of_each(keys, seen)
+            return account.affordable(keys, self._store.known(keys).keys())
 
     def ask(self, inputs: Inputs, account: Account) -> Float[Tensor, "n cls"]:
         """Return probabilities (n, class), asking only what is not known.
@@ -74,12 +77,16 @@ class Oracle:
         with self._lock:
             answers = self._store.known(keys)
             rows = _first_of_each(keys, set(answers))
-            account.require(len(rows), name=self.backend.facts.name)
-            if rows and answers and not self.calls and account.allows(len(rows) + 1):
-                row = next(row for row, key in enumerate(keys) if key in answers)
-                self._check_memory(take(inputs, [row]), answers[keys[row]], account)
-            for part, values in self._ask_rows(inputs, rows, account):
-                answers.update(self._keep([keys[row] for row in part], values))
+            account.enter(keys, answers.keys(), name=self.backend.facts.name)
+            try:
+                if rows and answers and not self.calls and account.allows_check(len(rows)):
+                    row = next(row for row, key in enumerate(keys) if key in answers)
+                    self._check_memory(take(inputs, [row]), answers[keys[row]], account)
+                for part, values in self._ask_rows(inputs, rows, account):
+                    answers.update(self._keep([keys[row] for row in part], values))
+            except BaseException:
+                account.take_back([key for key in keys if key not in answers])
+                raise
             if rows:
                 self._check_again(take(inputs, [rows[0]]), answers[keys[rows[0]]], account)
         return torch.from_numpy(np.stack([answers[key] for key in keys]))
@@ -170,7 +177,7 @@ class Oracle:
         if not self._must_check:
             return
         again = self._check_again(row, before, account)
-        if again is None or not account.allows(1):
+        if again is None or not account.allows_check():
             return
         third = self._read(self._call(row), 1, account)[0].numpy()
         if np.abs(third - again).max() <= _DRIFT:
@@ -181,10 +188,10 @@ class Oracle:
 
     def _check_again(self, row: Inputs, before: np.ndarray, account: Account) -> np.ndarray | None:
         """Ask one row a second time, once, where the budget has room; return the answer if it is another one."""
-        if not self._must_check or not account.allows(1):
+        if not self._must_check or not account.allows_check():
             return None
-        self._must_check = False
         again = self._read(self._call(row), 1, account)[0].numpy()
+        self._must_check = False
         drift = float(np.abs(again - before).max())
         if drift <= _DRIFT:
             return None

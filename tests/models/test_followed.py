@@ -157,3 +157,39 @@ def test_gradients_pass_to_the_image_through_the_coefficients_too() -> None:
     with torch.no_grad():
         slope = (value(image + 1e-5 * direction) - value(image - 1e-5 * direction)) / 2e-5
     assert torch.allclose((gradient * direction).sum(), slope, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("n_registers", [3, 4, 12])
+def test_registers_without_a_class_token_are_no_part_of_the_map(n_registers: int) -> None:
+    network = randomise(tiny_vit(reg_tokens=n_registers, class_token=False, global_pool="avg"))
+    model = split(network)
+    assert (model.pooling, model.grid, model.spatially_additive) == ("mean, layer norm", (4, 4), True)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["cait_xxs24_224", "xcit_nano_12_p16_224"])
+def test_class_attention_is_located_by_the_frozen_run_from_the_last_patches(name: str) -> None:
+    sizes: dict[str, Any] = {"img_size": 64, "embed_dim": 48, "depth": 2, "num_heads": 4, "num_classes": 5}
+    sizes |= {"patch_size": 16} if name.startswith("cait") else {}
+    model = split(randomise(timm_network(name, **sizes)))
+    assert (model.how, model.grid) == ("frozen", (4, 4))
+    output, error = model._reader.error(model._inputs(torch.rand(2, 3, 64, 64)))
+    assert error <= 1e-5
+    assert float(output.feature_map.abs().max()) > 1e-3
+
+
+class _RunningMean(nn.Module):
+    """Tokens meet outside an attention."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens + tokens.cumsum(1) / tokens.shape[1]
+
+
+@torch.no_grad()
+def test_where_tokens_are_not_followed_the_note_says_why() -> None:
+    network: Any = randomise(tiny_vit())
+    network.blocks.insert(1, _RunningMean().eval())
+    model = split(network)
+    assert model.how == "library"
+    assert "class token is not followed: tokens meet in the operation `cumsum`, not in an attention." in model.note

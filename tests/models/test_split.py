@@ -238,10 +238,19 @@ def test_a_class_token_beside_the_mean_leaves_the_mean_as_it_is() -> None:
 
 def test_a_class_token_that_cannot_be_followed_has_patches_without_weight() -> None:
     token = randomise(Tokens(lambda t: t[:, 0], prefix=1))
-    token.mix = Meeting().eval()
+    token.mix = nn.Sequential(Meeting(), Sine()).eval()
     model = split(token, example=torch.rand(1, 3, 64, 64))
     assert (model.pooling, model.how, model.held) == ("class token", "traced", "")
     assert torch.equal(model.spatial_weight, torch.zeros(6))
+    assert "is not followed: tokens meet in the operation `mean`" in model.note
+
+
+def test_a_class_token_that_is_not_followed_is_located_by_the_frozen_run_from_patches_without_it() -> None:
+    token = randomise(Tokens(lambda t: t[:, 0], prefix=1))
+    token.mix = Meeting().eval()
+    model = split(token, example=torch.rand(1, 3, 64, 64))
+    assert (model.layer, model.how, model.grid) == ("embed", "frozen", (4, 4))
+    assert model.error <= 1e-5
 
 
 def test_what_has_no_frozen_form_is_replayed_and_says_so() -> None:

@@ -204,7 +204,7 @@ class FollowedTokens(Tail):
                 continue
             name = name_of(node)
             if self._axes.get(node) is None:
-                raise NotFrozenError(f"tokens meet in the operation `{name}`, not in an attention")
+                raise NotFrozenError(f"tokens meet in the operation `{self._where_met(node)}`, not in an attention")
             if name not in RULES and name != "getitem":
                 raise NotFrozenError(f"the operation `{name}` has no frozen form")
             given = [_args(node)[1]] if node in self._mixed else node.all_input_nodes
@@ -212,6 +212,14 @@ class FollowedTokens(Tail):
         if self._start not in needed:
             raise NotFrozenError("with its coefficients held, no token depends on the image")
         return [node for node in self._nodes if node in needed]
+
+    def _where_met(self, node: Node) -> str:
+        """Return the operation that first mixes tokens, of those that lead to one that cannot tell them apart."""
+        while True:
+            before = [arg for arg in node.all_input_nodes if arg in self._behind and self._axes.get(arg) is None]
+            if not before:
+                return name_of(node)
+            node = before[0]
 
     def _without_content(self, values: Any, own: Values) -> Tensor:
         """Return the values that attention brings of tokens without content: what is added on the way from a sum."""

@@ -21,16 +21,31 @@ MOST_TRIED = 3  # places; each costs four passes, and a split at most 25
 
 
 def find_replay(
-    network: nn.Module, probes: Probes, *, layer: str | None, activated: AnyHead | None, end: End
+    network: nn.Module,
+    probes: Probes,
+    *,
+    layer: str | None,
+    activated: AnyHead | None,
+    end: End,
+    is_bare: bool = False,
 ) -> Found | None:
     """Return the replay closest to the logits whose map decides them, or None.
 
     A map that decides the logits alone comes first; then one that does so together with the rest of the network.
+
+    Args:
+        network: in evaluation mode.
+        probes: two batches.
+        layer: dotted name of the module that the map is read from, or None.
+        activated: the head, where its logits are not what the network returns.
+        end: how the network ends.
+        is_bare: whether the map must hold patches alone, without tokens of another kind beside them.
     """
     calls, _ = record(network, probes.first, lambda _: False)
     deciding = _deciding(network, probes)
     with_images: Found | None = None
     places = [place for place in _places(calls, probes, layer) if deciding is None or place[0].where in deciding]
+    places = [place for place in places if not (is_bare and place[1].prefix)]
     if deciding is not None:
         places.sort(key=lambda place: not deciding[place[0].where])  # stable: still the closest to the logits first
     for call, layout in places[:MOST_TRIED]:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 __all__ = ["Layout", "Reading", "Step", "layouts", "readings", "seems_channels_last", "step_of", "token_grid"]
 
-PREFIXES = (1, 0, 5, 2, 8)  # class token; none; + 4 registers; + distillation token; SO400M and friends
+# class token; none; + 4 registers; + distillation token; SO400M and friends; registers alone; then any up to 16
+PREFIXES = (1, 0, 5, 2, 8, 4, 3, 6, 7, *range(9, 17))
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "": lambda values: values,
     "relu": nn.functional.relu,
@@ -95,7 +96,8 @@ def layouts(shape: tuple[int, ...], batch: int, input_size: tuple[int, int]) -> 
         yield Layout(kind="NHWC")
         return
     for prefix in PREFIXES:
-        if shape[1] > prefix and token_grid(shape[1] - prefix, input_size) is not None:
+        is_usual = prefix <= 8 or shape[1] > 2 * prefix  # as many tokens as patches, and more, are no prefix
+        if is_usual and shape[1] > prefix and token_grid(shape[1] - prefix, input_size) is not None:
             yield Layout(kind="tokens", prefix=prefix)
 
 

@@ -159,6 +159,11 @@ class _Cut:
         """Whether the map has more than one."""
         return self.found.output.feature_map[0, 0].numel() > 1
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether the head reads nothing of the map: tokens alone, which are not followed."""
+        return not self.found.reader.spatial_weight(self.found.output.feature_map.shape[1]).any()
+
 
 def _cut(network: nn.Module, preprocess: Preprocess, example: Tensor | None, *, layer: str | None) -> _Cut:
     """Return the split at the first size where the map has more than one cell; else at the first size that runs.
@@ -191,18 +196,22 @@ def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | Non
         found, why = find_linear(network, probes, head, before, layer=layer)
         if found is not None:
             copied = head.copy()
-            cut = _linear_cut(_located(network, probes, found, copied), head, copied, probes, channels)
+            cut = _located_cut(network, found, head, copied, probes, channels)
     if cut is None or not cut.is_located:
         end = head.end if head is not None else _end_of(network, probes)
         cut = _measured_cut(network, probes, channels, end, layer=layer, otherwise=cut)
-    if cut is not None and (layer is not None or cut.has_cells):
+    if cut is not None and (layer is not None or (cut.has_cells and not cut.is_blind)):
         return cut
     return _replayed_cut(network, probes, channels, head, layer=layer, why=why, otherwise=cut)
 
 
-def _located(network: nn.Module, probes: Probes, found: Found, head: Head) -> Found:
-    """Return the split in which tokens that the head reads are followed to the patches, where that can be."""
-    return find_followed(network, probes, found, head)[0] or found
+def _located_cut(
+    network: nn.Module, found: Found, head: AnyHead | None, copied: Head, probes: Probes, channels: int
+) -> _Cut:
+    """Return the cut in which tokens that the head reads are followed to the patches, or the note says why not."""
+    followed, why = find_followed(network, probes, found, copied)
+    note = f"What patches give the {found.reader.remainder_name} is not followed: {why}." if why else ""
+    return _linear_cut(followed or found, head, copied, probes, channels, note=note)
 
 
 def _measured_cut(
@@ -214,13 +223,15 @@ def _measured_cut(
         return otherwise
     found, head = measured
     copied = head.copy() if head is not None else found.reader.head
-    cut = _linear_cut(_located(network, probes, found, copied), head, copied, probes, channels)
+    cut = _located_cut(network, found, head, copied, probes, channels)
     return cut if cut.has_cells or otherwise is None else otherwise
 
 
-def _linear_cut(found: Found, head: AnyHead | None, copied: Head, probes: Probes, channels: int) -> _Cut:
+def _linear_cut(
+    found: Found, head: AnyHead | None, copied: Head, probes: Probes, channels: int, *, note: str = ""
+) -> _Cut:
     shape = found.output.feature_map.shape
-    own = getattr(found.reader, "note", "")
+    own = getattr(found.reader, "note", note)
     note = " ".join(filter(None, [probes.taken, own, note_on((shape[2], shape[3]))]))
     return _Cut(found=found, head=head, copied=copied, note=note, channels=channels, size=probes.size)
 
@@ -238,7 +249,9 @@ def _replayed_cut(
     """Return the frozen run from a map on; else the cut of a single cell, where there is one; else the replay."""
     whole, head = head, head if head is not None and head.activated else None
     end = ENDS[0] if head is not None else _end_of(network, probes)
-    replayed = find_replay(network, probes, layer=layer, activated=head, end=end)
+    # Late patches beside tokens hold little of what the tokens took from patches before: of tokens, before they come.
+    is_bare = otherwise is not None and otherwise.has_cells
+    replayed = find_replay(network, probes, layer=layer, activated=head, end=end, is_bare=is_bare)
     if replayed is not None:
         frozen, unfrozen = find_frozen(network, probes, whole, replayed.reader, is_named=layer is not None)
         if frozen is not None:

@@ -43,6 +43,7 @@ FLOORS = {
     "generators": 3,
     "explanations": 4,
     "fitting": 5,
+    "auditing": 6,
     "editing": 5,
     "explainers": 6,
     "metrics": 6,

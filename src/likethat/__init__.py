@@ -12,8 +12,9 @@ from likethat._version import __version__ as __version__
 if TYPE_CHECKING:
     from likethat import errors, papers
     from likethat._progress import Progress
+    from likethat.auditing import audit
     from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG
-    from likethat.explanations import Bank, Explanation, Prototype, open, open_bank
+    from likethat.explanations import Audit, Bank, Explanation, Prototype, open, open_bank
     from likethat.generators import Denoiser, Generated, LatentGenerator, TextEdits, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, Marks, creatures, digits
@@ -26,6 +27,8 @@ _HOMES = {
     "FreeMCG": "likethat.explainers",
     "PartPrototypes": "likethat.explainers",
     "ProDG": "likethat.explainers",
+    "Audit": "likethat.explanations",
+    "audit": "likethat.auditing",
     "Bank": "likethat.explanations",
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
@@ -52,6 +55,7 @@ _HOMES = {
 
 __all__ = [
     "EPIC",
+    "Audit",
     "Bank",
     "BlackBox",
     "Denoiser",
@@ -70,6 +74,7 @@ __all__ = [
     "Prototype",
     "SplitModel",
     "TextEdits",
+    "audit",
     "creatures",
     "digits",
     "errors",

@@ -19,6 +19,7 @@ import likethat as lt
         ["explain"],
         ["show"],
         ["evaluate"],
+        ["audit"],
     ],
     ids=str,
 )

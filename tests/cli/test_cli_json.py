@@ -47,6 +47,18 @@ def test_a_bank_from_fit_to_evaluate(folder: Path, weights: Path, names: Path, t
     assert told(*words)["values"]["n_images"] == 4
 
 
+def test_an_audit(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None:
+    words = ["audit", "toy:cnn", folder, "--weights", weights, "--class-names", names, "--out", tmp_path / "a.html"]
+    document = told(*words, "--n-pictures", 2)
+    assert document["files"] == [{"what": "page", "path": str(tmp_path / "a.html")}]
+    (found,) = document["results"]
+    assert (found["kind"], found["provenance"]["n_images"]) == ("Audit", 60)
+    assert found["shortcuts"][0]["is_clear"] is False
+    again = likethat(*words, "--n-pictures", 2)
+    assert again.exit_code == 0
+    assert "No shortcut found" in again.stdout
+
+
 def test_parts(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None:
     words = [*fit_words(folder, weights, tmp_path / "bank"), "--class-names", names, "--n-parts", 2]
     words[1] = "parts"

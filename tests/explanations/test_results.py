@@ -120,6 +120,8 @@ def attribution() -> Attribution:
 @pytest.fixture(scope="module")
 def results(bank: lt.Bank) -> dict[str, Any]:
     found: dict[str, Any] = {"bank": bank, "attribution": attribution()}
+    images = lt.Images(pictures(60), labels=[i % 3 for i in range(60)])
+    found["audit"] = lt.audit(bank.model, images, n_shortcuts=1, n_pictures=2)
     found["explanation"] = bank.explain(pictures(2)[1], target=1)
     for kind in ("image", "table", "text"):
         found |= {f"exemplars {kind}": exemplars(kind), f"counterfactual {kind}": counterfactual(kind)}
@@ -127,7 +129,7 @@ def results(bank: lt.Bank) -> dict[str, Any]:
 
 
 KINDS = [f"{name} {kind}" for name in ("exemplars", "counterfactual") for kind in ("image", "table", "text")]
-KINDS += ["bank", "explanation", "attribution"]
+KINDS += ["bank", "explanation", "attribution", "audit"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

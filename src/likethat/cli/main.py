@@ -11,6 +11,7 @@ import typer
 from likethat._version import __version__
 from likethat.cli import (
     attribute,
+    audit,
     bank,
     counterfactual,
     demo,
@@ -40,6 +41,7 @@ app.command("show", epilog=bank.SHOW_EXAMPLES)(bank.show)
 app.command("evaluate", epilog=bank.EVALUATE_EXAMPLES)(bank.evaluate)
 app.command("exemplars", epilog=exemplars.EXAMPLES)(exemplars.exemplars)
 app.command("counterfactual", epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)
+app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("attribute", epilog=attribute.EXAMPLES)(attribute.attribute)
 app.add_typer(prodg.app, name="fit")  # its file has added `fit prodg`
 app.add_typer(train_generator.app, name="train-generator")

@@ -1,5 +1,6 @@
 """What a method returns and leaves on disk."""
 
+from likethat.explanations.audit import Audit, Shortcut
 from likethat.explanations.bank import Bank
 from likethat.explanations.exemplars import ExemplarSet, Film
 from likethat.explanations.explanation import Explanation
@@ -8,6 +9,7 @@ from likethat.explanations.opening import open, open_bank
 from likethat.explanations.records import Box, Contribution, Prototype, Provenance
 
 __all__ = [
+    "Audit",
     "Bank",
     "Box",
     "Contribution",
@@ -17,6 +19,7 @@ __all__ = [
     "ImageStore",
     "Prototype",
     "Provenance",
+    "Shortcut",
     "open",
     "open_bank",
 ]

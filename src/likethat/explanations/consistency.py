@@ -17,7 +17,15 @@ __all__ = ["check_record"]
 
 _BATCHES = {"source", "input", "inputs", "typical"}
 """Fields of records that hold a batch of inputs, whose type no annotation can check."""
-_SHARES = {"probabilities", "source_probabilities", "probability", "prior_quantile", "surroundings"}
+_SHARES = {
+    "probabilities",
+    "source_probabilities",
+    "probability",
+    "prior_quantile",
+    "surroundings",
+    "share",
+    "agreement",
+}
 """Fields of records that lie in [0, 1]."""
 _ROUNDING = 1e-4  # of a share, and of a heat map's sum relative to its largest terms; float32 leaves 1e-7 to 1e-6
 
@@ -41,6 +49,8 @@ def check_record(result: Any) -> None:
     _check_values(result)
     if hasattr(result, "rows"):
         _check_rows(result, n_classes)
+    if hasattr(result, "shortcuts"):
+        _check_findings(result, n_classes)
     typed(dict(getattr(result, "options", {})), _Options)
     _check_batches(result)
 
@@ -84,9 +94,27 @@ def _check_rows(result: Any, n_classes: int) -> None:
             raise Damaged(f"one of its rows {error}") from error
 
 
+def _check_findings(result: Any, n_classes: int) -> None:
+    """Check an audit: classes and pictures that there are, counts that can be."""
+    for one in result.shortcuts:
+        if len(one.cut) != n_classes:
+            raise Damaged(f"one of its shortcuts speaks of {len(one.cut)} classes, of {n_classes}")
+        hits = np.stack([one.right_before, one.right_after])
+        if not bool(np.all((hits >= 0) & (hits <= one.counts))):
+            raise Damaged("one of its shortcuts has more right answers than pictures")
+    shown = [picture for one in result.shortcuts for picture in one.pictures]
+    shown += [one.picture for one in result.doubtful]
+    for picture in shown:
+        if picture.image not in result.images:
+            raise Damaged(f"names the picture {picture.image[:60]!r}, which is not there")
+        if not all(one is None or 0 <= one < n_classes for one in (picture.label, picture.predicted)):
+            raise Damaged(f"one of its pictures has a class that is none of its {n_classes}")
+
+
 def _check_batches(result: Any) -> None:
     """Check that all inputs are of one kind and form, and as many as the record says."""
-    names = _BATCHES - {"source"} if hasattr(result, "rows") else _BATCHES  # an explanation's source is a name
+    is_named = hasattr(result, "rows") or hasattr(result, "shortcuts")
+    names = _BATCHES - {"source"} if is_named else _BATCHES  # an explanation's source is a name
     batches = [(name, one) for name, one in _fields(result) if name in names]
     if len({kind_of(one) for _, one in batches}) > 1:
         raise Damaged("its inputs are of several kinds")

@@ -9,6 +9,7 @@ from likethat._options import check_path
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.explanations.attribution import Attribution
+from likethat.explanations.audit import Audit
 from likethat.explanations.bank import Bank
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.exemplars import ExemplarSet
@@ -47,7 +48,7 @@ def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> 
 @in_own_session
 def open(
     path: str | Path, model: SplitModel | nn.Module | None = None
-) -> Bank | Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet:
+) -> Bank | Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet | Audit:
     """Open what any result's `save` wrote as a folder.
 
     Args:
@@ -64,7 +65,7 @@ def open(
         return open_bank(path, model)
     if model is not None:
         raise InputError(f"`model` must be None for what is no bank, got one for {path}. Leave it out.")
-    kinds: tuple[type[Result], ...] = (Explanation, Counterfactual, Attribution, WordAttribution, ExemplarSet)
-    result: Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet
+    kinds: tuple[type[Result], ...] = (Explanation, Counterfactual, Attribution, WordAttribution, ExemplarSet, Audit)
+    result: Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet | Audit
     result = read_result(path, {kind.__name__: kind for kind in kinds})
     return result

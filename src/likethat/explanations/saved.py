@@ -4,7 +4,7 @@
 
     record.json          schema, kind, the plain values of the record, checksums of all files
     tensors.safetensors  its arrays, by their place in the record
-    images/              the prototypes' pictures, of an explanation
+    images/              the prototypes' pictures of an explanation, those of an audit's findings
 """
 
 import dataclasses
@@ -68,14 +68,20 @@ def put_result(result: Any, folder: Path) -> None:
     (folder / _TENSORS).write_bytes(data)
     if hasattr(result, _IMAGES):
         pictures = ImageStore()
-        shown = {item.image for row in getattr(result, "rows", ()) for item in row.prototypes}
-        pictures.take(result.images, sorted(shown))
+        pictures.take(result.images, sorted(_shown(result)))
         checksums |= {f"{_IMAGES}/{name}": digest for name, digest in pictures.write(folder / _IMAGES).items()}
     kind = type(result).__name__
     record = {"library": "likethat", "schema": SCHEMA_VERSION, "version": __version__, "kind": kind, "values": values}
     record["sha256"] = checksums
     record["digest"] = digest_of(record)
     (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def _shown(result: Any) -> set[str]:
+    """Return the keys of a record's own pictures: an explanation holds those of its whole bank."""
+    if not hasattr(result, "rows"):
+        return set(result.images)
+    return {item.image for row in result.rows for item in row.prototypes}
 
 
 def read_result(path: Path, kinds: Mapping[str, type[Result]]) -> Any:

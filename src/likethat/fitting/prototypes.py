@@ -21,7 +21,7 @@ from likethat.search import top_rows, varying_units
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
 
-__all__ = ["Candidates", "Seen", "gather_prototypes", "look"]
+__all__ = ["Candidates", "Seen", "as_picture", "gather_prototypes", "look"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +70,7 @@ def gather_prototypes(
     pictures = ImageStore()
     for seen in look(model, source, features, sorted(choices), watch=watch):
         named = replace(seen, key=prefix + seen.key.removeprefix("image"))
-        pictures.add(named.key, _picture(named.view))
+        pictures.add(named.key, as_picture(named.view))
         prototypes += work.describe(named, choices[seen.row])
     prototypes.sort(key=lambda item: (item.unit, item.kind == "negative", item.rank))
     return prototypes, pictures
@@ -245,7 +245,7 @@ class _Gathering:
         return predicted if logit > 0 else None
 
 
-def _picture(view: Tensor) -> NDArray[np.uint8]:
+def as_picture(view: Tensor) -> NDArray[np.uint8]:
     """Return an 8-bit view as a picture: grey, or its first three channels."""
     return view[0].numpy() if view.shape[0] < 3 else view[:3].permute(1, 2, 0).numpy()
 

@@ -1,13 +1,16 @@
 """Which page and which figure belong to which result: the report as `likethat._showing` asks for it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from likethat.explanations import Bank, ExemplarSet, Explanation
 from likethat.explanations.attribution import Attribution
+from likethat.explanations.audit import Audit
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.attribution import attribution_figure, save_attribution
+from likethat.report.audit import audit_figure, save_audit
 from likethat.report.counterfactual import counterfactual_figure, save_counterfactual
 from likethat.report.exemplar_figures import exemplar_figure
 from likethat.report.exemplars import save_exemplars
@@ -18,6 +21,22 @@ from likethat.report.word_attribution import save_word_attribution, word_attribu
 __all__ = ["figure", "save_page"]
 
 
+def _save_exemplars(found: ExemplarSet, path: Path, *, overwrite: bool) -> Path:
+    return save_exemplars([found], path, overwrite=overwrite)
+
+
+_SHOWN: tuple[tuple[type[Any], Callable[..., Path], Callable[[Any], Any]], ...] = (
+    (Bank, save_bank, bank_figure),
+    (Explanation, save_explanation, explanation_figure),
+    (ExemplarSet, _save_exemplars, exemplar_figure),
+    (Counterfactual, save_counterfactual, counterfactual_figure),
+    (Attribution, save_attribution, attribution_figure),
+    (WordAttribution, save_word_attribution, word_attribution_figure),
+    (Audit, save_audit, audit_figure),
+)
+"""Each kind of result with what writes its page and what draws its figure."""
+
+
 def save_page(result: Any, path: Path, *, overwrite: bool = False) -> Path:
     """Write a result as one self-contained HTML file.
 
@@ -25,19 +44,9 @@ def save_page(result: Any, path: Path, *, overwrite: bool = False) -> Path:
         InputError: a file stands there that likethat did not write, or that was changed since.
         TypeError: no result of ours.
     """
-    match result:
-        case Bank():
-            return save_bank(result, path, overwrite=overwrite)
-        case Explanation():
-            return save_explanation(result, path, overwrite=overwrite)
-        case ExemplarSet():
-            return save_exemplars([result], path, overwrite=overwrite)
-        case Counterfactual():
-            return save_counterfactual(result, path, overwrite=overwrite)
-        case Attribution():
-            return save_attribution(result, path, overwrite=overwrite)
-        case WordAttribution():
-            return save_word_attribution(result, path, overwrite=overwrite)
+    for kind, save, _ in _SHOWN:
+        if isinstance(result, kind):
+            return save(result, path, overwrite=overwrite)
     raise TypeError(f"no page shows a {type(result).__name__}")
 
 
@@ -47,17 +56,7 @@ def figure(result: Any) -> Any:
     Raises:
         TypeError: no result of ours.
     """
-    match result:
-        case Bank():
-            return bank_figure(result)
-        case Explanation():
-            return explanation_figure(result)
-        case ExemplarSet():
-            return exemplar_figure(result)
-        case Counterfactual():
-            return counterfactual_figure(result)
-        case Attribution():
-            return attribution_figure(result)
-        case WordAttribution():
-            return word_attribution_figure(result)
+    for kind, _, draw in _SHOWN:
+        if isinstance(result, kind):
+            return draw(result)
     raise TypeError(f"no figure shows a {type(result).__name__}")

@@ -1,0 +1,129 @@
+"""`likethat.audit`: one pass over labelled pictures, and what looks wrong in it."""
+
+from typing import Any
+
+from torch import nn
+
+from likethat._calls import public
+from likethat._progress import Clock, Watcher
+from likethat._session import in_own_session
+from likethat.auditing.labels import find_doubtful
+from likethat.auditing.shortcuts import find_shortcuts
+from likethat.explanations import ImageStore
+from likethat.explanations.audit import Audit
+from likethat.features import Features
+from likethat.fitting.fitting import Begun, begin, provenance_of
+from likethat.fitting.prototypes import as_picture, look
+from likethat.models import SplitModel
+from likethat.options import AuditOptions
+
+__all__ = ["audit"]
+
+_ENOUGH = 2000
+"""Pictures, of which a colour cast was found; half of them showed a badge, a texture and a roaming badge alone."""
+
+
+@public
+@in_own_session
+def audit(
+    model: SplitModel | nn.Module,
+    images: Any,
+    *,
+    n_shortcuts: int = 3,
+    n_pictures: int = 6,
+    n_labels: int = 24,
+    seed: int = 0,
+    memory_budget: int | str = 2**28,
+    batch_size: int = 32,
+    workers: int = 0,
+    watch: Watcher | None = None,
+) -> Audit:
+    """Look for shortcuts that a model takes, and for labels that may be wrong, in one pass over pictures.
+
+    A shortcut lies along one direction of the pooled features, spread over all channels: pictures come in two states
+    along it, and some classes have one state more than others. Each finding is measured again on pictures that it was
+    not found on, beside what the same search makes of Gaussian features. Give the pictures the model was trained on, or
+    such as it was; a thousand and more with labels. Without labels the model's own classes stand in for them.
+
+    Args:
+        model: from `likethat.split` or `likethat.load`; a network is split, as `likethat.split` would.
+        images: a folder, arrays, tensors in [0, 1], a data set, or any `ImageSource`.
+        n_shortcuts: directions looked at, at most.
+        n_pictures: pictures shown of each state.
+        n_labels: doubtful labels shown, at most.
+        seed: of the halves, the components and the null; the same seed, the same audit.
+        memory_budget: bytes for pictures held, or a text such as "2GB"; others are read again where they are shown.
+        batch_size: images decoded at a time; no influence on the result.
+        workers: threads that decode; no influence on the result.
+        watch: called with a `Progress`.
+
+    Raises:
+        NotLinearError: the model's head is not linear in its pooled features.
+        InputError: no image can be used.
+
+    Example:
+        >>> import torch, likethat as lt
+        >>> data = lt.digits(split="test")
+        >>> lt.audit(lt.load("zoo:digits"), data, n_shortcuts=1)
+        <Audit of zoo:digits on 450 pictures: 0 shortcuts, 0 doubtful labels>
+    """
+    clock = Clock()
+    options = AuditOptions(n_shortcuts=n_shortcuts, n_pictures=n_pictures, n_labels=n_labels, seed=seed)
+    about: dict[str, Any] = {"method": "audit", "options": options.options(), "seed": options.seed}
+    reading: dict[str, Any] = {
+        "memory_budget": memory_budget,
+        "batch_size": batch_size,
+        "workers": workers,
+        "watch": watch,
+    }
+    begun = begin(model, images, **about, **reading)
+    features, head = begun.features, begun.model.head
+    found = find_shortcuts(
+        features,
+        head,
+        n=options.n_shortcuts,
+        n_pictures=options.n_pictures,
+        seed=options.seed,
+        fingerprint=begun.model.fingerprint,
+        watch=watch,
+    )
+    logits = features.pooled @ head.weight.cpu().T + head.bias.cpu()
+    n_doubtful, doubtful = find_doubtful(features, begun.model.probabilities(logits), n=options.n_labels)
+    shown = {one.index: one.image for each in found for one in each.pictures}
+    shown |= {one.picture.index: one.picture.image for one in doubtful}
+    return Audit(
+        shortcuts=tuple(found),
+        doubtful=tuple(doubtful),
+        n_doubtful=n_doubtful,
+        class_names=begun.model.class_names,
+        images=_pictures(begun, shown, watch=watch),
+        provenance=provenance_of(
+            begun.model,
+            features,
+            seconds=clock.seconds,
+            measures={},
+            notes=_notes(features),
+            **about,
+        ),
+    )
+
+
+def _pictures(begun: Begun, shown: dict[int, str], *, watch: Watcher | None) -> ImageStore:
+    rows = [row for row, index in enumerate(begun.features.indices.tolist()) if index in shown]
+    store = ImageStore()
+    for seen in look(begun.model, begun.source, begun.features, rows, watch=watch):
+        store.add(seen.key, as_picture(seen.view))
+    return store
+
+
+def _notes(features: Features) -> list[str]:
+    """Return what a reader should know of the pictures before trusting what was found, or not found, on them."""
+    notes, n = [], len(features)
+    if n < _ENOUGH:
+        notes.append(f"With {n:,} pictures only a strong shortcut can be told from chance. Give {_ENOUGH:,} and more.")
+    if not bool((features.labels >= 0).any()):
+        notes.append(
+            "The pictures have no labels: the model's own classes stood in for them, no accuracy is known, and no "
+            "label can be doubtful."
+        )
+    return notes

@@ -1,0 +1,72 @@
+"""``likethat audit MODEL DATA``: what looks wrong, before anybody relies on the model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from likethat.cli.console import give, notes, say, say_path
+from likethat.cli.flags import with_flags
+from likethat.cli.opening import open_images, open_model
+from likethat.cli.options import CLASS_NAMES_HELP, MODEL_PANEL, OVERWRITE_HELP, WORK_PANEL, OfModel, examples
+from likethat.cli.places import check_page
+from likethat.cli.progress import progress_bar
+from likethat.options import AuditOptions
+from likethat.options.declaring import Declared, option
+
+__all__ = ["EXAMPLES", "audit"]
+
+EXAMPLES = examples(
+    "likethat audit zoo:digits zoo:digits",
+    "likethat audit timm:resnet18 photos/ --weights mine.safetensors --out audit.html",
+    "likethat audit my_module.py:build photos/ --json",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Audited(Declared, panel=WORK_PANEL):
+    """How the pictures are read, and where the page goes."""
+
+    class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE", panel=MODEL_PANEL)
+    out: Path = option(Path("audit.html"), "the page", flags=("--out", "-o"), metavar="FILE")
+    batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
+    workers: int = option(0, "threads that decode; no influence on the result")
+    overwrite: bool = option(False, OVERWRITE_HELP)
+
+
+@with_flags(of=OfModel, options=AuditOptions, told=Audited)
+def audit(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, …")
+    ],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A folder (subfolders are labels), or zoo:creatures, zoo:digits.")
+    ],
+    of: dict[str, Any],
+    options: dict[str, Any],
+    told: dict[str, Any],
+) -> None:
+    """Look for shortcuts that a model takes, and for labels that may be wrong.
+
+    Give the pictures it was trained on, or such as it was, a thousand and more in a folder a class.
+    The page shows each finding with pictures of both states, and what taking it out would cost.
+    """
+    from likethat.auditing import audit as look
+    from likethat.report.audit import shortcut_sentence, summary
+
+    work = Audited(**told)
+    check_page(work.out, overwrite=work.overwrite)
+    source = open_images(data)
+    split = open_model(model, **of, class_names=work.class_names)
+    notes.print(f"{len(source):,} images in {data}", markup=False, soft_wrap=True)
+    with progress_bar() as watch:
+        found = look(split, source, **options, batch_size=work.batch_size, workers=work.workers, watch=watch)
+    say(summary(found), style="bold")
+    for one in found.clear:
+        say(f"{shortcut_sentence(found, one)} Score {one.score:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f}).")
+    for note in found.provenance.notes:
+        say(f"note: {note}", style="yellow")
+    give(found)
+    found.save(work.out, overwrite=work.overwrite)
+    say_path("page", work.out)

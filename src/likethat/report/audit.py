@@ -1,0 +1,209 @@
+"""The page and the figure of an audit: each finding in a sentence, with its numbers and pictures of both states."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from likethat._checks import require
+from likethat.explanations.audit import Audit, AuditedPicture, Shortcut
+from likethat.report.pages import write_page
+from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet, Sprite
+from likethat.report.text import count, for_matplotlib, percent, shorten
+from likethat.report.views import class_name, provenance_view
+
+__all__ = ["audit_figure", "save_audit", "shortcut_sentence", "summary"]
+
+_LIMIT = 192  # pixels a side of a picture on the page
+_CLASSES = 8  # rows of the table of shares: those that differ most from the mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PictureView:
+    sprite: Sprite
+    alt: str
+    caption: str
+    full_source: str
+    is_wrong: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ShareView:
+    name: str
+    share: str
+    percent: float
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ShortcutView:
+    title: str
+    is_clear: bool
+    sentence: str
+    cost: str
+    facts: tuple[tuple[str, str], ...]
+    shares: tuple[_ShareView, ...]
+    n_more: int
+    on: tuple[_PictureView, ...]
+    off: tuple[_PictureView, ...]
+
+
+def save_audit(found: Audit, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write an audit as one self-contained HTML file and return its path.
+
+    Args:
+        found: what is shown.
+        path: where the file goes.
+        overwrite: replace any file of that name, not only one that likethat wrote.
+
+    Raises:
+        InputError: a file stands there that likethat did not write, or that was changed since.
+        StorageError: the disk did not take it; nothing is left behind.
+    """
+    sheet = PictureSheet(_LIMIT)
+    title = summary(found)
+    view = {
+        "headline": title,
+        "model": shorten(found.provenance.model, 80),
+        "n_images": f"{found.provenance.n_images:,}",
+        "shortcuts": [_shortcut_view(found, place, sheet) for place in range(len(found.shortcuts))],
+        "doubtful": [
+            (_picture_view(found, one.picture, sheet), percent(one.own), percent(one.other)) for one in found.doubtful
+        ],
+        "n_doubtful": found.n_doubtful,
+        "made": provenance_view(found.provenance),
+    }
+    return write_page(path, "audit.html.jinja", sheet, overwrite=overwrite, title=title, view=view)
+
+
+def summary(found: Audit) -> str:
+    """Return what an audit found, as a headline."""
+    n = len(found.clear)
+    shortcuts = f"{count(n, 'shortcut')} found" if n else "No shortcut found"
+    said = f"{shortcuts}, {count(found.n_doubtful, 'doubtful label') if found.n_doubtful else 'no doubtful label'}"
+    return said[:1].upper() + said[1:]
+
+
+def shortcut_sentence(found: Audit, one: Shortcut) -> str:
+    """Return what a direction is, in words: which classes have the state, and how many predictions hang on it."""
+    order = sorted(range(len(one.share)), key=lambda at: -float(one.share[at]))
+    names = found.class_names
+    most, least = order[0], order[-1]
+    said = (
+        f"A state that {percent(float(one.share[most]))} of “{shorten(class_name(names, most), 40)}” have and "
+        f"{percent(float(one.share[least]))} of “{shorten(class_name(names, least), 40)}”"
+    )
+    return f"{said}: {count(one.n_predictions, 'prediction')} of {found.provenance.n_images:,} hang on it."
+
+
+def _cost(one: Shortcut) -> str:
+    """Say what taking it out does, before anybody does it."""
+    (before, after), (worst_before, worst_after) = one.accuracy, one.worst
+    even = one.balanced
+    if not one.counts.any():
+        return "Without labels nobody knows what taking it out would cost."
+    said = (
+        f"Taken out, accuracy on {int(one.counts.sum()):,} pictures kept back goes from {percent(before)} to "
+        f"{percent(after)}"
+    )
+    if math.isnan(worst_before):
+        return f"{said}."
+    return (
+        f"{said}; where each class has both states as often, from {percent(even[0])} to {percent(even[1])}, and that "
+        f"of the worst class and state from {percent(worst_before)} to {percent(worst_after)}."
+    )
+
+
+def _shortcut_view(found: Audit, place: int, sheet: PictureSheet) -> _ShortcutView:
+    one = found.shortcuts[place]
+    shares = sorted(range(len(one.share)), key=lambda at: -abs(float(one.share[at]) - float(one.share.mean())))
+    shown = sorted(shares[:_CLASSES], key=lambda at: -float(one.share[at]))
+    pictures = [(picture.is_on, _picture_view(found, picture, sheet)) for picture in one.pictures]
+    return _ShortcutView(
+        title="Likely shortcut" if one.is_clear else "Looked at, and not above what clean networks show",
+        is_clear=one.is_clear,
+        sentence=shortcut_sentence(found, one),
+        cost=_cost(one),
+        facts=(
+            ("score on other pictures", f"{one.score:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f})"),
+            ("score of features without states", f"{one.null:.2f}"),
+            ("distance of the states", f"{one.separation:.1f} standard deviations"),
+            ("same state when found again", percent(one.agreement)),
+            ("pictures that are on", f"{one.n_on:,}"),
+        ),
+        shares=tuple(_share_view(found, one, at) for at in shown),
+        n_more=len(shares) - len(shown),
+        on=tuple(view for is_on, view in pictures if is_on),
+        off=tuple(view for is_on, view in pictures if not is_on),
+    )
+
+
+def _share_view(found: Audit, one: Shortcut, at: int) -> _ShareView:
+    def said(right: Any) -> str:
+        cells = [
+            f"{percent(float(right[at, state] / one.counts[at, state]))}" if one.counts[at, state] else "–"
+            for state in (1, 0)
+        ]
+        return " / ".join(cells)
+
+    share = float(one.share[at])
+    return _ShareView(
+        name=shorten(class_name(found.class_names, at), 60),
+        share=percent(share),
+        percent=round(100 * share, 1),
+        before=said(one.right_before),
+        after=said(one.right_after),
+    )
+
+
+def _picture_view(found: Audit, picture: AuditedPicture, sheet: PictureSheet) -> _PictureView:
+    said = shorten(class_name(found.class_names, picture.predicted), 40)
+    label = None if picture.label is None else shorten(class_name(found.class_names, picture.label), 40)
+    is_wrong = picture.label is not None and picture.label != picture.predicted
+    caption = f"{label}, model says {said}" if is_wrong else label or f"model says {said}"
+    return _PictureView(
+        sprite=sheet.add(found.images, picture.image),
+        alt=f"{shorten(picture.source, 80)}: {caption}",
+        caption=caption,
+        full_source=shorten(picture.source, 300),
+        is_wrong=is_wrong,
+    )
+
+
+def audit_figure(found: Audit) -> Any:
+    """Return a `matplotlib.figure.Figure`: a row a shortcut, pictures that are on and pictures that are off.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    require("matplotlib", purpose="figure()")
+    from matplotlib.figure import Figure
+
+    rows = [_both_states(one) for one in found.shortcuts]
+    n_columns = max((len(row) for row in rows), default=1) or 1
+    figure = Figure(figsize=(1.3 * n_columns + 0.6, 1.9 * max(len(rows), 1) + 0.8), layout="constrained")
+    figure.suptitle(for_matplotlib(f"{summary(found)}: {shorten(found.provenance.model, 60)}"), fontsize=11)
+    axes = figure.subplots(max(len(rows), 1), n_columns, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for line, (one, row) in enumerate(zip(found.shortcuts, rows, strict=True)):
+        for column, picture in enumerate(row):
+            _drawn(axes[line][column], found, picture)
+        axes[line][0].set_title(for_matplotlib(shortcut_sentence(found, one)), fontsize=8, loc="left")
+    return figure
+
+
+def _both_states(one: Shortcut) -> Sequence[AuditedPicture]:
+    return [picture for state in (True, False) for picture in one.pictures if picture.is_on == state]
+
+
+def _drawn(axes: Any, found: Audit, picture: AuditedPicture) -> None:
+    pixels = found.images[picture.image]
+    small = max(pixels.shape[:2]) <= PIXELATED_UP_TO
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.ndim == 2 else {}
+    axes.imshow(pixels, interpolation="nearest" if small else "antialiased", **grey)
+    name = shorten(class_name(found.class_names, picture.predicted), 16)
+    axes.text(0.5, -0.04, for_matplotlib(f"{'on' if picture.is_on else 'off'}: {name}"), fontsize=7, ha="center",
+              va="top", transform=axes.transAxes)  # fmt: skip

@@ -1,0 +1,151 @@
+"""`likethat.audit` on pictures whose mark, and a network whose trust in it, are known."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from marked import CLASSES, axes, model, pictures
+from toys import Sine, small_cnn
+
+import likethat as lt
+from likethat.auditing.labels import find_doubtful
+from likethat.errors import ArgumentError, InputError, NotLinearError
+from likethat.explanations import Audit
+from likethat.explanations.audit import CLEAR
+from likethat.features import collect
+
+
+def source(n: int = 450, *, strength: float = 0.9, wrong: int = 0) -> lt.Images:
+    images, labels, _ = pictures(n, strength=strength)
+    labels[:wrong] = (labels[:wrong] + 1) % 3
+    return lt.Images(images, labels=labels.tolist(), class_names=CLASSES)
+
+
+@pytest.fixture(scope="module")
+def found() -> Audit:
+    return lt.audit(model(), source(), n_shortcuts=1, n_pictures=4)
+
+
+def test_a_planted_mark_is_found_first_with_its_states(found: Audit) -> None:
+    _, labels, marked = pictures()
+    first = found.shortcuts[0]
+    assert first.is_clear
+    assert first.interval[0] < first.score < first.interval[1]
+    assert first.null < CLEAR < first.score
+    pooled = model().pooled(pictures()[0]).detach().numpy()
+    states = pooled @ first.reader > first.cut[labels.numpy()]
+    assert np.mean(states == marked.numpy()) > 0.99
+    assert first.n_on == int(states.sum())
+    assert first.share == pytest.approx([0.9, 0.1, 0.1], abs=0.03)
+    assert first.agreement > 0.99
+    written = [0, 0, 0, 2.0, 1.4, 0, 0, 0]  # the mark, and what it brings with it
+    assert first.direction == pytest.approx(np.asarray(written), abs=0.3)
+    assert float(first.reader @ first.direction) == pytest.approx(1, abs=1e-5)
+
+
+def test_what_taking_it_out_would_do(found: Audit) -> None:
+    labels, first = pictures()[1], found.shortcuts[0]
+    assert 2 * int(first.counts.sum()) == len(labels)  # the half that was kept back
+    assert first.counts[0, 1] > 5 * first.counts[0, 0]
+    assert (first.right_before <= first.counts).all()
+    assert first.worst[1] > first.worst[0] + 0.2
+    assert first.balanced[1] > first.balanced[0] + 0.05
+    assert first.n_predictions > 15
+
+
+def test_the_pictures_show_both_states(found: Audit) -> None:
+    marked, first = pictures()[2], found.shortcuts[0]
+    assert [one.is_on for one in first.pictures] == [True] * 4 + [False] * 4
+    assert all(bool(marked[one.index]) == one.is_on for one in first.pictures)
+    assert len({one.label for one in first.pictures[:4]}) == 3  # class by class in turn
+    assert all(found.images[one.image].shape == (8, 8, 3) for one in first.pictures)
+
+
+def test_the_same_seed_gives_the_same_audit_whatever_the_batches_and_the_memory(found: Audit) -> None:
+    again = lt.audit(model(), source(), n_shortcuts=1, n_pictures=4, batch_size=7, memory_budget=2000)
+    for one, other in zip(found.shortcuts, again.shortcuts, strict=True):
+        assert all(np.array_equal(value, getattr(other, name)) for name, value in vars(one).items())
+    assert all(np.array_equal(found.images[key], again.images[key]) for key in found.images)
+
+
+def test_a_network_on_pictures_without_a_mark_has_none() -> None:
+    found = lt.audit(model(), source(strength=0.0), n_shortcuts=1, n_pictures=1)  # neither on the first nor on others
+    assert found.clear == ()
+    assert found.provenance.notes[-1].startswith("With 450 pictures only a strong shortcut")
+
+
+def test_wrong_labels_are_doubted() -> None:
+    split, data = model(trust=0.0), source(wrong=30)
+    features = collect(split, data)
+    probabilities = split.probabilities(split.logits(pictures()[0]).detach())
+    n_doubtful, doubtful = find_doubtful(features, probabilities, n=20)
+    doubted = [one.picture.index for one in doubtful]
+    assert sum(index < 30 for index in doubted) > 9  # 30 of 450 are wrong: a draw would hold one or two
+    assert n_doubtful >= len(doubted)
+    assert all(20 * one.own <= one.other for one in doubtful)
+    apart = [one.other - one.own for one in doubtful]
+    assert apart == sorted(apart, reverse=True)
+    assert find_doubtful(features, probabilities, n=0)[1] == []
+
+
+def test_without_labels_the_models_classes_stand_in() -> None:
+    found = lt.audit(model(), lt.Images(pictures(200)[0]), n_shortcuts=1)
+    assert "The pictures have no labels" in " ".join(found.provenance.notes)
+    assert (found.n_doubtful, int(found.shortcuts[0].counts.sum())) == (0, 0)
+    assert np.isnan(found.shortcuts[0].accuracy).all()
+    assert found.shortcuts[0].pictures[0].label is None
+
+
+def test_it_opens_as_it_was_saved_and_has_a_page(found: Audit, tmp_path: Path) -> None:
+    opened = lt.open(found.save(tmp_path / "audit"))
+    assert isinstance(opened, Audit)
+    assert repr(opened) == repr(found)
+    assert dataclasses.replace(opened, images=found.images).to_dict() == found.to_dict()
+    assert set(opened.images) == set(found.images)
+    page = found.save(tmp_path / "a.html").read_text("utf-8")
+    assert ": 1 shortcut, " in repr(found)
+    assert "One shortcut found" in page
+    assert "bee &lt;b&gt;" in page
+    assert "bee <b>" not in page
+    assert page.count("<use href") == sum(len(one.pictures) for one in found.shortcuts) + len(found.doubtful)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"right_after": np.full((3, 2), 10**6)}, "more right answers than pictures"),
+        ({"cut": np.zeros(2, np.float32)}, "damaged"),
+        ({"share": np.full(3, 1.5, np.float32)}, "share must lie in"),
+        ({"direction": np.zeros(5, np.float32)}, "damaged"),
+    ],
+)
+def test_a_forged_finding_is_refused(found: Audit, change: dict[str, np.ndarray], why: str, tmp_path: Path) -> None:
+    forged = (dataclasses.replace(found.shortcuts[0], **change), *found.shortcuts[1:])
+    folder = dataclasses.replace(found, shortcuts=forged).save(tmp_path / "a")
+    with pytest.raises(InputError, match=f"damaged.*{why}" if why != "damaged" else why):
+        lt.open(folder)
+
+
+def test_pictures_that_are_not_there_are_refused(found: Audit, tmp_path: Path) -> None:
+    odd = dataclasses.replace(found.shortcuts[0].pictures[0], image="../x")
+    forged = dataclasses.replace(found.shortcuts[0], pictures=(odd,))
+    folder = dataclasses.replace(found, shortcuts=(forged,)).save(tmp_path / "a")
+    with pytest.raises(InputError, match=r"names the picture '\.\./x', which is not there"):
+        lt.open(folder)
+
+
+def test_calls_that_do_not_fit() -> None:
+    with pytest.raises(InputError, match="`n_shortcuts` must be a whole number of at least 1, got 0"):
+        lt.audit(model(), source(30), n_shortcuts=0)
+    with pytest.raises(ArgumentError, match=r"`shortcuts` is no argument of audit\. Did you mean `n_shortcuts`"):
+        lt.audit(model(), source(30), shortcuts=2)  # type: ignore[call-arg]
+    deep = torch.nn.Sequential(*list(small_cnn())[:-1], torch.nn.Linear(16, 8), Sine(), torch.nn.Linear(8, 3)).eval()
+    with pytest.raises(NotLinearError, match="audit needs a head that is linear"):
+        lt.audit(lt.split(deep, example=pictures(4)[0]), source(30))
+
+
+def test_axes_are_what_the_pictures_are_made_of() -> None:
+    assert torch.allclose(axes().T @ axes(), torch.eye(8), atol=1e-5)
+    assert model().pooled(pictures(2)[0]).shape == (2, 8)

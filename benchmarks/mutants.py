@@ -4,7 +4,7 @@ Everything is loaded once; a line is broken in a forked process of its own, and 
 of the tests notes which lines each of them reaches (kept under out/mutants until a file changes). A broken line meets
 only the tests that reach it: those of the file that bears its module's name first, then those of its own room, then the
 neighbours', the quickest first, until one fails or a minute of them has passed. What the others would have noticed
-counts as survived: the share that is printed is a lower bound.
+counts as survived: the share that is printed is a lower bound. With ``--near`` it meets the first of these alone.
 
 What may be broken is listed in `_mutation.py`, with what is left out and why. A change that alters nothing anybody
 could see stands in `mutants_alike.json` with its reason; such changes are counted apart.
@@ -81,7 +81,8 @@ def verdict(mutant: Mutant, run: "Run") -> Verdict:
     named = f"test_{'_'.join(mutant.path.with_suffix('').parts[1:])}.py"
     near = [path for path in run.files if path.name == named]
     by = noticed(mutant, run, near, run.examples.get(mutant.path.as_posix(), []))
-    by = by or noticed(mutant, run, [path for path in run.files if path not in near], [])
+    if not (by or run.is_near):
+        by = noticed(mutant, run, [path for path in run.files if path not in near], [])
     return Verdict(mutant, by, None if by else run.alike.get(mutant.key))
 
 
@@ -119,6 +120,7 @@ class Run:
     drawn: list[Mutant]
     most: float
     alike: dict[tuple[str, ...], str]
+    is_near: bool = False
     verdicts: list[Verdict] = field(default_factory=list)
     items: dict[str, pytest.Item] = field(default_factory=dict)
     examples: dict[str, list[pytest.Item]] = field(default_factory=lambda: defaultdict(list))
@@ -205,9 +207,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="which ones (default 0)")
     parser.add_argument("--only", choices=packages(), nargs="+", default=list(ROOMS), help="some rooms or packages")
     parser.add_argument("--seconds", type=float, default=60, help="of tests that one line meets at most (default 60)")
+    parser.add_argument("--near", action="store_true", help="meet the tests of the module's name alone: minutes")
     options = parser.parse_args()
     alike = {tuple(entry["change"]): entry["why"] for entry in json.loads(ALIKE.read_text(encoding="utf-8"))}
-    run = Run(drawn_from(options.only, n=options.n, seed=options.seed), options.seconds, alike)
+    run = Run(drawn_from(options.only, n=options.n, seed=options.seed), options.seconds, alike, options.near)
     os.chdir(ROOT)
     start = time.monotonic()
     tests = dict.fromkeys(name for place in options.only for name in tests_for(place))

@@ -12,7 +12,6 @@ import likethat as lt
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
 from likethat.explainers.epic import fit as module
-from likethat.explainers.epic import method
 from likethat.explainers.epic.fit import EPICFit, Found, _check_enough, _notes
 from likethat.features import Features, collect
 from likethat.fitting.held_out import judge, kept_back, own_channels
@@ -168,27 +167,3 @@ def test_one_image_shows_no_channel(model: lt.SplitModel, images: Tensor) -> Non
     assert not bank.prototypes
     assert bank.provenance.measures["purity"] == 0.0
     assert bank.provenance.measures["dead_channels"] == 16
-
-
-def test_options_reach_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def solve(_: Features, schedule: Any, **more: Any) -> Tensor:
-        asked.append({"schedule": schedule, **more})
-        return torch.eye(2)
-
-    monkeypatch.setattr(method, "fit_procrustes", solve)
-    features, slots, head = features_of(torch.ones(400, 2, 1)), torch.arange(400), torch.ones(1, 2)
-    for options in ({}, {"mixing": "whitened", "condition": 3.0}, {"usage_weight": 0.5, "condition": 3.0}):
-        chosen = lt.EPIC(**options)._fit()  # type: ignore[arg-type]
-        chosen.solve(features, slots, head, shrinkage=0.1)
-        chosen.solve(features, slots[:30], head, shrinkage=0.2, rounds=3)
-        assert chosen.can_shrink == chosen.is_orthogonal == (options.get("mixing") != "whitened")
-        assert chosen.coverage_weight == options.get("usage_weight", 0.0)
-    assert [one["condition"] for one in asked] == [1.0, 1.0, 3.0, 3.0, 1.0, 1.0]
-    assert [one["head_weight"] is None for one in asked] == [True] * 4 + [False] * 2
-    assert [one["shrinkage"] for one in asked] == [0.1, 0.2] * 3
-    long, short = asked[0]["schedule"], asked[1]["schedule"]
-    assert (long.first, long.last) == (100, 14)  # docs/methods.md
-    assert (short.first, short.last, short.rounds) == (10, 10, 3)
-    assert long.rounds > 3

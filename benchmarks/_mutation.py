@@ -47,8 +47,9 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:  # noqa: PLR0912 - a case a kin
     """Yield what may stand in a node's place."""
     new = copy.deepcopy(node)
     match new:
-        case ast.Assign(value=ast.Constant(value=number)) if is_named_number(new) and abs(number) > SMALLEST:
-            new.value = ast.Constant(number * 10)
+        case ast.Assign() if named_numbers(new):
+            yield from tenfold(new)
+            return
         case ast.Compare(ops=[op]) if type(op) in COMPARED:
             new.ops = [COMPARED[type(op)]()]
         case ast.BinOp(op=op) if type(op) in RECKONED:
@@ -76,12 +77,27 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:  # noqa: PLR0912 - a case a kin
     yield new
 
 
-def is_named_number(node: ast.AST) -> bool:
-    """Say whether a statement gives a number a name in capitals: set or measured once, and as right a little beside."""
+def named_numbers(node: ast.AST) -> list[ast.Constant]:
+    """Return the numbers that a statement gives names in capitals: set or measured once, and as right a little beside.
+
+    It may be one number, several with a name each, or a tuple of them with one name.
+    """
     match node:
-        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int() | float())):
-            return name.isupper()
-    return False
+        case ast.Assign(targets=[ast.Name() | ast.Tuple() as target], value=ast.Constant() | ast.Tuple() as value):
+            names, values = (one.elts if isinstance(one, ast.Tuple) else [one] for one in (target, value))
+            is_named = all(isinstance(name, ast.Name) and name.id.isupper() for name in names)
+            numbers = [one for one in values if isinstance(one, ast.Constant) and type(one.value) in (int, float)]
+            return numbers if is_named and len(numbers) == len(values) else []
+    return []
+
+
+def tenfold(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a statement with one of its named numbers ten times as large; those near zero stay as they are."""
+    for place, number in enumerate(named_numbers(node)):
+        if abs(number.value) > SMALLEST:
+            new = copy.deepcopy(node)
+            named_numbers(new)[place].value *= 10
+            yield new
 
 
 def kept_out(tree: ast.Module) -> set[int]:
@@ -105,8 +121,8 @@ def kept_out(tree: ast.Module) -> set[int]:
                 roots.append(node)
             case ast.Assign(targets=[ast.Name(id=name)]) if name in AT_A_TIME:
                 roots.append(node)
-            case ast.Assign(value=value) if is_named_number(node):
-                roots.append(value)  # broken as a whole, tenfold
+            case ast.Assign(value=value) if named_numbers(node):
+                roots.append(value)  # broken tenfold, one at a time
             case ast.arguments(kwonlyargs=names, kw_defaults=values):
                 roots += [value for one, value in zip(names, values, strict=True) if one.arg in AT_A_TIME]
     return {id(node) for root in roots if root for node in ast.walk(root)}

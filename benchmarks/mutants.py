@@ -31,6 +31,7 @@ from pathlib import Path
 import pytest
 from _mutation import PACKAGE, ROOT, Mutant, mutants_of
 from _reach import OUT_OF_TIME, Reach, failure_of, forked, n_functions, put_in, reaches_of
+from scipy.stats import binomtest
 
 ROOMS = {
     "functional": ("functional", "coordinates", "search"),
@@ -215,7 +216,7 @@ def main() -> int:
     start = time.monotonic()
     tests = dict.fromkeys(name for place in options.only for name in tests_for(place))
     places = [*(str(PACKAGE / place) for place in options.only), *tests]
-    quiet = ["-s", "-qq", "--no-header", "--no-summary", "-p", "no:cacheprovider", "-m", "not slow"]
+    quiet = ["-s", "-qq", "--no-header", "--no-summary", "--tb=native", "-p", "no:cacheprovider", "-m", "not slow"]
     pytest.main([*places, *quiet], plugins=[run])
     say(f"\n{table(run.verdicts)}\n\n{time.monotonic() - start:.0f} seconds.")
     return 0
@@ -236,15 +237,21 @@ def table(verdicts: list[Verdict]) -> str:
         for name in [room, *([f"{room}/{second}"] if not second.endswith(".py") else []), "~all"]:
             groups.setdefault(name, Counter())[one.word] += 1
     lines = [
-        "| package | broken | alike | caught | survived | caught of those not alike |",
+        "| package | broken | alike | caught | survived | caught of those not alike (95 % interval) |",
         "|---|---|---|---|---|---|",
     ]
     for name, count in sorted(groups.items()):
         n, real = count.total(), count.total() - count["alike"]
-        share = f"{100 * count['caught'] / real:.0f} %" if real else "-"
+        share = share_of(count["caught"], real) if real else "-"
         figures = f"{n} | {count['alike']} | {count['caught']} | {count['survived']} | {share}"
         lines.append(f"| {name.removeprefix('~')} | {figures} |")
     return "\n".join(lines)
+
+
+def share_of(caught: int, n: int) -> str:
+    """Return a share with its interval (Wilson, 1927)."""
+    span = binomtest(caught, n).proportion_ci(method="wilson")
+    return f"{100 * caught / n:.0f} % ({100 * span.low:.0f} to {100 * span.high:.0f})"
 
 
 if __name__ == "__main__":

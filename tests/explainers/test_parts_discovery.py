@@ -79,6 +79,7 @@ def test_where_nothing_is_held_one_part_stays() -> None:
 def test_dead_parts_never_stand_before_small_ones() -> None:
     occurrence = torch.tensor([[0.0, 0.1, 0.3]])
     assert _by_size(occurrence, torch.tensor([False, True, True])).tolist() == [2, 1]
+    assert _by_size(torch.ones(1, 40), torch.arange(40) % 2 == 0).tolist() == list(range(0, 40, 2))  # equals in order
 
 
 def test_how_steady_a_part_is_by_hand() -> None:

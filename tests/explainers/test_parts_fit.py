@@ -165,9 +165,10 @@ def test_the_error_of_cells_left_out_is_that_of_other_cells(model: lt.SplitModel
 
 def test_features_below_zero_are_found_signed_and_rounding_is_not(model: lt.SplitModel) -> None:
     maps = planted(6)
-    for least, is_signed in ((0.0, False), (-1e-7, False), (-1e-4, True)):
-        maps[0, 0, 0] = least
-        assert fit(model, maps, [0] * 6)._is_signed is is_signed
+    for scale in (1e-3, 1.0, 1e3):  # as much as rounding leaves of the largest
+        for least, is_signed in ((0.0, False), (-1e-7, False), (-1e-4, True)):
+            maps[0, 0, 0] = least
+            assert fit(model, scale * maps, [0] * 6)._is_signed is is_signed
     maps *= -1
     assert fit(model, maps, [0] * 6)._is_signed
 
@@ -176,6 +177,7 @@ def test_images_that_are_kept_back_belong_to_no_class_while_it_learns(model: lt.
     work = fit(model, planted(6), [0, 1, 2, 0, 1, 2], back=torch.tensor([1, 3]))
     assert work._learned.tolist() == [0, -1, 2, -1, 1, 2]
     assert work.classes.tolist() == [0, 1, 2, 0, 1, 2]
+    assert fit(model, planted(6), [0, 1, 2, 0, 1, 2])._learned.tolist() == [0, 1, 2, 0, 1, 2]
 
 
 def test_every_class_is_said_once_it_is_split(model: lt.SplitModel) -> None:
@@ -191,16 +193,26 @@ def test_parts_learned_on_some_of_the_images_say_so(model: lt.SplitModel) -> Non
     assert said.startswith("Parts were learned on 6 of 9 images")
 
 
-def test_what_has_no_place_is_said() -> None:
-    token = lt.split(class_token_network(), example=torch.rand(2, 3, 16, 16))
-    rng = torch.Generator().manual_seed(0)
-    maps = torch.rand(9, 12, 16, generator=rng)
-    work = PartFit(
-        model=token, source=lt.Images(torch.zeros(9, 3, 16, 16)), features=features_of(maps),
-        classes=torch.arange(9) % 3, options=lt.PartPrototypes(2), shares=lt.PartPrototypes().shares,
-    )  # fmt: skip
-    assert token.remainder_name
-    assert token.remainder_name in notes_of(work)
+@pytest.fixture(scope="module")
+def token() -> lt.SplitModel:
+    """A network whose head reads a class token, followed to the patches."""
+    return lt.split(class_token_network(), example=torch.rand(2, 3, 16, 16))
+
+
+def test_what_has_no_place_is_said(token: lt.SplitModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = torch.rand(9, 12, 16, generator=torch.Generator().manual_seed(0))
+    work = fit(token, maps, [index % 3 for index in range(9)])
+    said = notes_of(work)
+    assert said.startswith(f"With {token.held} held as on each image, parts add up exactly; the {token.remainder_name}")
+    monkeypatch.setattr(lt.SplitModel, "held", property(lambda _: ""))
+    said = notes_of(fit(token, maps, [index % 3 for index in range(9)]))
+    assert said.startswith(f"The head reads its {token.remainder_name}, not the map alone")
+
+
+def test_cells_count_as_the_head_weighs_them(token: lt.SplitModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = torch.tensor([0.0, 0.5] * 6)
+    monkeypatch.setattr(lt.SplitModel, "spatial_weight", property(lambda _: weight))
+    assert torch.equal(fit(token, torch.ones(2, 12, 16), [0, 1])._weighted(2 * torch.ones(1, 12))[0], 2 * weight)
 
 
 def named(work: PartFit, names: tuple[str, ...], targets: Tensor, cells: Tensor) -> NamedParts:

@@ -63,6 +63,16 @@ def test_ordering_takes_all_of_a_part_along() -> None:
     assert (found.target, found.curves) == (1, {"error": (0.5,)})
 
 
+def test_parts_that_supply_as_much_keep_their_order() -> None:
+    n = 40
+    parts = ClassParts(
+        target=0, vectors=torch.ones(n, 1), centroids=torch.arange(float(n))[:, None], detectors=torch.ones(n, 1),
+        surroundings=torch.arange(n) % 3 == 0,
+    )  # fmt: skip
+    found = ordered(parts, torch.ones(2, 1)).centroids.flatten().int().tolist()
+    assert found == [place for place in range(n) if place % 3] + list(range(0, n, 3))
+
+
 def test_parts_of_all_classes_stand_by_class_and_what_is_not_known_is_nan() -> None:
     def parts(target: int, n: int, **more: object) -> ClassParts:
         return ClassParts(

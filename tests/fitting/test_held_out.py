@@ -75,6 +75,11 @@ def test_what_is_kept_back_is_another_draw_than_that_of_the_maps() -> None:
     assert 5 < len(back & first) < 30  # 16 of 80 where two draws know nothing of each other
 
 
+def test_the_same_seed_keeps_back_the_same_images_as_ever() -> None:
+    back = kept_back(features_of(torch.rand(40, 1, 1)), torch.zeros(40, dtype=torch.long), seed=3)
+    assert back.tolist() == [1, 7, 8, 9, 10, 13, 23, 32]  # the bytes of banks rest on it
+
+
 def test_what_is_not_known_is_no_figure() -> None:
     nothing = Estimate.of(torch.tensor([float("nan")] * 2))
     assert nothing.mean != nothing.mean

@@ -50,7 +50,7 @@ def kept_back(features: Features, groups: Int[Tensor, " image"], *, seed: int) -
     order = sorted(
         range(len(of_slots)), key=lambda slot: priority(seed + _DRAW, int(features.indices[features.kept[slot]]))
     )
-    for group in sorted(set(of_slots) - {-1}):
+    for group in set(of_slots) - {-1}:
         members = [slot for slot in order if of_slots[slot] == group]
         back += members[: len(members) // _ONE_IN]
     return torch.tensor(sorted(back), dtype=torch.long)
@@ -149,7 +149,7 @@ def _by_unit(
         return purity_of_units(features, slots, coordinates, units, n=n)
     purity = torch.full((len(units),), torch.nan, dtype=torch.float32)
     of_slots = classes[features.kept[slots]]
-    for target in sorted(set(of_slots.tolist()) - {-1}):
+    for target in set(of_slots.tolist()) - {-1}:
         own = coordinates.units_of(target)
         purity[own] = purity_of_units(features, slots[of_slots == target], coordinates, own, n=n)[0]
     return purity, torch.full_like(purity, torch.nan)  # of one class by construction: nothing to measure

@@ -195,9 +195,9 @@ class _Gathering:
         """Find each unit's peak on an image and make its record."""
         features = self.features
         units = torch.tensor([choice.unit for choice in choices])
-        signs = torch.tensor([1.0 if choice.is_positive else -1.0 for choice in choices], dtype=torch.float32)
+        is_positive = torch.tensor([choice.is_positive for choice in choices], dtype=torch.bool)
         activation = self.coordinates.detectors(units) @ seen.feature_map
-        peaks = (activation * signs[:, None]).argmax(1)
+        peaks = torch.where(is_positive, activation.argmax(1), activation.argmin(1))
         purities = self.coordinates.purity(seen.feature_map[:, peaks].T, units)
         size = (seen.view.shape[1], seen.view.shape[2])
         label, index = int(features.labels[seen.row]), int(features.indices[seen.row])

@@ -201,7 +201,7 @@ def _check_enough(features: Features, n_prototypes: int) -> None:
             f"`images` must hold at least n_prototypes = {n_prototypes} images that can be used, got {len(features)} "
             f"({len(features.skipped)} skipped). Give more images, or lower n_prototypes."
         )
-    if len(features) > 1 and float((features.means - features.means[0]).abs().max()) == 0:
+    if len(features) > 1 and bool((features.means == features.means[:1]).all()):
         raise InputError(
             f"`images` must differ, got {len(features)} images with the same features. Give images of what the model "
             "was trained to tell apart."

@@ -159,8 +159,8 @@ def _non_negative(cells: Tensor, *, signed: bool) -> Tensor:
 def _rejoined(centroids: Tensor, *, signed: bool) -> Tensor:
     if not signed:
         return centroids
-    above, below = centroids.chunk(2, dim=-1)
-    return torch.nn.functional.normalize(above - below, dim=-1)
+    above, below = centroids.chunk(2, dim=1)
+    return torch.nn.functional.normalize(above - below, dim=1)
 
 
 def _choose(runs: Sequence[_Run], place: int, member: ClassCells) -> Found:

@@ -161,7 +161,7 @@ class PartFit:
         means = self.features.means[member.rows]
         if len(means) == 1:
             self._one_image.append(member.target)
-        elif float((means - means[0]).abs().max()) == 0:
+        elif bool((means == means[:1]).all()):
             self._alike.append(member.target)
 
     def _left_out(self, member: ClassCells, found: Found) -> float:

@@ -243,7 +243,7 @@ def _judged(work: PartFit, coordinates: HeadParts) -> dict[str, float]:
 def _contributions_to_predicted(features: Features, coordinates: HeadParts) -> Tensor:
     """Return (image, unit) what each part supplies to the class that the model gives each image."""
     use = torch.zeros(len(features), coordinates.n_units, dtype=torch.float64)
-    for target in sorted(set(features.predicted.tolist())):
+    for target in set(features.predicted.tolist()):
         rows = (features.predicted == target).nonzero()[:, 0]
         units = coordinates.units_of(target)
         use[rows[:, None], units] = contributions(features.pooled[rows], coordinates.summands(target))

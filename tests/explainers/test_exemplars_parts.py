@@ -463,6 +463,13 @@ def test_a_model_without_names_is_asked_once_for_them() -> None:
         Exemplars(Line()).search(spent, 1)
 
 
+def test_a_function_is_a_model_and_a_class_is_none() -> None:
+    found = Exemplars(Line(), algorithm=PriorSampling(batch=5), tolerance=0.2).search(two, 1, n=1)
+    assert found.status
+    with pytest.raises(InputError):
+        Exemplars(Line()).search(BlackBox, 1)
+
+
 def test_how_a_search_says_it_ended() -> None:
     def ended(target: Any = 0, *, threshold: float | None = None, budget: int = 20, n: int = 1) -> Status:
         box = BlackBox(lambda x: two(x).clamp(0.3, 0.7), class_names=NAMES[:2], check_determinism=False)

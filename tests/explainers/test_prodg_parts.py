@@ -1,6 +1,7 @@
 """ProDG's parts on cases that can be reckoned: where channels begin, what is compared with them, what a run notes."""
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -148,24 +149,29 @@ class Bare(nn.Module):
         rng = torch.Generator().manual_seed(0)
         self.spread = nn.Parameter(5 + 3 * torch.randn(20_000, generator=rng))
         self.same, self.one = nn.Parameter(torch.full((20_000,), 7.0)), nn.Parameter(torch.tensor([4.0]))
+        self.two = nn.Parameter(torch.tensor([1.0, 9.0]))
         self.count = nn.Parameter(torch.arange(4), requires_grad=False)
         self.inner = nn.Linear(4, 4)
 
 
 def test_every_weight_is_made_anew_with_the_spread_that_it_had() -> None:
-    network, ones = Bare(), []
+    network, ones, twos = Bare(), [], []
     before = copy.deepcopy(network.state_dict())
     for seed in range(1, 201):  # the network itself may have been made with 0
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(seed)
             controls._randomise(network)
         ones.append(float(network.one.detach()))
+        twos.append(network.two.detach().clone())
+        with torch.no_grad():
+            network.two.copy_(torch.tensor([1.0, 9.0]))
         if seed == 1:
             after = copy.deepcopy(network.state_dict())
     assert float(after["spread"].mean()) == pytest.approx(0, abs=0.1)
     assert float(after["spread"].std()) == pytest.approx(3, rel=0.05)
     assert float(after["same"].std()) == pytest.approx(0.02, rel=0.05)  # what does not differ has no spread to keep
     assert float(torch.tensor(ones).std()) == pytest.approx(1, rel=0.2)
+    assert float(torch.cat(twos).std()) == pytest.approx(32**0.5, rel=0.1)  # of 1 and 9
     assert torch.equal(after["count"], torch.arange(4))
     assert float(after["inner.weight"].abs().max()) <= 0.5  # by the module's own rule: 1 / sqrt(4)
     assert not torch.equal(after["inner.weight"], before["inner.weight"])
@@ -245,6 +251,18 @@ def test_of_the_prior_as_many_are_looked_at_as_were_asked_for(model: lt.SplitMod
     assert [item.done for item in seen] == sorted({item.done for item in seen})
     alone = best_of_prior(model, source, collect(model, Generated(Painted(), 10)), mixing(), torch.tensor([3]), n=2)
     torch.testing.assert_close(found, alone)  # whichever part of them was known already
+    some = replace(features, kept=features.kept[5:25], maps=features.maps[5:25])
+    torch.testing.assert_close(found, best_of_prior(model, source, some, mixing(), torch.tensor([3]), n=2))
+
+
+def test_the_spread_of_the_prior_is_that_of_a_thousand_samples(model: lt.SplitModel) -> None:
+    one: Any = SimpleNamespace(method=prodg(seed=5, step=0.3, closeness=0.2), model=model, _has_gradient=lambda: True)
+    climber = Run._climber(one, mixing())
+    sample = StandardNormal(DIM).sample(1000, rng=torch.Generator().manual_seed(5))
+    assert torch.equal(climber.scale, sample.std(0))
+    assert (climber.search, climber.step, climber.closeness, climber.diversity, climber.seed) == (
+        "gradient", 0.3, 0.2, 0.1, 5
+    )  # fmt: skip
 
 
 # A run
@@ -369,6 +387,8 @@ def test_idle_channels_that_did_not_climb_are_counted_as_dead() -> None:
     dead = [unit for unit in range(16) if not bank.prototypes_of(unit)]
     assert bank.provenance.measures["dead_channels"] == len(dead) > 0
     assert not {0, 3} & set(dead)
+    whole = prodg(steps=0).fit(model)  # one that climbed in vain is counted once
+    assert whole.provenance.measures["dead_channels"] == len(dead)
 
 
 @pytest.mark.parametrize("channels", ["01", 3, [], [1, 1], [16], [-1]])

@@ -83,10 +83,10 @@ def revert_least_changed(
     """
     gap = (changed - source).abs().mean(dim=0)
     scale = _softness(source)
-    size = gaussian_blur(gap[None, None], scale)[0]
+    size = gaussian_blur(gap[None, None], scale, repeat_edges=True)[0]
     least = torch.quantile(size, share)
     stays = (1 + (size - least) / (0.3 * least).clamp_min(1e-6)).clamp(0, 1)
-    stays = gaussian_blur(stays[None], 2 * scale / 3)[0]
+    stays = gaussian_blur(stays[None], 2 * scale / 3, repeat_edges=True)[0]
     return torch.where(stays < 0.02, source, source + stays * (changed - source)).clamp(0, 1)
 
 

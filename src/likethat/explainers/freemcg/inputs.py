@@ -54,13 +54,12 @@ def one_input(source: Any, *, name: str = "source") -> Inputs:
         return check_images(image.detach(), name=name).float() if len(image) == 1 else _several(len(image), name)
     if hasattr(image, "to_frame") and not hasattr(image, "columns"):
         image = image.to_frame().T.infer_objects()
-    if kind_of(image) == "table" or isinstance(image, list):
-        return (
-            image.copy()
-            if len(image) == 1 and not isinstance(image, list)
-            else (image if len(image) == 1 else _several(len(image), name))
-        )
-    raise InputError(f"`{name}` must be one image, one row of a table or one text, got {type(image).__name__}.")
+    if not isinstance(image, list) and not hasattr(image, "columns"):
+        raise InputError(f"`{name}` must be one image, one row of a table or one text, got {type(image).__name__}.")
+    kind = kind_of(image)
+    if len(image) != 1:
+        return _several(len(image), name)
+    return image.copy() if kind == "table" else image
 
 
 def _several(n: int, name: str) -> Any:

@@ -139,8 +139,8 @@ class _Ascent:
         return Summit(latents=self._best.cpu(), purity=self._best_purity.cpu(), calls=calls)
 
     def _answer(self, latents: Tensor) -> Any:
-        group, n_own = self._group, latents.shape[1]
-        each = latents if n_own == self._n else latents.expand(-1, self._n, -1)
+        group = self._group
+        each = latents.expand(-1, self._n, -1)
         images = self._options.make(each.flatten(0, 1), group.seeds.flatten().tolist())
         return self._options.answer(images, group.units.repeat_interleave(self._n))
 

@@ -137,9 +137,7 @@ def made_for_random_weights(
 def _read_by(model: SplitModel, options: Climb, group: Group, units: Tensor) -> Float[Tensor, "made unit"]:
     """Return the mean purity of each group's images for channels of a model."""
     n = group.seeds.shape[1]
-    latents = (
-        group.latents.expand(-1, n, -1).flatten(0, 1) if group.latents.shape[1] == 1 else group.latents.flatten(0, 1)
-    )
+    latents = group.latents.expand(-1, n, -1).flatten(0, 1)
     images = options.make(latents.to(options.device), group.seeds.flatten().tolist())
     maps = model.features(model.preprocess.view(images)).flatten(2).cpu()
     mixing = options.mixing.cpu()

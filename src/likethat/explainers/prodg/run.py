@@ -33,6 +33,7 @@ __all__ = ["SCHEDULE", "Run"]
 
 SCHEDULE = Schedule(first=100, last=14, rounds=8)
 _RESTARTS = 2  # of channels that did not climb, each from other samples; then they are called dead
+_OF_PRIOR = 1000  # samples that give its spread, to 2 %
 _SILENT = 1e-3  # purity up to which a channel counts as not active
 
 
@@ -140,7 +141,7 @@ class Run:
 
     def _climber(self, mixing: Tensor) -> Climb:
         method = self.method
-        sample = method.generator.prior.sample(1000, rng=torch.Generator().manual_seed(method.seed))
+        sample = method.generator.prior.sample(_OF_PRIOR, rng=torch.Generator().manual_seed(method.seed))
         search: str = method.algorithm
         if search == "auto":
             search = "gradient" if self._has_gradient() else "evolution"
@@ -257,10 +258,9 @@ class Run:
         return [replace(item, index=-1) for item in found], kept
 
     def _made(self, rotation: Rotation, climbed: _Climbed, live: Sequence[int]) -> tuple[list[Prototype], ImageStore]:
-        n, n_own = self.method.n_prototypes, climbed.latents.shape[1]
-        places = torch.tensor(live)
+        n, places = self.method.n_prototypes, torch.tensor(live)
         units = climbed.units[places]
-        latents = climbed.latents[places].expand(-1, n, -1) if n_own == 1 else climbed.latents[places]
+        latents = climbed.latents[places].expand(-1, n, -1)
         how = f"climbed {self.method.steps} steps" if self.method.steps else "a sample"
         source = Generated(
             self.method.generator,

@@ -79,8 +79,8 @@ def within(order: list[str], known: dict[str, Reach], most: float) -> list[str]:
 
 def verdict(mutant: Mutant, run: "Run") -> Verdict:
     """Break a line in a process of its own and run the tests there: those of its module's name, then the others."""
-    named = f"test_{'_'.join(mutant.path.with_suffix('').parts[1:])}.py"
-    near = [path for path in run.files if path.name == named]
+    named = f"test_{'_'.join(mutant.path.with_suffix('').parts[1:])}"
+    near = [path for path in run.files if path.stem == named or path.stem.startswith(f"{named}_")]
     by = noticed(mutant, run, near, run.examples.get(mutant.path.as_posix(), []))
     if not (by or run.is_near):
         by = noticed(mutant, run, [path for path in run.files if path not in near], [])

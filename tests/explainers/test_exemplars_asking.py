@@ -1,0 +1,39 @@
+"""What an asker remembers."""
+
+from typing import Any
+
+import torch
+from lines import NAMES, Line
+from torch import Tensor
+
+from likethat.explainers.exemplars.asking import Asker, make_inputs
+from likethat.models.black_box import BlackBox
+
+
+class Words(Line):
+    kind = "text"
+
+    def __call__(self, latents: Tensor) -> Any:
+        return [f"word {round(float(row[0]), 1)}" for row in latents]
+
+
+def test_an_asker_remembers_rows_and_inputs() -> None:
+    told: list[int] = []
+    asker = Asker(Words(), BlackBox(lambda texts: [[0.5, 0.5]] * len(texts), class_names=NAMES[:2], budget=5))
+    asker.tell_how = lambda: told.append(len(asker.known))
+    assert asker.ask(torch.tensor([[0.11], [0.12], [0.5]])).shape == (3, 2)
+    assert asker.ask(torch.tensor([[0.9], [0.5], [0.7], [0.8]])).shape[0] == 3  # .5 is known and costs nothing
+    assert asker.ask(torch.tensor([[4.0]])).shape[0] == 0
+    assert told == [3, 6]
+    assert len(asker.known) == len(asker.digests) == 6
+    assert asker.different == set(asker.digests)
+    assert len(asker.different) == 4  # .11 and .12 make one text
+    assert asker.digests[2] == asker.digests[4]
+
+
+def test_pictures_a_hair_outside_the_range_are_brought_into_it() -> None:
+    class Over(Line):
+        def __call__(self, latents: Tensor) -> Tensor:
+            return super().__call__(latents) * 0 + 1 + 1e-6
+
+    assert float(make_inputs(Over(), torch.zeros(1, 1)).max()) == 1.0  # type: ignore[union-attr]

@@ -1,0 +1,95 @@
+"""What FreeMCG is told, and what its records say."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from spread import Sums
+from torch import Tensor
+
+import likethat as lt
+from likethat.errors import InputError, TargetError
+
+
+def squares(x: Tensor) -> Tensor:
+    return torch.nn.functional.avg_pool2d(x, x.shape[-1] // 2).flatten(1) * 12
+
+
+class Quarters:
+    """The exact denoiser of pictures with a Gaussian brightness in each quarter."""
+
+    sigma_max = 4.0
+
+    def __init__(self, size: int = 8) -> None:
+        self.shape = (1, size, size)
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        half = self.shape[1] // 2
+        share = 0.09 / (0.09 + (sigma[:, None, None, None] / half) ** 2)
+        mean = torch.nn.functional.avg_pool2d(x, half)
+        return torch.nn.functional.interpolate(0.5 + share * (mean - 0.5), scale_factor=half)
+
+
+def picture(size: int = 8) -> Tensor:
+    return torch.tensor([[[0.8, 0.4], [0.3, 0.2]]]).repeat_interleave(size // 2, 1).repeat_interleave(size // 2, 2)
+
+
+@pytest.mark.parametrize(("size", "n", "least"), [(8, 1, 12), (62, 1, 12), (64, 1, 18), (8, 3, 32)])
+def test_the_least_budget_is_a_generation_for_each(size: int, n: int, least: int) -> None:
+    method = lt.FreeMCG(Quarters(size))
+    with pytest.raises(InputError, match=f"`budget` must be at least {least} .*, got {least - 1}"):
+        method.counterfactual(squares, picture(size), 1, n=n, budget=least - 1)
+    assert method.counterfactual(squares, picture(size), 1, n=n, budget=least).queries <= least
+
+
+def test_demands_are_those_of_the_kind_unless_told() -> None:
+    assert lt.FreeMCG(Quarters())._demand(True) == 0.6
+    assert lt.FreeMCG(Quarters())._demand(False) == 0.98
+    assert lt.FreeMCG(Quarters(), confidence=0.7)._demand(True) == 0.7
+
+
+def test_a_record_says_what_was_asked() -> None:
+    mask = np.ones((8, 8), dtype=bool)
+    found = lt.FreeMCG(Quarters(), seed=4).counterfactual(squares, picture(), 3, n=1, mask=mask)
+    assert found.queries <= 200
+    assert found.options["budget"] == 200
+    assert (found.options["confidence"], found.options["n"], found.seed, found.rule) == (0.98, 1, 4, "kalman")
+    assert found.mask is not None
+    assert found.mask.all()
+    assert (found.curve, found.n_dependences) == ((), 0)
+    assert found.generator == "Quarters"
+    torch.testing.assert_close(
+        torch.as_tensor(found.source_probabilities), squares(picture()[None]).double().softmax(1)[0]
+    )
+    assert found.path.distance[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"immutable": "age"}, "`immutable` must be a list of columns, got 'age'"),
+        ({"immutable": 3}, "`immutable` must be a list of columns, got 3"),
+        ({"ranges": [1]}, "`ranges` must be a dictionary by column"),
+        ({"directions": ("age", "up")}, "`directions` must be a dictionary by column"),
+        ({"directions": {"age": "up"}}, "are for tables"),
+    ],
+)
+def test_limits_that_are_none(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        lt.FreeMCG(Quarters()).counterfactual(squares, picture(), 1, **options)
+
+
+def test_a_target_is_no_class_or_the_sources_own() -> None:
+    assert lt.FreeMCG(Quarters()).counterfactual(squares, picture(), None).best.predicted != 0
+    with pytest.raises(TargetError, match="already"):
+        lt.FreeMCG(Quarters()).counterfactual(squares, picture(), 0)
+
+
+@pytest.mark.parametrize("method", [lt.FreeMCG, lt.Exemplars])
+def test_a_generator_of_texts_that_keeps_too_few_words_is_refused(method: Any) -> None:
+    class Poor(Sums):
+        card = {"words_kept": 0.4}  # noqa: RUF012
+
+    with pytest.raises(InputError, match="must give back at least 50% of the words"):
+        method(Poor("text"))

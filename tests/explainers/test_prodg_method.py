@@ -1,0 +1,27 @@
+"""What a fit of ProDG is told."""
+
+from typing import Any
+
+import pytest
+import torch
+from painted import prodg
+from toys import small_cnn
+
+import likethat as lt
+
+
+@pytest.fixture(scope="module")
+def model() -> lt.SplitModel:
+    return lt.split(small_cnn(), example=torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+
+
+def test_twelve_channels_of_a_class_climb_unless_told(model: lt.SplitModel) -> None:
+    bank = prodg(steps=0).fit(model, target=1)
+    assert bank.provenance.measures["climbing_channels"] == 12
+
+
+@pytest.mark.parametrize("channels", ["01", 3, [], [1, 1], [16], [-1]])
+def test_channels_that_are_none(channels: Any, model: lt.SplitModel) -> None:
+    with pytest.raises(lt.errors.InputError, match="`channels` must be"):
+        prodg().fit(model, channels=channels)
+    prodg(steps=0).fit(model, channels=[15, 0])

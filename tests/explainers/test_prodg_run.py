@@ -1,0 +1,140 @@
+"""A run of ProDG: what is begun anew, what is left on the way, what is noted."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from painted import DIM, Painted, prodg
+from toys import small_cnn
+
+import likethat as lt
+from likethat._checkpoint import Checkpoint
+from likethat._progress import Progress
+from likethat.explainers.prodg import run
+from likethat.explainers.prodg.ascent import Group, Summit
+from likethat.explainers.prodg.run import Run, _Climbed
+from likethat.generators import Generated
+
+
+@pytest.fixture(scope="module")
+def model() -> lt.SplitModel:
+    return lt.split(small_cnn(), example=torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+
+
+def climbed_of(purity: list[list[float]]) -> _Climbed:
+    n = len(purity)
+    values = torch.tensor(purity)
+    return _Climbed(
+        units=torch.arange(n) + 5, latents=torch.zeros(n, 2, DIM), seeds=torch.zeros(n, 2, dtype=torch.long),
+        purity=values, start=values.clone(), calls=7,
+    )  # fmt: skip
+
+
+def test_channels_that_stay_silent_are_begun_anew_twice_from_other_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[Group] = []
+    brought = {1: torch.tensor([[0.0, 0.0], [0.4, 0.2]]), 2: torch.tensor([[-0.5, 0.001]])}
+
+    def climb(_: Any, group: Group, told: Any) -> Summit:
+        told(1)
+        groups.append(group)
+        return Summit(latents=group.latents, purity=brought[len(groups)], calls=len(group.seeds) * 10)
+
+    monkeypatch.setattr(run, "climb", climb)
+    one: Any = SimpleNamespace(method=prodg(n_prototypes=2, seed=11))
+    # Silent up to .001: the first and the last; the second is not, nor the third, whose other image is seen.
+    kept = Run._restart(one, None, climbed_of([[-0.2, -0.1], [0.0011, -1.0], [-1.0, 0.5], [0.001, 0.0]]))  # type: ignore[arg-type]
+    assert [group.units.tolist() for group in groups] == [[5, 8], [5]]
+    assert torch.allclose(kept.purity, torch.tensor([[0.0, 0.0], [0.0011, -1.0], [-1.0, 0.5], [0.4, 0.2]]))
+    fresh = [Generated(Painted(), 4, seed=11 + 7919), Generated(Painted(), 2, seed=11 + 2 * 7919)]  # others each time
+    for group, source in zip(groups, fresh, strict=True):
+        assert torch.equal(group.latents.flatten(0, 1), source.latents(torch.arange(len(source))))
+    assert torch.equal(kept.latents[0], groups[0].latents[0])
+    assert torch.equal(kept.latents[3], groups[0].latents[1])
+    assert torch.equal(kept.seeds[3], groups[0].seeds[1])
+    assert bool((kept.latents[1:3] == 0).all())
+    assert (kept.calls, kept.restarted) == (7 + 20 + 10, 2 + 1)
+    assert torch.equal(kept.start, climbed_of([[-0.2, -0.1], [0.0011, -1.0], [-1.0, 0.5], [0.001, 0.0]]).start)
+
+
+def test_both_halves_of_a_run_are_joined() -> None:
+    first, second = climbed_of([[0.1, 0.2]]), climbed_of([[0.3, 0.4], [0.5, 0.6]])
+    second.calls, second.restarted, first.restarted = 11, 4, 2
+    both = first.joined(second)
+    assert (both.calls, both.restarted) == (18, 6)
+    assert both.units.tolist() == [5, 5, 6]
+    assert both.purity.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert set(both.tensors()) == {"units", "latents", "seeds", "purity", "start"}
+
+
+def test_every_group_that_is_done_is_left_in_the_checkpoint(
+    model: lt.SplitModel, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+    write = Checkpoint.write_state
+
+    def watched(self: Any, name: str, tensors: Any, about: Any) -> None:
+        left.extend([len(tensors["units"])] if name == "climbed" else [])
+        write(self, name, tensors, about)
+
+    monkeypatch.setattr(Checkpoint, "write_state", watched)
+    monkeypatch.setattr(Checkpoint, "is_due", lambda _: True)
+    prodg().fit(model, checkpoint=tmp_path / "often", channels=[1, 4, 6, 8, 9])
+    assert left == [3, 5, 5]  # three channels of three images are a batch of nine; once more at the end
+    left.clear()
+    monkeypatch.setattr(Checkpoint, "is_due", lambda _: False)
+    prodg().fit(model, checkpoint=tmp_path / "seldom", channels=[1, 4, 6, 8, 9])
+    assert left == [5]
+
+
+def test_progress_of_the_climb_is_counted_in_images(model: lt.SplitModel) -> None:
+    seen: list[Progress] = []
+    prodg(steps=4).fit(model, channels=[1, 4, 6, 8], watch=seen.append)
+    climbing = [item for item in seen if item.stage == "climbing"]
+    assert {item.total for item in climbing} == {4 * 3 * 5}
+    assert [item.done for item in climbing] == [9, 18, 27, 36, 45, 48, 51, 54, 57, 60]
+    assert climbing[-1].seconds_left == 0
+
+
+def test_what_a_run_notes(model: lt.SplitModel) -> None:
+    some = prodg(steps=0, algorithm="evolution").fit(model, channels=[0, 3, 5])
+    notes = " ".join(some.provenance.notes)
+    assert "3 of 16 channels climbed; the others show their best samples." in notes
+    assert "No image was opened: 60 images were made by Painted." in notes
+    assert "without gradients" not in notes  # nothing was searched
+    assert some.provenance.measures["climbing_channels"] == 3
+    assert {item.source for item in some.prototypes if item.image.startswith("made-")} == {
+        f"made for channel {unit}, a sample" for unit in (0, 3, 5)
+    }
+    whole = prodg(steps=2).fit(model)
+    assert "channels climbed" not in " ".join(whole.provenance.notes)
+    assert {item.source for item in whole.prototypes_of(2)} == {"made for channel 2, climbed 2 steps"}
+
+
+def test_a_generator_that_says_it_has_no_gradient_is_searched(model: lt.SplitModel) -> None:
+    class Blind(Painted):
+        differentiable = False
+
+    bank = prodg(generator=Blind()).fit(model, channels=[0])
+    assert "Prototypes were found without gradients (evolution)." in bank.provenance.notes
+
+
+def test_negative_and_positive_prototypes_stand_in_order(model: lt.SplitModel) -> None:
+    bank = prodg(steps=0).fit(model, channels=[0, 3, 5])
+    keys = [(item.unit, item.kind == "negative", item.rank) for item in bank.prototypes]
+    assert keys == sorted(keys)
+    assert {item.kind for item in bank.prototypes if item.unit == 3} == {"positive", "negative"}
+    assert set(bank.images) == {item.image for item in bank.prototypes}  # no picture that nothing shows
+
+
+def test_idle_channels_that_did_not_climb_are_counted_as_dead() -> None:
+    network = small_cnn()
+    with torch.no_grad():
+        network[3].weight[5], network[3].bias[5] = 0.0, -1.0  # type: ignore[index, operator]
+    model = lt.split(network, example=torch.rand(2, 3, 16, 16))
+    bank = prodg(steps=0).fit(model, channels=[0, 3])
+    dead = [unit for unit in range(16) if not bank.prototypes_of(unit)]
+    assert bank.provenance.measures["dead_channels"] == len(dead) > 0
+    assert not {0, 3} & set(dead)
+    whole = prodg(steps=0).fit(model)  # one that climbed in vain is counted once
+    assert whole.provenance.measures["dead_channels"] == len(dead)

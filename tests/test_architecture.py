@@ -26,6 +26,7 @@ FLOORS = {
     "_pictures": 0,
     "_seals": 0,
     "_progress": 0,
+    "_status": 0,
     "_tensors": 0,
     "_inputs": 0,
     "_session": 0,

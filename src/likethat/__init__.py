@@ -12,7 +12,7 @@ from likethat._version import __version__ as __version__
 if TYPE_CHECKING:
     from likethat import errors, papers
     from likethat._progress import Progress
-    from likethat.auditing import audit
+    from likethat.auditing import audit, repair
     from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG
     from likethat.explanations import Audit, Bank, Explanation, Prototype, open, open_bank
     from likethat.generators import Denoiser, Generated, LatentGenerator, TextEdits, load_generator, train_generator
@@ -29,6 +29,7 @@ _HOMES = {
     "ProDG": "likethat.explainers",
     "Audit": "likethat.explanations",
     "audit": "likethat.auditing",
+    "repair": "likethat.auditing",
     "Bank": "likethat.explanations",
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
@@ -83,6 +84,7 @@ __all__ = [
     "open",
     "open_bank",
     "papers",
+    "repair",
     "split",
     "train_generator",
 ]

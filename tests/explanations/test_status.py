@@ -17,6 +17,8 @@ from likethat.errors import BlackBoxError, InputError
 from likethat.explanations.status import ADVICE, Reason, Status
 from likethat.generators.priors import StandardNormal
 from likethat.generators.text.proposer import Proposal
+from likethat.generators.text.reconstruction import status_of
+from likethat.generators.training import TrainingOptions, fit_network
 from likethat.search import Surrogate
 
 TEXTS = ["a good film", "a bad film", "the plot was good", "the plot was bad", "so good and so long", "bad, bad"] * 4
@@ -131,6 +133,22 @@ def words(predict: Any = good, box: Any = None, **options: Any) -> Status:
     return lt.FreeMCG().attribute(lt.BlackBox(predict, **(box or {})), "a good film so good", **options).status
 
 
+def training(*, falls: bool, steps: int) -> Status:
+    """A scalar that is drawn to 1; what was kept back wants it there too, or as far from there as can be."""
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+
+    def loss(_rows: Tensor, _share: float, _rng: torch.Generator) -> Tensor:
+        return (module.weight - 1).square().sum()
+
+    def held_out() -> float:
+        far = float(abs(module.weight - 1))
+        return max(far, 0.5) if falls else -far
+
+    options = TrainingOptions(steps=steps, look_every=1, patience=2, learning_rate=0.1)
+    return fit_network(module, loss, held_out=held_out, n_rows=8, options=options, key={}).status(more="epochs")
+
+
 def failing(predict: Any, *, after: int) -> Any:
     asked = 0
 
@@ -214,6 +232,12 @@ CASES: dict[tuple[str, Reason], tuple[Callable[[], Status], str]] = {
     ("words", Reason.BUDGET): (lambda: words(box={"budget": 5}), "5 changed texts were answered"),
     ("words", Reason.CONSTANT): (lambda: words(never), "the same answer whatever was left out"),
     ("words", Reason.INTERRUPTED): (lambda: words(watch=stop_at(10)), "Stopped before the budget"),
+    ("generator", Reason.REACHED): (lambda: training(falls=True, steps=200), ""),
+    ("generator", Reason.STEPS): (
+        lambda: training(falls=True, steps=3),
+        "all 3 steps were taken: more",
+    ),
+    ("generator", Reason.LITTLE_LEARNED): (lambda: training(falls=False, steps=3), "is no lower than without training"),
 }
 
 
@@ -225,6 +249,30 @@ def test_every_reason_is_reached_and_its_advice_is_true(case: tuple[str, Reason]
     assert said in status.advice
     assert bool(status.advice) == bool(said)
     assert "{" not in status.advice
+
+
+def test_a_generator_tells_how_its_training_ended_saved_and_opened_too(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"a": range(24), "b": [1.0, 2.0, 4.0] * 8})
+    made = lt.train_generator(rows, kind="table", epochs=1)
+    assert made.status.reason is Reason.STEPS
+    assert made.status
+    assert "epochs=" in made.status.advice
+    made.save(tmp_path / "made")
+    again = lt.load_generator(tmp_path / "made")
+    assert again.status == made.status
+    assert f"| advice | {made.status.advice} |" in (tmp_path / "made" / "card.md").read_text("utf-8")
+    again.card["ended"] = "bored"  # a reason of a newer likethat
+    assert again.status is None
+    del again.card["ended"]
+    assert again.status is None
+
+
+def test_texts_of_which_few_words_come_back_are_little_learned() -> None:
+    done = Status(reached=True, reason=Reason.REACHED)
+    assert status_of(0.5, done) is done
+    short = status_of(0.31, done)
+    assert (short.reached, short.reason) == (False, Reason.LITTLE_LEARNED)
+    assert short.advice.startswith("31% of the words of texts that were kept back come out again; 50% are needed.")
 
 
 def test_there_is_a_case_of_every_advice() -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from likethat._progress import Clock, Watcher
 from likethat._queries import Asked
+from likethat._status import Reason, Status, ended
 from likethat.editing.asked import AskedTexts
 from likethat.editing.masks import MASK_SHARE, balanced_masks, groups_of, masked
-from likethat.explanations.status import Reason, Status, ended
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.functional.evidence import linear_fit
 from likethat.generators.text.words import Words, split_words

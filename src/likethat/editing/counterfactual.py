@@ -13,12 +13,12 @@ from torch import Tensor
 
 from likethat._progress import Clock, Watcher
 from likethat._queries import Asked
+from likethat._status import Reason, Status, ended
 from likethat.editing.asked import AskedTexts
 from likethat.editing.real import nearest_real
 from likethat.editing.search import Plan, Seeker, Wanted
 from likethat.errors import LikethatError, TargetError
 from likethat.explanations.counterfactual import Change, Counterfactual, Edit, SearchPath
-from likethat.explanations.status import Reason, Status, ended
 from likethat.functional.margins import margins_of
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.proposer import Proposal

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from likethat._progress import Stage
 from likethat._queries import QueryLog
+from likethat._status import Reason
 from likethat.editing.surrogate import Belief, LinearBelief
-from likethat.explanations.status import Reason
 from likethat.generators.text.edits import TextEdits
 
 __all__ = ["Screened", "Screening"]

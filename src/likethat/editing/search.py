@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._status import Reason
 from likethat.editing.asked import AskedTexts
 from likethat.editing.masks import balanced_masks, groups_of, masked
 from likethat.editing.surrogate import Belief, LinearBelief
-from likethat.explanations.status import Reason
 from likethat.generators.text.proposer import Proposal
 from likethat.generators.text.words import Words, split_words
 

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from likethat._calls import public
+from likethat._status import Status
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
-from likethat.explanations.status import Status
 
 __all__ = ["Attribution"]
 

@@ -13,10 +13,10 @@ from likethat._calls import public
 from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind, join_inputs, kind_of, take
 from likethat._options import shown
+from likethat._status import Status
 from likethat.errors import InputError
 from likethat.explanations.result import Result, fields_of, input_columns
 from likethat.explanations.saved import write_result
-from likethat.explanations.status import Status
 
 __all__ = ["Change", "Counterfactual", "Demand", "Edit", "SearchPath"]
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from likethat._calls import public
 from likethat._inputs import Inputs, Kind, kind_of
+from likethat._status import Status
 from likethat.explanations.exemplar_storage import write_exemplars
 from likethat.explanations.result import Result, input_columns
-from likethat.explanations.status import Status
 from likethat.explanations.word_attribution import WordAttribution
 
 __all__ = ["REAL_TEXTS", "ExemplarSet", "Film"]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from likethat._documents import Damaged, digest_of, read_json, read_whole, typed
 from likethat._files import new_folder
+from likethat._status import Reason
 from likethat._tensors import tensors_of
 from likethat._version import __version__
 from likethat.errors import BankFormatError, InputError, ModelError
@@ -29,7 +30,6 @@ from likethat.explanations.consistency import check_record
 from likethat.explanations.images import ImageStore
 from likethat.explanations.packing import pack, unpack
 from likethat.explanations.result import SCHEMA_VERSION, Result
-from likethat.explanations.status import Reason
 
 __all__ = ["RECORD", "put_result", "read_result", "write_result"]
 

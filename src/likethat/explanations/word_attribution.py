@@ -9,10 +9,10 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from likethat._calls import public
+from likethat._status import Status
 from likethat.errors import InputError
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
-from likethat.explanations.status import Status
 
 __all__ = ["WordAttribution"]
 

@@ -17,6 +17,7 @@ from likethat._documents import Damaged, parse_json, read_json, typed
 from likethat._files import new_folder, write_whole
 from likethat._options import check_flag, check_path
 from likethat._session import in_own_session
+from likethat._status import Reason, Status
 from likethat._tensors import checksum_of, read_tensors
 from likethat.errors import InputError
 
@@ -59,6 +60,15 @@ class TrainedGenerator(ABC):
     family: str
     card: dict[str, Any]
     checkpoint: Checkpoint | None = None
+
+    @property
+    def status(self) -> Status | None:
+        """How its training ended; None where its card does not tell, as of earlier versions."""
+        reason = self.card.get("ended")
+        if reason not in set(Reason):
+            return None
+        reason = Reason(reason)
+        return Status(reached=reason != Reason.LITTLE_LEARNED, reason=reason, advice=str(self.card.get("advice", "")))
 
     @abstractmethod
     def config(self) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from likethat._checkpoint import EVERY, Checkpoint
 from likethat._checks import check_count, check_seed
 from likethat._documents import typed
 from likethat._progress import Watcher
+from likethat._status import Reason, Status, ended
 from likethat.errors import NonFiniteError
 from likethat.generators.checkpoint import TrainingCheckpoint, load_optimizer, optimizer_tensors
 from likethat.generators.latents import under
 
-__all__ = ["Fitted", "Loss", "TrainingOptions", "fit_network", "rng_of_step", "rows_of_step"]
+__all__ = ["Fitted", "Loss", "TrainingOptions", "ended_in_words", "fit_network", "rng_of_step", "rows_of_step"]
 
 Loss: TypeAlias = Callable[[Int[Tensor, " batch"], float, torch.Generator], Tensor]
 """(rows of the batch, share of the steps done, random numbers of this step) -> the loss, a scalar."""
@@ -68,16 +69,31 @@ class Fitted:
     """How a training went.
 
     Attributes:
-        loss: the lowest held-out loss; its weights are the ones kept.
+        loss: the held-out loss of the weights that are kept.
+        untrained: the held-out loss before the first step.
         steps: done until then and beyond.
         has_stopped_early: whether the held-out loss stopped falling before the last step.
         checkpoint: of the training; it goes when what was trained is saved.
     """
 
     loss: float
+    untrained: float
     steps: int
     has_stopped_early: bool
     checkpoint: Checkpoint | None
+
+    def status(self, *, more: str) -> Status:
+        """Return how it ended; `more` is the option that gives more steps."""
+        if not self.loss < self.untrained:
+            came = f"The loss on what was kept back, {self.loss:.3g}, is no lower than without training."
+            return ended("generator", Reason.LITTLE_LEARNED, came=came, more=more)
+        reason = Reason.REACHED if self.has_stopped_early else Reason.STEPS
+        return ended("generator", reason, reached=True, steps=self.steps, more=more)
+
+
+def ended_in_words(status: Status) -> dict[str, str]:
+    """Return how a training ended as a card tells it."""
+    return {"ended": str(status.reason)} | ({"advice": status.advice} if status.advice else {})
 
 
 def fit_network(
@@ -108,11 +124,18 @@ def fit_network(
     own = {name: getattr(options, name) for name in ("steps", "batch", "learning_rate", "seed")}
     checkpoint = TrainingCheckpoint(options.checkpoint, key={**own, **key}, resume=options.resume, every=options.every)
     run = _Run(module, loss, held_out, n_rows=n_rows, options=options)
+    untrained = run.look()
     checkpoint.carry(run, steps=options.steps, watch=watch)
     module.load_state_dict(run.best)
     module.eval()
     is_early = run.step < options.steps
-    return Fitted(loss=run.lowest, steps=run.step, has_stopped_early=is_early, checkpoint=checkpoint.checkpoint)
+    return Fitted(
+        loss=run.lowest,
+        untrained=untrained,
+        steps=run.step,
+        has_stopped_early=is_early,
+        checkpoint=checkpoint.checkpoint,
+    )
 
 
 def rows_of_step(step: int, n_rows: int, *, batch: int, seed: int) -> Int[Tensor, " batch"]:
@@ -185,8 +208,8 @@ class _Run:
         state = self.module.state_dict()
         torch._foreach_lerp_(list(self.average.values()), [state[name] for name in self.average], weight)
 
-    def _look(self) -> None:
-        """Measure the averaged weights; keep them where they are the best so far."""
+    def look(self) -> float:
+        """Return the held-out loss of the averaged weights."""
         own = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
         self.module.load_state_dict(self.average)
         self.module.eval()
@@ -194,6 +217,11 @@ class _Run:
             loss = self.held_out()
         self.module.load_state_dict(own)
         self.module.train()
+        return loss
+
+    def _look(self) -> None:
+        """Keep the averaged weights where they are the best so far."""
+        loss = self.look()
         self.stale += 1
         if loss < self.lowest:
             self.lowest, self.stale, self.best = loss, 0, copy.deepcopy(self.average)

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from likethat._calls import public
 from likethat._session import in_own_session
+from likethat._status import Reason
 from likethat.errors import InputError, TargetError
 from likethat.explainers import freemcg
 from likethat.explainers.freemcg.inputs import name_of
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.run import Found, Settings
 from likethat.explainers.freemcg.spaces import ImageSpace, Space
-from likethat.explanations.status import Reason
 from likethat.functional.kalman import anomalies, ensemble_gradient
 from likethat.functional.tweedie import denoised, predicted_noise
 from likethat.generators.base import Denoiser

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from likethat._status import Reason
 from likethat.explainers.exemplars.asking import Asker
 from likethat.explainers.exemplars.target import Aim
-from likethat.explanations.status import Reason
 from likethat.functional.diversity import distinct_rows
 from likethat.search import Problem, Strategy
 

@@ -13,6 +13,7 @@ from likethat._inputs import Inputs
 from likethat._options import check_callable, shown
 from likethat._progress import Clock, Stage, Watcher
 from likethat._session import in_own_session
+from likethat._status import Reason, Status, ended
 from likethat.errors import BudgetError, InputError
 from likethat.explainers.exemplars.asking import Asker
 from likethat.explainers.exemplars.loop import Finds, pursue
@@ -20,7 +21,6 @@ from likethat.explainers.exemplars.result import Spacing, exemplar_set
 from likethat.explainers.exemplars.target import Aim, read_target
 from likethat.explainers.exemplars.texts import TextHunt
 from likethat.explanations.exemplars import REAL_TEXTS, ExemplarSet
-from likethat.explanations.status import Reason, Status, ended
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.reconstruction import require_reconstruction
 from likethat.options import ExemplarOptions

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._inputs import Inputs
+from likethat._status import Status
 from likethat.explainers.exemplars.asking import make_inputs
 from likethat.explainers.exemplars.loop import Finds
 from likethat.explainers.exemplars.plausibility import distance_to_real
 from likethat.explanations.exemplars import ExemplarSet, Film
-from likethat.explanations.status import Status
 from likethat.functional.diversity import mean_distance, quantile_among
 from likethat.search import Prior
 

@@ -10,12 +10,12 @@ from torch import Tensor
 from likethat._inputs import take
 from likethat._progress import Clock, Stage, Watcher
 from likethat._queries import QueryLog
+from likethat._status import Reason, Status, ended
 from likethat.editing.attribution import attribute_words
 from likethat.editing.exemplars import Screened, Screening
 from likethat.errors import BudgetError
 from likethat.explainers.exemplars.target import Aim
 from likethat.explanations.exemplars import ExemplarSet, Film
-from likethat.explanations.status import Reason, Status, ended
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.functional.diversity import mean_distance, quantile_among
 from likethat.generators.text.edits import TextEdits

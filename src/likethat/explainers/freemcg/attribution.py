@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._queries import QueryLog
-from likethat.explanations.status import Reason, Status, ended
+from likethat._status import Reason, Status, ended
 from likethat.functional.blur import gaussian_blur
 from likethat.functional.evidence import linear_fit
 from likethat.functional.tweedie import tweedie_particles

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from likethat._inputs import Inputs, kind_of, take
+from likethat._status import Reason, Status, ended
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import LatentSpace, Space
 from likethat.explanations.counterfactual import Change, Demand, Edit, SearchPath
-from likethat.explanations.status import Reason, Status, ended
 
 __all__ = ["curve_of", "edit_of", "edits_of", "path_of", "status_of"]
 

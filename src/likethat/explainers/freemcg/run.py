@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._status import Reason
 from likethat.errors import LikethatError
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.search import Plan, bring_nearer, reach
 from likethat.explainers.freemcg.spaces import ImageSpace, Space
-from likethat.explanations.status import Reason
 
 __all__ = ["Found", "Settings", "one_after_the_other", "seek"]
 

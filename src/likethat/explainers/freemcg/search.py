@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._inputs import Inputs, take
+from likethat._status import Reason
 from likethat.explainers.freemcg.components import revert
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import Space
-from likethat.explanations.status import Reason
 from likethat.functional.kalman import kalman_move
 
 __all__ = ["ON_PIXELS", "ON_ROWS", "REACH", "Phase", "Plan", "bring_nearer", "reach"]

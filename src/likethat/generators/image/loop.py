@@ -103,9 +103,11 @@ def train_run(
     key = {**_key(options, stack), **key}
     checkpoint = TrainingCheckpoint(options.checkpoint, key=key, resume=options.resume, every=options.every)
     training = _Training(run, stack, options)
+    untrained = run.held_out_loss(training.held_out)
     checkpoint.carry(training, steps=options.steps, watch=watch)
     return Fitted(
         loss=run.held_out_loss(training.held_out),
+        untrained=untrained,
         steps=training.step,
         has_stopped_early=training.place.is_last,
         checkpoint=checkpoint.checkpoint,

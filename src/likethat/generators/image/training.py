@@ -23,7 +23,7 @@ from likethat.generators.image.vae_training import VaeRun, default_config
 from likethat.generators.latents import under
 from likethat.generators.priors import fit_kernels, fit_prior
 from likethat.generators.storage import filled
-from likethat.generators.training import Fitted
+from likethat.generators.training import Fitted, ended_in_words
 from likethat.options import FlowRecipe, ImageTraining, VaeRecipe
 
 __all__ = ["train_image"]
@@ -59,8 +59,8 @@ def train_image(
     stack = read_stack(data, size=told.size, seed=told.seed, watch=watch)
     place = None if checkpoint is None else Path(checkpoint)
     work = _Work(stack=stack, told=told, checkpoint=place, every=checkpoint_every, resume=resume, watch=watch)
-    generator, loss, recipe = (_train_vae if told.algorithm == "vae" else _train_flow)(work)
-    generator.card = _card(work, loss, recipe, minutes=clock.seconds / 60)
+    generator, fitted, recipe = (_train_vae if told.algorithm == "vae" else _train_flow)(work)
+    generator.card = _card(work, fitted, recipe, minutes=clock.seconds / 60)
     return generator
 
 
@@ -93,7 +93,7 @@ class _Work:
         return train_run(run, self.stack, options, key={**asdict(recipe), **key}, watch=self.watch)
 
 
-def _train_vae(work: _Work) -> tuple[ImageVAE, float, VaeRecipe]:
+def _train_vae(work: _Work) -> tuple[ImageVAE, Fitted, VaeRecipe]:
     told, stack = work.told, work.stack
     config = _checked_config(told.config, default_config(stack.shape, latent_dim=told.latent_dim or _LATENT_DIM))
     recipe = told.recipe or VaeRecipe(steps=told.steps or _usual_steps(stack))
@@ -107,10 +107,10 @@ def _train_vae(work: _Work) -> tuple[ImageVAE, float, VaeRecipe]:
         run.networks.state_dict(), config, stack, mirror=told.mirror, prior=told.prior, seed=told.seed
     )
     generator.checkpoint = fitted.checkpoint
-    return generator, fitted.loss, recipe
+    return generator, fitted, recipe
 
 
-def _train_flow(work: _Work) -> tuple[ImageFlow, float, FlowRecipe]:
+def _train_flow(work: _Work) -> tuple[ImageFlow, Fitted, FlowRecipe]:
     told = work.told
     config = _checked_config(told.config, default_unet(work.stack.shape))
     recipe = told.recipe or FlowRecipe(steps=told.steps or _usual_steps(work.stack))
@@ -121,7 +121,7 @@ def _train_flow(work: _Work) -> tuple[ImageFlow, float, FlowRecipe]:
     run.load_averages()
     flow = ImageFlow.from_state({**config, "n_steps": 8}, run.network.cpu().state_dict())
     flow.checkpoint = fitted.checkpoint
-    return flow, fitted.loss, recipe
+    return flow, fitted, recipe
 
 
 def finish_vae(
@@ -164,14 +164,15 @@ def _encoded(encoder: torch.nn.Module, stack: ImageStack, *, mirror: bool, seed:
     return torch.cat(drawn)
 
 
-def _card(work: _Work, loss: float, recipe: VaeRecipe | FlowRecipe, *, minutes: float) -> dict[str, Any]:
+def _card(work: _Work, fitted: Fitted, recipe: VaeRecipe | FlowRecipe, *, minutes: float) -> dict[str, Any]:
     stack, told = work.stack, work.told
     return {
         "kind": "image",
         "images": len(stack),
         "skipped": len(stack.skipped),
         "shape": list(stack.shape),
-        "held_out_loss": round(loss, 5),
+        "held_out_loss": round(fitted.loss, 5),
+        **ended_in_words(fitted.status(more="steps")),
         "options": told.options(),
         "recipe": asdict(recipe),
         "seed": told.seed,

@@ -22,7 +22,7 @@ from likethat.generators.table.files import read_table
 from likethat.generators.table.generator import Calibration, TableVAE, build_network
 from likethat.generators.table.network import KL_WEIGHT, TableNetwork, row_loss
 from likethat.generators.table.schema import learn_columns
-from likethat.generators.training import Fitted, TrainingOptions, fit_network
+from likethat.generators.training import Fitted, TrainingOptions, ended_in_words, fit_network
 from likethat.options import TableTraining
 
 if TYPE_CHECKING:
@@ -259,6 +259,7 @@ def _card(generator: TableVAE, n: int, fitted: Fitted, told: TableTraining, *, m
         "latent_dim": generator.prior.dim,
         "held_out_loss": round(fitted.loss, 4),
         "steps": fitted.steps,
+        **ended_in_words(fitted.status(more="epochs")),
         "options": told.options(),
         "seed": told.seed,
         "minutes": round(minutes, 1),

@@ -4,10 +4,11 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
+from likethat._status import Reason, Status, ended
 from likethat.errors import InputError
 from likethat.generators.text.words import split_words
 
-__all__ = ["require_reconstruction", "words_kept"]
+__all__ = ["require_reconstruction", "status_of", "words_kept"]
 
 _LEAST = 0.5  # of the words: below it a counterfactual differs from its source in more than it was asked to
 
@@ -26,6 +27,14 @@ def require_reconstruction(generator: Any) -> None:
             f"`generator` must give back at least {_LEAST:.0%} of the words of a text that it reads, got {kept:.0%}: "
             "what it makes says nothing of texts like yours. Take likethat.TextEdits(texts), or train on more texts."
         )
+
+
+def status_of(kept: float, status: Status) -> Status:
+    """Return how a training ended: with little learned where too few of the words come back, whatever the loss."""
+    if kept >= _LEAST:
+        return status
+    came = f"{kept:.0%} of the words of texts that were kept back come out again; {_LEAST:.0%} are needed."
+    return ended("generator", Reason.LITTLE_LEARNED, came=came, more="epochs")
 
 
 def _kept(text: str, again: str) -> float:

@@ -16,9 +16,9 @@ from likethat.generators.priors import fit_prior
 from likethat.generators.text.files import as_texts
 from likethat.generators.text.generator import TextVAE
 from likethat.generators.text.network import TextNetwork, text_loss
-from likethat.generators.text.reconstruction import words_kept
+from likethat.generators.text.reconstruction import status_of, words_kept
 from likethat.generators.text.tokens import PAD, Tokens
-from likethat.generators.training import Fitted, TrainingOptions, fit_network
+from likethat.generators.training import Fitted, TrainingOptions, ended_in_words, fit_network
 from likethat.options import TextTraining
 
 __all__ = ["train_text"]
@@ -70,7 +70,8 @@ def train_text(
     generator.card = _card(generator, len(rows), fitted, told, minutes=clock.seconds / 60)
     generator.card["cut"] = n_cut
     held_out = _order(len(texts), seed=seed)[: _n_held_out(len(texts))].tolist()
-    generator.card["words_kept"] = round(words_kept(generator, [texts[row] for row in held_out]), 3)
+    generator.card["words_kept"] = kept = round(words_kept(generator, [texts[row] for row in held_out]), 3)
+    generator.card |= ended_in_words(status_of(kept, fitted.status(more="epochs")))
     return generator
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -190,6 +190,8 @@ def _give_values(old: ModuleType, new: ModuleType, whole: ModuleType) -> None:
                 if _differ(item, vars(same).get(name)):
                     setattr(before, name, item)
             _give_defaults(before, value)
+        elif is_dataclass(value) and is_dataclass(before) and repr(value) != repr(same):
+            vars(before).update(vars(value))  # one object, whoever imported it
         elif not key.startswith("__") and _differ(value, same):
             for module in list(sys.modules.values()):
                 if getattr(module, "__dict__", {}).get(key, _PLAIN) is before:

@@ -189,6 +189,12 @@ def test_no_more_parts_are_tried_than_a_class_can_have_and_one_always() -> None:
     assert all(np.isnan(value) for value in tried(torch.eye(4), [0, 0, 0, 0]).agreements)  # one image has no halves
 
 
+def test_no_more_than_eight_parts_are_tried() -> None:
+    cells = torch.rand(20, 10, generator=torch.Generator().manual_seed(0))
+    (found,) = discover([member(cells, [index // 2 for index in range(20)])], "auto", signed=False, seed=0, device=CPU)
+    assert len(found.errors) == len(found.agreements) == 8  # docs/methods.md
+
+
 def test_the_error_of_cells_left_out_by_hand() -> None:
     # Of (3, 0) nothing is lost along the first axis, of (0, 4) all.
     assert left_out_error(torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0], [0.0, 4.0]])) == pytest.approx(16 / 25)

@@ -1,5 +1,6 @@
 """What a fit of parts does with each class, and what it says of it, on cells that are worked out by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from toys import class_token_network, features_of
 
 import likethat as lt
 from likethat._progress import Progress
+from likethat.explainers.parts import fit as module
 from likethat.explainers.parts.cells import cells_of
 from likethat.explainers.parts.discovery import Found
 from likethat.explainers.parts.fit import PartFit
@@ -243,3 +245,21 @@ def test_names_that_hardly_occur_in_a_class_are_left_out_and_shares_add_up(model
         for place in range(len(parts.names)):
             mean = (shares[:, place, None] * member.cells).sum(0) / shares[:, place].sum()
             assert parts.centroids[place].tolist() == pytest.approx(mean.tolist(), abs=1e-5)
+
+
+def test_a_class_that_shows_nothing_is_one_part_among_named_ones(
+    model: lt.SplitModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = torch.cat([planted(8), torch.zeros(2, 4, 8), planted(4, seed=1)])
+    work = fit(model, maps, [0] * 8 + [1] * 2 + [2] * 3 + [-1])
+    lesson, targets = torch.eye(4)[[0, 1]].repeat_interleave(40, 0) * 3, torch.eye(2).repeat_interleave(40, 0)
+    taught = named(work, ("beak", SURROUNDINGS), targets, lesson)
+    monkeypatch.setattr(module, "learn_names", lambda *_: replace(taught, notes=("as told",)))
+    parts = work.run(lt.Marks.of({}))
+    assert list(parts.unit_names) == [
+        "ant, beak", f"ant, {SURROUNDINGS}", "bee, whole", "cat, beak", f"cat, {SURROUNDINGS}",
+    ]  # fmt: skip
+    assert work.measures["marked_images"] == 4
+    assert work.measures["probe_accuracy"] == taught.probe.accuracy
+    assert work.notes[0] == "as told"
+    assert work.notes[1].startswith("The features of class 'bee' are all zero")

@@ -14,7 +14,7 @@ from toys import features_of, pictures, small_cnn
 import likethat as lt
 from likethat.coordinates import HeadParts
 from likethat.explainers.parts import judging
-from likethat.explainers.parts.judging import Taken, evidence_density, judge_by_deletion, owners
+from likethat.explainers.parts.judging import Taken, deletions, evidence_density, judge_by_deletion, owners
 from likethat.explainers.parts.splitting import WEAK, ClassParts, ordered
 from likethat.features import collect
 
@@ -87,6 +87,8 @@ def test_two_images_are_enough_for_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     assert found["deletion_agreement"] == pytest.approx(0, abs=1e-6)
     # Drawn again with both images the agreement is 0, with one of them twice 1 or -1, each in a quarter of the draws.
     assert found["deletion_agreement_error"] == pytest.approx(0.5**0.5, abs=0.08)
+    draws = np.random.default_rng(0).integers(2, size=(200, 2))  # the same in every fit: bytes of banks rest on it
+    assert found["deletion_agreement_error"] == pytest.approx((1 - 2 * draws).mean(1).std())
     assert found["area_agreement"] == pytest.approx(1)
     assert (found["deletion_drop"], found["shifted_drop"]) == (0, 1)
 
@@ -131,6 +133,27 @@ def test_the_cost_of_a_part_by_hand() -> None:
     assert found["deletion_agreement"] == pytest.approx(1)  # red claims 2 and costs more, green claims .75
     assert found["area_agreement"] == pytest.approx(-1)
     assert judge_by_deletion(model, collect(model, lt.Images(images)), torch.arange(1), parts) == {}
+
+
+def test_a_mask_elsewhere_lies_half_a_picture_further_both_ways() -> None:
+    network = nn.Sequential(nn.AvgPool2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)).eval()
+    with torch.no_grad():
+        network[-1].weight.copy_(torch.tensor([[8.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))  # type: ignore[union-attr, operator]
+        network[-1].bias.copy_(torch.tensor([0.0, -9.0]))  # type: ignore[union-attr, operator]
+    cells = torch.zeros(3, 2, 4)
+    cells[0] = torch.arange(8.0).reshape(2, 4) / 8  # red, more from cell to cell
+    cells[1, 0, 0] = 1.0  # the first is green
+    image = cells.repeat_interleave(4, 1).repeat_interleave(4, 2)[None]
+    model = lt.split(network, preprocess=None, example=torch.rand(2, 3, 8, 16))
+    parts = HeadParts(
+        torch.tensor([[0.0, 1.0, 0.0], [8.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), torch.tensor([0, 0, 1]), model.head.weight,
+    )  # fmt: skip
+    (taken,) = deletions(model, collect(model, lt.Images(image)), torch.tensor([0]), parts)
+    assert taken.units.tolist() == [0, 1]
+    assert taken.areas.tolist() == [1 / 8, 7 / 8]
+    assert taken.claims.tolist() == pytest.approx([1 / 8, 28 / 8])
+    # Half of 2 x 4 cells further lies the third of the second row: 6 / 8 red there, 3.5 / 8 and 1 / 8 green on average.
+    assert float(taken.shifted[0]) == pytest.approx((8 * (6 / 8 - 3.5 / 8) - 1 / 8) / 8, abs=0.01)  # views have 8 bits
 
 
 def test_a_bank_of_parts_says_what_it_is_worth_on_other_images() -> None:

@@ -34,7 +34,8 @@ def test_the_papers_schedule_is_the_papers() -> None:
 def test_procrustes_is_its_twin(shrinkage: float, counts: list[int]) -> None:
     features = random_features()
     schedule = Schedule(first=counts[0], last=counts[-1], rounds=len(counts))
-    found = fit_procrustes(features, schedule, shrinkage=shrinkage)
+    drawn = {"shrinkage": shrinkage} if shrinkage else {}  # the patches alone, where nothing is said
+    found = fit_procrustes(features, schedule, **drawn)
     twin = reference.procrustes(features.maps, counts, shrinkage=shrinkage)
     assert torch.allclose(found.double(), twin, atol=1e-3)
     assert torch.allclose(found @ found.T, torch.eye(5), atol=1e-5)

@@ -50,7 +50,8 @@ def choose(worth: Worth, monkeypatch: pytest.MonkeyPatch, *, coverage_weight: fl
         return Judged(n_images=4, purity=known, coverage=Estimate(mean=coverage, error=0.0), entropy=nothing)
 
     monkeypatch.setattr(module, "judge", judge)
-    return choose_shrinkage(features, slots, HEAD, solve, coverage_weight=coverage_weight)
+    weigh = {"coverage_weight": coverage_weight} if coverage_weight else {}
+    return choose_shrinkage(features, slots, HEAD, solve, **weigh)
 
 
 def test_what_is_tried_goes_from_the_networks_own_channels_to_the_patches_alone() -> None:

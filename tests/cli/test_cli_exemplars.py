@@ -27,7 +27,7 @@ class Blurred:
 
 @pytest.fixture(autouse=True)
 def toy_generator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("likethat.generators.load_generator", lambda _name: Blurred())
+    monkeypatch.setattr("likethat.generators.load_generator", lambda _name, **_: Blurred())
 
 
 WORDS = ("exemplars", "--black-box", "zoo:digits", "--generator", "toy", "--tolerance", "0.6", "-n", "2")

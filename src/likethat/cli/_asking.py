@@ -12,12 +12,11 @@ from likethat.cli.progress import Estimate
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, given, option
 
-__all__ = ["INPUT_HELP", "TARGET_FLAGS", "Asked", "asking_takes", "conclude", "open_input", "open_mask"]
+__all__ = ["INPUT_HELP", "TARGET_FLAGS", "Asked", "asking_takes", "conclude", "open_input"]
 
 INPUT_HELP = "an image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7"
 TARGET_FLAGS = ("--target", "-t")
 _MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")
-_TABLES = {".csv", ".tsv", ".parquet"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,68 +84,20 @@ def open_input(name: str, *, shape: tuple[int, ...] | None = None, channels: int
         _, _, rest = name.partition(":")
         known, _, row = rest.partition(":")
         images = open_images(f"zoo:{known}", held_out=True)
-        return images[_row(row or "0", len(images))].image
+        if not (row or "0").isdecimal() or int(row or "0") >= len(images):
+            raise InputError(f"`--input` must name a row from 0 to {len(images) - 1}, got {row!r}.")
+        return images[int(row or "0")].image
+    from likethat.generators.reading import TABLES, read_input  # late: it brings torch
+
     stem, _, row = name.rpartition(":")
-    path = Path(stem) if stem and Path(stem).suffix.lower() in _TABLES else Path(name)
-    if path.is_dir():
-        raise InputError(f"`--input` must be a file, got the folder {path}.")
-    if not path.is_file():
-        raise InputError(f"`--input` must be a file, got {path}, which does not exist.")
-    if path.suffix.lower() in _TABLES:
-        from likethat.generators.table.files import read_table
-
-        frame = read_table(path)
-        place = _row(row if path == Path(stem) else "0", len(frame))
-        return frame.iloc[[place]].reset_index(drop=True)
-    if path.suffix.lower() == ".txt":
-        return path.read_text(encoding="utf-8").strip()
-    return _image(path, shape, channels)
+    is_row = Path(stem).suffix.lower() in TABLES
+    try:
+        return read_input(stem if is_row else name, row=_number(row) if is_row else 0, shape=shape, channels=channels)
+    except InputError as error:
+        raise type(error)(str(error).replace("`path`", "`--input`").replace("`row`", "the row of `--input`")) from error
 
 
-def open_mask(path: Path, image: Any) -> Any:
-    """Return (height, width), true where a picture is white; of the image's size.
-
-    Raises:
-        InputError: no such file, white nowhere, or no image to lay it on.
-    """
-    import torch
-    from torch import Tensor
-
-    if not isinstance(image, Tensor):
-        raise InputError("`--mask` must be left out for tables and texts. Name columns with --keep.")
-    if not path.is_file():
-        raise InputError(f"`--mask` must be a file, got {path}, which does not exist.")
-    from likethat.sources._decode import decode
-
-    grey = decode(path).mean(dim=0)
-    size = (image.shape[-2], image.shape[-1])
-    if tuple(grey.shape) != size:
-        grey = torch.nn.functional.interpolate(grey[None, None], size=size, mode="area")[0, 0]
-    white = grey > 0.5
-    if not bool(white.any()):
-        raise InputError(f"`--mask` must be white where the image may change, and {path} is white nowhere.")
-    return white
-
-
-def _row(text: str, n: int) -> int:
-    if not text.isdecimal() or int(text) >= n:
-        raise InputError(f"`--input` must name a row from 0 to {n - 1}, got {text!r}.")
-    return int(text)
-
-
-def _image(path: Path, shape: tuple[int, ...] | None, channels: int | None) -> Any:
-    from likethat.generators.image.data import fit_image
-    from likethat.sources._decode import decode
-
-    image = decode(path)
-    own = (image.shape[1], image.shape[2])
-    size = own if shape is None else (shape[1], shape[2])
-    wanted = channels if shape is None else shape[0]
-    if size != own:
-        notes.print(
-            f"{path} is resized from {own[0]} x {own[1]} to {size[0]} x {size[1]} pixels, cut to its middle, as the "
-            "generator makes images",
-            soft_wrap=True,
-            markup=False,
-        )
-    return fit_image(image, size, wanted if wanted in (1, 3) else len(image))
+def _number(row: str) -> int:
+    if not row.isdecimal():
+        raise InputError(f"`--input` must name a row by its number, got {row!r}.")
+    return int(row)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, asking_takes, conclude, open_input, open_mask
+from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, asking_takes, conclude, open_input
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.flags import with_flags
@@ -68,7 +68,7 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
             class_index_or_name(told.target, tuple(box.class_names)),
             n=told.n,
             budget=told.budget,
-            mask=None if told.mask is None else open_mask(told.mask, one),
+            mask=told.mask,
             immutable=told.keep or (),
             ranges=_ranges(told.within or []) or None,
             directions=dict.fromkeys(told.up or [], "up") | dict.fromkeys(told.down or [], "down") or None,

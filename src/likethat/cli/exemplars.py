@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likethat._files import new_folder, try_file, try_folder
+from likethat._files import new_folder
 from likethat._showing import kind_of
 from likethat.cli._asking import TARGET_FLAGS, Asked, asking_takes
+from likethat.cli._generating import open_generator
 from likethat.cli.console import give, notes, out, say_path
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images
 from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name, examples
+from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
 from likethat.options import ExemplarOptions
@@ -24,7 +26,6 @@ EXAMPLES = examples(
     "likethat exemplars -m model.onnx -g customers/ --target 'good=.5,bad=.5' --out e.html",
     "likethat exemplars -m https://host/v2/models/reviews -g reviews/ -t positive --budget 100 --out e.html",
 )
-_MOST_REAL = 2000  # pictures that plausibility is measured beside: held in memory at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,15 +56,16 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
     Stopped early, it leaves what was found.
     """
     from likethat.explainers import Exemplars
-    from likethat.generators import load_generator
+    from likethat.generators import inputs_like
 
     told = Sought(**sought)
-    _check_place(told.out, overwrite=told.overwrite)
-    made = load_generator(told.made_by)
+    check_page(told.out, overwrite=told.overwrite, or_folder=True)
+    made = open_generator(told.made_by)
     box_of = Asked(**asked)
     box, _ = box_of.open()
     method = Exemplars(made, **options)
-    real = None if told.data is None else _open_data(told.data, made)
+    is_image = made.kind == "image"
+    real = None if told.data is None else inputs_like(made, open_images(told.data) if is_image else told.data)
     targets = _targets(told.target or ["all"], tuple(box.class_names))
     number = f"{len(targets)} targets" if targets is not None else "all classes"
     notes.print(f"looking for {told.n} exemplars of {number}, with at most {told.budget} queries each")
@@ -80,17 +82,6 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
     say_path("exemplars", _save(found, told.out, overwrite=told.overwrite))
     if any(item.status.is_interrupted for item in found):
         raise box_of.stop()
-
-
-def _check_place(path: Path, *, overwrite: bool) -> None:
-    """Refuse before the search what would be refused after it."""
-    kind = kind_of(path)
-    if kind == "page":
-        try_file(path, overwrite=overwrite, name="--out")
-    elif kind == "folder":
-        try_folder(path, overwrite=overwrite, name="--out")
-    else:
-        raise InputError(f"`--out` must be a page (.html) or a folder, got {path}. Choose another name.")
 
 
 def _targets(words: Sequence[str], class_names: tuple[str, ...]) -> list[Any] | None:
@@ -116,32 +107,6 @@ def _target(word: str, class_names: tuple[str, ...]) -> Any:
         except ValueError:
             raise InputError(f"`--target` must be such as 'a=.5,b=.5', got {word!r}.") from None
     return wanted
-
-
-def _open_data(name: str, generator: Any) -> Any:
-    if generator.kind == "image":
-        return _images(open_images(name), generator)
-    path = Path(name)
-    if not path.is_file():
-        raise InputError(f"`--data` must be a file, got {name}, which is none.")
-    if generator.kind == "text":
-        from likethat.generators.text.files import read_texts
-
-        return read_texts(path)
-    from likethat.generators.table.files import read_table
-
-    return read_table(path)
-
-
-def _images(source: Any, generator: Any) -> Any:
-    """Return the first images of a source as the generator's own were cut and resized."""
-    import torch
-
-    from likethat.generators.image.data import fit_image
-
-    channels, *size = generator.shape
-    images = [source[place].image for place in range(min(len(source), _MOST_REAL))]
-    return torch.stack([fit_image(image, tuple(size), channels) for image in images])
 
 
 def _save(found: Sequence[Any], path: Path, *, overwrite: bool) -> Path:

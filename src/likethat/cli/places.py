@@ -65,20 +65,23 @@ def left_behind(out: Path) -> Iterator[None]:
         raise
 
 
-def check_page(path: Path, *, overwrite: bool) -> None:
+def check_page(path: Path, *, overwrite: bool, or_folder: bool = False) -> None:
     """Refuse before the work a page that could not be written after it.
 
     Args:
         path: of the page.
         overwrite: whether another file than a page that likethat wrote may be replaced.
+        or_folder: whether it may be a folder as well.
 
     Raises:
         InputError: another ending than .html, no place for a file, or a file that may not be replaced.
         StorageError: the place cannot be written.
     """
-    if kind_of(path) != "page":
-        raise InputError(f"`--out` must be a file that ends in .html, got {path}.")
-    try_file(path, overwrite=overwrite, name="--out")
+    kind = kind_of(path)
+    if kind != "page" and not (or_folder and kind == "folder"):
+        wanted = "a page (.html) or a folder" if or_folder else "a file that ends in .html"
+        raise InputError(f"`--out` must be {wanted}, got {path}.")
+    (try_file if kind == "page" else try_folder)(path, overwrite=overwrite, name="--out")
 
 
 def may_replace(out: Path, mark: str, *, resume: bool, overwrite: bool) -> bool:

@@ -3,6 +3,7 @@
 from likethat.generators.base import Denoiser, Encoder, LatentGenerator, Prior, SeededGenerator
 from likethat.generators.generated import Generated
 from likethat.generators.load import GENERATORS, load_generator
+from likethat.generators.reading import inputs_like, read_input
 from likethat.generators.samples import sample, write_samples
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.masked_model import MaskedModelProposer
@@ -20,7 +21,9 @@ __all__ = [
     "Proposal",
     "SeededGenerator",
     "TextEdits",
+    "inputs_like",
     "load_generator",
+    "read_input",
     "sample",
     "train_generator",
     "write_samples",

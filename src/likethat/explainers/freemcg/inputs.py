@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from likethat.errors import InputError
 from likethat.generators.base import Denoiser, LatentGenerator
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.words import split_words
+from likethat.sources._decode import decode
 
-__all__ = ["as_asked", "check_fits", "check_mask", "check_words", "kept_places", "name_of", "one_input"]
+__all__ = ["as_asked", "check_fits", "check_mask", "check_words", "kept_places", "name_of", "one_input", "read_mask"]
 
 
 def as_asked(model: Any, budget: int | None) -> Asked:
@@ -84,6 +86,22 @@ def check_mask(mask: Any, size: tuple[int, int]) -> Bool[Tensor, "height width"]
     if not bool(found.any()):
         raise InputError("`mask` must be true where the image may change, and it is false everywhere.")
     return found
+
+
+def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[Tensor, "height width"]:
+    """Return where a picture is white, at the size of the image.
+
+    Raises:
+        InputError: no such file, or it is white nowhere.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"`mask` must be a picture, got {path}, which does not exist.")
+    grey = decode(path).mean(dim=0)
+    if tuple(grey.shape) != size:
+        grey = torch.nn.functional.interpolate(grey[None, None], size=size, mode="area")[0, 0]
+    if not bool((grey > 0.5).any()):
+        raise InputError(f"`mask` must be white where the image may change, and {path} is white nowhere.")
+    return grey > 0.5
 
 
 def kept_places(text: str, phrases: Sequence[str]) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ from likethat.explainers.freemcg.inputs import (
     kept_places,
     name_of,
     one_input,
+    read_mask,
 )
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import curve_of, edit_of, edits_of, path_of, status_of
@@ -109,7 +111,8 @@ class FreeMCG(FreeMCGOptions):
             target: class index or name; None for any but the source's own.
             n: how many different ones.
             budget: queries allowed in all.
-            mask: (height, width), true where an image may change; all else stays bit for bit.
+            mask: (height, width), true where an image may change; all else stays bit for bit. Or a picture's path,
+                white there, of any size.
             immutable: columns that stay; of a text, words or phrases of it.
             ranges: lowest and highest value of a column.
             directions: "up" or "down": a column may only rise, or only fall.
@@ -124,6 +127,8 @@ class FreeMCG(FreeMCGOptions):
         check_callable(watch, name="watch", takes="a Progress")
         one, rng = one_input(source), torch.Generator().manual_seed(self.seed)
         check_fits(self.generator, one)
+        if isinstance(mask, str | Path) and isinstance(one, Tensor):
+            mask = read_mask(mask, (one.shape[2], one.shape[3]))
         if isinstance(self.generator, TextEdits):
             limits_given = {"mask": mask, "ranges": ranges, "directions": directions}
             return self._edited(model, one, target, n=n, budget=budget, keep=immutable, watch=watch, **limits_given)

@@ -137,6 +137,8 @@ class Run:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Take the place of the loop that runs every test once."""
+        if session.testsfailed:  # what they would notice would count as survived
+            raise pytest.UsageError("Some tests cannot be loaded: run them as they are first.")
         for item in session.items:
             if item.path.is_relative_to(PACKAGE):
                 self.examples[item.path.relative_to(PACKAGE).as_posix()].append(item)

@@ -15,7 +15,7 @@ from likethat.coordinates import Rotation
 from likethat.errors import UnreadableImageError
 from likethat.explanations import Prototype
 from likethat.features import Features, collect
-from likethat.fitting.prototypes import Candidates, _picture, gather_prototypes, look
+from likethat.fitting.prototypes import Candidates, as_picture, gather_prototypes, look
 
 OWN = torch.eye(3)
 
@@ -237,7 +237,7 @@ def test_a_drawn_source_says_what_stands_in_the_box(model: lt.SplitModel, featur
 @pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
 def test_pictures_are_grey_or_of_three_colours(n_channels: int) -> None:
     view = torch.arange(n_channels * 6, dtype=torch.uint8).reshape(n_channels, 2, 3)
-    picture = _picture(view)
+    picture = as_picture(view)
     if n_channels < 3:
         assert picture.tolist() == [[0, 1, 2], [3, 4, 5]]
     else:

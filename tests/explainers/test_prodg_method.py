@@ -25,3 +25,11 @@ def test_channels_that_are_none(channels: Any, model: lt.SplitModel) -> None:
     with pytest.raises(lt.errors.InputError, match="`channels` must be"):
         prodg().fit(model, channels=channels)
     prodg(steps=0).fit(model, channels=[15, 0])
+
+
+@pytest.mark.parametrize("thing", ["zoo:digits", lt.ProDG, [1, 2]])
+def test_what_is_no_model_is_said_before_anything_is_made(thing: Any) -> None:
+    with pytest.raises(
+        lt.errors.InputError, match=r"`model` must be a SplitModel or a network \(torch.nn.Module\), got"
+    ):
+        prodg().fit(thing)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from painted import DIM, Painted, prodg
+from torch import Tensor
 from toys import small_cnn
 
 import likethat as lt
@@ -125,6 +126,19 @@ def test_negative_and_positive_prototypes_stand_in_order(model: lt.SplitModel) -
     assert keys == sorted(keys)
     assert {item.kind for item in bank.prototypes if item.unit == 3} == {"positive", "negative"}
     assert set(bank.images) == {item.image for item in bank.prototypes}  # no picture that nothing shows
+    assert {item.index for item in bank.prototypes} == {-1}  # none is a number of a data set
+    made = [item for item in bank.prototypes_of(3) if item.kind == "positive"]
+    assert [item.rank for item in made] == [0, 1, 2]
+    assert [item.purity for item in made] == sorted((item.purity for item in made), reverse=True)
+
+
+def test_images_that_are_all_the_same_are_refused(model: lt.SplitModel) -> None:
+    class Same(Painted):
+        def __call__(self, latents: Tensor) -> Tensor:
+            return super().__call__(latents) * 0 + 0.5
+
+    with pytest.raises(lt.errors.InputError, match="must make images that differ, got 60 with the same features"):
+        prodg(generator=Same()).fit(model)
 
 
 def test_idle_channels_that_did_not_climb_are_counted_as_dead() -> None:

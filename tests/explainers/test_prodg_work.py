@@ -15,6 +15,10 @@ def test_the_outlook_by_hand() -> None:
     assert (alone.climbing, alone.compared, alone.plain) == (780, 0, 0)
     assert alone.parts(n_left=7) == "7 samples, 780 images on the way up"
     assert Work.of(lt.ProDG(maker, steps=0), n_channels=12).climbing == 0
+    many = Work.of(lt.ProDG(maker, n_prototypes=5, steps=12), n_channels=100)
+    assert (many.climbing, many.compared, many.plain) == (100 * 65, 16 * 65, 100 * 65)  # of random weights sixteen
+    assert many.price == 2.0
+    assert Work.of(lt.ProDG(maker, algorithm="evolution"), n_channels=1).price == 1.0
 
 
 def test_passes_are_called_by_what_they_make() -> None:

@@ -28,23 +28,42 @@ def test_cards_say_what_was_measured(name: str) -> None:
 def test_split_is_exact_and_additive(name: str) -> None:
     model = lt.load(f"zoo:{name}")
     images = torch.rand(3, *zoo_card(name)["input_size"], generator=torch.Generator().manual_seed(0))
-    output = model.forward(images)
-    assert model.spatially_additive
-    own = model.network(images)
+    with torch.no_grad():
+        output = model.forward(images)
+        own = model.network(images)
+    assert model.spatially_additive == (name != "creatures-vit")
     torch.testing.assert_close(output.logits, own, rtol=0, atol=0)
-    rebuilt = output.feature_map.mean((2, 3)) @ model.head.weight.T + model.head.bias
+    vector = output.feature_map.mean((2, 3))
+    vector = vector if model.spatially_additive else vector + model.remainder(images)
+    rebuilt = vector @ model.head.weight.T + model.head.bias
     torch.testing.assert_close(rebuilt, own, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_creatures_are_told_apart() -> None:
-    source, model = lt.creatures(312, seed=77), lt.load("zoo:creatures")
+@pytest.mark.parametrize(("name", "size"), [("creatures", 96), ("creatures-vit", 64)])
+def test_creatures_are_told_apart(name: str, size: int) -> None:
+    source, model = lt.creatures(312, seed=77, size=size), lt.load(f"zoo:{name}")
     images = torch.stack([source[index].image for index in range(len(source))])
     with torch.no_grad():
         predicted = model.logits(images).argmax(1)
     assert (
         float((predicted == torch.tensor([source.label(index) for index in range(len(source))])).float().mean()) >= 0.95
     )
+
+
+@torch.no_grad()
+def test_the_evidence_of_the_transformer_lies_on_the_creature() -> None:
+    book, model = lt.creatures(24, seed=79, size=64), lt.load("zoo:creatures-vit")
+    assert (model.how, model.grid) == ("followed", (8, 8))
+    images = torch.stack([book[index].image for index in range(24)])
+    output = model.forward(images)
+    heat = torch.einsum("nc,nchw->nhw", model.head.weight[output.logits.argmax(1)], output.feature_map)
+    on, off = [], []
+    for index, cells in enumerate(heat.numpy().repeat(8, 1).repeat(8, 2)):
+        drawn = sum(book[index].masks.values()) > 0
+        on.append(cells[drawn].mean())
+        off.append(cells[~drawn].mean())
+    assert sum(on) > 3 * abs(sum(off))
 
 
 def test_a_missing_part_seldom_changes_the_answer() -> None:
@@ -64,5 +83,5 @@ def test_digits_are_told_apart() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(InputError, match="must be one of 'creatures', 'digits', got 'birds'"):
+    with pytest.raises(InputError, match="must be one of 'creatures', 'creatures-vit', 'digits', got 'birds'"):
         load_zoo("birds")

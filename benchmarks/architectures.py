@@ -1,0 +1,75 @@
+"""How architectures of three libraries are cut, with random weights: the table of docs/architectures.md.
+
+python benchmarks/architectures.py                  # hours; a stopped run goes on from out/architectures.jsonl
+python benchmarks/architectures.py timm:resnet18    # these alone; no page
+python benchmarks/architectures.py --write          # the page of the rows that are there
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import _torchvision  # noqa: F401 - before anything imports torchvision, here and in the survey's process
+from _measure import machine, markdown
+
+from likethat.models.survey import ARCHITECTURES, Row, survey
+
+ROOT = Path(__file__).parents[1]
+STORE = ROOT / "out" / "architectures.jsonl"
+PAGE = ROOT / "docs" / "architectures.md"
+TEXT = """# Architectures
+
+Made by `python benchmarks/architectures.py` (`likethat split --all` prints the same) on {machine}: {n} of {all} named
+architectures with random weights, each cut by `likethat.split` and checked on images that the cut was not found with.
+
+{counts}
+
+*Exact*: contributions are those of any image. *Exact for this image*: what follows the map, or attention and gates of a
+class token, is held as it is on the image ([methods](methods.md)). *Error*: of the logits put together again, relative.
+*Located*: share of the logit less its bias that has a place, by size, on two probe images; of random weights it says
+little of trained ones. *Forwards*: that reading an image costs, by count of products. *Split*: what the search for the
+cut cost, in forwards of three images. *Memory*: how far the process rose while it was cut, and with it the weights.
+
+"""
+
+
+def shown(row: Row) -> Row:
+    """Return a row as it stands in the page."""
+    cut = f"`{row['layer']}`, {row['pooling']}" if "layer" in row else str(row.get("note", "")).split(". ")[0]
+    return {
+        "architecture": row["name"], "how it is cut": cut.replace("|", " "), "map": row.get("grid", "-"),
+        "contributions": row["kind"], "error": f"{row['error']:.0e}" if "error" in row else "-",
+        "located": f"{row['located']:.0%}" if "located" in row else "-",
+        "forwards": f"{row['forwards']:.1f}" if "forwards" in row else "-",
+        "split": f"{row['cost']:.0f}" if "cost" in row else "-",
+        "weights, MB": f"{row['weights, MB']:.0f}" if "weights, MB" in row else "-",
+        "memory, MB": f"{row['memory, MB']:.0f}" if "memory, MB" in row else "-",
+    }  # fmt: skip
+
+
+def write(rows: list[Row]) -> None:
+    """Write the page."""
+    kinds = [row["kind"] for row in rows]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds), key=kinds.count, reverse=True))
+    head = TEXT.format(machine=machine(), n=len(rows), all=len(ARCHITECTURES), counts=f"**{counts}.**")
+    PAGE.write_text(head + markdown([shown(row) for row in rows]), encoding="utf-8")
+
+
+def main() -> None:
+    """Parse the command line, cut, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="architectures; all by default")
+    parser.add_argument("--seconds", type=float, default=300.0, help="that each may take")
+    parser.add_argument("--write", action="store_true", help="write the page of the rows that are there, and no more")
+    given = parser.parse_args()
+    STORE.parent.mkdir(exist_ok=True)
+    if not given.write:
+        for row in survey(STORE, given.names or ARCHITECTURES, seconds=given.seconds):
+            print(" | ".join(str(value) for value in shown(row).values()), flush=True)
+    if not given.names:
+        rows = {row["name"]: row for row in map(json.loads, STORE.read_text("utf-8").splitlines())}
+        write([rows[name] for name in ARCHITECTURES if name in rows])
+
+
+if __name__ == "__main__":
+    main()

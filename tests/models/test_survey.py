@@ -1,0 +1,59 @@
+"""The survey of architectures: what a row says, that it goes on, and that nothing holds it up."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from model_networks import randomise
+
+from likethat.models import survey as surveying
+from likethat.models.survey import ARCHITECTURES, survey
+
+
+def test_at_least_120_architectures_are_named_once() -> None:
+    assert len(set(ARCHITECTURES)) == len(ARCHITECTURES) >= 120
+    assert {name.partition(":")[0] for name in ARCHITECTURES} == {"torchvision", "timm", "hf-config"}
+
+
+def test_a_row_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = surveying._row("timm:test_resnet")
+    assert (row["kind"], row["pooling"], row["located"], row["forwards"]) == ("exact", "mean", 1.0, 1.0)
+    assert row["error"] <= 1e-5
+    assert 2 <= row["cost"] <= 25
+    token = randomise(timm.create_model("test_vit", img_size=64, num_classes=5))
+    monkeypatch.setattr(surveying, "_built", lambda _: token)
+    row = surveying._row("timm:test_vit")
+    assert row["kind"] == "exact for this image"
+    assert 0 < row["located"] < 1
+    assert 1 < row["forwards"] <= 4
+
+
+def test_what_is_no_classifier_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surveying, "_built", lambda _: torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)).eval())
+    row = surveying._row("hf-config:none")
+    assert row["kind"] == "refused"
+    assert row["note"].startswith("`network`")
+
+
+def test_a_stopped_survey_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def ask(_: Any, name: str, __: float) -> surveying.Row:
+        asked.append(name)
+        return {"name": name, "kind": "exact"}
+
+    monkeypatch.setattr(surveying._Worker, "ask", ask)
+    rows = survey(tmp_path / "rows.jsonl", ["a", "b"])
+    assert next(rows)["name"] == "a"
+    rows.close()
+    assert [row["name"] for row in survey(tmp_path / "rows.jsonl", ["a", "b"])] == ["a", "b"]
+    assert asked == ["a", "b"]
+
+
+def test_nothing_takes_longer_than_it_may() -> None:
+    worker = surveying._Worker()
+    row = worker.ask("timm:test_resnet", 0.0)
+    assert (row["kind"], row["note"]) == ("not finished", "not cut within 0 s")
+    assert worker._process is None

@@ -10,6 +10,7 @@ from marked import CLASSES, axes, model, pictures
 from toys import Sine, small_cnn
 
 import likethat as lt
+from likethat.auditing import shortcuts
 from likethat.auditing.labels import find_doubtful
 from likethat.errors import ArgumentError, InputError, NotLinearError
 from likethat.explanations import Audit
@@ -68,6 +69,14 @@ def test_the_same_seed_gives_the_same_audit_whatever_the_batches_and_the_memory(
     for one, other in zip(found.shortcuts, again.shortcuts, strict=True):
         assert all(np.array_equal(value, getattr(other, name)) for name, value in vars(one).items())
     assert all(np.array_equal(found.images[key], again.images[key]) for key in found.images)
+
+
+def test_a_search_of_some_pictures_finds_the_states_of_all(found: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcuts, "_MOST", 240)
+    first = lt.audit(model(), source(), n_shortcuts=1, n_pictures=1).shortcuts[0]
+    assert abs(first.n_on - found.shortcuts[0].n_on) <= 3
+    assert not np.array_equal(first.reader, found.shortcuts[0].reader)
+    assert first.counts.sum() == found.shortcuts[0].counts.sum()
 
 
 def test_a_network_on_pictures_without_a_mark_has_none() -> None:

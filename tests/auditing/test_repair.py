@@ -4,14 +4,18 @@ import dataclasses
 import json
 from pathlib import Path
 
+import marked
 import pytest
 import torch
 from marked import CLASSES, model, network, pictures
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 from toys import small_cnn
+from typer.testing import CliRunner
 
 import likethat as lt
+from likethat.cli.main import app
 from likethat.errors import InputError, ModelError
 from likethat.explanations import Shortcut
 
@@ -99,6 +103,24 @@ def test_it_is_saved_as_weights_with_a_note(split: lt.SplitModel, shortcut: Shor
         repaired.save(path)
     with pytest.raises(InputError, match=r"`path` must end in \.safetensors, got 'better\.pt'"):
         repaired.save(tmp_path / "better.pt")
+
+
+def test_the_command_takes_out_what_it_found(tmp_path: Path) -> None:
+    images, labels, _ = pictures(360)
+    for place, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+        folder = tmp_path / "photos" / ("ant", "bee", "cow")[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 255).round().byte().permute(1, 2, 0).numpy()).save(folder / f"{place}.png")
+    names = tmp_path / "names.txt"
+    names.write_text("ant\nbee\ncow\n", "utf-8")
+    words = ["audit", f"{marked.__file__}:network", tmp_path / "photos", "--class-names", names, "--n-shortcuts", 1]
+    words += ["--repair", tmp_path / "better.safetensors", "--out", tmp_path / "a.html"]
+    said = CliRunner().invoke(app, [str(word) for word in words])
+    assert said.exit_code == 0, said.output
+    assert "One shortcut found" in said.stdout
+    better = network()
+    better.load_state_dict(load_file(tmp_path / "better.safetensors"))
+    assert rates(better).min() > rates(network()).min() + 0.2
 
 
 def test_what_is_refused(split: lt.SplitModel, shortcut: Shortcut) -> None:

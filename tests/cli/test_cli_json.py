@@ -57,6 +57,10 @@ def test_an_audit(folder: Path, weights: Path, names: Path, tmp_path: Path) -> N
     again = likethat(*words, "--n-pictures", 2)
     assert again.exit_code == 0
     assert "No shortcut found" in again.stdout
+    taken = tmp_path / "mine.safetensors"
+    taken.write_bytes(b"mine")
+    assert told(*words, "--repair", taken, exit_code=2)["error"]["type"] == "InputError"  # before the work begins
+    assert taken.read_bytes() == b"mine"
 
 
 def test_parts(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None:

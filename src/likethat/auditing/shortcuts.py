@@ -16,6 +16,7 @@ from likethat.models import Head
 
 __all__ = ["find_shortcuts"]
 
+_MOST = 8192  # pictures searched, drawn by hash: a direction is known to a hundredth from as many; states are of all
 _DRAWS = 400  # of the bootstrap: ends of an interval move by less than a hundredth of it with more
 _DRAW = 11  # another draw of pictures than those of the features and of what fits keep back
 
@@ -65,16 +66,18 @@ def find_shortcuts(
     """
     groups = torch.where(features.labels >= 0, features.labels, features.predicted)
     n_groups = len(head.bias)
-    white = whitened(features.pooled, groups, n_groups=n_groups)
+    order = _drawn(features, seed=seed)
+    rows = torch.tensor(sorted(order[:_MOST]), dtype=torch.long)
+    white = whitened(features.pooled[rows], groups[rows], n_groups=n_groups)
     if white.values.shape[1] < 2:
         return []
     stage = Stage("looking for shortcuts", watch, total=n + 2)  # the search, the null and each direction
-    halves = _halves(features, groups, seed=seed)
+    halves = _halves(order, groups)
     directions = search(white, n=n, seed=seed)
     stage.add(1)
-    null = _null(white, halves, seed=seed)
+    null = _null(white, halves[rows], seed=seed)
     stage.add(1)
-    work = _Work(features=features, head=head, groups=groups, halves=halves, seed=seed)
+    work = _Work(features=features, head=head, groups=groups, rows=rows, halves=halves, seed=seed)
     found = []
     for direction in directions:
         found.append(work.shortcut(direction, white, null=null, n_pictures=n_pictures, fingerprint=fingerprint))
@@ -83,11 +86,15 @@ def find_shortcuts(
     return sorted(found, key=lambda one: -one.n_predictions)
 
 
-def _halves(features: Features, groups: Tensor, *, seed: int) -> Tensor:
-    """Return (image,) which half each picture is in: every second of its class, in an order that hashes give."""
+def _drawn(features: Features, *, seed: int) -> list[int]:
+    """Return all rows in an order that hashes of seed and number give."""
     indices = features.indices.tolist()
-    order = sorted(range(len(indices)), key=lambda row: priority(seed + _DRAW, indices[row]))
-    is_second, seen = torch.zeros(len(indices), dtype=torch.bool), dict.fromkeys(set(groups.tolist()), 0)
+    return sorted(range(len(indices)), key=lambda row: priority(seed + _DRAW, indices[row]))
+
+
+def _halves(order: list[int], groups: Tensor) -> Tensor:
+    """Return (image,) which half each picture is in: every second of its class, in a drawn order."""
+    is_second, seen = torch.zeros(len(order), dtype=torch.bool), dict.fromkeys(groups.unique().tolist(), 0)
     for row in order:
         group = int(groups[row])
         is_second[row] = seen[group] % 2 == 1
@@ -123,6 +130,7 @@ class _Work:
     features: Features
     head: Head
     groups: Tensor
+    rows: Tensor  # that were searched
     halves: Tensor
     seed: int
 
@@ -130,8 +138,11 @@ class _Work:
         self, direction: Direction, white: White, *, null: float, n_pictures: int, fingerprint: str
     ) -> Shortcut:
         """Return a direction as a finding."""
-        checked = _check(direction, white, self.halves, seed=self.seed)
-        is_on = direction.states.on[0] > 0.5
+        checked = _check(direction, white, self.halves[self.rows], seed=self.seed)
+        states = states_along(
+            direction.reader, self.features.pooled, self.groups, n_groups=white.n_groups
+        )  # of all pictures, those beyond the search too
+        is_on = states.on[0] > 0.5
         weight = without_direction(self.head.weight.cpu().double(), direction.written, direction.reader)
         bias = self._bias(weight)
         before = self.features.predicted
@@ -140,13 +151,13 @@ class _Work:
         return Shortcut(
             reader=direction.reader.float().numpy(),
             direction=direction.written.float().numpy(),
-            cut=direction.states.cut[0].float().numpy(),
-            share=direction.states.share[0].float().numpy(),
+            cut=states.cut[0].float().numpy(),
+            share=states.share[0].float().numpy(),
             score=checked.score,
             interval=self._interval(checked),
             null=null,
             gain=float(checked.gains.mean()),
-            separation=float(direction.states.separation[0]),
+            separation=float(states.separation[0]),
             agreement=float(checked.is_same.double().mean()),
             n_on=int(is_on.sum()),
             n_predictions=int((before != after).sum()),
@@ -154,7 +165,7 @@ class _Work:
             right_before=self._counted(kept & (before == self.features.labels), is_on),
             right_after=self._counted(kept & (after == self.features.labels), is_on),
             bias=bias.float().numpy(),
-            pictures=self._pictures(direction, is_on, n=n_pictures),
+            pictures=self._pictures(direction, states.cut[0], is_on, n=n_pictures),
             fingerprint=fingerprint,
         )
 
@@ -177,12 +188,12 @@ class _Work:
         counts = torch.bincount(cells, minlength=2 * len(self.head.bias))
         return counts.reshape(-1, 2).numpy()
 
-    def _pictures(self, direction: Direction, is_on: Tensor, *, n: int) -> tuple[AuditedPicture, ...]:
+    def _pictures(self, direction: Direction, cut: Tensor, is_on: Tensor, *, n: int) -> tuple[AuditedPicture, ...]:
         """Return pictures of both states: of each, class by class in turn, those that are surest of their state."""
         reading = self.features.pooled.double() @ direction.reader
-        apart = reading - direction.states.cut[0][self.groups]
+        apart = reading - cut[self.groups]
         rows = [row for state in (True, False) for row in self._surest(apart if state else -apart, n=n)]
-        return tuple(self._picture(row, is_on=bool(is_on[row])) for row in rows)
+        return tuple(picture_of(self.features, row, is_on=bool(is_on[row])) for row in rows)
 
     def _surest(self, apart: Tensor, *, n: int) -> list[int]:
         order = [row for row in apart.argsort(descending=True, stable=True).tolist() if float(apart[row]) > 0]
@@ -193,9 +204,6 @@ class _Work:
             turns[group] = turns.get(group, -1) + 1
             ranked.append((turns[group], row))
         return [row for _, row in sorted(ranked, key=lambda pair: pair[0])[:n]]
-
-    def _picture(self, row: int, *, is_on: bool) -> AuditedPicture:
-        return picture_of(self.features, row, is_on=is_on)
 
 
 def picture_of(features: Features, row: int, *, is_on: bool = False) -> AuditedPicture:

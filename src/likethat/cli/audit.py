@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from likethat._files import try_file
 from likethat.cli.console import give, notes, say, say_path
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images, open_model
@@ -20,7 +21,7 @@ __all__ = ["EXAMPLES", "audit"]
 EXAMPLES = examples(
     "likethat audit zoo:digits zoo:digits",
     "likethat audit timm:resnet18 photos/ --weights mine.safetensors --out audit.html",
-    "likethat audit my_module.py:build photos/ --json",
+    "likethat audit my_module.py:build photos/ --repair better.safetensors --json",
 )
 
 
@@ -32,6 +33,9 @@ class Audited(Declared, panel=WORK_PANEL):
     out: Path = option(Path("audit.html"), "the page", flags=("--out", "-o"), metavar="FILE")
     batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
     workers: int = option(0, "threads that decode; no influence on the result")
+    repair: Path | None = option(
+        None, "write the weights without the first shortcut here, .safetensors; nothing without one", metavar="FILE"
+    )
     overwrite: bool = option(False, OVERWRITE_HELP)
 
 
@@ -50,13 +54,16 @@ def audit(
     """Look for shortcuts that a model takes, and for labels that may be wrong.
 
     Give the pictures it was trained on, or such as it was, a thousand and more in a folder a class.
-    The page shows each finding with pictures of both states, and what taking it out would cost.
+    The page shows each finding with pictures of both states, and what taking it out would cost; --repair takes it out.
     """
     from likethat.auditing import audit as look
+    from likethat.auditing import repair
     from likethat.report.audit import shortcut_sentence, summary
 
     work = Audited(**told)
     check_page(work.out, overwrite=work.overwrite)
+    if work.repair is not None:
+        try_file(work.repair, overwrite=work.overwrite, name="--repair")
     source = open_images(data)
     split = open_model(model, **of, class_names=work.class_names)
     notes.print(f"{len(source):,} images in {data}", markup=False, soft_wrap=True)
@@ -70,3 +77,5 @@ def audit(
     give(found)
     found.save(work.out, overwrite=work.overwrite)
     say_path("page", work.out)
+    if work.repair is not None and found.clear:
+        say_path("repaired weights", repair(split, found.clear[0]).save(work.repair, overwrite=work.overwrite))

@@ -133,3 +133,11 @@ def test_how_a_search_says_it_ended() -> None:
     assert ended(lambda p: p[:, 0], threshold=0.6).reason == Reason.REACHED
     some = ended([0.7, 0.3], n=9)
     assert "of 9 found within the budget" in some.advice
+
+
+def test_a_generator_of_texts_that_keeps_too_few_words_is_refused() -> None:
+    class Poor(Line):
+        kind, card = "text", {"words_kept": 0.4}
+
+    with pytest.raises(InputError, match="must give back at least 50% of the words"):
+        Exemplars(Poor())

@@ -37,6 +37,8 @@ def test_a_target_is_described() -> None:
     assert read(response, 0.75).errors(torch.tensor([[0.5, 0.5]])).tolist() == [0.25]
     assert read(response).errors(torch.tensor([[0.5, 0.5]])).tolist() == [-0.5]  # the higher, the less
     assert read("bee").errors(torch.tensor([[0.25, 0.75, 0.0]])).tolist() == pytest.approx([0.25])
+    with pytest.raises(InputError, match="a number from 0 to 1"):
+        read({"ant": 1.5})
     with pytest.raises(InputError, match="a number"):
         read(response, float("nan"))
     with pytest.raises(InputError, match="`target` must be"):

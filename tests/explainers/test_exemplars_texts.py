@@ -143,3 +143,18 @@ def test_texts_without_a_question_are_none(edits: lt.TextEdits) -> None:
     nameless(["a good film of another kind"])
     with pytest.raises((BudgetError, lt.errors.TargetError)):
         Exemplars(edits).search(nameless, 1)
+
+
+def test_a_film_begins_anew_with_every_better_text(edits: lt.TextEdits) -> None:
+    def mixed(texts: list[str]) -> Tensor:
+        p = torch.tensor([(sum(map(ord, text)) % 17 + 1) / 19 for text in texts])
+        return torch.stack([1 - p, p], 1)
+
+    is_early = False
+    for seed in range(6):
+        box = BlackBox(mixed, class_names=["no", "yes"], check_determinism=False)
+        found = Exemplars(edits, seed=seed).search(box, "yes", n=1, budget=8)
+        better = [1, *(at + 2 for at, step in enumerate(found.curve.diff().tolist()) if step < 0)]
+        assert found.film.queries.tolist() == better
+        is_early |= 2 in better
+    assert is_early  # the second text was better than the first, once at least

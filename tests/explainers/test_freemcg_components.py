@@ -97,3 +97,9 @@ def test_small_components_go_back_unasked_and_the_rest_alone() -> None:
     assert len(reverted([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], target=0.5, budget=3)) == 3
     assert reverted([1.0, 1.0], [1.0, 1.0], target=1.0)[2:] == [[0, 1], [0, 0]]  # just enough is enough
     assert reverted([1.0, 1.0], [1.0, 1.0], target=1.01)[2:] == [[0, 1]]
+
+
+def test_the_border_of_a_picture_is_no_edge_of_its_change() -> None:
+    source = torch.full((1, 16, 16), 0.25)
+    left = revert_least_changed(source, source + 0.5, 0.5)
+    assert torch.allclose(left, source + 0.5, atol=1e-5)  # it changed everywhere alike: nothing changed least

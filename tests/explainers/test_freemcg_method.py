@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from spread import Sums
@@ -93,3 +94,21 @@ def test_a_generator_of_texts_that_keeps_too_few_words_is_refused(method: Any) -
 
     with pytest.raises(InputError, match="must give back at least 50% of the words"):
         method(Poor("text"))
+
+
+def test_what_the_generator_does_not_make_is_refused_before_the_model_is_asked() -> None:
+    def never(_: Tensor) -> Tensor:
+        raise AssertionError
+
+    for source in (picture(16), pd.DataFrame({"a": [1.0]})):
+        with pytest.raises(InputError, match="`source` must be"):
+            lt.FreeMCG(Quarters()).counterfactual(never, source, 1)
+
+
+def test_images_are_sought_among_latents_where_nothing_denoises() -> None:
+    def first(x: Tensor) -> Tensor:
+        return torch.stack([-x[:, 0, 0, 0], x[:, 0, 0, 0] - 0.9], 1) * 20
+
+    found = lt.FreeMCG(Sums("image")).counterfactual(first, torch.full((1, 2, 2), 0.3), 1, budget=60)
+    assert found.best.is_valid
+    assert found.mean is None  # of latents there is none to show

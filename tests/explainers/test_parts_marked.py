@@ -202,6 +202,12 @@ def test_who_says_which_way_up_is_believed_even_where_sizes_say_otherwise() -> N
     assert own.frames == {0: "stored", 1: "upright"}  # what a file says of its own picture goes before
 
 
+def test_who_says_which_way_up_says_nothing_of_the_aspect_of_pictures_that_are_not_turned() -> None:
+    found = Found([1, 1], marked("0.png", (20, 20)), marked("1.png", UPRIGHT), frame="upright")
+    assert found.frames == {1: "upright"}
+    assert found.skipped[0][1].startswith("its marks must be of the picture's aspect")
+
+
 def test_label_studio_that_states_stored_sizes_is_left_out_where_pictures_are_turned() -> None:
     tool = "Label Studio"
     found = Found(

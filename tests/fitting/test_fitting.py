@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from toys import pictures, small_cnn
+from torch import Tensor, nn
+from toys import Sine, pictures, small_cnn
 
 import likethat as lt
 from likethat._progress import Progress
-from likethat.errors import DataWarning, InputError, ModelError
+from likethat.errors import DataWarning, InputError, ModelError, NotLinearError
 from likethat.features import collect
 from likethat.fitting.fitting import begin, open_checkpoint, provenance_of
 from likethat.sources.base import Skipped
@@ -33,6 +33,12 @@ def begun(model: Any, images: Any, **more: Any) -> Any:
 def test_a_model_and_images_that_changed_places_are_told_so(model: lt.SplitModel, images: Tensor) -> None:
     with pytest.raises(InputError, match="The model comes first, the images second"):
         begun(images, model)
+
+
+def test_a_head_that_is_not_linear_is_refused_with_the_methods_name(images: Tensor) -> None:
+    deep = nn.Sequential(*list(small_cnn())[:-1], nn.Linear(16, 8), Sine(), nn.Linear(8, 3)).eval()
+    with pytest.raises(NotLinearError, match="told"):
+        begun(lt.split(deep, example=images[:4]), images)
 
 
 def test_a_network_whose_weights_changed_is_refused_however_they_were_written(images: Tensor) -> None:

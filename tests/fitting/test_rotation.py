@@ -1,10 +1,13 @@
 """EPIC's solvers beside twins in loops, and what decides where patches say nothing."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from reference import epic as reference
 from toys import features_of
 
+from likethat._checkpoint import Checkpoint
 from likethat._progress import Progress
 from likethat.features import Features
 from likethat.fitting.rotation import PAPER_SCHEDULE, AdamSolver, Schedule, _second_moment, _usage, fit_procrustes
@@ -143,3 +146,23 @@ def test_adam_chooses_anew_as_often_as_its_schedule_says(monkeypatch: pytest.Mon
     solver.fit(random_features(), Schedule(first=9, last=5, rounds=3), watch=seen.append)
     assert counts == [9, 7, 5]  # in the first epoch, the fourth and the sixth
     assert [(one.done, one.total) for one in seen] == [(epoch, 7) for epoch in range(1, 8)]
+
+
+def test_adam_goes_on_from_what_it_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Checkpoint, "is_due", lambda _: True)
+    features, schedule = random_features(), Schedule(first=9, last=5, rounds=3)
+    solver = AdamSolver(orthogonal=True, epochs=7, learning_rate=0.05, weight_decay=0.01, batch=16, seed=2)
+    seen: list[Progress] = []
+
+    def stop(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.done == 4:
+            raise KeyboardInterrupt
+
+    left = Checkpoint(tmp_path / "left", key={"n": 1}, resume=False, every=5.0)
+    with pytest.raises(KeyboardInterrupt), left:
+        solver.fit(features, schedule, checkpoint=left, watch=stop)
+    again = Checkpoint(tmp_path / "left", key={"n": 1}, resume=True, every=5.0)
+    found = solver.fit(features, schedule, checkpoint=again, watch=seen.append)
+    assert torch.equal(found, solver.fit(features, schedule))
+    assert [one.done for one in seen] == [1, 2, 3, 4, 5, 6, 7]

@@ -13,6 +13,7 @@ BIN    := $(VENV)/bin
 LOCK   := requirements.lock
 CORE   := $(VENV)/.installed-core
 DEV    := $(VENV)/.installed-dev
+SHARE  := -n logical --maxprocesses 8 --dist loadfile  # the tests of a file share what they trained
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint bench mutants lock test-newest test-oldest clean
@@ -26,11 +27,11 @@ demo: $(CORE)
 
 test: $(DEV)
 	@echo "test: every test; a warning that a line of ours causes is an error"
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q $(SHARE)
 
 check: $(DEV)
 	@echo "check: the quick tests"
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q $(SHARE) -m "not slow"
 
 lint: $(DEV)
 	@echo "lint: ruff format"
@@ -65,14 +66,14 @@ test-newest:
 	@$(call environment,.venv-newest)
 	@$(call basis,.venv-newest)
 	@$(call likethat,.venv-newest,,[test])
-	@.venv-newest/bin/python -m pytest -q -W error::DeprecationWarning -W error::PendingDeprecationWarning -W error::FutureWarning
+	@.venv-newest/bin/python -m pytest -q $(SHARE) -W error::DeprecationWarning -W error::PendingDeprecationWarning -W error::FutureWarning
 
 test-oldest:
 	@$(call environment,.venv-oldest)
 	@$(PYTHON) .ci/lower_bounds.py > .venv-oldest/constraints.txt
 	@$(call basis,.venv-oldest,-c .venv-oldest/constraints.txt)
 	@$(call likethat,.venv-oldest,-c .venv-oldest/constraints.txt,[test])
-	@.venv-oldest/bin/python -m pytest -q
+	@.venv-oldest/bin/python -m pytest -q $(SHARE)
 
 clean:
 	@echo "clean: removing $(VENV) and its like, caches and out/"

@@ -10,6 +10,9 @@ from jaxtyping import install_import_hook
 
 install_import_hook("likethat", "_shapes.checked")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: with a thread each they do not wait for another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+    torch.set_num_threads(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:

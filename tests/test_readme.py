@@ -58,7 +58,10 @@ def run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 
 @pytest.mark.filterwarnings("ignore:The model gives only")  # the weights are random here
 def test_the_first_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = run(blocks("README.md", "python")[0], tmp_path, monkeypatch)
+    one_call, own = blocks("README.md", "python")[:2]
+    run(one_call, tmp_path, monkeypatch)
+    assert {page.name for page in tmp_path.glob("*.html")} == {"parts.html", "made.html", "change.html", "where.html"}
+    names = run(own, tmp_path, monkeypatch)
     assert abs(names["why"].gap()) < 1e-4
     assert (tmp_path / "why.html").stat().st_size > 1000
     assert (tmp_path / "bank" / "manifest.json").exists()

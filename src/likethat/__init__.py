@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from likethat import errors, papers
     from likethat._progress import Progress
     from likethat.auditing import audit, repair
-    from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG
+    from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG, explain
     from likethat.explanations import Audit, Bank, Explanation, Prototype, open, open_bank
     from likethat.generators import Denoiser, Generated, LatentGenerator, TextEdits, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
@@ -30,6 +30,7 @@ _HOMES = {
     "Audit": "likethat.explanations",
     "audit": "likethat.auditing",
     "repair": "likethat.auditing",
+    "explain": "likethat.explainers",
     "Bank": "likethat.explanations",
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
@@ -79,6 +80,7 @@ __all__ = [
     "creatures",
     "digits",
     "errors",
+    "explain",
     "load",
     "load_generator",
     "open",

@@ -36,6 +36,8 @@ class Reason(StrEnum):
     """All steps were taken."""
     LITTLE_LEARNED = "little learned"
     """What was kept back from a training comes out no better than without it, or too badly to be searched with."""
+    UNFAMILIAR = "unfamiliar"
+    """The model gives it to the target, and nothing is known that could say how it reads."""
     INTERRUPTED = "interrupted"
     """It was stopped from outside; what was found until then is kept."""
     FAILED = "failed"
@@ -88,6 +90,10 @@ _EDITED_TEXT = {
     Reason.IMPLAUSIBLE: (
         "The model gives it to the target, but it reads badly: {what} costs {oddness:.1f} nats, and a random word "
         "costs about 4. Give more texts, a lower confidence, or look at the nearest real text."
+    ),
+    Reason.UNFAMILIAR: (
+        "The model gives it to the target, but {known} of the {n} words of the source are in the texts given, so "
+        "nothing says how an edit of it reads. Give texts of its language and manner."
     ),
     Reason.INTERRUPTED: _STOPPED,
     Reason.FAILED: _KEPT,

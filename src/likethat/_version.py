@@ -1,3 +1,3 @@
-"""The version, where every floor can read it."""
+"""The version: here alone, where every floor, the wheel and the sdist read it."""
 
 __version__ = "0.1.0"

@@ -116,6 +116,15 @@ def test_what_reads_badly_is_called_implausible() -> None:
     assert "reads badly: “awful” costs 5.0 nats" in found.status.advice
 
 
+def test_a_text_that_the_texts_do_not_know_is_called_unfamiliar(edits: lt.TextEdits) -> None:
+    unknown = "Ehrlich gesagt dachte ich gestern beim Frühstück: the acting was great"
+    found = lt.FreeMCG(edits).counterfactual(box(), unknown, budget=60)
+    assert found.edits
+    assert not found.status
+    assert found.status.reason == "unfamiliar"
+    assert "4 of the 11 words of the source are in the texts given" in found.status.advice
+
+
 def test_a_model_that_does_not_listen_is_said(edits: lt.TextEdits) -> None:
     def deaf(texts: list[str]) -> Tensor:
         return torch.tensor([[0.3, 0.7]]).repeat(len(texts), 1)

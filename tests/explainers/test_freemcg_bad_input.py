@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from _ids import said
 from torch import Tensor
 
 import likethat as lt
@@ -69,7 +70,7 @@ def with_value(value: float) -> Tensor:
         ("photo.png", InputError, "must be of the generator's kind, which is image, got a text"),
         (None, InputError, "must be "),
     ],
-    ids=str,
+    ids=said,
 )
 def test_sources(source: Any, error: type[LikethatError], words: str) -> None:
     with pytest.raises(error, match=re.escape(words)):
@@ -108,7 +109,7 @@ def test_targets(target: Any, words: str) -> None:
         ({"n": 0}, "must be a whole number of at least 1, got 0"),
         ({"n": 50}, "and 50 generations of 10 particles), got 200"),
     ],
-    ids=str,
+    ids=said,
 )
 def test_options(options: dict[str, Any], words: str) -> None:
     before = box()

@@ -110,9 +110,11 @@ def row(predict: Any, **options: Any) -> Status:
     return lt.FreeMCG(Rows(3)).counterfactual(lt.BlackBox(predict), source, 1, **options).status
 
 
-def text(predict: Any = good, *, proposer: Any = None, n: int = 1, budget: int = 60, **options: Any) -> Status:
+def text(
+    predict: Any = good, source: str = "a good film", *, proposer: Any = None, n: int = 1, budget: int = 60, **more: Any
+) -> Status:
     edits = lt.TextEdits(TEXTS, proposer=proposer)
-    return lt.FreeMCG(edits).counterfactual(lt.BlackBox(predict), "a good film", n=n, budget=budget, **options).status
+    return lt.FreeMCG(edits).counterfactual(lt.BlackBox(predict), source, n=n, budget=budget, **more).status
 
 
 def exemplars(**options: Any) -> Status:
@@ -211,6 +213,10 @@ CASES: dict[tuple[str, Reason], tuple[Callable[[], Status], str]] = {
     ),
     ("edited text", Reason.NOTHING_TO_CHANGE): (lambda: text(proposer=lambda *_: []), "Nothing could be proposed"),
     ("edited text", Reason.IMPLAUSIBLE): (lambda: text(proposer=odd), "reads badly: “bad” costs 5.0 nats"),
+    ("edited text", Reason.UNFAMILIAR): (
+        lambda: text(source="a good film eins zwei drei vier"),
+        "3 of the 7 words of the source",
+    ),
     ("edited text", Reason.INTERRUPTED): (lambda: text(watch=stop_at(7)), "Stopped after"),
     ("edited text", Reason.FAILED): (
         lambda: text(failing(hardly_bad, after=11)),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from _ids import said
 from PIL import Image
 
 import likethat as lt
@@ -157,7 +158,7 @@ def test_labels_without_a_name() -> None:
         (np.zeros((640, 480, 3), np.uint8), r"images\[None\]"),
         (np.zeros(5), r"got shape \(5,\)"),
     ],
-    ids=str,
+    ids=said,
 )
 def test_what_are_no_images(images: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from _ids import said
 from PIL import Image
 
 import likethat as lt
@@ -56,7 +57,7 @@ def test_transparency_of_arrays_lies_on_white() -> None:
         (Image.new("RGB", (4, 4)), InputError, "Put it in a list"),
         (17, InputError, "must be a folder, images, or a data set of images, got int"),
     ],
-    ids=str,
+    ids=said,
 )
 def test_bad_values(images: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

@@ -12,11 +12,19 @@ from likethat.cli.progress import Estimate
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, given, option
 
-__all__ = ["INPUT_HELP", "TARGET_FLAGS", "Asked", "asking_takes", "conclude", "open_input"]
+__all__ = [
+    "INPUT_HELP",
+    "MODEL_PREFIXES",
+    "TARGET_FLAGS",
+    "Asked",
+    "asking_takes",
+    "conclude",
+    "open_input",
+]
 
 INPUT_HELP = "an image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7"
 TARGET_FLAGS = ("--target", "-t")
-_MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")
+MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")  # what `likethat.load` opens, with its weights
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +51,7 @@ class Asked(Declared, panel=MODEL_PANEL):
         options: dict[str, Any] = {} if self.cache is None else {"cache": self.cache}
         if self.token_env is not None:
             options["token_env"] = self.token_env
-        if self.black_box.startswith(_MODEL_PREFIXES) or is_own(self.black_box):
+        if self.black_box.startswith(MODEL_PREFIXES) or is_own(self.black_box):
             model = open_model(self.black_box, class_names=self.class_names, device=self.device)
             return BlackBox(model, **options), model.in_channels
         names = None if self.class_names is None else read_names(self.class_names)

@@ -14,6 +14,7 @@ from likethat.cli.opening import open_bank_with_model, open_images
 from likethat.cli.options import OfBank, OverwriteOption, class_index_or_name, examples
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
+from likethat.cli.without_bank import AtHand, explain_without_bank
 from likethat.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ EXPLAIN_EXAMPLES = examples(
     "likethat explain bank photo.jpg --out why.html",
     "likethat explain bank photo.jpg --target wolf --against husky",
     "likethat explain bank photos/*.jpg --out gallery.html --top 6",
+    "likethat explain zoo:digits zoo:digits:7 --generator zoo:digits",
+    "likethat explain model.onnx customers.csv:12 --data customers.csv --target good",
 )
 SHOW_EXAMPLES = examples(
     "likethat show bank --out bank.html",
@@ -43,11 +46,15 @@ TargetOption = Annotated[
 ]
 
 
-@with_flags(of=OfBank)
+@with_flags(of=OfBank, at_hand=AtHand)
 def explain(
-    bank: BankArgument,
+    bank: Annotated[str, typer.Argument(metavar="BANK|MODEL", help="Folder that likethat fit wrote, or a model.")],
     of: dict[str, Any],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files; several make one gallery.")],
+    at_hand: dict[str, Any],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Image files, which make one gallery; of a model one input."),
+    ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The report, one HTML file.")] = Path(
         "why.html"
@@ -57,10 +64,30 @@ def explain(
     top: Annotated[int, typer.Option(help="How many channels to show.")] = 4,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Say why the model gives images their class: which prototypes, where, and how much of the logit."""
+    """Say why the model gives images their class: which prototypes, where, and how much of the logit.
+
+    A model in place of the bank is explained by the method that fits what is at hand (--data, --generator).
+    """
     check_page(out, overwrite=overwrite)
-    opened = open_bank_with_model(bank, **of)
+    told = AtHand(**at_hand)
+    if not Path(bank).is_dir():
+        if against is not None or of["model"] is not None:
+            raise InputError(
+                "`--against` and `--model` must be left out where no bank is given. Make one with likethat fit."
+            )
+        why = explain_without_bank(bank, images, out=out, target=target, overwrite=overwrite, of=of, told=told)
+        if why is not None:
+            _conclude([why], out, overwrite=overwrite)
+        return
+    if told.data is not None or told.generator is not None:
+        raise InputError("`--data` and `--generator` must be left out with a bank, which brings its own prototypes.")
+    opened = open_bank_with_model(Path(bank), **of)
     found = [_explain_one(opened, path, target=target, against=against, top=top) for path in images]
+    _conclude(found, out, overwrite=overwrite)
+
+
+def _conclude(found: list["Explanation"], out: Path, *, overwrite: bool) -> None:
+    """Give explanations out, and write their page."""
     give(*found)
     for why in found:
         say_explanation(why)

@@ -21,7 +21,7 @@ from likethat.errors import LikethatError, TargetError
 from likethat.explanations.counterfactual import Change, Counterfactual, Edit, SearchPath
 from likethat.functional.margins import margins_of
 from likethat.generators.text.edits import TextEdits
-from likethat.generators.text.proposer import Proposal
+from likethat.generators.text.proposer import CorpusProposer, Proposal
 from likethat.generators.text.words import Words, split_words
 
 __all__ = ["LEAST_BUDGET", "Demand", "edit_text"]
@@ -29,6 +29,7 @@ __all__ = ["LEAST_BUDGET", "Demand", "edit_text"]
 LEAST_BUDGET = 12
 """Questions: the text itself, a round of masks, a few edits, a few real texts."""
 _READS_BADLY = 3.0  # nats: what a random word costs less one
+_FAMILIAR = 0.5  # share of known words: below it a sentence of any language that the texts know reads better than it
 _FOR_MASKS = 0.5  # share of the budget
 _TO_SIMPLIFY = 4  # questions: edits that a plan has too many
 _FOR_REAL, _MOST_REAL = 8, 12  # one question in eight goes to real texts; the nearest of them are asked first
@@ -109,7 +110,7 @@ def edit_text(
         path=_path(seeker, ask, source_class, demand.target),
         queries=box.queries,
         seconds=clock.seconds,
-        status=_status(sought, seeker, demand),
+        status=_status(sought, seeker, demand, None if edits.proposer is not edits.reader else edits.reader),
         model=str(getattr(box, "name", type(box).__name__)),
         generator=edits.name,
         rule="edits",
@@ -242,8 +243,8 @@ def _path(seeker: Seeker, ask: AskedTexts, source_class: int, target: int | None
     )
 
 
-def _status(sought: _Sought, seeker: Seeker, demand: Demand) -> Status:
-    """Return how the search ended, in a sentence that helps."""
+def _status(sought: _Sought, seeker: Seeker, demand: Demand, reader: CorpusProposer | None) -> Status:
+    """Return how the search ended, in a sentence that helps; `reader` is what says how edits read, if texts do."""
     found, reason = sought.found, sought.reason
     if reason == Reason.INTERRUPTED:
         kept = "the nearest counterfactual so far is" if found else "no counterfactual was found yet; the likeliest is"
@@ -253,14 +254,15 @@ def _status(sought: _Sought, seeker: Seeker, demand: Demand) -> Status:
         worst = max(odd, key=lambda one: one.oddness)
         what = f"“{worst.text or seeker.source.stretch(worst.start, worst.stop)}”"
         return ended("edited text", Reason.IMPLAUSIBLE, what=what, oddness=worst.oddness)
+    known = [] if reader is None else reader.known(seeker.source.keys)
+    if found and sum(known) < _FAMILIAR * len(known):
+        return ended("edited text", Reason.UNFAMILIAR, known=sum(known), n=len(known))
     if len(found) >= demand.n:
         return ended("edited text", Reason.REACHED)
     if reason == Reason.FAILED:
         return ended("edited text", reason, error=sought.error)
-    if found:
-        came = f"{len(found)} of {demand.n} different counterfactuals were found."
-        return ended("edited text", reason, came=came, or_else="")
-    return _fruitless(seeker, demand, reason)
+    came = f"{len(found)} of {demand.n} different counterfactuals were found."
+    return ended("edited text", reason, came=came, or_else="") if found else _fruitless(seeker, demand, reason)
 
 
 def _fruitless(seeker: Seeker, demand: Demand, reason: Reason) -> Status:

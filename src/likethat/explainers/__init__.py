@@ -1,9 +1,10 @@
-"""The methods; each file reads as its paper, and none imports another."""
+"""The methods; each file reads as its paper, and none imports another; `explain` chooses among them."""
 
+from likethat.explainers.choosing import explain
 from likethat.explainers.epic.method import EPIC
 from likethat.explainers.exemplars.method import Exemplars
 from likethat.explainers.freemcg.method import FreeMCG
 from likethat.explainers.parts.method import PartPrototypes
 from likethat.explainers.prodg.method import ProDG
 
-__all__ = ["EPIC", "Exemplars", "FreeMCG", "PartPrototypes", "ProDG"]
+__all__ = ["EPIC", "Exemplars", "FreeMCG", "PartPrototypes", "ProDG", "explain"]

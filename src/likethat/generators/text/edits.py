@@ -82,6 +82,10 @@ class TextEdits:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def __repr__(self) -> str:
+        labels = "no labels" if self._labels is None else "labels"
+        return f"TextEdits({self.name}, {labels})"
+
     def proposals(self, text: str, position: int) -> list[Proposal]:
         """Return what could be changed at a position of a text.
 

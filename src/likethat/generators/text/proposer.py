@@ -112,6 +112,10 @@ class CorpusProposer:
         found: NDArray[np.float64] = total - (total + model.slor(near) - before) / (n + longer) * n
         return found
 
+    def known(self, keys: Sequence[str]) -> list[bool]:
+        """Return of each word of another text, its punctuation left out, whether it stands anywhere in the texts."""
+        return [key in self._model.numbers for key in keys if is_wordlike(key)]
+
     def slor(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the SLOR of texts, a word: how well they read, in nats; a text of the corpus not counted itself."""
         found = []

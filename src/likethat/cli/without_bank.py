@@ -1,0 +1,104 @@
+"""``likethat explain MODEL INPUT``: without a bank, by the method that what is at hand allows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from likethat.cli._asking import MODEL_PREFIXES, Asked, asking_takes, conclude, open_input
+from likethat.cli._generating import open_generator
+from likethat.cli.console import say
+from likethat.cli.opening import open_images, open_model
+from likethat.cli.options import class_index_or_name
+from likethat.cli.progress import progress_bar
+from likethat.errors import InputError
+from likethat.options.declaring import Declared, option, seed_option
+
+if TYPE_CHECKING:
+    from likethat.explanations import Explanation
+
+__all__ = ["AtHand", "explain_without_bank"]
+
+_TABLES = {".csv", ".tsv", ".parquet"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AtHand(Declared, panel="Without a bank"):
+    """What there is beside the model, where it is named in place of a bank."""
+
+    data: str | None = option(
+        None,
+        "images, a table or a .txt of texts like the input",
+        flags=("--data", "-d"), metavar="DIR|FILE",
+    )  # fmt: skip
+    generator: str | None = option(
+        None, "zoo:digits, a folder of train-generator", flags=("--generator", "-g"), metavar="NAME|DIR"
+    )
+    budget: int = option(200, "queries, at most, where the model is asked")
+    seed: int = seed_option()
+
+
+def explain_without_bank(
+    name: str, inputs: list[Path], *, out: Path, target: str | None, overwrite: bool, of: dict[str, Any], told: AtHand
+) -> "Explanation | None":
+    """Explain one input of a model that is named; return it where it is as a bank would give it, else write its page.
+
+    Raises:
+        InputError: no such model, or several inputs.
+    """
+    from likethat.explainers import explain
+    from likethat.explanations.explanation import Explanation
+
+    if len(inputs) != 1:
+        raise InputError(
+            f"`IMAGE` must be one where no bank is given, got {len(inputs)}. A bank (likethat fit) explains many."
+        )
+    model, channels = _model(name, of)
+    made = None if told.generator is None else open_generator(told.generator)
+    one = open_input(str(inputs[0]), shape=getattr(made, "shape", None), channels=channels)
+    with progress_bar(asking_takes()) as watch:
+        found: Any = explain(
+            model,
+            one,
+            class_index_or_name(target, tuple(model.class_names)),
+            data=_data(told.data),
+            generator=made,
+            budget=told.budget,
+            seed=told.seed,
+            watch=watch,
+        )
+    if isinstance(found, Explanation):
+        return found
+    say(found.notes[0], style="yellow")
+    conclude(found, out, Asked(black_box=name), overwrite=overwrite)
+    return None
+
+
+def _model(name: str, of: dict[str, Any]) -> tuple[Any, int | None]:
+    """Return what is explained: with its weights where a name or a file of code leads to them, else a black box."""
+    from likethat.models import is_own
+
+    if name.startswith(MODEL_PREFIXES) or is_own(name):
+        model = open_model(name, weights=of["weights"], layer=of["layer"], device=of["device"])
+        return model, model.in_channels
+    if "://" not in name and not Path(name).is_file():
+        raise InputError(
+            f"`BANK` must be a folder that likethat fit wrote, or a model (timm:resnet18, my.py:build, an .onnx, a "
+            f"URL), got {name!r}, which is neither."
+        )
+    return Asked(black_box=name).open()
+
+
+def _data(name: str | None) -> Any:
+    """Return what lies in a folder of images, a table, or a file of texts."""
+    if name is None:
+        return None
+    path = Path(name)
+    if path.suffix.lower() in _TABLES:
+        from likethat.generators.table.files import read_table
+
+        return read_table(path)
+    if path.suffix.lower() == ".txt":
+        from likethat.generators.text.files import as_texts
+
+        return as_texts(path)
+    return open_images(name)

@@ -1,0 +1,85 @@
+"""``likethat explain MODEL INPUT``: without a bank."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from command_line import likethat
+from schemas import command_schema, faults
+from torch import Tensor
+
+import likethat as lt
+from likethat.sources.sentences import sentences
+
+
+def good(texts: list[str]) -> Tensor:
+    p = torch.tensor([2.0 * text.count("great") - 1 for text in texts], dtype=torch.float64).sigmoid()
+    return torch.stack([1 - p, p], dim=1)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A black box under the name of a file."""
+    (tmp_path / "model.onnx").write_bytes(b"")
+    box = lt.BlackBox(good, class_names=["bad", "good"])
+    monkeypatch.setattr("likethat.cli._asking.Asked.open", lambda _: (box, None))
+    return tmp_path / "model.onnx"
+
+
+def test_a_model_alone_gives_a_heat_map(tmp_path: Path) -> None:
+    result = likethat("--json", "explain", "zoo:digits", "zoo:digits:7", "--budget", 40, "-o", tmp_path / "where.html")
+    assert result.exit_code == 0, result.stderr
+    (found,) = json.loads(result.stdout)["results"]
+    schema = command_schema()
+    assert faults(json.loads(result.stdout), schema, schema) == []
+    assert found["kind"] == "Attribution"
+    assert found["notes"][0].startswith("Shown by a heat map")
+    assert "the model alone is at hand" in (tmp_path / "where.html").read_text("utf-8")
+
+
+def test_weights_and_a_generator_give_parts(tmp_path: Path) -> None:
+    given = ["zoo:digits", "zoo:digits:7", "-g", "zoo:digits", "-t", "name:1", "-o", tmp_path / "why.html"]
+    result = likethat("explain", *given)
+    assert result.exit_code == 0, result.stderr
+    assert "why 1: logit" in result.stdout
+    assert "the parts were found in 500 images that the generator made" in result.stdout.replace("\n", " ")
+    assert "This looks like that" in (tmp_path / "why.html").read_text("utf-8")
+
+
+def test_texts_beside_a_black_box(asked: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("\n".join(sentences(60)[0]), encoding="utf-8")
+    (tmp_path / "one.txt").write_text("the plot of this film was great", encoding="utf-8")
+    given = [asked, tmp_path / "one.txt", "-d", tmp_path / "texts.txt", "--budget", 40, "-o", tmp_path / "why.html"]
+    result = likethat("explain", *given)
+    assert result.exit_code == 0, result.stderr
+    assert "texts like it are at hand" in result.stdout.replace("\n", " ")
+    assert "<del>" in (tmp_path / "why.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nobank", "x.png"], "must be a folder that likethat fit wrote, or a model"),
+        (["zoo:digits", "zoo:digits:1", "zoo:digits:2"], "must be one where no bank is given, got 2"),
+        (["zoo:digits", "zoo:digits:1", "--against", "3"], "`--against` and `--model` must be left out"),
+        (["zoo:digits", "zoo:digits:1", "-d", "nowhere"], "must be a folder of images, got nowhere"),
+    ],
+    ids=["no bank", "two inputs", "against", "no data"],
+)
+def test_bad_calls(words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = likethat("explain", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr.replace("\n", " ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_beside_a_bank(tmp_path: Path) -> None:
+    (tmp_path / "bank").mkdir()
+    pd.DataFrame({"a": [1]}).to_csv(tmp_path / "rows.csv", index=False)
+    result = likethat("explain", tmp_path / "bank", "x.png", "-d", tmp_path / "rows.csv")
+    assert result.exit_code == 2
+    assert "must be left out with a bank" in result.stderr.replace("\n", " ")

@@ -1,0 +1,149 @@
+"""`explain` takes the method that what is at hand allows, and says so."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import likethat as lt
+from likethat.errors import InputError, TargetError
+from likethat.explanations.attribution import Attribution
+from likethat.explanations.counterfactual import Counterfactual
+from likethat.explanations.explanation import Explanation
+from likethat.explanations.word_attribution import WordAttribution
+
+TEXTS = ["a good film", "a bad film", "the plot was good", "the plot was bad", "so good and so long", "bad, bad"] * 4
+PHOTO = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(3))
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+    ).eval()
+
+
+def halves(x: Tensor) -> Tensor:
+    left, right = x[..., :8].mean((1, 2, 3)), x[..., 8:].mean((1, 2, 3))
+    return torch.stack([(left - right) * 9, (right - left) * 9], 1).softmax(1)
+
+
+def good(texts: list[str]) -> Tensor:
+    score = torch.tensor([float(text.count("good") - text.count("bad")) for text in texts])
+    return torch.stack([-3 * score, 3 * score], 1).softmax(1)
+
+
+def rich(rows: pd.DataFrame) -> Tensor:
+    p = torch.sigmoid(torch.tensor(rows["income"].to_numpy(dtype=float) - 50) / 5)
+    return torch.stack([1 - p, p], 1)
+
+
+def split() -> lt.SplitModel:
+    return lt.split(network(), preprocess=lt.Preprocess(size=16, mean=(0.5,) * 3, std=(0.25,) * 3))
+
+
+def test_a_network_and_images_give_parts() -> None:
+    images = torch.rand(30, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    found = lt.explain(split(), PHOTO, data=images, seed=1)
+    assert isinstance(found, Explanation)
+    assert found.provenance.method == "PartPrototypes"
+    assert found.provenance.seed == 1
+    assert found.warnings[0].startswith(
+        "Explained by parts of its classes (PartPrototypes): weights and images are at hand."
+    )
+    assert abs(found.gap()) < 1e-4
+
+
+def test_a_network_and_a_generator_give_parts_of_made_images() -> None:
+    found = lt.explain(lt.load("zoo:digits"), lt.digits()[3].image, 8, generator=lt.load_generator("zoo:digits"))
+    assert isinstance(found, Explanation)
+    assert found.target_name == "8"
+    assert "the parts were found in 500 images that the generator made" in found.warnings[0]
+
+
+@pytest.mark.parametrize("as_given", ["path", "name", "picture", "array", "tensor"])
+def test_a_model_alone_gives_a_heat_map_of_an_image_however_it_is_given(as_given: str, tmp_path: Path) -> None:
+    pixels = (PHOTO.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    given: dict[str, Any] = {
+        "path": path,
+        "name": str(path),
+        "picture": Image.fromarray(pixels),
+        "array": pixels,
+        "tensor": torch.from_numpy(pixels).permute(2, 0, 1) / 255,
+    }
+    found = lt.explain(lt.BlackBox(halves), given[as_given], budget=40)
+    assert isinstance(found, Attribution)
+    assert found.queries <= 40
+    assert "the model alone is at hand. With generator=" in found.notes[0]
+    assert found.image.shape == (3, 16, 16)
+    same = lt.FreeMCG(seed=0).attribute(lt.BlackBox(halves), torch.from_numpy(pixels).permute(2, 0, 1) / 255, budget=40)
+    assert np.array_equal(found.heat_map, same.heat_map)
+
+
+def test_images_do_not_help_where_the_weights_are_missing_and_it_is_said() -> None:
+    found = lt.explain(lt.BlackBox(halves), PHOTO, data=torch.rand(8, 3, 16, 16), budget=40)
+    assert isinstance(found, Attribution)
+    assert "images help only where the weights are" in found.notes[0]
+
+
+def test_a_logit_that_cannot_be_split_is_explained_by_asking() -> None:
+    class Sorted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1).sort(dim=1).values[:, -3:].exp()
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 4, stride=4), nn.ReLU(), Sorted()).eval()
+    seen = lt.split(model, preprocess=lt.Preprocess(size=16, mean=(0.5,) * 3, std=(0.25,) * 3))
+    found = lt.explain(seen, PHOTO, data=torch.rand(20, 3, 16, 16), budget=40)
+    assert isinstance(found, Attribution)
+    assert found.notes[0].startswith("Its logit cannot be split into parts: ")
+
+
+@pytest.mark.slow
+def test_rows_give_what_would_change_the_answer() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"income": rng.normal(50, 10, 200).round(), "age": rng.integers(20, 60, 200)})
+    row = pd.DataFrame({"income": [40.0], "age": [30]})
+    found = lt.explain(lt.BlackBox(rich, class_names=["no", "yes"]), row, "yes", data=rows, budget=100)
+    assert isinstance(found, Counterfactual)
+    assert found.status
+    assert float(found.best.input["income"].iloc[0]) > 45
+    assert "trained on the rows given" in found.notes[0]
+    with pytest.raises(InputError, match="`data` must be rows like the one explained, got None"):
+        lt.explain(lt.BlackBox(rich, class_names=["no", "yes"]), row)
+
+
+def test_texts_give_edits_and_a_text_alone_its_words() -> None:
+    edited = lt.explain(lt.BlackBox(good), TEXTS[0], data=TEXTS, budget=60)
+    assert isinstance(edited, Counterfactual)
+    assert "texts like it are at hand" in edited.notes[0]
+    words = lt.explain(lt.BlackBox(good), TEXTS[0], budget=60)
+    assert isinstance(words, WordAttribution)
+    assert words.pieces[int(words.values.argmax())] == "good"
+    assert "the model alone is at hand" in words.notes[0]
+
+
+def test_a_generator_is_asked_for_what_would_change_the_answer() -> None:
+    box = lt.BlackBox(lt.load("zoo:digits"))
+    found = lt.explain(box, lt.digits()[3].image, "8", generator=lt.load_generator("zoo:digits"), budget=60)
+    assert isinstance(found, Counterfactual)
+    assert found.target == 8
+    assert "a generator of its images is at hand" in found.notes[0]
+
+
+def test_a_misspelt_path_is_no_text() -> None:
+    with pytest.raises(InputError, match=r"photo\.jpg, which does not exist"):
+        lt.explain(lt.BlackBox(good), "photo.jpg")
+
+
+def test_what_was_found_first_stays_when_the_call_is_wrong() -> None:
+    with pytest.raises(TargetError):
+        lt.explain(split(), PHOTO, 7, data=torch.rand(20, 3, 16, 16))
+    with pytest.raises(InputError, match="`budget` must be"):
+        lt.explain(lt.BlackBox(halves), PHOTO, budget=0)

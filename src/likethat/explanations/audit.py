@@ -20,7 +20,8 @@ __all__ = ["CLEAR", "Audit", "AuditedPicture", "DoubtfulLabel", "Shortcut"]
 
 CLEAR = 0.15
 """Score on pictures that a direction was not found on, from which on it is called a shortcut. Chosen on clean and
-planted networks that are measured nowhere (benchmarks/audit.py): clean ones reach .09, planted ones .2 to 2."""
+planted networks that are measured nowhere; of those that are measured, clean ones reach .1 and planted ones that are
+found .7 to 2 (benchmarks/results/audit.md)."""
 _GROUP = 5  # pictures of a class and state, below which their accuracy is not said
 
 

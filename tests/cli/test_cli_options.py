@@ -4,6 +4,7 @@ import pytest
 
 from likethat._options import byte_count
 from likethat.cli.console import duration
+from likethat.cli.exemplars import _target
 from likethat.cli.options import class_index_or_name
 from likethat.errors import InputError, TargetError
 
@@ -58,3 +59,13 @@ def test_a_number_that_is_a_name_and_another_index_is_refused() -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_number_that_could_be_two_classes_is_said_in_a_mixture_too() -> None:
+    names = ("2", "1", "0")
+    assert _target("name:1=.5,index:1=.5", ("ant", "bee")) == {"1": 0.5, "bee": 0.5}
+    for word in ("0", "0=.5,2=.5"):
+        with pytest.raises(TargetError, match="name:"):
+            _target(word, names)
+    with pytest.raises(InputError, match="must be such as"):
+        _target("ant=much", ("ant", "bee"))

@@ -102,8 +102,9 @@ def _target(word: str, class_names: tuple[str, ...]) -> Any:
     wanted: dict[Any, float] = {}
     for part in word.split(","):
         name, _, number = part.rpartition("=")
+        target = class_index_or_name(name.strip(), class_names)  # says itself where a number could be two classes
         try:
-            wanted[class_index_or_name(name.strip(), class_names)] = float(number)
+            wanted[target] = float(number)
         except ValueError:
             raise InputError(f"`--target` must be such as 'a=.5,b=.5', got {word!r}.") from None
     return wanted

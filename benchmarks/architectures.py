@@ -17,6 +17,7 @@ from likethat.models.survey import ARCHITECTURES, Row, survey
 ROOT = Path(__file__).parents[1]
 STORE = ROOT / "out" / "architectures.jsonl"
 PAGE = ROOT / "docs" / "architectures.md"
+MOST = 25  # forwards of three images that a split may cost; frozen runs of small networks go over it
 TEXT = """# Architectures
 
 Made by `python benchmarks/architectures.py` (`likethat split --all` prints the same) on {machine}: {n} of {all} named
@@ -27,8 +28,9 @@ architectures with random weights, each cut by `likethat.split` and checked on i
 *Exact*: contributions are those of any image. *Exact for this image*: what follows the map, or attention and gates of a
 class token, is held as it is on the image ([methods](methods.md)). *Error*: of the logits put together again, relative.
 *Located*: share of the logit less its bias that has a place, by size, on two probe images; of random weights it says
-little of trained ones. *Forwards*: that reading an image costs, by count of products. *Split*: what the search for the
-cut cost, in forwards of three images. *Memory*: how far the process rose while it was cut, and with it the weights.
+little of trained ones (no figure where a fresh head is all zeros). A network that is refused because what enters its
+head hardly differs between images is so with fresh weights. *Forwards*: that reading an image costs, by count of
+products. *Split*: what the search for the cut cost, in forwards of three images. *Memory*: how far the process rose while it was cut, and with it the weights.
 
 """
 
@@ -51,7 +53,9 @@ def write(rows: list[Row]) -> None:
     """Write the page."""
     kinds = [row["kind"] for row in rows]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds), key=kinds.count, reverse=True))
-    head = TEXT.format(machine=machine(), n=len(rows), all=len(ARCHITECTURES), counts=f"**{counts}.**")
+    dear = sum(row.get("cost", 0) > MOST for row in rows)
+    counts = f"**{counts}; {dear} splits cost more than {MOST} forwards.**"
+    head = TEXT.format(machine=machine(), n=len(rows), all=len(ARCHITECTURES), counts=counts)
     PAGE.write_text(head + markdown([shown(row) for row in rows]), encoding="utf-8")
 
 

@@ -30,6 +30,17 @@ def test_a_row_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 < row["forwards"] <= 4
 
 
+def test_a_head_of_zeros_has_no_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3)
+    ).eval()
+    torch.nn.init.zeros_(network[3].weight)
+    monkeypatch.setattr(surveying, "_built", lambda _: network)
+    row = surveying._row("hf-config:none")
+    assert row["kind"] == "exact"
+    assert "located" not in row
+
+
 def test_what_is_no_classifier_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveying, "_built", lambda _: torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)).eval())
     row = surveying._row("hf-config:none")

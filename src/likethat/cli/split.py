@@ -62,7 +62,8 @@ def _split_all(path: Path) -> None:
         counts[kind] = counts.get(kind, 0) + 1
         cut = f"{row['layer']}, {row['pooling']}, {row['grid']}" if "layer" in row else row.get("note", "")
         figures = [f"error {row['error']:.0e}"] if "error" in row else []
-        figures += [f"{row['located']:.0%} located, {row['forwards']:.1f} forwards"] if "located" in row else []
+        figures += [f"{row['located']:.0%} located"] if "located" in row else []
+        figures += [f"{row['forwards']:.1f} forwards"] if "forwards" in row else []
         say(f"{row['name']}  {kind}  {' '.join([cut, *figures])}")
     give(values={"counts": counts, "rows": str(path)})
 

@@ -209,17 +209,22 @@ def _said(model: SplitModel) -> Row:
     row: Row = {"kind": kind, "how": model.how, "layer": model.layer, "pooling": model.pooling}
     row |= {"grid": f"{model.grid[0]} x {model.grid[1]}", "error": model.error, "note": model.note}
     if model.is_linear:
-        row |= {"located": _located(model), "forwards": float(getattr(model._reader, "forwards", 1.0))}
+        row |= {"forwards": float(getattr(model._reader, "forwards", 1.0))}
+        located = _located(model)
+        row |= {} if located is None else {"located": located}
     return row
 
 
 @torch.no_grad()
-def _located(model: SplitModel) -> float:
-    """Return the share of the logit less its bias that has a place, by size, on two probe images."""
+def _located(model: SplitModel) -> float | None:
+    """Return the share of the logit less its bias that has a place, by size, on two probe images.
+
+    None where a fresh head is all zeros.
+    """
     images = _images(model, 2)
     output, constant = model.forward(images), model.constant(images)
     located = model.spatial_weight * output.feature_map.mean(dim=(2, 3))
     rows = model.head.weight[output.logits.argmax(1)]
     parts = (located, output.pooled - located - constant, constant)
     sizes = [float((rows * part).sum(1).abs().mean()) for part in parts]
-    return sizes[0] / max(sum(sizes), torch.finfo(torch.float32).tiny)
+    return sizes[0] / sum(sizes) if sum(sizes) else None

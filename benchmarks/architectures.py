@@ -30,7 +30,8 @@ class token, is held as it is on the image ([methods](methods.md)). *Error*: of 
 *Located*: share of the logit less its bias that has a place, by size, on two probe images; of random weights it says
 little of trained ones (no figure where a fresh head is all zeros). A network that is refused because what enters its
 head hardly differs between images is so with fresh weights. *Forwards*: that reading an image costs, by count of
-products. *Split*: what the search for the cut cost, in forwards of three images. *Memory*: how far the process rose while it was cut, and with it the weights.
+products. *Split*: what the search for the cut cost, in forwards of three images.
+*Memory*: how far the process rose while it was cut, and with it the weights.
 
 """
 

@@ -1,7 +1,7 @@
 """Measure what prototypes say of published networks on photos that they were not fitted to, with standard errors.
 
     python benchmarks/real.py                  # everything; a quarter of an hour on one core
-    python benchmarks/real.py parts            # one section: rotation, choice, parts, imagenet
+    python benchmarks/real.py parts            # one section: rotation, choice, parts, imagenet, few
 
 Photos and weights lie beside the repository (benchmarks/_real.py says where); without them there is one sentence.
 Writes benchmarks/results/real.md. Rows that a stopped run has finished stay; `--fresh` measures them again.
@@ -9,6 +9,7 @@ Writes benchmarks/results/real.md. Rows that a stopped run has finished stay; `-
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,13 @@ from torch import Tensor
 
 import likethat as lt
 from likethat.coordinates import Coordinates, HeadParts, Rotation
+from likethat.explainers.parts.few import Few
 from likethat.explainers.parts.fit import PartFit
 from likethat.explainers.parts.judging import WEAK_BELOW, deletions, judge_by_deletion
 from likethat.features import Features, collect
 from likethat.fitting.held_out import Estimate, judge, kept_back, own_channels
 from likethat.fitting.rotation import Schedule, fit_procrustes
+from likethat.functional import contributions, coverage
 from likethat.sources import as_source
 
 SCHEDULE = Schedule(first=100, last=14, rounds=8)
@@ -45,6 +48,7 @@ SECTIONS = {
     "parts": "Part prototypes on ResNet-20, CIFAR-10",
     "weak": "Which parts hold little evidence",
     "imagenet": "EfficientNet-Lite0, 500 ImageNet photos",
+    "few": "One photo a class: EfficientNet-Lite0, 1,000 classes",
 }
 NOTES = {
     "rotation": "\n\nJudged on 1,500 test photos. *Always turned* is what EPIC did before: the rotation of the photos "
@@ -56,6 +60,12 @@ NOTES = {
     "alpha is below 0 the part is shown where it is absent (*against their look*).",
     "weak": "\n\n*Truly weak*: over 1,000 test photos, deleting the cells that the part owns costs less than .75 of "
     "what the same mask costs half a picture further. The rule was chosen on this network.",
+    "few": "\n\nFive folds: each of 500 photos is explained by what the 400 others gave, none of its class among "
+    "them, so no photo is its own prototype. *Animals of its kind*: share of the prototypes of four rows, of photos "
+    "that the network takes for an animal, that show a fish, bird, amphibian, reptile, arthropod, other invertebrate, "
+    "dog or other mammal as it is (ImageNet's own order); *of its family*: of 20 narrower kinds. *Places*: different "
+    "cells in which four rows are strongest. *With itself*: all 500 are in the bank, and rows are counted in which the "
+    "explained photo stands as its own prototype; *gap*, the largest of the sum to the logit.",
     "imagenet": "\n\nJudged on 100 photos, 400 are fitted to; one photo a class. EPIC looks at halves of the 400 and "
     "keeps the network's own channels.",
 }
@@ -220,7 +230,136 @@ def imagenet(rows: Rows) -> None:
     rows.add("imagenet", "always turned", always)
 
 
-WORK = {"rotation": rotation, "choice": choice, "parts": parts, "imagenet": imagenet}
+_KINDS = {
+    "fish": ((0, 6), (389, 397)), "bird": ((7, 24), (80, 100), (127, 146)), "amphibian": ((25, 32),),
+    "reptile": ((33, 68),), "arthropod": ((69, 79), (118, 126), (300, 326)), "invertebrate": ((107, 117), (327, 329)),
+    "dog": ((151, 268),), "mammal": ((101, 106), (147, 150), (269, 299), (330, 388)),
+}  # fmt: skip
+_FAMILIES = {
+    "fish": ((0, 6), (389, 397)), "bird": ((7, 24), (80, 100), (127, 146)), "amphibian": ((25, 32),),
+    "reptile": ((33, 68),), "spider": ((69, 79),), "pouched": ((102, 106),), "mollusc": ((107, 126),),
+    "sea mammal": ((147, 150),), "dog": ((151, 268),), "wild dog": ((269, 280),), "cat": ((281, 293),),
+    "bear": ((294, 299),), "insect": ((300, 326),), "starfish": ((327, 329),), "rodent": ((330, 338),),
+    "hoofed": ((339, 355),), "weasel": ((356, 364),), "primate": ((365, 384),), "elephant": ((101, 101), (385, 386)),
+    "panda": ((387, 388),),
+}  # fmt: skip
+
+
+def _kinds(table: dict[str, tuple[tuple[int, int], ...]]) -> Tensor:
+    """Return (class,) the kind of each ImageNet class; -1 for what is no animal of the table."""
+    found = torch.full((1000,), -1)
+    for kind, ranges in enumerate(table.values()):
+        for first, last in ranges:
+            found[first : last + 1] = kind
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shown:
+    """What an explanation of one photo shows: four rows' share of the evidence, their places, their photos."""
+
+    covered: float
+    places: int
+    photos: Tensor  # rows of the features
+
+
+def few(rows: Rows) -> None:
+    """Four rows where 1,000 classes have one photo each."""
+
+    @cache
+    def model() -> lt.SplitModel:
+        return lt.load("timm:tf_efficientnet_lite0", weights=real_folder() / "tf_efficientnet_lite0.safetensors")
+
+    @cache
+    def photos() -> Features:
+        return collect(model(), as_source(imagenet_folder()))
+
+    @cache
+    def folds() -> list[tuple[Tensor, Tensor]]:
+        drawn = torch.randperm(len(photos()), generator=torch.Generator().manual_seed(0)) % 5
+        every = torch.arange(len(photos()))
+        return [(every[drawn != fold], every[drawn == fold]) for fold in range(1 if rows.quick else 5)]
+
+    def row(show: Callable[[Tensor, Tensor], list[_Shown]]) -> Row:
+        shown = [
+            (int(one), what) for given, asked in folds() for one, what in zip(asked, show(given, asked), strict=True)
+        ]
+        truth = torch.tensor([int(name[:3]) for name in photos().names])
+        found: Row = {"four rows carry": shown_mean([what.covered for _, what in shown])}
+        for name, table in (("animals of its kind", _KINDS), ("of its family", _FAMILIES)):
+            kinds = _kinds(table)
+            asked = [(int(kinds[photos().predicted[one]]), kinds[truth[what.photos]]) for one, what in shown]
+            same = [float((others == kind).double().mean()) for kind, others in asked if kind >= 0 and len(others)]
+            found |= {"animals": len(same), name: shown_mean(same)}
+        return found | {"places of 4": shown_mean([float(what.places) for _, what in shown])}
+
+    rows.add("few", "the network's own channels", lambda: row(lambda given, asked: _by_channels(
+        photos(), given, asked, own_channels(model().head.weight.cpu()))))  # fmt: skip
+    rows.add("few", "EPIC's rotation (lambda 0)", lambda: row(lambda given, asked: _by_channels(
+        photos(), given, asked, Rotation(fit_procrustes(of_rows(photos(), given), SCHEDULE.for_images(400)),
+        model().head.weight.cpu()))))  # fmt: skip
+    for name in ("superclasses", "regions"):
+        rows.add("few", f'parts, algorithm="{name}"', lambda name=name: row(lambda given, asked: _by_cells(
+            model(), photos(), given, asked, name)))  # fmt: skip
+    rows.add("few", "with itself, as auto chooses", lambda: _with_itself(model(), 20 if rows.quick else 500))
+
+
+def shown_mean(values: list[float]) -> str:
+    return shown(Estimate.of(torch.tensor(values, dtype=torch.float64)))
+
+
+def _by_channels(photos: Features, given: Tensor, asked: Tensor, found: Rotation) -> list[_Shown]:
+    """Four largest contributions, the five strongest photos of each channel."""
+    shown, matrix = [], found.matrix()
+    strongest = given[(photos.means[given] @ matrix.T).topk(5, dim=0).indices]
+    for one in asked.tolist():
+        terms = contributions(photos.pooled[one], found.summands(int(photos.predicted[one])))
+        top = terms.topk(4).indices
+        places = len(set((matrix[top] @ photos.maps[one]).argmax(1).tolist()))
+        shown.append(_Shown(float(coverage(terms, top=4)), places, strongest[:, top].flatten()))
+    return shown
+
+
+def _by_cells(model: lt.SplitModel, photos: Features, given: Tensor, asked: Tensor, name: Any) -> list[_Shown]:
+    """Four largest rows of shared cells, the prototypes beside each."""
+    some = of_rows(photos, given)
+    options = lt.PartPrototypes(algorithm=name)
+    work = Few(model=model, features=some, source=None, classes=some.predicted, options=options)
+    found = work.superclasses() if name == "superclasses" else work.regions()
+    of_unit: dict[int, list[int]] = {}
+    row_of_index = {int(index): row for row, index in enumerate(photos.indices)}
+    for prototype in work.prototypes(found)[0]:
+        of_unit.setdefault(prototype.unit, []).append(row_of_index[prototype.index])
+    shown = []
+    for one in asked.tolist():
+        target = int(photos.predicted[one])
+        divided = found.divide(photos.maps[one], target)
+        evidence = model.head.weight[target].cpu().double() @ photos.maps[one].double() / photos.maps.shape[2]
+        terms = divided.shares @ evidence
+        top = terms.topk(min(4, len(terms))).indices.tolist()
+        rows = [[photo for unit in divided.alike[place] for photo in of_unit.get(unit, [])] for place in top]
+        beside = [photo for row in rows for photo in row[:5]]
+        places = len(set(divided.presence[top].argmax(1).tolist()))
+        shown.append(_Shown(float(coverage(terms, top=4)), places, torch.tensor(beside).long()))
+    return shown
+
+
+def _with_itself(model: lt.SplitModel, n: int) -> Row:
+    """Explain photos that the bank was made from, through what a user calls."""
+    source = as_source(imagenet_folder())
+    bank = lt.PartPrototypes().fit(model, source)
+    whys = [bank.explain(source[index]) for index in range(n)]
+    own = sum(any(item.source == why.source for item in row.prototypes) for why in whys for row in why.rows)
+    return {
+        "four rows carry": shown_mean([why.coverage for why in whys]),
+        "places of 4": shown_mean([float(len({row.cell for row in why.rows})) for why in whys]),
+        "own prototypes": own, "gap": f"{max(abs(why.gap()) for why in whys):.0e}",
+        "prototypes a row": np.mean([len(row.prototypes) for why in whys for row in why.rows]),
+        "chosen": bank.provenance.unit,
+    }  # fmt: skip
+
+
+WORK = {"rotation": rotation, "choice": choice, "parts": parts, "imagenet": imagenet, "few": few}
 
 
 def main() -> None:

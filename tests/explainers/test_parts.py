@@ -367,7 +367,7 @@ def test_a_stream_has_no_marks(model: lt.SplitModel, images: torch.Tensor, marks
     [
         ({"n_parts": 0}, "`n_parts` must be a whole number of at least 1, got 0"),
         ({"n_parts": "many"}, "`n_parts` must be a whole number"),
-        ({"algorithm": "nmf"}, "`algorithm` must be one of 'ownership', 'shared', 'named', got 'nmf'"),
+        ({"algorithm": "nmf"}, "`algorithm` must be one of 'auto', .*'superclasses', 'regions', got 'nmf'"),
         ({"sharing": "fair"}, "`sharing` must be one of 'closed-form'"),
         ({"ridge": 0}, "`ridge` must be a number above 0, got 0"),
         ({"cells_per_class": 3}, "at least 16, got 3"),

@@ -15,14 +15,12 @@ from likethat.explainers.parts.discovery import (
     _choose,
     _correlations,
     _matched,
-    _non_negative,
-    _rejoined,
     _Run,
     count_limit,
     discover,
     left_out_error,
 )
-from likethat.functional.factorisation import Factorisation
+from likethat.functional.factorisation import Factorisation, non_negative, rejoined
 
 CPU = torch.device("cpu")
 
@@ -54,10 +52,10 @@ def test_a_class_has_no_more_parts_than_cells_that_show_something_or_channels() 
 
 def test_what_is_below_zero_gets_channels_of_its_own_and_comes_back() -> None:
     cells = torch.tensor([[[3.0, -4.0], [0.0, 0.5]]])
-    assert _non_negative(cells, signed=True).tolist() == [[[3.0, 0.0, 0.0, 4.0], [0.0, 0.5, 0.0, 0.0]]]
-    assert _non_negative(cells, signed=False).tolist() == [[[3.0, 0.0], [0.0, 0.5]]]
-    assert _rejoined(torch.tensor([[3.0, 0.0, 0.0, 4.0]]), signed=True).tolist() == [pytest.approx([0.6, -0.8])]
-    assert _rejoined(torch.tensor([[3.0, 4.0]]), signed=False).tolist() == [[3.0, 4.0]]
+    assert non_negative(cells, signed=True).tolist() == [[[3.0, 0.0, 0.0, 4.0], [0.0, 0.5, 0.0, 0.0]]]
+    assert non_negative(cells, signed=False).tolist() == [[[3.0, 0.0], [0.0, 0.5]]]
+    assert rejoined(torch.tensor([[3.0, 0.0, 0.0, 4.0]]), signed=True).tolist() == [pytest.approx([0.6, -0.8])]
+    assert rejoined(torch.tensor([[3.0, 4.0]]), signed=False).tolist() == [[3.0, 4.0]]
 
 
 def test_parts_that_hold_nothing_are_left_out_and_the_rest_stand_by_size() -> None:

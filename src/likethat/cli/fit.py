@@ -83,7 +83,7 @@ def parts(options: dict[str, Any], labelled: dict[str, Any], job: dict[str, Any]
     from likethat.explainers import PartPrototypes
 
     if labelled["marks"] is not None:
-        if options["algorithm"] == "shared":
+        if options["algorithm"] not in ("auto", "named"):
             raise InputError("`--algorithm` must be left out with --marks, which name the parts.")
         options["algorithm"] = "named"
     fit_and_save(_WithMarks(PartPrototypes(**options), Labelled(**labelled)), FitJob(**job))

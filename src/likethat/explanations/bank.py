@@ -17,7 +17,7 @@ from likethat._checkpoint import Checkpoint
 from likethat._checks import check_choice, check_count, resolve_target
 from likethat._options import check_flag
 from likethat._session import in_own_session
-from likethat.coordinates import Coordinates
+from likethat.coordinates import Coordinates, SharedCells
 from likethat.errors import BankError, BankMismatchError, InputError
 from likethat.explanations.coco import coco_of
 from likethat.explanations.explain import ImageLike, explain
@@ -45,7 +45,7 @@ class Bank(Result):
     Opens without the data, without the generator and, for browsing, without the model; `explain` needs the model.
 
     Args:
-        coordinates: the exact split of the head.
+        coordinates: the exact split of the head, or of the cells of each image.
         prototypes: of all units.
         images: their pictures.
         head: of the model, so that the bank can be browsed without it.
@@ -60,7 +60,7 @@ class Bank(Result):
     def __init__(
         self,
         *,
-        coordinates: Coordinates,
+        coordinates: Coordinates | SharedCells,
         prototypes: Sequence[Prototype],
         images: ImageStore,
         head: Head,

@@ -1,7 +1,7 @@
 """From a bank and an image to an explanation whose terms add up to the logit."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._checks import check_count
-from likethat.coordinates import HeadParts
+from likethat.coordinates import Coordinates, HeadParts, SharedCells
 from likethat.errors import InputError, ModelError, NonFiniteError
 from likethat.explanations._seen_before import unlike_sentence, without_itself
 from likethat.explanations.explanation import EXACT, Explanation
-from likethat.explanations.records import Contribution
+from likethat.explanations.records import Contribution, Prototype
 from likethat.functional import cell_box, contributions, peak_cells
 from likethat.models import SplitModel
 from likethat.sources import ImageFolder, Images
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
 
 __all__ = ["ImageLike", "as_sample", "explain"]
+
+SHARED = (
+    "The rows add up to the logit, not to the class's row of the head: each takes its share of what every cell of this "
+    "picture supplies, and another picture is shared out anew."
+)
+"""What an explanation by shared cells says of itself."""
 
 ImageLike = Any
 """A path, PIL image, NumPy array, tensor in [0, 1] or `Sample`."""
@@ -106,12 +112,13 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     other = _other_class(seen.logits, chosen) if against == -1 else against
     if other == chosen:
         raise InputError(f"`against` must be another class than `target`, got {bank.class_names[chosen]!r} twice.")
-    terms = _Terms.of(bank, seen, model, chosen, other)
+    terms = _terms(bank, seen, model, chosen, other)
     logit = float(seen.logits[chosen]) - (float(seen.logits[other]) if other is not None else 0.0)
     scale = max(abs(float(seen.logits[index])) for index in (chosen, other) if index is not None)
     named = _remainder_terms(model, terms, logit, scale)
     shown = _rows(bank, terms, seen, top, way=_way(seen.logits, other))
-    rows, own = without_itself(shown, seen.view, bank.images)
+    others, own = without_itself(shown, seen.view, bank.images)
+    rows = others if terms.n_shown is None else tuple(_ranked(row, terms.n_shown) for row in others)
     probabilities = model.probabilities(seen.logits)
     return Explanation(
         image=seen.view.numpy(),
@@ -134,6 +141,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         warnings=(
             *unlike_sentence(bank.familiar, seen.pooled),
             *own,
+            *([SHARED] if isinstance(bank.coordinates, SharedCells) else []),
             *_warnings(model, seen, terms, logit),
             *_cautions(bank, chosen, predicted, other),
             *filter(None, [bank.provenance.warning]),
@@ -178,40 +186,110 @@ def _other_class(logits: Tensor, target: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Unit:
+    """One unit on one image."""
+
+    name: str
+    heat_map: Tensor  # (cell,) float64
+    activation_map: Tensor  # (cell,)
+    centroid: Tensor | None  # (channel,) what purity is measured by; the coordinates' own measure when None
+    prototypes: tuple[Prototype, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Terms:
     """All units' terms of one logit, in float64."""
 
     units: Tensor
-    summands: Float[Tensor, "unit channel"]  # times the spatial weight
-    head: Float[Tensor, " channel"]  # of the logit, all summands together
+    unit: Callable[[int], _Unit]  # by its place among the units
+    head: Float[Tensor, " channel"]  # of the logit, times the spatial weight
     located: Float[Tensor, " all_units"]
     unlocated: Float[Tensor, " all_units"]
     bias: float
+    n_shown: int | None = None  # prototypes a row; None: all
 
-    @classmethod
-    def of(cls, bank: "Bank", seen: _Seen, model: SplitModel, target: int, against: int | None) -> "_Terms":
-        units, summands = _summands(bank, target, against)
-        spread = summands * model.spatial_weight.cpu().double()
-        located = contributions(seen.mean, spread)
-        unlocated = contributions(seen.pooled, summands) - located if not model.spatially_additive else 0 * located
-        bias = float(bank.head.bias[target]) - (float(bank.head.bias[against]) if against is not None else 0.0)
-        everywhere = torch.zeros(2, bank.n_units, dtype=torch.float64)
-        everywhere[:, units] = torch.stack([located, unlocated])
-        return cls(
-            units=units,
-            summands=spread,
-            head=summands.sum(0).double(),
-            located=everywhere[0],
-            unlocated=everywhere[1],
-            bias=bias,
+
+def _terms(bank: "Bank", seen: _Seen, model: SplitModel, target: int, against: int | None) -> _Terms:
+    coordinates = bank.coordinates
+    if isinstance(coordinates, SharedCells):
+        return _of_shares(bank, coordinates, seen, model, target, against)
+    units, summands = _summands(coordinates, target, against)
+    spread = summands * model.spatial_weight.cpu().double()
+    located = contributions(seen.mean, spread)
+    unlocated = contributions(seen.pooled, summands) - located if not model.spatially_additive else 0 * located
+    cells = seen.feature_map.flatten(1)
+
+    def unit(place: int) -> _Unit:
+        number = int(units[place])
+        return _Unit(
+            name=bank.unit_names[number],
+            heat_map=spread[place] @ cells.double() / cells.shape[1],
+            activation_map=coordinates.detectors(units[place][None])[0] @ cells,
+            centroid=None,
+            prototypes=bank.prototypes_of(number),
         )
 
+    return _Terms(
+        units=units,
+        unit=unit,
+        head=spread.sum(0).double(),
+        located=_everywhere(located, units, bank.n_units),
+        unlocated=_everywhere(unlocated, units, bank.n_units),
+        bias=_of_head(bank.head.bias, target, against),
+    )
 
-def _summands(bank: "Bank", target: int, against: int | None) -> tuple[Tensor, Tensor]:
-    units, summands = bank.coordinates.units_of(target), bank.coordinates.summands(target)
+
+def _of_shares(
+    bank: "Bank", coordinates: SharedCells, seen: _Seen, model: SplitModel, target: int, against: int | None
+) -> _Terms:
+    """Share out what every cell supplies, and what has no place as the cells are shared on average."""
+    cells = seen.feature_map.flatten(1)
+    divided = coordinates.divide(cells, target)
+    vector = _of_head(bank.head.weight, target, against)
+    head = vector * model.spatial_weight.cpu().double()
+    heat_maps = divided.shares * (head @ cells.double() / cells.shape[1])
+    unplaced = float(vector @ seen.pooled.double()) - float(head @ seen.mean.double())
+    unlocated = divided.shares.mean(1) * (0.0 if model.spatially_additive else unplaced)
+
+    def unit(place: int) -> _Unit:
+        alike = [item for other in divided.alike[place] for item in bank.prototypes_of(other)]
+        own = int(divided.units[place])
+        return _Unit(
+            name=divided.names[place],
+            heat_map=heat_maps[place],
+            activation_map=divided.presence[place],
+            centroid=divided.centroids[place],
+            prototypes=tuple(replace(item, unit=own, rank=rank) for rank, item in enumerate(alike)),
+        )
+
+    return _Terms(
+        units=divided.units,
+        unit=unit,
+        head=head,
+        located=_everywhere(heat_maps.sum(1), divided.units, divided.n_units),
+        unlocated=_everywhere(unlocated, divided.units, divided.n_units),
+        bias=_of_head(bank.head.bias, target, against),
+        n_shown=divided.n_shown,
+    )
+
+
+def _everywhere(values: Tensor, units: Tensor, n_units: int) -> Tensor:
+    """Return values of some units among all, 0 elsewhere."""
+    return values.new_zeros(n_units).index_add(0, units, values)
+
+
+def _of_head(values: Tensor, target: int, against: int | None) -> Any:
+    """Return a class's row of the head, or its bias, in float64; less the other class's."""
+    own = values[target].cpu().double()
+    found = own if against is None else own - values[against].cpu().double()
+    return found if found.ndim else float(found)
+
+
+def _summands(coordinates: Coordinates, target: int, against: int | None) -> tuple[Tensor, Tensor]:
+    units, summands = coordinates.units_of(target), coordinates.summands(target)
     if against is None:
         return units, summands
-    other_units, other_summands = bank.coordinates.units_of(against), bank.coordinates.summands(against)
+    other_units, other_summands = coordinates.units_of(against), coordinates.summands(against)
     if torch.equal(units, other_units):
         return units, summands - other_summands
     return torch.cat([units, other_units]), torch.cat([summands, -other_summands])
@@ -257,27 +335,34 @@ def _rows(bank: "Bank", terms: _Terms, seen: _Seen, top: int, *, way: int) -> tu
 
 
 def _row(bank: "Bank", terms: _Terms, seen: _Seen, place: int) -> Contribution:
-    unit = int(terms.units[place])
+    number, unit = int(terms.units[place]), terms.unit(place)
     grid = (seen.feature_map.shape[1], seen.feature_map.shape[2])
-    cells = seen.feature_map.flatten(1).double()
-    heat_map = (terms.summands[place] @ cells / cells.shape[1]).reshape(grid)
-    detector = bank.coordinates.detectors(torch.tensor([unit]))[0]
-    activation_map = torch.einsum("d,dhw->hw", detector, seen.feature_map)
+    activation_map = unit.activation_map.reshape(grid)
     row, column = peak_cells(activation_map).tolist()
     vector = seen.feature_map[None, :, row, column]
+    if unit.centroid is None:
+        purity = bank.coordinates.purity(vector, torch.tensor([number]))
+    else:
+        purity = torch.nn.functional.cosine_similarity(vector, unit.centroid[None], eps=1e-12)
     return Contribution(
-        unit=unit,
-        name=bank.unit_names[unit],
-        contribution=float(terms.located[unit]),
-        unlocated=float(terms.unlocated[unit]),
+        unit=number,
+        name=unit.name,
+        contribution=float(terms.located[number]),
+        unlocated=float(terms.unlocated[number]),
         activation=float(activation_map.mean()),
-        purity=float(bank.coordinates.purity(vector, torch.tensor([unit]))[0]),
+        purity=float(purity[0]),
         cell=(row, column),
         box=cell_box((row, column), grid=grid, size=(seen.view.shape[1], seen.view.shape[2])),
-        heat_map=heat_map.float().numpy(),
+        heat_map=unit.heat_map.reshape(grid).float().numpy(),
         activation_map=activation_map.numpy(),
-        prototypes=bank.prototypes_of(unit),
+        prototypes=unit.prototypes,
     )
+
+
+def _ranked(row: Contribution, n: int) -> Contribution:
+    """Return a row with as many prototypes as are shown, numbered as they stand."""
+    shown = enumerate(row.prototypes[:n])
+    return replace(row, prototypes=tuple(replace(item, rank=rank) for rank, item in shown))
 
 
 def _warnings(model: SplitModel, seen: _Seen, terms: _Terms, logit: float) -> tuple[str, ...]:

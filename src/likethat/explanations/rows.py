@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from likethat._documents import Damaged, digest_of, parse_json, typed
-from likethat.coordinates import Coordinates, Rotation
+from likethat.coordinates import Rotation, SuperclassParts, Units
 from likethat.explanations.records import Box, Original, Prototype, Provenance
 from likethat.models import Head
 from likethat.models.settings import Settings
@@ -41,7 +41,7 @@ class Manifest:
 
     Attributes:
         schema_version: of the folder.
-        coordinates: ``"rotation"``, ``"mixing"`` or ``"parts"``.
+        coordinates: ``"rotation"``, ``"mixing"``, ``"parts"``, ``"superclasses"`` or ``"regions"``.
         class_names: of the model.
         provenance: how the bank was made.
         n_images: how many pictures were saved.
@@ -159,7 +159,7 @@ def check_place(cell: tuple[int, int], box: Box) -> None:
         raise Damaged(f"has the box {box}")
 
 
-def check_fit(coordinates: Coordinates, head: Head, usage: NDArray[Any], class_names: Sequence[str]) -> None:
+def check_fit(coordinates: Units, head: Head, usage: NDArray[Any], class_names: Sequence[str]) -> None:
     """Check that the tensors of a bank are of one model.
 
     Raises:
@@ -173,6 +173,10 @@ def check_fit(coordinates: Coordinates, head: Head, usage: NDArray[Any], class_n
         (len(class_names) == n_classes, f"it has {len(class_names)} class names for {n_classes} classes"),
         (usage.shape == (coordinates.n_units,), f"its usage is {usage.shape}, not ({coordinates.n_units},)"),
         (usage.dtype == np.float32, f"its usage holds {usage.dtype}"),
+        (
+            not isinstance(coordinates, SuperclassParts) or len(coordinates.class_groups) == n_classes,
+            "its superclasses are of other classes",
+        ),
     ):
         if not holds:
             raise Damaged(what)

@@ -22,7 +22,7 @@ from torch import Tensor
 from likethat._documents import Damaged, digest_of, read_bytes, read_whole
 from likethat._files import new_folder
 from likethat._tensors import tensors_of
-from likethat.coordinates import Coordinates, HeadParts, Rotation
+from likethat.coordinates import Coordinates, HeadParts, PhotoRegions, Rotation, SharedCells, SuperclassParts
 from likethat.errors import BankFormatError, InputError
 from likethat.explanations.images import ImageStore
 from likethat.explanations.rows import Manifest, TooNew, check_fit, read_manifest, read_prototypes
@@ -36,6 +36,8 @@ __all__ = ["MANIFEST", "SCHEMA_VERSION", "read_bank", "write_bank"]
 
 SCHEMA_VERSION = 1  # raised where a kept file could no longer be read (docs/records.md)
 _T = TypeVar("_T")
+_UNNAMED = ("rotation", "mixing")
+"""Kinds of coordinates whose units have numbers for names."""
 MANIFEST, _TENSORS, _PROTOTYPES, _IMAGES = "manifest.json", "tensors.safetensors", "prototypes.jsonl", "images"
 
 
@@ -61,7 +63,7 @@ def write_bank(bank: "Bank", path: str | Path, *, overwrite: bool = False) -> Pa
         "schema_version": SCHEMA_VERSION,
         "library": "likethat",
         "coordinates": kind,
-        "unit_names": list(bank.unit_names) if kind == "parts" else None,
+        "unit_names": None if kind in _UNNAMED else list(bank.unit_names),
         "class_names": list(bank.class_names),
         "provenance": dataclasses.asdict(bank.provenance),
         "n_images": len(bank.images),
@@ -172,7 +174,7 @@ def _load_familiar(tensors: dict[str, Tensor], head: Head) -> Familiar | None:
     return Familiar(**tensors, rest=rest, limit=limit)
 
 
-def _dump_coordinates(coordinates: Coordinates) -> tuple[str, dict[str, Tensor]]:
+def _dump_coordinates(coordinates: Coordinates | SharedCells) -> tuple[str, dict[str, Tensor]]:
     if isinstance(coordinates, Rotation):
         return ("rotation" if coordinates.orthogonal else "mixing"), {"mixing": coordinates.matrix()}
     if isinstance(coordinates, HeadParts):
@@ -184,11 +186,15 @@ def _dump_coordinates(coordinates: Coordinates) -> tuple[str, dict[str, Tensor]]
         named |= {f"measures.{name}": values for name, values in coordinates.measures.items()}
         named |= {f"curves.{name}": values for name, values in coordinates.curves.items()}
         return "parts", {f"parts.{name}": values for name, values in named.items()}
+    if isinstance(coordinates, SuperclassParts | PhotoRegions):
+        return _dump_shared(coordinates)
     raise TypeError(f"no way is known to save coordinates of {type(coordinates).__name__}")
 
 
-def _load_coordinates(kind: str, tensors: dict[str, Tensor], head: Head, names: list[str] | None) -> Coordinates:
-    if kind in ("rotation", "mixing"):
+def _load_coordinates(
+    kind: str, tensors: dict[str, Tensor], head: Head, names: list[str] | None
+) -> Coordinates | SharedCells:
+    if kind in _UNNAMED:
         return Rotation(tensors["mixing"], head.weight, orthogonal=kind == "rotation")
     if kind == "parts":
         return HeadParts(
@@ -202,7 +208,43 @@ def _load_coordinates(kind: str, tensors: dict[str, Tensor], head: Head, names: 
             measures=_under("parts.measures.", tensors),
             curves=_under("parts.curves.", tensors),
         )
+    if kind in ("superclasses", "regions"):
+        return _load_shared(kind, _under(f"{kind}.", tensors), head, names or [])
     raise ValueError(f"unknown kind of coordinates {kind!r}")
+
+
+def _dump_shared(coordinates: SuperclassParts | PhotoRegions) -> tuple[str, dict[str, Tensor]]:
+    named = {"basis": coordinates.basis, "owners": coordinates.owners}
+    if isinstance(coordinates, SuperclassParts):
+        numbers = torch.tensor([coordinates.n_shown])
+        named |= {"class_groups": coordinates.class_groups, "numbers": numbers}
+        return "superclasses", {f"superclasses.{name}": values for name, values in named.items()}
+    numbers = torch.tensor([coordinates.n_regions, coordinates.n_shown])
+    named |= {"image_classes": coordinates.image_classes, "numbers": numbers}
+    return "regions", {f"regions.{name}": values for name, values in named.items()}
+
+
+def _load_shared(kind: str, tensors: dict[str, Tensor], head: Head, names: list[str]) -> SharedCells:
+    basis, owners, numbers = tensors["basis"], tensors["owners"], tensors["numbers"].tolist()
+    if kind == "superclasses":
+        return SuperclassParts(
+            basis,
+            owners,
+            tensors["class_groups"],
+            n_channels=head.weight.shape[1],
+            unit_names=names,
+            n_shown=int(numbers[0]),
+        )
+    n_regions, n_shown = map(int, numbers)
+    return PhotoRegions(
+        basis,
+        owners,
+        tensors["image_classes"],
+        head_weight=head.weight,
+        unit_names=names,
+        n_regions=n_regions,
+        n_shown=n_shown,
+    )
 
 
 def _under(prefix: str, named: Mapping[str, _T]) -> dict[str, _T]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from likethat._progress import Stage, Watcher
-from likethat.coordinates import Coordinates
+from likethat.coordinates import Units
 from likethat.errors import UnreadableImageError
 from likethat.explanations import ImageStore, Prototype
 from likethat.explanations.records import Original
@@ -21,7 +22,7 @@ from likethat.search import top_rows, varying_units
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
 
-__all__ = ["Candidates", "Seen", "as_picture", "gather_prototypes", "look"]
+__all__ = ["Candidates", "Seen", "as_picture", "gather_prototypes", "look", "prototype_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +37,7 @@ def gather_prototypes(
     model: SplitModel,
     source: ImageSource | IterableSource,
     features: Features,
-    coordinates: Coordinates,
+    coordinates: Units,
     *,
     n: int,
     among: Sequence[Candidates] | None = None,
@@ -150,7 +151,7 @@ class _Gathering:
     model: SplitModel
     source: ImageSource | IterableSource
     features: Features
-    coordinates: Coordinates
+    coordinates: Units
 
     def choose(
         self, n: int, among: Sequence[Candidates] | None, *, kinds: tuple[bool, ...]
@@ -199,50 +200,79 @@ class _Gathering:
         activation = self.coordinates.detectors(units) @ seen.feature_map
         peaks = torch.where(is_positive, activation.argmax(1), activation.argmin(1))
         purities = self.coordinates.purity(seen.feature_map[:, peaks].T, units)
-        size = (seen.view.shape[1], seen.view.shape[2])
-        label, index = int(features.labels[seen.row]), int(features.indices[seen.row])
-        found = []
-        for place, choice in enumerate(choices):
-            peak = int(peaks[place])
-            cell = (peak // features.grid[1], peak % features.grid[1])
-            box = cell_box(cell, grid=features.grid, size=size)
-            found.append(
-                Prototype(
-                    unit=choice.unit,
-                    rank=choice.rank,
-                    kind="positive" if choice.is_positive else "negative",
-                    source=features.names[seen.row],
-                    index=index,
-                    image=seen.key,
-                    cell=cell,
-                    box=box,
-                    activation=choice.activation,
-                    peak=float(activation[place, peak]),
-                    purity=float(purities[place]),
-                    label=label if label >= 0 else None,
-                    predicted=self._given(seen.row),
-                    true_part=_true_part(self.source, index, box, size),
-                    label_name=features.label_names[seen.row] if features.label_names else None,
-                    original=self._original(seen.row),
-                )
+        return [
+            prototype_of(
+                self.model,
+                self.source,
+                features,
+                seen,
+                unit=choice.unit,
+                rank=choice.rank,
+                kind="positive" if choice.is_positive else "negative",
+                cell=int(peaks[place]),
+                activation=choice.activation,
+                peak=float(activation[place, peaks[place]]),
+                purity=float(purities[place]),
             )
-        return found
+            for place, choice in enumerate(choices)
+        ]
 
-    def _original(self, row: int) -> Original | None:
-        """Return the picture that was read of an image; None where none was."""
-        if self.features.is_made or self.features.sizes is None:
-            return None
-        height, width = self.features.sizes[row].tolist()
-        return Original(width=width, height=height, frame=self.model.preprocess.frame(height, width))
 
-    def _given(self, row: int) -> int | None:
-        """Return the class that the model gives an image; None where it gives it none of its labels."""
-        predicted = int(self.features.predicted[row])
-        if self.model.outputs == "softmax":
-            return predicted
-        head = self.model.head
-        logit = float(self.features.pooled[row] @ head.weight[predicted].cpu()) + float(head.bias[predicted])
-        return predicted if logit > 0 else None
+def prototype_of(
+    model: SplitModel,
+    source: object,
+    features: Features,
+    seen: Seen,
+    *,
+    unit: int,
+    rank: int,
+    kind: Literal["positive", "negative"],
+    cell: int,
+    activation: float,
+    peak: float,
+    purity: float,
+) -> Prototype:
+    """Return the record of an image as a prototype of a unit, strongest in a cell (its flat index)."""
+    place = (cell // features.grid[1], cell % features.grid[1])
+    size = (seen.view.shape[1], seen.view.shape[2])
+    box = cell_box(place, grid=features.grid, size=size)
+    label, index = int(features.labels[seen.row]), int(features.indices[seen.row])
+    return Prototype(
+        unit=unit,
+        rank=rank,
+        kind=kind,
+        source=features.names[seen.row],
+        index=index,
+        image=seen.key,
+        cell=place,
+        box=box,
+        activation=activation,
+        peak=peak,
+        purity=purity,
+        label=label if label >= 0 else None,
+        predicted=_given(model, features, seen.row),
+        true_part=_true_part(source, index, box, size),
+        label_name=features.label_names[seen.row] if features.label_names else None,
+        original=_original(model, features, seen.row),
+    )
+
+
+def _original(model: SplitModel, features: Features, row: int) -> Original | None:
+    """Return the picture that was read of an image; None where none was."""
+    if features.is_made or features.sizes is None:
+        return None
+    height, width = features.sizes[row].tolist()
+    return Original(width=width, height=height, frame=model.preprocess.frame(height, width))
+
+
+def _given(model: SplitModel, features: Features, row: int) -> int | None:
+    """Return the class that the model gives an image; None where it gives it none of its labels."""
+    predicted = int(features.predicted[row])
+    if model.outputs == "softmax":
+        return predicted
+    head = model.head
+    logit = float(features.pooled[row] @ head.weight[predicted].cpu()) + float(head.bias[predicted])
+    return predicted if logit > 0 else None
 
 
 def as_picture(view: Tensor) -> NDArray[np.uint8]:

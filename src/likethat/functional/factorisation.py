@@ -6,7 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Factorisation", "encode", "factorise", "relative_error", "singular_parts"]
+__all__ = [
+    "Factorisation",
+    "encode",
+    "factorise",
+    "non_negative",
+    "regions_of",
+    "rejoined",
+    "relative_error",
+    "singular_parts",
+]
 
 _FIRST_STEP, _STEP_GROWTH, _SMALLEST_STEP = 0.5, 1.05, 0.01
 """Of the extrapolation: grown where it helped, halved where not, plain below."""
@@ -205,6 +214,48 @@ def encode(
     """
     product = parts @ cells.mT
     return _sweep(torch.zeros_like(product), product, parts @ parts.mT, sweeps=sweeps).mT
+
+
+def non_negative(cells: Float[Tensor, "*cls cell channel"], *, signed: bool) -> Float[Tensor, "*cls cell wide"]:
+    """Return cells, with what is below 0 in channels of its own where they are signed; else it is cut off.
+
+    Differs:
+        The paper has non-negative features only. Semi-NMF has a slightly smaller error and parts that change from start
+        to start (benchmarks/results/parts.md, "signed").
+
+    Example:
+        >>> non_negative(torch.tensor([[2.0, -1.0]]), signed=True)
+        tensor([[2., 0., 0., 1.]])
+    """
+    return torch.cat([cells.clamp_min(0), (-cells).clamp_min(0)], dim=-1) if signed else cells.clamp_min(0)
+
+
+def rejoined(centroids: Float[Tensor, "part wide"], *, signed: bool) -> Float[Tensor, "part channel"]:
+    """Return parts of `non_negative` cells as directions of the cells themselves.
+
+    Example:
+        >>> rejoined(torch.tensor([[0.6, 0.0, 0.0, 0.8]]), signed=True)
+        tensor([[ 0.6000, -0.8000]])
+    """
+    if not signed:
+        return centroids
+    above, below = centroids.chunk(2, dim=-1)
+    return torch.nn.functional.normalize(above - below, dim=-1)
+
+
+def regions_of(cells: Float[Tensor, "set cell wide"], n: int) -> list[Float[Tensor, "region wide"]]:
+    """Return up to `n` parts of each set of cells, the largest first: those that occur in any; at least one.
+
+    Example:
+        >>> regions_of(torch.tensor([[[0.0, 3.0], [2.0, 0.0], [0.0, 4.0]]]), 2)[0].round(decimals=4).abs()
+        tensor([[0., 1.],
+                [1., 0.]])
+    """
+    found = factorise(cells, singular_parts(cells, min(n, *cells.shape[1:])))
+    sizes = found.occurrence.sum(1)
+    orders = sizes.sort(dim=1, descending=True, stable=True).indices
+    counts = (sizes > 0).sum(1).clamp_min(1).tolist()
+    return [parts[order[:n]] for parts, order, n in zip(found.parts, orders, counts, strict=True)]
 
 
 def relative_error(

@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from likethat._session import in_own_session
-from likethat.coordinates import Coordinates, Rotation
+from likethat.coordinates import Rotation, Units
 from likethat.errors import InputError
 from likethat.features import Features, read_peaks
 from likethat.functional import coverage
@@ -18,7 +18,7 @@ __all__ = ["ChannelStability", "channel_stability", "held_out_purity", "mean_cov
 
 
 @in_own_session
-def held_out_purity(features: Features, coordinates: Coordinates, *, n: int = 5) -> float:
+def held_out_purity(features: Features, coordinates: Units, *, n: int = 5) -> float:
     """Return the mean purity of each channel's top images among images that were not fitted on.
 
     1: every channel's prototypes consist of that channel alone; 0: they have nothing of it.

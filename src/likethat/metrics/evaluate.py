@@ -10,6 +10,7 @@ import numpy as np
 from likethat._checks import check_count
 from likethat._progress import Stage, Watcher
 from likethat._session import in_own_session
+from likethat.coordinates import PhotoRegions
 from likethat.errors import InputError
 from likethat.explanations import Bank, Explanation
 from likethat.features import Features, collect
@@ -103,10 +104,15 @@ def evaluate(
 
     Raises:
         BankError: the bank has no model.
-        InputError: the images are a stream, or fewer than two that can be used.
+        InputError: a bank of regions, or the images are a stream, or fewer than two that can be used.
     """
     check_count(n_explained, name="n_explained")
     check_count(n_deleted, name="n_deleted")
+    if isinstance(bank.coordinates, PhotoRegions):
+        raise InputError(
+            "`bank` must have units that other images can show, got one of regions, which are each image's own. Its "
+            "provenance.measures say what they are worth."
+        )
     source = as_source(images)
     if not isinstance(source, ImageSource):
         raise InputError("`images` must be numbered, got a stream. Put them in a list or a folder.")

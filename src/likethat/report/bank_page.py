@@ -260,9 +260,16 @@ def _explained(bank: BankLike) -> str:
 
 
 def _reading(noun: str, explained: str) -> tuple[str, ...]:
-    return (
+    card = (
         f"Each card is one {noun} of the network's last feature map. Its pictures are those among all seen that "
-        "activate it most; the frame marks where.",
+        "activate it most; the frame marks where."
+    )
+    if noun == "region":  # of a picture: it has that picture alone
+        card = (
+            "Each card is one region of a picture: cells that look alike to the network. The frame marks its strongest."
+        )
+    return (
+        card,
         f"Usage is how much the {noun} contributes to the {explained}, for or against, on average over the data.",
         f"Purity says how much of what the network sees in the frame is this {noun} alone: 1 is nothing else.",
         "Hold the pointer on a picture for its source and classes.",

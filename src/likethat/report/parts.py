@@ -91,7 +91,12 @@ def save_classes(
         StorageError: the disk did not take it; nothing is left behind.
     """
     if not isinstance(bank.coordinates, HeadParts):
-        raise BankError(f"a bank of {bank.provenance.method} has no classes' parts. Fit likethat.PartPrototypes.")
+        algorithm = bank.provenance.options.get("algorithm", "")
+        of_what = f" ({algorithm})" if bank.provenance.unit != "channel" else ""
+        raise BankError(
+            f"a bank of {bank.provenance.method}{of_what} has no classes' parts. Fit "
+            "likethat.PartPrototypes(algorithm='ownership')."
+        )
     every = range(len(bank.class_names))
     wanted = every if targets is None else [resolve_target(target, bank.class_names) for target in targets]
     sheet = PictureSheet(_THUMBNAIL_LIMIT)

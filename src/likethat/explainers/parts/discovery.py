@@ -9,7 +9,15 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from likethat.explainers.parts.cells import ClassCells, seeded
-from likethat.functional.factorisation import Factorisation, encode, factorise, relative_error, singular_parts
+from likethat.functional.factorisation import (
+    Factorisation,
+    encode,
+    factorise,
+    non_negative,
+    rejoined,
+    relative_error,
+    singular_parts,
+)
 from likethat.functional.sharing import ownership_shares
 from likethat.functional.starts import start_parts
 
@@ -83,7 +91,7 @@ class _Run:
         order = _by_size(occurrence, alive)
         halves = torch.stack([_matched(centroids[order], half.parts[place]) for half in self.halves]).mean(0)
         return Found(
-            centroids=_rejoined(centroids[order], signed=self.signed).cpu(),
+            centroids=rejoined(centroids[order], signed=self.signed).cpu(),
             occurrence=occurrence[:, order].cpu(),
             error=float(self.whole.error[place]),
             between_starts=_matched(centroids[order], self.again.parts[place]).cpu(),
@@ -92,7 +100,7 @@ class _Run:
 
     def agreement(self, place: int, cells: Tensor) -> float:
         """Return how alike the halves' parts own the same cells: mean correlation after matching."""
-        cells = _non_negative(cells, signed=self.signed)
+        cells = non_negative(cells, signed=self.signed)
         if self.whole.parts.shape[1] == 1:
             return 1.0
         first, second = (ownership_shares(encode(cells, half.parts[place])) for half in self.halves)
@@ -119,7 +127,7 @@ class _Block:
         for place, member in enumerate(members):
             cells[place, : len(member)] = member.cells
             first_half[place, : len(member), 0] = member.halves()[0].float()
-        cells = _non_negative(cells, signed=signed)
+        cells = non_negative(cells, signed=signed)
         return cls(members=members, cells=cells.to(device), first_half=first_half.to(device), signed=signed, seed=seed)
 
     def run(self, n_parts: int) -> _Run:
@@ -144,23 +152,6 @@ class _Block:
             ]
         )
         return factorise(self.cells, start_parts(self.cells, draws.to(self.cells.device)))
-
-
-def _non_negative(cells: Tensor, *, signed: bool) -> Tensor:
-    """Return cells, with what is below 0 in channels of its own.
-
-    Differs:
-        The paper has non-negative features only. Semi-NMF has a slightly smaller error and parts that change from start
-        to start (benchmarks/results/parts.md, "signed").
-    """
-    return torch.cat([cells.clamp_min(0), (-cells).clamp_min(0)], dim=-1) if signed else cells.clamp_min(0)
-
-
-def _rejoined(centroids: Tensor, *, signed: bool) -> Tensor:
-    if not signed:
-        return centroids
-    above, below = centroids.chunk(2, dim=1)
-    return torch.nn.functional.normalize(above - below, dim=1)
 
 
 def _choose(runs: Sequence[_Run], place: int, member: ClassCells) -> Found:

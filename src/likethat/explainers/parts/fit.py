@@ -130,7 +130,7 @@ class PartFit:
         """Make the found parts of a class add up to its head vector."""
         options, head_vector = self.options, self.model.head.weight[member.target].cpu()
         cells, shares = self._weighted(member.cells), found.shares
-        if options.algorithm == "ownership":
+        if options.algorithm != "shared":
             vectors = split_by_ownership(cells, shares, head_vector, ridge=options.ridge)
         else:
             vectors = split_by_sharing(cells, found.centroids, head_vector, shares=self.shares)

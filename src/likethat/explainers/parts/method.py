@@ -5,9 +5,9 @@ Source:
     equations.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -22,13 +22,14 @@ from likethat._session import in_own_session
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
 from likethat.explainers.parts.cells import classes_of
+from likethat.explainers.parts.few import Few, chosen_algorithm
 from likethat.explainers.parts.fit import PartFit
 from likethat.explainers.parts.judging import judge_by_deletion
 from likethat.explainers.parts.splitting import SHARINGS
 from likethat.explanations import Bank, Prototype, Provenance
 from likethat.features import Features
 from likethat.fitting.fitting import begin, provenance_of
-from likethat.fitting.held_out import judge, kept_back, nothing_sentence, own_channels
+from likethat.fitting.held_out import judge, kept_back, nothing_sentence, own_channels, too_few_sentence
 from likethat.fitting.prototypes import Candidates, gather_prototypes
 from likethat.functional import contributions, coverage
 from likethat.functional.familiarity import familiar
@@ -140,19 +141,38 @@ class PartPrototypes(PartsOptions):
         model, source, features = begun.model, begun.source, begun.features
         with begun.work():
             classes = classes_of(features, labels, model.class_names)
+            chosen, notes = self._chosen(classes, model.n_classes)
+            if chosen.algorithm in ("superclasses", "regions"):
+                few = Few(
+                    model=model,
+                    features=features,
+                    source=source,
+                    classes=classes,
+                    options=chosen,
+                    watch=watch,
+                    notes=notes,
+                )
+                return begun.finished(chosen._of_few(few, clock))
             back = kept_back(features, classes, seed=self.seed)
             work = PartFit(
                 model=model,
                 source=source,
                 features=features,
                 classes=classes,
-                options=self,
+                options=chosen,
                 shares=self.shares,
                 back=back,
                 watch=watch,
             )
-            bank = self._bank(work, work.run(parts), clock)
+            bank = chosen._bank(work, work.run(parts), clock)
         return begun.finished(bank)
+
+    def _chosen(self, classes: Tensor, n_classes: int) -> tuple[Self, list[str]]:
+        """Return the method with the algorithm that is used, and a sentence that says why where that is another."""
+        if self.algorithm != "auto":
+            return self, []
+        algorithm, why = chosen_algorithm(classes, n_classes)
+        return replace(self, algorithm=algorithm), [why] if why else []
 
     def _bank(self, work: PartFit, coordinates: HeadParts, clock: Clock) -> Bank:
         """Choose the prototypes of each part among its class's images, and put everything together."""
@@ -181,6 +201,38 @@ class PartPrototypes(PartsOptions):
             class_names=model.class_names,
             provenance=self._provenance(work, prototypes=prototypes, use=use, seconds=clock.seconds),
             usage=use.abs().mean(0).float().numpy(),
+            familiar=familiar(features.pooled),
+            model=model,
+        )
+
+    def _of_few(self, work: Few, clock: Clock) -> Bank:
+        """Share out the cells of images among parts of superclasses, or among their own regions."""
+        model, features = work.model, work.features
+        coordinates = work.superclasses() if self.algorithm == "superclasses" else work.regions()
+        prototypes, pictures = work.prototypes(coordinates)
+        use = work.use(coordinates)
+        measures = {"purity": float(np.mean([item.purity for item in prototypes]))}
+        measures |= work.measures | work.judged(coordinates)
+        is_known = "held_out_purity" in measures
+        return Bank(
+            coordinates=coordinates,
+            prototypes=prototypes,
+            images=pictures,
+            head=model.head,
+            class_names=model.class_names,
+            provenance=provenance_of(
+                model,
+                features,
+                method=self.name,
+                options=self.options(),
+                seed=self.seed,
+                seconds=clock.seconds,
+                measures=measures,
+                notes=work.notes,
+                unit="part" if self.algorithm == "superclasses" else "region",
+                verdict=nothing_sentence(measures, noun="part") if is_known else too_few_sentence(),
+            ),
+            usage=use.float().numpy(),
             familiar=familiar(features.pooled),
             model=model,
         )

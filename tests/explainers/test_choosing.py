@@ -53,9 +53,7 @@ def test_a_network_and_images_give_parts() -> None:
     assert isinstance(found, Explanation)
     assert found.provenance.method == "PartPrototypes"
     assert found.provenance.seed == 1
-    assert found.warnings[0].startswith(
-        "Explained by parts of its classes (PartPrototypes): weights and images are at hand."
-    )
+    assert found.warnings[0].startswith("Explained by parts (PartPrototypes): weights and images are at hand.")
     assert abs(found.gap()) < 1e-4
 
 

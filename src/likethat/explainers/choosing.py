@@ -152,7 +152,7 @@ def _by_parts(at_hand: _AtHand) -> Explanation:
     found = bank.explain(at_hand.one, at_hand.target)
     made = f"the weights are at hand, and the parts were found in {_MADE} images that the generator made"
     why = (
-        f"Explained by parts of its classes (PartPrototypes): {made if is_made else 'weights and images are at hand'}. "
+        f"Explained by parts (PartPrototypes): {made if is_made else 'weights and images are at hand'}. "
         "likethat.EPIC explains by channels; the bank of a fit explains many images."
     )
     return dataclasses.replace(found, warnings=(why, *found.warnings))

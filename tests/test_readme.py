@@ -57,6 +57,7 @@ def run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 
 
 @pytest.mark.filterwarnings("ignore:The model gives only")  # the weights are random here
+@pytest.mark.slow
 def test_the_first_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one_call, own = blocks("README.md", "python")[:2]
     run(one_call, tmp_path, monkeypatch)

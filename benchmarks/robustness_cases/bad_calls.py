@@ -1304,19 +1304,17 @@ def _word(word: str, out: Path) -> str:
 
 def _run(arguments: list[str]) -> tuple[int, str]:
     """Run the command line in this process; return its exit code and what it wrote to standard error."""
-    from likethat.cli import console, main
+    from likethat.cli import main
 
-    said = io.StringIO()
-    before = sys.argv, console.notes.file
+    said, before = io.StringIO(), sys.argv
     sys.argv = ["likethat", *arguments]
-    console.notes.file = said
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             main.run()
     except SystemExit as end:
         return int(end.code or 0), said.getvalue()
     finally:
-        sys.argv, console.notes.file = before
+        sys.argv = before
     return 0, said.getvalue()
 
 

@@ -99,8 +99,21 @@ def test_wrong_labels_are_doubted() -> None:
     assert find_doubtful(features, probabilities, n=0)[1] == []
 
 
-def test_without_labels_the_models_classes_stand_in() -> None:
+@pytest.mark.parametrize("outputs", ["one logit", "labels"])
+def test_a_model_that_gives_no_class_of_several_is_refused_before_it_is_measured(outputs: str) -> None:
+    n = 1 if outputs == "one logit" else 3
+    network = torch.nn.Sequential(*list(small_cnn())[:-1], torch.nn.Linear(16, n)).eval()
+    given = lt.split(network, example=pictures(4)[0], outputs="sigmoid")
+    said = "a single yes or no" if n == 1 else "labels that each hold or not"
+    with pytest.raises(InputError, match=f"an audit needs a model that gives one class of several.*{said}"):
+        lt.audit(given, source(30))
+
+
+def test_without_labels_the_models_classes_stand_in(tmp_path: Path) -> None:
     found = lt.audit(model(), lt.Images(pictures(200)[0]), n_shortcuts=1)
+    page = found.save(tmp_path / "a.html").read_text("utf-8")
+    assert "in 200 pictures without labels</h1>" in page
+    assert page.index("The pictures have no labels") < page.index("The state is on")
     assert "The pictures have no labels" in " ".join(found.provenance.notes)
     assert (found.n_doubtful, int(found.shortcuts[0].counts.sum())) == (0, 0)
     assert np.isnan(found.shortcuts[0].accuracy).all()

@@ -129,6 +129,10 @@ def test_what_is_refused(split: lt.SplitModel, shortcut: Shortcut) -> None:
     with pytest.raises(InputError, match=r"`shortcut` must be one of audit"):
         lt.repair(split, "badge")  # type: ignore[arg-type]
 
+    short = dataclasses.replace(shortcut, direction=shortcut.direction[:5], reader=shortcut.reader[:5])
+    with pytest.raises(InputError, match="a direction and a reader of 8 numbers and 3 biases, got 5, 5 and 3"):
+        lt.repair(split, short)
+
     class Summed(torch.nn.Module):
         """A head of two layers whose sum is the head: none of them alone holds its weights."""
 

@@ -54,8 +54,11 @@ def test_an_audit(folder: Path, weights: Path, names: Path, tmp_path: Path) -> N
     (found,) = document["results"]
     assert (found["kind"], found["provenance"]["n_images"]) == ("Audit", 60)
     assert found["shortcuts"][0]["is_clear"] is False
-    again = likethat(*words, "--n-pictures", 2)
+    nothing = tmp_path / "repaired.safetensors"
+    again = likethat(*words, "--n-pictures", 2, "--repair", nothing)
     assert again.exit_code == 0
+    assert "no shortcut is clear, so nothing was repaired" in again.stdout
+    assert not nothing.exists()
     assert "No shortcut found" in again.stdout
     taken = tmp_path / "mine.safetensors"
     taken.write_bytes(b"mine")

@@ -45,7 +45,7 @@ def test_weights_and_a_generator_give_parts(tmp_path: Path) -> None:
     result = likethat("explain", *given)
     assert result.exit_code == 0, result.stderr
     assert "why 1: logit" in result.stdout
-    assert "the parts were found in 500 images that the generator made" in result.stdout.replace("\n", " ")
+    assert "the images looked at are 500 that the generator made" in result.stdout.replace("\n", " ")
     assert "This looks like that" in (tmp_path / "why.html").read_text("utf-8")
 
 
@@ -64,8 +64,8 @@ def test_texts_beside_a_black_box(asked: Path, tmp_path: Path) -> None:
     [
         (["nobank", "x.png"], "must be a folder that likethat fit wrote, or a model"),
         (["zoo:digits", "zoo:digits:1", "zoo:digits:2"], "must be one where no bank is given, got 2"),
-        (["zoo:digits", "zoo:digits:1", "--against", "3"], "`--against` and `--model` must be left out"),
-        (["zoo:digits", "zoo:digits:1", "-d", "nowhere"], "must be a folder of images, got nowhere"),
+        (["zoo:digits", "zoo:digits:1", "--against", "3"], "`--against` must be left out where no bank is given"),
+        (["zoo:digits", "zoo:digits:1", "-d", "nowhere"], "`--data` must be a folder of images, got nowhere"),
     ],
     ids=["no bank", "two inputs", "against", "no data"],
 )

@@ -53,7 +53,7 @@ def test_a_network_and_images_give_parts() -> None:
     assert isinstance(found, Explanation)
     assert found.provenance.method == "PartPrototypes"
     assert found.provenance.seed == 1
-    assert found.warnings[0].startswith("Explained by parts (PartPrototypes): weights and images are at hand.")
+    assert found.warnings[0].startswith("Explained by PartPrototypes: weights and images are at hand.")
     assert abs(found.gap()) < 1e-4
 
 
@@ -61,7 +61,7 @@ def test_a_network_and_a_generator_give_parts_of_made_images() -> None:
     found = lt.explain(lt.load("zoo:digits"), lt.digits()[3].image, 8, generator=lt.load_generator("zoo:digits"))
     assert isinstance(found, Explanation)
     assert found.target_name == "8"
-    assert "the parts were found in 500 images that the generator made" in found.warnings[0]
+    assert "the images looked at are 500 that the generator made" in found.warnings[0]
 
 
 @pytest.mark.parametrize("as_given", ["path", "name", "picture", "array", "tensor"])
@@ -100,7 +100,8 @@ def test_a_logit_that_cannot_be_split_is_explained_by_asking() -> None:
     seen = lt.split(model, preprocess=lt.Preprocess(size=16, mean=(0.5,) * 3, std=(0.25,) * 3))
     found = lt.explain(seen, PHOTO, data=torch.rand(20, 3, 16, 16), budget=40)
     assert isinstance(found, Attribution)
-    assert found.notes[0].startswith("Its logit cannot be split into parts: ")
+    assert found.notes[0].startswith("Shown by a heat map (FreeMCG.attribute): its logit cannot be split into parts: ")
+    assert "data=" not in found.notes[0]
 
 
 @pytest.mark.slow
@@ -135,9 +136,53 @@ def test_a_generator_is_asked_for_what_would_change_the_answer() -> None:
     assert "a generator of its images is at hand" in found.notes[0]
 
 
-def test_a_misspelt_path_is_no_text() -> None:
-    with pytest.raises(InputError, match=r"photo\.jpg, which does not exist"):
-        lt.explain(lt.BlackBox(good), "photo.jpg")
+@pytest.mark.parametrize("name", ["photo.jpg", "photos/brid.avif", "review.txt", "rows.csv"])
+def test_a_misspelt_path_is_no_text(name: str) -> None:
+    with pytest.raises(InputError, match=r"a file that is there, or a text, got .*, which does not exist"):
+        lt.explain(lt.BlackBox(good), name, data=TEXTS)
+
+
+def test_files_of_each_kind_are_read(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("a good film\n", encoding="utf-8")
+    words = lt.explain(lt.BlackBox(good), tmp_path / "one.txt", budget=60)
+    assert isinstance(words, WordAttribution)
+    assert words.text == "a good film"
+
+
+def test_a_row_of_numbers_is_no_picture() -> None:
+    with pytest.raises(InputError, match="a row as a pandas DataFrame"):
+        lt.explain(lt.BlackBox(halves), np.zeros((1, 4)))
+
+
+@pytest.mark.filterwarnings("ignore:.*is resized")
+def test_a_picture_is_brought_to_what_is_asked_and_keeps_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "seven.png"
+    Image.fromarray((PHOTO.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(path)
+    asked = lt.explain(lt.load("zoo:digits"), path, budget=40)
+    assert isinstance(asked, Attribution)
+    assert asked.image.shape == (1, 16, 16)
+    made = lt.explain(lt.BlackBox(lt.load("zoo:digits")), path, generator=lt.load_generator("zoo:digits"), budget=40)
+    assert isinstance(made, Counterfactual)
+    assert tuple(made.source.shape[1:]) == tuple(lt.load_generator("zoo:digits").shape)
+    parts = lt.explain(split(), path, data=torch.rand(30, 3, 16, 16), top=2)
+    assert isinstance(parts, Explanation)
+    assert parts.source.endswith("seven.png")
+    assert len(parts.rows) == 2
+
+
+def test_a_picture_of_one_colour_ends() -> None:
+    found = lt.explain(lt.BlackBox(halves), torch.full((3, 16, 16), 0.5), budget=200)
+    assert isinstance(found, Attribution)
+    assert found.status.reason == "constant"
+    assert found.queries < 10
+
+
+def test_what_was_not_needed_is_said() -> None:
+    images = torch.rand(30, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    found = lt.explain(
+        lt.load("zoo:digits"), lt.digits()[3].image, data=images, generator=lt.load_generator("zoo:digits")
+    )
+    assert "What was given as generator was not needed." in found.warnings[0]  # type: ignore[union-attr]
 
 
 def test_what_was_found_first_stays_when_the_call_is_wrong() -> None:

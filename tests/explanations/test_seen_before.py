@@ -132,3 +132,11 @@ def test_half_precision_rounds_and_hides_nothing(bank: lt.Bank) -> None:
     network.offset = 1.0
     with pytest.raises(ModelError, match="within what bfloat16 rounds"):
         fitted.explain(images[0])
+
+
+def test_rows_without_a_prototype_are_said() -> None:
+    bank = lt.PartPrototypes().fit(lt.load("zoo:digits"), lt.Images([lt.digits()[0].image] * 8))
+    other = next(bank.class_names[c] for c in range(10) if c != bank.explain(lt.digits()[0].image).predicted)
+    why = bank.explain(lt.digits()[0].image, other)
+    assert not any(row.prototypes for row in why.rows)
+    assert f"the images given hold no other one of {other!r}. Give images of it." in " ".join(why.warnings)

@@ -10,7 +10,7 @@ from likethat._session import in_own_session
 from likethat.auditing.labels import find_doubtful
 from likethat.auditing.shortcuts import find_shortcuts
 from likethat.explanations import ImageStore
-from likethat.explanations.audit import Audit
+from likethat.explanations.audit import NO_LABELS, Audit
 from likethat.features import Features
 from likethat.fitting.fitting import Begun, begin, provenance_of
 from likethat.fitting.prototypes import as_picture, look
@@ -59,7 +59,7 @@ def audit(
 
     Raises:
         NotLinearError: the model's head is not linear in its pooled features.
-        InputError: no image can be used.
+        InputError: no image can be used, or the model gives no class of several but labels of their own.
 
     Example:
         >>> import torch, likethat as lt
@@ -76,7 +76,10 @@ def audit(
         "workers": workers,
         "watch": watch,
     }
+    if isinstance(model, SplitModel):  # before the pass, where it is known
+        model.require_classes("an audit")
     begun = begin(model, images, **about, **reading)
+    begun.model.require_classes("an audit")
     features, head = begun.features, begun.model.head
     found = find_shortcuts(
         features,
@@ -122,8 +125,5 @@ def _notes(features: Features) -> list[str]:
     if n < _ENOUGH:
         notes.append(f"With {n:,} pictures only a strong shortcut can be told from chance. Give {_ENOUGH:,} and more.")
     if not bool((features.labels >= 0).any()):
-        notes.append(
-            "The pictures have no labels: the model's own classes stood in for them, no accuracy is known, and no "
-            "label can be doubtful."
-        )
+        notes.append(NO_LABELS)
     return notes

@@ -130,11 +130,18 @@ def repair(model: SplitModel | nn.Module, shortcut: Shortcut) -> Repaired:
         )
     given = as_model(model)
     given.require_linear("repair")
+    given.require_classes("a repair")
     given.check_unchanged(fully=True)
     if given.fingerprint != shortcut.fingerprint:
         raise InputError(
             f"`shortcut` must be of this model, with fingerprint {given.fingerprint[:12]}…, got one of "
             f"{shortcut.fingerprint[:12]}…. Audit this model."
+        )
+    expected = (given.head.weight.shape[1], given.head.weight.shape[1], len(given.head.bias))
+    if (len(shortcut.direction), len(shortcut.reader), len(shortcut.bias)) != expected:
+        raise InputError(
+            f"`shortcut` must hold a direction and a reader of {expected[0]} numbers and {expected[2]} biases, got "
+            f"{len(shortcut.direction)}, {len(shortcut.reader)} and {len(shortcut.bias)}. Take it as it is."
         )
     direction, reader = (torch.from_numpy(one).double() for one in (shortcut.direction, shortcut.reader))
     weight = without_direction(given.head.weight.cpu().double(), direction, reader)

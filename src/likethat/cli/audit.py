@@ -64,7 +64,7 @@ def audit(
     check_page(work.out, overwrite=work.overwrite)
     if work.repair is not None:
         try_file(work.repair, overwrite=work.overwrite, name="--repair")
-    source = open_images(data)
+    source = open_images(data, name="DATA")
     split = open_model(model, **of, class_names=work.class_names)
     notes.print(f"{len(source):,} images in {data}", markup=False, soft_wrap=True)
     with progress_bar() as watch:
@@ -77,5 +77,7 @@ def audit(
     give(found)
     found.save(work.out, overwrite=work.overwrite)
     say_path("page", work.out)
-    if work.repair is not None and found.clear:
+    if work.repair is not None and not found.clear:
+        say(f"no shortcut is clear, so nothing was repaired and {work.repair} was not written", style="yellow")
+    elif work.repair is not None:
         say_path("repaired weights", repair(split, found.clear[0]).save(work.repair, overwrite=work.overwrite))

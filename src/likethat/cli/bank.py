@@ -71,11 +71,10 @@ def explain(
     check_page(out, overwrite=overwrite)
     told = AtHand(**at_hand)
     if not Path(bank).is_dir():
-        if against is not None or of["model"] is not None:
-            raise InputError(
-                "`--against` and `--model` must be left out where no bank is given. Make one with likethat fit."
-            )
-        why = explain_without_bank(bank, images, out=out, target=target, overwrite=overwrite, of=of, told=told)
+        said = [flag for flag, value in (("--against", against), ("--model", of["model"])) if value is not None]
+        if said:
+            raise InputError(f"`{said[0]}` must be left out where no bank is given. Make one with likethat fit.")
+        why = explain_without_bank(bank, images, out=out, target=target, overwrite=overwrite, of=of, told=told, top=top)
         if why is not None:
             _conclude([why], out, overwrite=overwrite)
         return

@@ -78,30 +78,31 @@ def read_names(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def open_images(name: str, *, held_out: bool = False) -> Any:
+def open_images(given: str, *, held_out: bool = False, name: str = "--images") -> Any:
     """Return the source that a folder, ``zoo:creatures`` or ``zoo:digits`` stands for.
 
     Args:
-        name: a folder, or one of the two sets that come with the library.
+        given: a folder, or one of the two sets that come with the library.
         held_out: of those two, the images to measure on instead of the ones to fit on.
+        name: what errors call it.
 
     Raises:
         InputError: no such folder, or no such set.
     """
     from likethat.sources import ImageFolder, creatures, digits
 
-    if name.startswith("zoo:"):
+    if given.startswith("zoo:"):
         sets: dict[str, Callable[[], Any]] = {
             "zoo:creatures": lambda: creatures(N_HELD_OUT, seed=2) if held_out else creatures(N_CREATURES, seed=1),
             "zoo:digits": lambda: digits(split="test" if held_out else "train"),
         }
-        if name not in sets:
-            raise InputError(f"`--images` must be a folder or one of {', '.join(sets)}, got {name!r}.")
-        return sets[name]()
-    path = Path(name)
+        if given not in sets:
+            raise InputError(f"`{name}` must be a folder or one of {', '.join(sets)}, got {given!r}.")
+        return sets[given]()
+    path = Path(given)
     if not path.is_dir():
         found = "which is a file" if path.exists() else "which does not exist"
-        raise InputError(f"`--images` must be a folder of images, got {name}, {found}. Name the folder.")
+        raise InputError(f"`{name}` must be a folder of images, got {given}, {found}. Name the folder.")
     return ImageFolder(path)
 
 

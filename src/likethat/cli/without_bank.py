@@ -38,7 +38,15 @@ class AtHand(Declared, panel="Without a bank"):
 
 
 def explain_without_bank(
-    name: str, inputs: list[Path], *, out: Path, target: str | None, overwrite: bool, of: dict[str, Any], told: AtHand
+    name: str,
+    inputs: list[Path],
+    *,
+    out: Path,
+    target: str | None,
+    overwrite: bool,
+    of: dict[str, Any],
+    told: AtHand,
+    top: int,
 ) -> "Explanation | None":
     """Explain one input of a model that is named; return it where it is as a bank would give it, else write its page.
 
@@ -54,7 +62,9 @@ def explain_without_bank(
         )
     model, channels = _model(name, of)
     made = None if told.generator is None else open_generator(told.generator)
-    one = open_input(str(inputs[0]), shape=getattr(made, "shape", None), channels=channels)
+    one: Any = inputs[0]
+    if not one.is_file():  # a row of a table, or of what comes with the library
+        one = open_input(str(one), shape=getattr(made, "shape", None), channels=channels)
     with progress_bar(asking_takes()) as watch:
         found: Any = explain(
             model,
@@ -64,6 +74,7 @@ def explain_without_bank(
             generator=made,
             budget=told.budget,
             seed=told.seed,
+            top=top,
             watch=watch,
         )
     if isinstance(found, Explanation):
@@ -101,4 +112,4 @@ def _data(name: str | None) -> Any:
         from likethat.generators.text.files import as_texts
 
         return as_texts(path)
-    return open_images(name)
+    return open_images(name, name="--data")

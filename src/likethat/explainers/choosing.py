@@ -1,21 +1,20 @@
 """`explain`: one way in, which takes the method that fits what is at hand, and says which and why."""
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
-from likethat._calls import public
+from likethat._calls import public, warn
 from likethat._checks import check_count
 from likethat._inputs import kind_of
 from likethat._options import check_callable
 from likethat._progress import Watcher
 from likethat._session import in_own_session
-from likethat.errors import InputError, NotLinearError
+from likethat.errors import DataWarning, InputError, NotLinearError
 from likethat.explainers.freemcg.inputs import one_input
 from likethat.explainers.freemcg.method import FreeMCG
 from likethat.explainers.parts.method import PartPrototypes
@@ -25,7 +24,10 @@ from likethat.explanations.explain import as_sample
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.generators import Denoiser, Generated, TextEdits, train_generator
+from likethat.generators.image.data import fit_image
+from likethat.generators.reading import TABLES, read_input
 from likethat.models import SplitModel
+from likethat.sources.base import Sample
 
 __all__ = ["explain"]
 
@@ -33,8 +35,26 @@ Explained: TypeAlias = Explanation | Counterfactual | Attribution | WordAttribut
 
 _MADE = 500
 """Images that a generator makes where none are at hand: as many as README's example takes, in seconds on one core."""
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-"""Endings of one word that is meant as a file, so that a misspelt path is not explained as a text."""
+_LONGEST = 1024  # signs of a path: file systems take no more, and refuse to be asked
+_ENDINGS = frozenset(
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".avif",
+        ".heic",
+        ".jp2",
+        ".dcm",
+    }
+    | {".svg", ".npy", ".txt", ".csv", ".tsv", ".parquet"}
+)  # of pictures, tables and texts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +68,7 @@ class _AtHand:
     generator: Any
     budget: int
     seed: int
+    top: int
     watch: Watcher | None
 
     @property
@@ -66,6 +87,7 @@ def explain(
     generator: Any = None,
     budget: int = 200,
     seed: int = 0,
+    top: int = 4,
     watch: Watcher | None = None,
 ) -> Explained:
     """Explain one answer of a model by the method that what is at hand allows; the result says which one, and why.
@@ -93,6 +115,7 @@ def explain(
         generator: see `FreeMCG`; for a table or text it stands in place of `data`.
         budget: queries, at most, where the model is asked.
         seed: of all chance.
+        top: rows shown where it is explained by parts.
         watch: called with a `Progress` as the work goes on.
 
     Returns:
@@ -117,21 +140,46 @@ def explain(
         generator=generator,
         budget=check_count(budget, name="budget"),
         seed=seed,
+        top=check_count(top, name="top"),
         watch=watch,
     )
-    ways: dict[str, Callable[[_AtHand], Explained]] = {"table": _row, "text": _text}
-    return ways.get(kind_of(at_hand.one), _image)(at_hand)
+    if isinstance(at_hand.one, Sample):
+        return _image(at_hand)
+    return _text(at_hand) if kind_of(at_hand.one) == "text" else _row(at_hand)
 
 
 def _one(given: Any) -> Any:
-    """Return one image (channel, height, width) as a batch of one, a table of one row, or a list of one text."""
-    if isinstance(given, str):
-        is_picture = " " not in given and Path(given).suffix.lower() in _PICTURES
-        given = Path(given) if is_picture or (len(given) < 256 and Path(given).is_file()) else given
-    is_array = isinstance(given, np.ndarray) and given.dtype.kind not in "US"
-    if isinstance(given, Path) or is_array or hasattr(given, "getbands"):
-        given = as_sample(given)
+    """Return an image as a `Sample`, a table of one row, or a list of one text.
+
+    Raises:
+        InputError: none of them, or a word that is meant as a file which is not there.
+    """
+    if isinstance(given, str) and (is_file := _is_named_file(given)) | _may_be_file(given):
+        given = Path(given)
+        if not is_file:
+            raise InputError(f"`input` must be a file that is there, or a text, got {given}, which does not exist.")
+    if isinstance(given, Path) and given.suffix.lower() in (*TABLES, ".txt"):
+        given = read_input(given)
+    is_array = isinstance(given, np.ndarray | Tensor) and (
+        not isinstance(given, np.ndarray) or given.dtype.kind not in "US"
+    )
+    if is_array and (given.ndim < 2 or (given.ndim == 2 and len(given) == 1)):
+        raise InputError(
+            f"`input` must be an image (channel, height, width), a row as a pandas DataFrame, or a text, got an array "
+            f"of shape {tuple(given.shape)}. Give rows of a table, and `data`, as DataFrames with the model's columns."
+        )
+    if isinstance(given, Path | Sample) or is_array or hasattr(given, "getbands"):
+        return as_sample(given)
     return one_input(given, name="input")
+
+
+def _is_named_file(text: str) -> bool:
+    return len(text) < _LONGEST and "\n" not in text and Path(text).is_file()
+
+
+def _may_be_file(text: str) -> bool:
+    """Whether one word ends as files do, so that a misspelt path is not explained as a text."""
+    return not any(sign.isspace() for sign in text) and Path(text).suffix.lower() in _ENDINGS
 
 
 def _image(at_hand: _AtHand) -> Explained:
@@ -140,8 +188,7 @@ def _image(at_hand: _AtHand) -> Explained:
         try:
             return _by_parts(at_hand)
         except NotLinearError as error:
-            found = _by_asking(at_hand)
-            return _noted(found, f"Its logit cannot be split into parts: {error}")
+            return _by_asking(at_hand, because=f"its logit cannot be split into parts: {str(error).rstrip('.')}")
     return _by_asking(at_hand)
 
 
@@ -149,31 +196,47 @@ def _by_parts(at_hand: _AtHand) -> Explanation:
     is_made = at_hand.data is None
     images = Generated(at_hand.generator, _MADE, seed=at_hand.seed) if is_made else at_hand.data
     bank = PartPrototypes(seed=at_hand.seed).fit(at_hand.model, images, watch=at_hand.watch)
-    found = bank.explain(at_hand.one, at_hand.target)
-    made = f"the weights are at hand, and the parts were found in {_MADE} images that the generator made"
+    found = bank.explain(at_hand.one, at_hand.target, top=at_hand.top)
+    made = f"the weights are at hand, and the images looked at are {_MADE} that the generator made"
     why = (
-        f"Explained by parts (PartPrototypes): {made if is_made else 'weights and images are at hand'}. "
-        "likethat.EPIC explains by channels; the bank of a fit explains many images."
+        f"Explained by PartPrototypes: {made if is_made else 'weights and images are at hand'}. likethat.EPIC explains "
+        f"by channels; the bank of a fit explains many images.{_idle(at_hand, takes='data')}"
     )
-    return dataclasses.replace(found, warnings=(why, *found.warnings))
+    chosen = [note for note in bank.provenance.notes if note not in found.warnings]
+    return dataclasses.replace(found, warnings=(why, *chosen, *found.warnings))
 
 
-def _by_asking(at_hand: _AtHand) -> Explained:
+def _by_asking(at_hand: _AtHand, because: str = "") -> Explained:
+    one = _as_asked(at_hand)
     if at_hand.generator is not None:
-        return _changed(at_hand, at_hand.generator, "a generator of its images is at hand")
-    more = (
-        "With data=... it is explained by parts."
-        if at_hand.has_weights
-        else "With generator=... (likethat.train_generator makes one of images) it is shown what would change its mind."
-    )
-    idle = "" if at_hand.data is None else ", and images help only where the weights are"
-    return _where(at_hand, f"Shown by a heat map (FreeMCG.attribute): the model alone is at hand{idle}. {more}")
+        return _changed(at_hand, one, at_hand.generator, because or "a generator of its images is at hand")
+    more = "With generator=... (likethat.train_generator makes one of images) it is shown what would change its mind."
+    if at_hand.has_weights and not because:
+        more = "With data=... it is explained by parts."
+    alone = because or "the model alone is at hand"
+    idle = "" if because or at_hand.data is None else ", and images help only where the weights are"
+    return _where(at_hand, one, f"Shown by a heat map (FreeMCG.attribute): {alone}{idle}. {more}")
 
 
-def _where(at_hand: _AtHand, why: str) -> Attribution | WordAttribution:
+def _as_asked(at_hand: _AtHand) -> Tensor:
+    """Return the image with the channels and the size in which it is asked about."""
+    image: Tensor = at_hand.one.image
+    shape = getattr(at_hand.generator, "shape", None)
+    wanted = getattr(at_hand.model, "in_channels", None) if shape is None else shape[0]
+    size = (image.shape[1], image.shape[2]) if shape is None else (shape[1], shape[2])
+    if size != tuple(image.shape[1:]):
+        warn(
+            f"{at_hand.one.name} is resized from {image.shape[1]} x {image.shape[2]} to {size[0]} x {size[1]} pixels, "
+            "cut to its middle, as the generator makes images",
+            DataWarning,
+        )
+    return fit_image(image, size, wanted if wanted in (1, 3) else len(image))[None]
+
+
+def _where(at_hand: _AtHand, one: Any, why: str) -> Attribution | WordAttribution:
     """Return what of the input speaks for the class."""
     found: Attribution | WordAttribution = FreeMCG(seed=at_hand.seed).attribute(
-        at_hand.model, at_hand.one[0], at_hand.target, budget=at_hand.budget, watch=at_hand.watch
+        at_hand.model, one[0], at_hand.target, budget=at_hand.budget, watch=at_hand.watch
     )
     return _noted(found, why)
 
@@ -188,27 +251,39 @@ def _row(at_hand: _AtHand) -> Explained:
             )
         made = train_generator(at_hand.data, kind="table", seed=at_hand.seed, watch=at_hand.watch)
         why = "a generator could be trained on the rows given (likethat.train_generator keeps one for more rows)"
-    return _changed(at_hand, made, why)
+    return _changed(at_hand, at_hand.one, made, why)
 
 
 def _text(at_hand: _AtHand) -> Explained:
     if at_hand.generator is not None:
-        return _changed(at_hand, at_hand.generator, "it is known what could stand in its texts")
+        return _changed(at_hand, at_hand.one, at_hand.generator, "it is known what could stand in its texts")
     if at_hand.data is not None:
-        return _changed(at_hand, TextEdits(at_hand.data), "texts like it are at hand (TextEdits takes labels too)")
+        edits = TextEdits(at_hand.data)
+        return _changed(at_hand, at_hand.one, edits, "texts like it are at hand (TextEdits takes labels too)")
     return _where(
         at_hand,
+        at_hand.one,
         "Shown by its words (FreeMCG.attribute): the model alone is at hand. With data=... (texts like it) it is shown "
         "what would change its mind.",
     )
 
 
-def _changed(at_hand: _AtHand, generator: Any, because: str) -> Counterfactual:
+def _changed(at_hand: _AtHand, one: Any, generator: Any, because: str) -> Counterfactual:
     found = FreeMCG(generator, seed=at_hand.seed).counterfactual(
-        at_hand.model, at_hand.one, at_hand.target, budget=at_hand.budget, watch=at_hand.watch
+        at_hand.model, one, at_hand.target, budget=at_hand.budget, watch=at_hand.watch
     )
-    why = f"Shown by what would change its mind (FreeMCG.counterfactual): {because}. "
-    return _noted(found, why + "For what speaks for the class take FreeMCG.attribute; for its ideal input Exemplars.")
+    why = (
+        f"Shown by what would change its mind (FreeMCG.counterfactual): {because}. For what speaks for the class take "
+        f"FreeMCG.attribute; for its ideal input Exemplars.{_idle(at_hand, takes='generator')}"
+    )
+    return _noted(found, why)
+
+
+def _idle(at_hand: _AtHand, *, takes: str) -> str:
+    """Say what was given and not needed, where both were."""
+    if at_hand.data is None or at_hand.generator is None:
+        return ""
+    return f" What was given as {'generator' if takes == 'data' else 'data'} was not needed."
 
 
 def _noted(found: Any, sentence: str) -> Any:

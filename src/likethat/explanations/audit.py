@@ -16,12 +16,17 @@ from likethat.explanations.records import Provenance
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
 
-__all__ = ["CLEAR", "Audit", "AuditedPicture", "DoubtfulLabel", "Shortcut"]
+__all__ = ["CLEAR", "NO_LABELS", "Audit", "AuditedPicture", "DoubtfulLabel", "Shortcut"]
 
 CLEAR = 0.15
 """Score on pictures that a direction was not found on, from which on it is called a shortcut. Chosen on clean and
 planted networks that are measured nowhere; of those that are measured, clean ones reach .1 and planted ones that are
 found .7 to 2 (benchmarks/results/audit.md)."""
+NO_LABELS = (
+    "The pictures have no labels: the model's own classes stood in for them, no accuracy is known, and no label can be "
+    "doubtful."
+)
+"""What an audit of such pictures notes; its headline then says nothing of labels."""
 _GROUP = 5  # pictures of a class and state, below which their accuracy is not said
 
 

@@ -1,6 +1,6 @@
 """From a bank and an image to an explanation whose terms add up to the logit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,6 +144,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
             *([SHARED] if isinstance(bank.coordinates, SharedCells) else []),
             *_warnings(model, seen, terms, logit),
             *_cautions(bank, chosen, predicted, other),
+            *_bare(rows, bank.class_names[chosen]),
             *filter(None, [bank.provenance.warning]),
         ),
         surroundings=_surroundings(bank, terms),
@@ -400,6 +401,13 @@ def _cautions(bank: "Bank", target: int, predicted: int, against: int | None) ->
         f"maps look like here, where the model predicts {bank.class_names[predicted]!r}: the sums are exact, the "
         "places are one choice of several.",
     )
+
+
+def _bare(rows: Sequence[Contribution], name: str) -> tuple[str, ...]:
+    """Say where nothing can be looked at beside the rows."""
+    if any(row.prototypes for row in rows):
+        return ()
+    return (f"No row has a prototype: the images given hold no other one of {name!r}. Give images of it.",)
 
 
 def _surroundings(bank: "Bank", terms: _Terms) -> float | None:

@@ -343,6 +343,15 @@ class SplitModel:
                 "a method that needs no contributions."
             )
 
+    def require_classes(self, method: str) -> None:
+        """Raise `InputError` unless the model gives one class of several: the one with the highest logit."""
+        if self.outputs != "softmax" or self.n_classes < 2:
+            what = "a single yes or no" if self.n_classes == 1 else "labels that each hold or not"
+            raise InputError(
+                f"{method} needs a model that gives one class of several, got {self.name}, whose logits stand for "
+                f"{what}. EPIC and PartPrototypes explain such a model."
+            )
+
     def check_unchanged(self, *, fully: bool = False) -> None:
         """Raise `ModelError` where the network's weights or buffers are others than when it was split.
 

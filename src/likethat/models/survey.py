@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch import nn
 
 from likethat._checks import require
 from likethat._documents import parse_json, read_bytes
+from likethat._progress import Clock
 from likethat.errors import InputError, LikethatError
 from likethat.models._frozen_search import Counting
 from likethat.models._hubs import load_timm, load_torchvision
@@ -158,7 +158,7 @@ def _serve(pipe: Connection) -> None:
 def _row(name: str) -> Row:
     """Cut one architecture with random weights."""
     torch.manual_seed(_SEED)
-    started = perf_counter()
+    clock = Clock()
     try:
         network = _built(name)
     except LikethatError as error:
@@ -170,11 +170,11 @@ def _row(name: str) -> Row:
         with Counting() as counted:
             model = split(network, preprocess="auto" if name.startswith("timm:") else "default")
     except LikethatError as error:
-        return {**row, "kind": "refused", "note": str(error), "seconds": round(perf_counter() - started, 1)}
+        return {**row, "kind": "refused", "note": str(error), "seconds": round(clock.seconds, 1)}
     with torch.no_grad(), Counting() as once:
         logits_of(network(model._inputs(_images(model, 3))), 3)
     row |= _said(model)
-    row |= {"cost": counted.total / max(1, once.total), "seconds": perf_counter() - started}
+    row |= {"cost": counted.total / max(1, once.total), "seconds": clock.seconds}
     return row | ({} if before is None else {"memory, MB": (_memory() or before) - before})
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from likethat._checks import require
-from likethat.explanations.audit import Audit, AuditedPicture, Shortcut
+from likethat.explanations.audit import NO_LABELS, Audit, AuditedPicture, Shortcut
 from likethat.report.pages import write_page
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet, Sprite
 from likethat.report.text import count, for_matplotlib, percent, shorten
@@ -73,6 +73,7 @@ def save_audit(found: Audit, path: str | Path, *, overwrite: bool = False) -> Pa
             (_picture_view(found, one.picture, sheet), percent(one.own), percent(one.other)) for one in found.doubtful
         ],
         "n_doubtful": found.n_doubtful,
+        "warnings": [*filter(None, [found.provenance.warning]), *found.provenance.notes],
         "made": provenance_view(found.provenance),
     }
     return write_page(path, "audit.html.jinja", sheet, overwrite=overwrite, title=title, view=view)
@@ -82,6 +83,8 @@ def summary(found: Audit) -> str:
     """Return what an audit found, as a headline."""
     n = len(found.clear)
     shortcuts = f"{count(n, 'shortcut')} found" if n else "No shortcut found"
+    if NO_LABELS in found.provenance.notes:
+        return f"{shortcuts} in {count(found.provenance.n_images, 'picture')} without labels"
     said = f"{shortcuts}, {count(found.n_doubtful, 'doubtful label') if found.n_doubtful else 'no doubtful label'}"
     return said[:1].upper() + said[1:]
 

@@ -82,18 +82,19 @@ def heat_map(
 def _fill(
     reading: "_Reading", image: Tensor, log: QueryLog, target: int, replace: Replace, rng: torch.Generator
 ) -> None:
-    """Ask until the budget ends, more often where the error is large."""
+    """Ask until the budget ends, or all that masks make is known, more often where the error is large."""
     weight = torch.ones(image.shape[1:], dtype=torch.float32)
     while True:
         n = max(_ROUND, len(reading.answers) // 3) if len(reading.answers) else _FIRST
         masks = hiding_masks(n, weight, rng=rng)[:, None].to(image)
         changed = image + masks * (replace(n) - image)
+        before = log.box.queries
         found = log.query(changed)
         if len(found):
             odds = torch.logit(found.probabilities[:, target].clamp(1e-4, 1 - 1e-4))
             reading.add((changed - image)[: len(found)].cpu(), odds)
         log.tell()
-        if len(found) < n:
+        if len(found) < n or log.box.queries == before:  # nothing new was asked: of one colour, or a few pixels large
             return
         weight = reading.fit()[1]
 

@@ -37,6 +37,8 @@ RECORDS = (
     "counterfactual-image",
     "exemplars-table",
     "exemplars-image",
+    "words",
+    "audit",
 )
 MANY, HUGE = 10**12, 3 * 2**30
 _SEALS = ("sha256", "digest")

@@ -49,6 +49,14 @@ RECORDS: dict[str, Callable[[Any], list[float]]] = {
     "counterfactual-image": lambda found: [found.best.l1, found.probability(found.best), found.source.sum()],
     "exemplars-table": lambda found: [found.errors[0], found.latents.sum(), found.inputs["income"].sum()],
     "exemplars-image": lambda found: [found.errors[0], found.latents.sum(), found.inputs.sum()],
+    "words": lambda found: [found.values.max(), found.error.max(), found.queries],
+    "audit": lambda found: [
+        found.shortcuts[0].score,
+        found.shortcuts[0].share.sum(),
+        found.shortcuts[0].n_on,
+        found.shortcuts[0].right_after.sum(),
+        found.n_doubtful,
+    ],
 }
 
 
@@ -62,6 +70,8 @@ RECORDS: dict[str, Callable[[Any], list[float]]] = {
         ("counterfactual-image", "Counterfactual", [0.1058438, 0.9212804, 268]),
         ("exemplars-table", "ExemplarSet", [0.02659699, 2.459066, 1543.34 + 1574.83]),
         ("exemplars-image", "ExemplarSet", [0.03430846, 4.741826, 591.38483]),
+        ("words", "WordAttribution", [1.999995862, 0.0005753930, 39]),
+        ("audit", "Audit", [0.01089453578, 1.109755039, 44, 53, 3]),
     ],
 )
 def test_a_record_of_schema_1(name: str, kind: str, numbers: list[float]) -> None:

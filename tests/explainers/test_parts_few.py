@@ -1,5 +1,6 @@
 """Few images a class: the cells of each image are shared, exactly, and an image is never its own prototype."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,9 @@ def test_no_image_of_any_class_is_a_sentence(model: Any, images: torch.Tensor) -
     for name in ALGORITHMS:
         with pytest.raises(InputError, match="must give at least one image a class"):
             lt.PartPrototypes(algorithm=name).fit(model, images[:3], labels=[-1, -1, -1])  # type: ignore[arg-type]
+
+
+def test_rows_are_named_by_one_class_and_how_many_are_alike(banks: Any) -> None:
+    names = banks["superclasses"].coordinates.unit_names
+    assert all(re.fullmatch(r"part \d+ of '[^']+'( and \d+ alike)?", name) for name in names)
+    assert any("alike" in name for name in names)

@@ -198,9 +198,9 @@ class Few:
         )
 
     def _named(self, members: Tensor, n: int) -> list[str]:
-        first = " and ".join(f"{self._short(one)!r}" for one in members[:2].tolist())
-        more = f", {len(members) - 2} more" if len(members) > 2 else ""
-        return [f"part {place + 1} of {first}{more}" for place in range(n)]
+        """Name parts by one class: a row of a page has no room for two, and its prototypes show the others."""
+        more = f" and {len(members) - 1} alike" if len(members) > 1 else ""
+        return [f"part {place + 1} of {self._short(int(members[0]))!r}{more}" for place in range(n)]
 
     def _short(self, target: int) -> str:
         return self.model.class_names[target].partition(",")[0]

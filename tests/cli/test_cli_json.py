@@ -130,7 +130,8 @@ def test_a_generator(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "kind", "said"),
     [
-        (["explain", "nowhere", "x.png"], "BankFormatError", "must be the folder of a bank"),
+        (["explain", "nowhere", "x.png"], "InputError", "must be a folder that likethat fit wrote, or a model"),
+        (["show", "nowhere"], "BankFormatError", "must be the folder of a bank"),
         (["split", "zoo:nothing"], "InputError", "got 'nothing'"),
         (["explain", "--bogus"], "UsageError", "No such option: --bogus"),
         (["--bogus"], "UsageError", "No such option: --bogus"),

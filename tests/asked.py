@@ -8,13 +8,13 @@ from likethat.explainers.freemcg.log import Archive
 ANSWERS = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.1, 0.9], [0.3, 0.7], [0.6, 0.4]], dtype=torch.float64)
 
 
-class Told:
-    """A black box that looks its answers up: the input's number is the row of the table."""
+class Budgeted:
+    """What a black box of two classes says of its budget."""
 
     class_names = ("no", "yes")
 
-    def __init__(self, budget: int | None = None, *, answers: Tensor = ANSWERS, free: int = 0) -> None:
-        self.budget, self.queries, self.answers, self.free = budget, 0, answers, free
+    def __init__(self, budget: int | None = None) -> None:
+        self.budget, self.queries = budget, 0
 
     @property
     def remaining(self) -> int | None:
@@ -22,6 +22,14 @@ class Told:
 
     def affordable(self, inputs: Tensor) -> int:
         return len(inputs) if self.budget is None else min(len(inputs), self.budget - self.queries)
+
+
+class Told(Budgeted):
+    """A black box that looks its answers up: the input's number is the row of the table."""
+
+    def __init__(self, budget: int | None = None, *, answers: Tensor = ANSWERS, free: int = 0) -> None:
+        super().__init__(budget)
+        self.answers, self.free = answers, free
 
     def __call__(self, inputs: Tensor) -> Tensor:
         self.queries += max(0, len(inputs) - self.free)  # the last ones are known already and cost nothing

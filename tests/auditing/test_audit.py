@@ -109,6 +109,14 @@ def test_a_model_that_gives_no_class_of_several_is_refused_before_it_is_measured
         lt.audit(given, source(30))
 
 
+def test_a_bare_network_that_gives_no_class_of_several_is_not_run_over_the_pictures() -> None:
+    said: list[lt.Progress] = []
+    network = torch.nn.Sequential(*list(small_cnn())[:-1], torch.nn.Linear(16, 1)).eval()
+    with pytest.raises(InputError, match="an audit needs a model that gives one class of several"):
+        lt.audit(network, source(30), watch=said.append)
+    assert said == []
+
+
 def test_without_labels_the_models_classes_stand_in(tmp_path: Path) -> None:
     found = lt.audit(model(), lt.Images(pictures(200)[0]), n_shortcuts=1)
     page = found.save(tmp_path / "a.html").read_text("utf-8")

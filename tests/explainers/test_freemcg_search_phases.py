@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from asked import archive_of
+from asked import Budgeted, archive_of
 from torch import Tensor
 
 from likethat.explainers.freemcg import search
@@ -14,21 +14,13 @@ from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.search import Plan, reach
 
 
-class Linear:
+class Linear(Budgeted):
     """Two classes; the second leads by a weighed sum of the columns less a threshold."""
 
-    class_names = ("no", "yes")
-
     def __init__(self, weights: list[float], threshold: float, *, budget: int | None = None) -> None:
-        self.weights, self.threshold, self.budget, self.queries = torch.tensor(weights), threshold, budget, 0
+        super().__init__(budget)
+        self.weights, self.threshold = torch.tensor(weights), threshold
         self.batches: list[Tensor] = []
-
-    @property
-    def remaining(self) -> int | None:
-        return None if self.budget is None else self.budget - self.queries
-
-    def affordable(self, inputs: Tensor) -> int:
-        return len(inputs) if self.budget is None else min(len(inputs), self.budget - self.queries)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         self.batches.append(inputs)

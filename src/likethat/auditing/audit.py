@@ -76,10 +76,7 @@ def audit(
         "workers": workers,
         "watch": watch,
     }
-    if isinstance(model, SplitModel):  # before the pass, where it is known
-        model.require_classes("an audit")
-    begun = begin(model, images, **about, **reading)
-    begun.model.require_classes("an audit")
+    begun = begin(model, images, check=lambda split: split.require_classes("an audit"), **about, **reading)
     features, head = begun.features, begun.model.head
     found = find_shortcuts(
         features,

@@ -14,17 +14,17 @@ from likethat.options.declaring import Declared, given, option
 
 __all__ = [
     "INPUT_HELP",
-    "MODEL_PREFIXES",
     "TARGET_FLAGS",
     "Asked",
     "asking_takes",
     "conclude",
+    "has_weights",
     "open_input",
 ]
 
 INPUT_HELP = "an image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7"
 TARGET_FLAGS = ("--target", "-t")
-MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")  # what `likethat.load` opens, with its weights
+_MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")  # what `likethat.load` opens, with its weights
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,16 +46,23 @@ class Asked(Declared, panel=MODEL_PANEL):
 
     def open(self) -> tuple[Any, int | None]:
         """Return the black box, and how many channels its images have, if known."""
-        from likethat.models import BlackBox, is_own
+        from likethat.models import BlackBox
 
         options: dict[str, Any] = {} if self.cache is None else {"cache": self.cache}
         if self.token_env is not None:
             options["token_env"] = self.token_env
-        if self.black_box.startswith(MODEL_PREFIXES) or is_own(self.black_box):
+        if has_weights(self.black_box):
             model = open_model(self.black_box, class_names=self.class_names, device=self.device)
             return BlackBox(model, **options), model.in_channels
         names = None if self.class_names is None else read_names(self.class_names)
         return BlackBox(self.black_box, class_names=names, **options), None
+
+
+def has_weights(name: str) -> bool:
+    """Whether a model's name leads to its weights: a known set, or a file of code."""
+    from likethat.models import is_own
+
+    return name.startswith(_MODEL_PREFIXES) or is_own(name)
 
 
 def asking_takes(stage: str = "asking the model") -> Estimate:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likethat.cli._asking import MODEL_PREFIXES, Asked, asking_takes, conclude, open_input
+from likethat.cli._asking import Asked, asking_takes, conclude, has_weights, open_input
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.opening import open_images, open_model
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from likethat.explanations import Explanation
 
 __all__ = ["AtHand", "explain_without_bank"]
-
-_TABLES = {".csv", ".tsv", ".parquet"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,9 +84,7 @@ def explain_without_bank(
 
 def _model(name: str, of: dict[str, Any]) -> tuple[Any, int | None]:
     """Return what is explained: with its weights where a name or a file of code leads to them, else a black box."""
-    from likethat.models import is_own
-
-    if name.startswith(MODEL_PREFIXES) or is_own(name):
+    if has_weights(name):
         model = open_model(name, weights=of["weights"], layer=of["layer"], device=of["device"])
         return model, model.in_channels
     if "://" not in name and not Path(name).is_file():
@@ -100,16 +96,10 @@ def _model(name: str, of: dict[str, Any]) -> tuple[Any, int | None]:
 
 
 def _data(name: str | None) -> Any:
-    """Return what lies in a folder of images, a table, or a file of texts."""
+    """Return the file of a table or of texts, which `explain` reads, or what lies in a folder of images."""
+    from likethat.generators.reading import TABLES  # late: it brings torch
+
     if name is None:
         return None
-    path = Path(name)
-    if path.suffix.lower() in _TABLES:
-        from likethat.generators.table.files import read_table
-
-        return read_table(path)
-    if path.suffix.lower() == ".txt":
-        from likethat.generators.text.files import as_texts
-
-        return as_texts(path)
-    return open_images(name, name="--data")
+    is_read = Path(name).suffix.lower() in (*TABLES, ".txt")
+    return Path(name) if is_read else open_images(name, name="--data")

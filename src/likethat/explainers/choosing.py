@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch import Tensor, nn
 
-from likethat._calls import public, warn
+from likethat._calls import public
 from likethat._checks import check_count
 from likethat._inputs import kind_of
 from likethat._options import check_callable
 from likethat._progress import Watcher
 from likethat._session import in_own_session
-from likethat.errors import DataWarning, InputError, NotLinearError
+from likethat.errors import InputError, NotLinearError
 from likethat.explainers.freemcg.inputs import one_input
 from likethat.explainers.freemcg.method import FreeMCG
 from likethat.explainers.parts.method import PartPrototypes
@@ -24,8 +24,7 @@ from likethat.explanations.explain import as_sample
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.generators import Denoiser, Generated, TextEdits, train_generator
-from likethat.generators.image.data import fit_image
-from likethat.generators.reading import TABLES, read_input
+from likethat.generators.reading import TABLES, fitted, read_input
 from likethat.models import SplitModel
 from likethat.sources.base import Sample
 
@@ -36,25 +35,9 @@ Explained: TypeAlias = Explanation | Counterfactual | Attribution | WordAttribut
 _MADE = 500
 """Images that a generator makes where none are at hand: as many as README's example takes, in seconds on one core."""
 _LONGEST = 1024  # signs of a path: file systems take no more, and refuse to be asked
-_ENDINGS = frozenset(
-    {
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".avif",
-        ".heic",
-        ".jp2",
-        ".dcm",
-    }
-    | {".svg", ".npy", ".txt", ".csv", ".tsv", ".parquet"}
-)  # of pictures, tables and texts
+_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".heic"}
+_ENDINGS = TABLES | _PICTURES | {".txt", ".jp2", ".dcm", ".svg", ".npy"}
+"""Endings of tables, texts and pictures."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,15 +137,13 @@ def _one(given: Any) -> Any:
     Raises:
         InputError: none of them, or a word that is meant as a file which is not there.
     """
-    if isinstance(given, str) and (is_file := _is_named_file(given)) | _may_be_file(given):
-        given = Path(given)
-        if not is_file:
+    if isinstance(given, str) and (_is_file(given) or _ends_as_file(given)):
+        if not _is_file(given):
             raise InputError(f"`input` must be a file that is there, or a text, got {given}, which does not exist.")
+        given = Path(given)
     if isinstance(given, Path) and given.suffix.lower() in (*TABLES, ".txt"):
         given = read_input(given)
-    is_array = isinstance(given, np.ndarray | Tensor) and (
-        not isinstance(given, np.ndarray) or given.dtype.kind not in "US"
-    )
+    is_array = isinstance(given, Tensor) or (isinstance(given, np.ndarray) and given.dtype.kind not in "US")
     if is_array and (given.ndim < 2 or (given.ndim == 2 and len(given) == 1)):
         raise InputError(
             f"`input` must be an image (channel, height, width), a row as a pandas DataFrame, or a text, got an array "
@@ -173,11 +154,11 @@ def _one(given: Any) -> Any:
     return one_input(given, name="input")
 
 
-def _is_named_file(text: str) -> bool:
+def _is_file(text: str) -> bool:
     return len(text) < _LONGEST and "\n" not in text and Path(text).is_file()
 
 
-def _may_be_file(text: str) -> bool:
+def _ends_as_file(text: str) -> bool:
     """Whether one word ends as files do, so that a misspelt path is not explained as a text."""
     return not any(sign.isspace() for sign in text) and Path(text).suffix.lower() in _ENDINGS
 
@@ -220,17 +201,8 @@ def _by_asking(at_hand: _AtHand, because: str = "") -> Explained:
 
 def _as_asked(at_hand: _AtHand) -> Tensor:
     """Return the image with the channels and the size in which it is asked about."""
-    image: Tensor = at_hand.one.image
-    shape = getattr(at_hand.generator, "shape", None)
-    wanted = getattr(at_hand.model, "in_channels", None) if shape is None else shape[0]
-    size = (image.shape[1], image.shape[2]) if shape is None else (shape[1], shape[2])
-    if size != tuple(image.shape[1:]):
-        warn(
-            f"{at_hand.one.name} is resized from {image.shape[1]} x {image.shape[2]} to {size[0]} x {size[1]} pixels, "
-            "cut to its middle, as the generator makes images",
-            DataWarning,
-        )
-    return fit_image(image, size, wanted if wanted in (1, 3) else len(image))[None]
+    shape, channels = getattr(at_hand.generator, "shape", None), getattr(at_hand.model, "in_channels", None)
+    return fitted(at_hand.one.image, at_hand.one.name, shape=shape, channels=channels)[None]
 
 
 def _where(at_hand: _AtHand, one: Any, why: str) -> Attribution | WordAttribution:

@@ -1,7 +1,7 @@
 """What every fit does round its method: a checkpoint at the start, a provenance at the end."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,6 +61,7 @@ def begin(
     batch_size: int = 32,
     workers: int = 0,
     watch: Watcher | None = None,
+    check: Callable[[SplitModel], None] = lambda _: None,
 ) -> Begun:
     """Take the model and the images in, open the checkpoint and run the model once over them.
 
@@ -77,6 +78,7 @@ def begin(
         batch_size: images decoded at a time.
         workers: threads that decode.
         watch: called with a `Progress`.
+        check: raises where the method has more to ask of the model, before anything is run.
 
     Raises:
         NotLinearError: the model's head is not linear in its pooled features.
@@ -92,6 +94,7 @@ def begin(
     source = as_source(images)
     model = as_model(model, lambda: _first_image(source))
     model.require_linear(method)
+    check(model)
     model.check_unchanged(fully=True)
     opened = open_checkpoint(
         checkpoint,

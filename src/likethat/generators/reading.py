@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from likethat._calls import public, warn
 from likethat._checks import check_count
@@ -17,7 +19,7 @@ from likethat.generators.text.files import read_texts
 from likethat.sources import ImageSource, as_source
 from likethat.sources._decode import decode
 
-__all__ = ["TABLES", "inputs_like", "read_input"]
+__all__ = ["TABLES", "fitted", "inputs_like", "read_input"]
 
 TABLES = frozenset({".csv", ".tsv", ".parquet"})
 _MOST = 2000  # pictures that exemplars are compared with: held in memory at once
@@ -51,12 +53,18 @@ def read_input(
         return frame.iloc[[row]].reset_index(drop=True)
     if path.suffix.lower() == ".txt":
         return path.read_text(encoding="utf-8").strip()
-    image = decode(path)
+    return fitted(decode(path), str(path), shape=shape, channels=channels)
+
+
+def fitted(
+    image: Float[Tensor, "any h w"], name: str, *, shape: tuple[int, ...] | None, channels: int | None
+) -> Float[Tensor, "channel height width"]:
+    """Return a picture as `read_input` would; that it is resized is a warning that names it."""
     own = (image.shape[1], image.shape[2])
     size, wanted = (own, channels) if shape is None else ((shape[1], shape[2]), shape[0])
     if size != own:
         warn(
-            f"{path} is resized from {own[0]} x {own[1]} to {size[0]} x {size[1]} pixels, cut to its middle, as the "
+            f"{name} is resized from {own[0]} x {own[1]} to {size[0]} x {size[1]} pixels, cut to its middle, as the "
             "generator makes images",
             DataWarning,
         )

@@ -117,6 +117,7 @@ def test_every_room_has_a_floor() -> None:
     assert rooms <= set(FLOORS), "draw the new room in docs/architecture.md and give it a floor here"
 
 
+@pytest.mark.slow
 def test_imports_point_downwards() -> None:
     upwards = []
     for path, tree in trees():
@@ -153,6 +154,7 @@ def circle_in(graph: dict[str, set[str]]) -> list[str]:
         left = {name: others - ends for name, others in left.items() if name not in ends}
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_by_a_detour() -> None:
     named = {
         ".".join(("likethat", *path.with_suffix("").parts)).removesuffix(".__init__"): tree for path, tree in trees()
@@ -203,6 +205,7 @@ def test_every_public_name_is_in_dir_and_known_to_type_checkers() -> None:
     assert typed == set(likethat.__all__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", ["import likethat", "import likethat.cli.main"])
 def test_importing_is_light(statement: str) -> None:
     code = f"{statement}; import sys; print(*(name for name in {HEAVY} if name in sys.modules))"
@@ -225,6 +228,7 @@ def unpicklers(node: ast.AST) -> Iterator[str]:
             yield ast.unparse(node.func)
 
 
+@pytest.mark.slow
 def test_nothing_is_unpickled() -> None:
     found = [f"{path}: {name}" for path, tree in trees() for node in ast.walk(tree) for name in unpicklers(node)]
     assert found == []
@@ -238,6 +242,7 @@ def test_the_check_on_pickles_sees(line: str) -> None:
     assert any(list(unpicklers(node)) for node in ast.walk(ast.parse(line)))
 
 
+@pytest.mark.slow
 def test_pictures_and_json_of_anybody_are_opened_in_one_place() -> None:
     # Pillow starts Ghostscript on an EPS whatever its name, and json gives up deep documents with a RecursionError.
     doors = {"_pictures.py": "Image.open", "_documents.py": "json.loads"}
@@ -252,6 +257,7 @@ def test_pictures_and_json_of_anybody_are_opened_in_one_place() -> None:
                 assert doors.get(path.as_posix()) == called, f"{path}:{node.lineno} calls {called}"
 
 
+@pytest.mark.slow
 def test_only_the_command_line_prints() -> None:
     for path, tree in trees():
         if room_of(path) == "cli":
@@ -265,6 +271,7 @@ def test_only_the_command_line_prints() -> None:
             assert not drawing, f"{path} draws with {drawing}"
 
 
+@pytest.mark.slow
 def test_no_relative_imports_and_no_star() -> None:
     for path, tree in trees():
         for node in ast.walk(tree):
@@ -273,6 +280,7 @@ def test_no_relative_imports_and_no_star() -> None:
                 assert all(alias.name != "*" for alias in node.names), path
 
 
+@pytest.mark.slow
 def test_every_file_says_what_it_is() -> None:
     silent = [str(path) for path, tree in trees() if not ast.get_docstring(tree)]
     assert silent == []
@@ -298,6 +306,7 @@ def unexplained(text: str) -> Iterator[int]:
                 yield node.lineno
 
 
+@pytest.mark.slow
 def test_numbers_say_why() -> None:
     assert list(unexplained("A = 1\n\nB = 2  # why\n# why\nC = 3\nD = (1, -2)\nE = 2\n'''Why.'''\nF = 'x'\n")) == [1, 6]
     for path, _ in trees():

@@ -71,6 +71,7 @@ def test_a_warning_names_the_line_that_called_us() -> None:
     assert [each.filename for each in caught] == [__file__]
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command() -> None:
     asked = [sys.executable, "-m", "likethat", "--version"]
     said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)

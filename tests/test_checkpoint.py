@@ -163,6 +163,7 @@ def test_a_result_is_known_as_that_of_its_checkpoint_and_no_other_is(tmp_path: P
     assert not has_ended(tmp_path / "c", tmp_path / "missing")
 
 
+@pytest.mark.slow
 def test_killed_between_the_bank_and_the_checkpoints_end_both_are_there_and_a_resumed_fit_may_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +185,7 @@ def test_killed_between_the_bank_and_the_checkpoints_end_both_are_there_and_a_re
         check_folder(tmp_path / "bank", mark="manifest.json", work="fit", resume=True, overwrite=False)
 
 
+@pytest.mark.slow
 def test_a_training_killed_between_its_generator_and_its_checkpoints_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +233,7 @@ def works(folder: Path, **how: Any) -> dict[str, Callable[[], Any]]:
 WORKS = ("epic", "parts", "prodg", "image", "table", "text")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # so small, they have much to warn of
 @pytest.mark.parametrize("name", WORKS)
 def test_how_often_is_said_by_the_user(tmp_path: Path, name: str) -> None:

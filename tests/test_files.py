@@ -423,6 +423,7 @@ def dying_at(change: int, work: Callable[[], None]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_before_any_change_on_disk_the_next_run_comes_to_the_same_and_leaves_nothing(tmp_path: Path) -> None:
     def work() -> None:

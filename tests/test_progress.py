@@ -76,6 +76,7 @@ def brightness(x: torch.Tensor) -> torch.Tensor:
     return torch.stack([1 - share, share], 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["counterfactual", "attribute", "exemplars"])
 def test_a_search_says_from_its_start_how_long_it_will_take_at_most(what: str) -> None:
     told: list[Progress] = []

@@ -86,6 +86,7 @@ def test_a_command_with_an_unknown_option_does_not_parse() -> None:
         parse(["split", "zoo:digits", "--colour", "red"])
 
 
+@pytest.mark.slow
 def test_every_command_has_an_example_in_its_help() -> None:
     named = {line.split()[1] for line in examples()}
     assert named == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]

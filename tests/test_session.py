@@ -16,6 +16,7 @@ FLOATING = {"empty", "eye", "linspace", "logspace", "ones", "rand", "randn", "ze
 LAYERS = {"BatchNorm2d", "Conv1d", "Conv2d", "ConvTranspose2d", "Embedding", "GRU", "GroupNorm", "LayerNorm", "Linear"}
 
 
+@pytest.mark.slow
 def test_every_constructor_names_its_type() -> None:
     # The default type is the whole process's: what is made without a type is another thing in another session.
     silent = []

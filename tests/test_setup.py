@@ -64,6 +64,7 @@ def test_the_lock_holds_a_version_of_all_that_the_project_names() -> None:
     assert not wrong, "run `make lock`"
 
 
+@pytest.mark.slow
 def test_the_lock_holds_all_that_is_brought_along() -> None:
     if any(metadata.version(name) != locked()[name] for name in ("transformers", "datasets", "onnxruntime")):
         pytest.skip("the versions installed here are not the lock's, and others may bring other packages along")

@@ -35,6 +35,7 @@ def run(*words: str, folder: Path) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 
 
+@pytest.mark.slow
 def test_the_recipe_for_a_method_works(tmp_path: Path) -> None:
     shutil.copytree(SOURCE, tmp_path / "src" / "likethat", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("tests/options", "tests/explainers"):

@@ -17,6 +17,8 @@ from likethat.explanations import Audit
 from likethat.explanations.audit import CLEAR
 from likethat.features import collect
 
+pytestmark = pytest.mark.slow  # what all its tests share takes seconds to train
+
 
 def source(n: int = 450, *, strength: float = 0.9, wrong: int = 0) -> lt.Images:
     images, labels, _ = pictures(n, strength=strength)

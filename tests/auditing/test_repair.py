@@ -19,6 +19,8 @@ from likethat.cli.main import app
 from likethat.errors import InputError, ModelError
 from likethat.explanations import Shortcut
 
+pytestmark = pytest.mark.slow  # what all its tests share takes seconds to train
+
 
 @pytest.fixture(scope="module")
 def split() -> lt.SplitModel:

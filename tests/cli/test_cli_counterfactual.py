@@ -10,6 +10,7 @@ from PIL import Image
 from likethat.explanations.counterfactual import Counterfactual
 
 
+@pytest.mark.slow
 def test_a_digit_becomes_another(tmp_path: Path) -> None:
     words = ["-m", "zoo:digits", "-g", "zoo:digits", "-i", "zoo:digits:7", "--budget", 40, "--confidence", 0.6]
     result = likethat("counterfactual", *words, "-o", tmp_path / "page.html")
@@ -25,6 +26,7 @@ def test_an_attribution_needs_no_generator(tmp_path: Path) -> None:
     assert "have a clear sign" in result.stdout
 
 
+@pytest.mark.slow
 def test_bad_calls_are_one_sentence(tmp_path: Path) -> None:
     digits = ["-m", "zoo:digits", "-g", "zoo:digits"]
     for words in (
@@ -69,6 +71,7 @@ def test_wrong_words(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.png", "text.png"]
 
 
+@pytest.mark.slow
 def test_pictures_of_another_size_and_colour(tmp_path: Path) -> None:
     Image.new("L", (40, 20), 90).save(tmp_path / "grey.png")
     Image.new("RGB", (40, 20), (90, 0, 200)).save(tmp_path / "colour.png")
@@ -81,6 +84,7 @@ def test_pictures_of_another_size_and_colour(tmp_path: Path) -> None:
     assert "is resized from 20 x 40 to 32 x 32 pixels" in colour.stderr
 
 
+@pytest.mark.slow
 def test_a_digit_changes_only_where_the_mask_is_white(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (64, 64)).save(tmp_path / "black.png")
     half = Image.new("L", (64, 64))

@@ -59,6 +59,7 @@ def test_does_not_write_where_other_things_lie(tmp_path: Path) -> None:
     assert "must be a new folder, or that of an earlier demo" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 def test_true_parts_are_added_where_they_are_known() -> None:
     source = lt.creatures(30, seed=3)

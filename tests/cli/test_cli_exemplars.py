@@ -33,6 +33,7 @@ def toy_generator(monkeypatch: pytest.MonkeyPatch) -> None:
 WORDS = ("exemplars", "--black-box", "zoo:digits", "--generator", "toy", "--tolerance", "0.6", "-n", "2")
 
 
+@pytest.mark.slow
 def test_a_page_of_two_targets(tmp_path: Path) -> None:
     page = tmp_path / "e.html"
     words = ("--target", "0", "--target", "1=.5,7=.5", "--budget", "20", "--data", "zoo:digits", "--out", page)
@@ -44,6 +45,7 @@ def test_a_page_of_two_targets(tmp_path: Path) -> None:
     assert "with at most 20 queries each" in done.output
 
 
+@pytest.mark.slow
 def test_a_folder_a_target(tmp_path: Path) -> None:
     done = likethat(*WORDS, "--budget", "8", "--algorithm", "prior", "--out", tmp_path / "all")
     assert done.exit_code == 0, done.output
@@ -57,6 +59,7 @@ def test_a_folder_a_target(tmp_path: Path) -> None:
     assert not (tmp_path / "all" / "3").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def stopping(_: object) -> Iterator[Any]:

@@ -41,6 +41,7 @@ def test_says_what_was_found_and_what_comes_next(bank: Path, folder: Path, weigh
     assert same_files(bank, tmp_path / "bank")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "done", "workers"), [("reading", 32, 0), ("reading", 60, 2), ("looking", 1, 0)])
 def test_stopped_and_resumed_gives_the_same_bank(
     stage: str,
@@ -75,6 +76,7 @@ def test_stopped_and_resumed_gives_the_same_bank(
     assert not (tmp_path / "bank.checkpoint").exists()
 
 
+@pytest.mark.slow
 def test_resuming_with_other_options_is_refused(
     folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def test_several_images_make_a_gallery(bank: Path, folder: Path, weights: Path, 
     assert all(path.name in page for path in pictures)
 
 
+@pytest.mark.slow
 def test_bad_calls_of_explain(bank: Path, folder: Path, weights: Path, tmp_path: Path) -> None:
     picture = next((folder / "ant").iterdir())
     words: list[object] = ["explain", bank, picture, "--weights", weights, "--out", tmp_path / "w.html"]
@@ -185,6 +188,7 @@ def test_other_weights_than_the_banks_are_refused(bank: Path, folder: Path, tmp_
     assert "fingerprint" in other.stderr
 
 
+@pytest.mark.slow
 def test_a_model_that_no_longer_loads_is_asked_for(bank: Path, folder: Path, weights: Path, tmp_path: Path) -> None:
     manifest = bank / "manifest.json"
     before = manifest.read_text(encoding="utf-8")
@@ -211,6 +215,7 @@ def test_show_needs_no_model(bank: Path, tmp_path: Path) -> None:
     assert "must be the folder of a bank" in nothing.stderr
 
 
+@pytest.mark.slow
 def test_evaluates_on_other_images(bank: Path, folder: Path, weights: Path) -> None:
     words: list[object] = ["evaluate", bank, "--images", folder, "--weights", weights, "--n-explained", 6]
     table = likethat(*words)

@@ -31,6 +31,7 @@ def test_split_and_words_go_to_standard_error() -> None:
     assert "pooling" in likethat("split", "zoo:digits").stdout  # and no document is left over for the next
 
 
+@pytest.mark.slow
 def test_a_bank_from_fit_to_evaluate(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None:
     words = [*fit_words(folder, weights, tmp_path / "bank"), "--class-names", names]
     fitted = told(*words)
@@ -47,6 +48,7 @@ def test_a_bank_from_fit_to_evaluate(folder: Path, weights: Path, names: Path, t
     assert told(*words)["values"]["n_images"] == 4
 
 
+@pytest.mark.slow
 def test_an_audit(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None:
     words = ["audit", "toy:cnn", folder, "--weights", weights, "--class-names", names, "--out", tmp_path / "a.html"]
     document = told(*words, "--n-pictures", 2)
@@ -66,6 +68,7 @@ def test_an_audit(folder: Path, weights: Path, names: Path, tmp_path: Path) -> N
     assert taken.read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 def test_parts(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None:
     words = [*fit_words(folder, weights, tmp_path / "bank"), "--class-names", names, "--n-parts", 2]
     words[1] = "parts"
@@ -76,6 +79,7 @@ def test_parts(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None
     assert document["results"][0]["prototypes"][0]["original"]["width"] > 0
 
 
+@pytest.mark.slow
 def test_a_bank_without_data(tmp_path: Path) -> None:
     words = ["fit", "prodg", "--model", "zoo:digits", "--generator", "zoo:digits", "--out", tmp_path / "bank"]
     document = told(*words, "--n-samples", 60, "--steps", 1, "--n-prototypes", 2, "--target", 3, "--n-channels", 1)
@@ -84,6 +88,7 @@ def test_a_bank_without_data(tmp_path: Path) -> None:
     assert {one["original"] for one in document["results"][0]["prototypes"]} == {None}
 
 
+@pytest.mark.slow
 def test_asking_a_black_box(tmp_path: Path) -> None:
     words = [
         "-m",
@@ -119,6 +124,7 @@ def test_asking_a_black_box(tmp_path: Path) -> None:
     assert [one["target"] for one in told("exemplars", *words)["results"]] == [3, 5]
 
 
+@pytest.mark.slow
 def test_a_generator(tmp_path: Path) -> None:
     lines = ["age,kind", *(f"{place % 47},{'abc'[place % 3]}" for place in range(60))]
     (tmp_path / "a.csv").write_text("\n".join(lines), "utf-8")

@@ -28,6 +28,7 @@ def code(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_fit_and_explain(code: Path, folder: Path, weights: Path, bank: Path, tmp_path: Path) -> None:
     mine, out = shutil.copy(weights, tmp_path / "w.safetensors"), tmp_path / "bank"
     words = ["--model", f"{code}:build", "--weights", mine]
@@ -51,6 +52,7 @@ def test_fit_and_explain(code: Path, folder: Path, weights: Path, bank: Path, tm
     assert "which are not there now" in gone.stderr.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_a_bank_remembers_the_file_of_its_weights(timm_weights: Path, folder: Path, tmp_path: Path) -> None:
     bank, page = tmp_path / "bank", tmp_path / "why.html"
     words = ["--model", "timm:test_resnet", "--weights", timm_weights, "--images", folder, "--out", bank]
@@ -60,6 +62,7 @@ def test_a_bank_remembers_the_file_of_its_weights(timm_weights: Path, folder: Pa
     assert page.exists()
 
 
+@pytest.mark.slow
 def test_split_and_a_black_box(code: Path, folder: Path, tmp_path: Path) -> None:
     cut = likethat("split", f"{code}:build")
     assert cut.exit_code == 0, cut.stderr

@@ -16,6 +16,7 @@ def parts_words(folder: Path, weights: Path, out: Path) -> list[object]:
     return words
 
 
+@pytest.mark.slow
 def test_fits_and_explains(folder: Path, weights: Path, tmp_path: Path) -> None:
     result = likethat(*parts_words(folder, weights, tmp_path / "bank"), "--n-parts", 2, "--labels", "predicted")
     assert result.exit_code == 0, result.stderr
@@ -34,6 +35,7 @@ def test_fits_and_explains(folder: Path, weights: Path, tmp_path: Path) -> None:
     assert (alone.exit_code, "Add --by-class" in " ".join(alone.stderr.split())) == (2, True)
 
 
+@pytest.mark.slow
 def test_marks_name_the_parts(folder: Path, weights: Path, tmp_path: Path) -> None:
     for file in sorted(folder.rglob("*.png"))[:12]:
         brightest = np.asarray(Image.open(file)).max(axis=2) > 230

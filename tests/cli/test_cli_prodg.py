@@ -40,6 +40,7 @@ def test_help_has_examples() -> None:
     assert "prodg" in likethat("fit", "--help").stdout
 
 
+@pytest.mark.slow
 def test_says_what_was_made_and_what_comes_next(tmp_path: Path) -> None:
     out = tmp_path / "bank"
     result = likethat(*words(out))
@@ -61,6 +62,7 @@ def test_says_what_was_made_and_what_comes_next(tmp_path: Path) -> None:
     assert "Is it the classifier, or the generator?" in (tmp_path / "bank.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "done"), [("making samples", 32), ("climbing", 8), ("control", 1)])
 def test_stopped_and_resumed_gives_the_same_bank(
     stage: str, done: int, bank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -90,6 +92,7 @@ def test_a_place_that_is_taken(bank: Path) -> None:
     assert "which likethat wrote before" in taken.stderr
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save = lt.Bank.save
 
@@ -120,6 +123,7 @@ def test_a_generator_of_other_images(tmp_path: Path) -> None:
     assert "images are resized and turned from 3 channels into 1 for the model" in result.stderr
 
 
+@pytest.mark.slow
 def test_channels_by_number_without_controls(tmp_path: Path) -> None:
     known = [word for word in words(tmp_path / "bank") if word not in ("--target", 3, "--n-channels")]
     result = likethat(*known, "--channels", "5, 9", "--no-controls", "--algorithm", "evolution")
@@ -130,6 +134,7 @@ def test_channels_by_number_without_controls(tmp_path: Path) -> None:
     assert {item.unit for item in made.prototypes if item.image.startswith("made-")} == {5, 9}
 
 
+@pytest.mark.slow
 def test_how_it_climbs(tmp_path: Path) -> None:
     climb: list[object] = ["--algorithm", "cma-es", "--step", 0.1, "--closeness", 0.02]
     result = likethat(*words(tmp_path / "bank", *climb, "--diversity", 0, "--no-controls"))
@@ -151,6 +156,7 @@ def test_a_generator_of_rows_is_refused(tmp_path: Path) -> None:
     assert "must make images, got one that makes a table" in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -193,6 +199,7 @@ class Painted:
         return latents.sigmoid().reshape(-1, 1, 2, 2).repeat_interleave(16, 2).repeat_interleave(16, 3)
 
 
+@pytest.mark.slow
 def test_words_reach_the_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {}
 

@@ -50,6 +50,7 @@ def test_words_are_listed_with_their_errors(words: list[Any], tmp_path: Path) ->
     assert "  great" in result.stdout
 
 
+@pytest.mark.slow
 def test_real_texts_are_found(words: list[Any], tmp_path: Path) -> None:
     given = ["-g", tmp_path / "reviews.txt", "-t", "bad", "-n", 1, "--budget", 60, "--tolerance", 0.5]
     result = likethat("exemplars", *words, *given)
@@ -58,6 +59,7 @@ def test_real_texts_are_found(words: list[Any], tmp_path: Path) -> None:
     assert "real texts, found with questions" in (tmp_path / "page.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["counterfactual", "attribute", "exemplars"])
 def test_texts_are_in_the_document_too(command: str, words: list[Any], tmp_path: Path) -> None:
     given = {

@@ -13,6 +13,7 @@ from likethat.errors import StorageError
 from likethat.generators import sample
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_becomes_a_generator(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "g"
     result = likethat("train-generator", "image", folder, "--out", out, "--steps", 20, "--latent-dim", 3)
@@ -60,6 +61,7 @@ def test_stopped_and_resumed_it_is_the_same(
     assert torch.equal(one(latents), other(latents))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageError("full")], ids=["Ctrl-C", "full disk"])
 def test_stopped_while_it_writes_the_generator_it_goes_on_without_a_step(
     error: BaseException, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -40,6 +40,7 @@ def test_a_model_alone_gives_a_heat_map(tmp_path: Path) -> None:
     assert "the model alone is at hand" in (tmp_path / "where.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_weights_and_a_generator_give_parts(tmp_path: Path) -> None:
     given = ["zoo:digits", "zoo:digits:7", "-g", "zoo:digits", "-t", "name:1", "-o", tmp_path / "why.html"]
     result = likethat("explain", *given)
@@ -49,6 +50,7 @@ def test_weights_and_a_generator_give_parts(tmp_path: Path) -> None:
     assert "This looks like that" in (tmp_path / "why.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_texts_beside_a_black_box(asked: Path, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("\n".join(sentences(60)[0]), encoding="utf-8")
     (tmp_path / "one.txt").write_text("the plot of this film was great", encoding="utf-8")

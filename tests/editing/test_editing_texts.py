@@ -82,6 +82,7 @@ def test_a_real_text_of_the_other_class_stands_beside(found: Counterfactual) -> 
     assert judge(found.real.input)[0, 0] > 0.5  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_more_is_asked_for_more_confidence(edits: lt.TextEdits) -> None:
     found = lt.FreeMCG(edits, confidence=0.8).counterfactual(box(), SOURCE, "bad", budget=100)
     assert found.status
@@ -94,6 +95,7 @@ def test_the_same_seed_gives_the_same(edits: lt.TextEdits, found: Counterfactual
     assert again.path.probability.tolist() == found.path.probability.tolist()
 
 
+@pytest.mark.slow
 def test_words_that_stay_stay_and_several_differ(edits: lt.TextEdits) -> None:
     kept = lt.FreeMCG(edits).counterfactual(box(), SOURCE, budget=100, immutable=["FILM", "lovely"])
     assert kept.edits
@@ -177,6 +179,7 @@ def test_bad_calls_are_one_sentence(
         lt.FreeMCG(edits).counterfactual(box(), source, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_an_attribution_of_words_is_the_weights_of_a_linear_model() -> None:
     text = "the plot was great and superb but the acting was dull and awful , really"
     found = lt.FreeMCG().attribute(box(), text, "good", budget=200)
@@ -210,6 +213,7 @@ def test_standard_errors_hold() -> None:
     assert np.mean(within) > 0.88
 
 
+@pytest.mark.slow
 def test_a_long_text_is_told_apart_where_it_matters() -> None:
     clauses = [f"this is clause number {place} of it" for place in range(60)]
     clauses[17] = "this was an awful and dull thing"
@@ -233,6 +237,7 @@ def test_several_classes_are_told_apart(edits: lt.TextEdits) -> None:
     assert found.best.predicted == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["", ".html", ".json", ".csv", ".svg"])
 def test_results_of_texts_are_saved_and_opened(found: Counterfactual, ending: str, tmp_path: Path) -> None:
     words = lt.FreeMCG().attribute(box(), SOURCE, budget=40)
@@ -243,6 +248,7 @@ def test_results_of_texts_are_saved_and_opened(found: Counterfactual, ending: st
             assert lt.open(path).to_dict() == result.to_dict()
 
 
+@pytest.mark.slow
 def test_exemplars_are_real_texts_with_what_speaks_for_them(edits: lt.TextEdits, tmp_path: Path) -> None:
     found = lt.Exemplars(edits).search(box(), "bad", n=2, budget=120)
     best = judge(TEXTS)[:, 0].sort(descending=True).values
@@ -260,6 +266,7 @@ def test_exemplars_are_real_texts_with_what_speaks_for_them(edits: lt.TextEdits,
     assert 'class="for"' in page
 
 
+@pytest.mark.slow
 def test_all_targets_share_the_answers(edits: lt.TextEdits) -> None:
     good, bad = lt.Exemplars(edits).search_all(box(), n=1, budget=40)
     assert bad.shared_queries > 0
@@ -267,6 +274,7 @@ def test_all_targets_share_the_answers(edits: lt.TextEdits) -> None:
     assert len(good.curve) < len(bad.curve)
 
 
+@pytest.mark.slow
 def test_exemplars_of_a_boundary_come_near_it(edits: lt.TextEdits) -> None:
     found = lt.Exemplars(edits, tolerance=0.1).search(box(), {"bad": 0.5, "good": 0.5}, n=1, budget=60)
     assert float(found.errors[0]) < 0.1

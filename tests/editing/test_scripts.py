@@ -32,6 +32,7 @@ LANGUAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_text_of_any_script_is_edited_by_its_words(language: str) -> None:
     pattern, firsts, (good, better, bad, worse), lasts = LANGUAGES[language]
@@ -68,6 +69,7 @@ def test_capitals_and_signs_stay_where_a_word_goes() -> None:
     assert text in {source.replace("GOOD", word) for word in ("BAD", "DULL", "FINE")}
 
 
+@pytest.mark.slow
 def test_a_review_of_500_words_is_edited_where_it_says_what_it_thinks() -> None:
     filler = "the story goes on in the old house by the sea and nobody says a word about it"
     clauses = [filler] * 30

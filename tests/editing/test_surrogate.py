@@ -1,6 +1,7 @@
 """The linear surrogate, against the formula of Bayesian linear regression."""
 
 import numpy as np
+import pytest
 import torch
 from scipy.sparse import csr_matrix
 
@@ -13,6 +14,7 @@ def belief_of(rows: torch.Tensor, values: torch.Tensor, expected: torch.Tensor) 
     return belief
 
 
+@pytest.mark.slow
 def test_the_mean_is_that_of_bayesian_regression() -> None:
     rng = torch.Generator().manual_seed(0)
     rows = (torch.rand(12, 5, generator=rng, dtype=torch.float64) < 0.4).double()

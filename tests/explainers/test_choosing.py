@@ -47,6 +47,7 @@ def split() -> lt.SplitModel:
     return lt.split(network(), preprocess=lt.Preprocess(size=16, mean=(0.5,) * 3, std=(0.25,) * 3))
 
 
+@pytest.mark.slow
 def test_a_network_and_images_give_parts() -> None:
     images = torch.rand(30, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     found = lt.explain(split(), PHOTO, data=images, seed=1)
@@ -57,6 +58,7 @@ def test_a_network_and_images_give_parts() -> None:
     assert abs(found.gap()) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_network_and_a_generator_give_parts_of_made_images() -> None:
     found = lt.explain(lt.load("zoo:digits"), lt.digits()[3].image, 8, generator=lt.load_generator("zoo:digits"))
     assert isinstance(found, Explanation)
@@ -154,6 +156,7 @@ def test_a_row_of_numbers_is_no_picture() -> None:
         lt.explain(lt.BlackBox(halves), np.zeros((1, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is resized")
 def test_a_picture_is_brought_to_what_is_asked_and_keeps_its_name(tmp_path: Path) -> None:
     path = tmp_path / "seven.png"
@@ -177,6 +180,7 @@ def test_a_picture_of_one_colour_ends() -> None:
     assert found.queries < 10
 
 
+@pytest.mark.slow
 def test_what_was_not_needed_is_said() -> None:
     images = torch.rand(30, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     found = lt.explain(
@@ -185,6 +189,7 @@ def test_what_was_not_needed_is_said() -> None:
     assert "What was given as generator was not needed." in found.warnings[0]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_what_was_found_first_stays_when_the_call_is_wrong() -> None:
     with pytest.raises(TargetError):
         lt.explain(split(), PHOTO, 7, data=torch.rand(20, 3, 16, 16))

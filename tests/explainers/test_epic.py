@@ -43,6 +43,7 @@ METHODS: list[Any] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_contributions_add_up_to_the_logit(method: Any, model: lt.SplitModel, images: torch.Tensor) -> None:
     bank = method.fit(model, images)
@@ -57,6 +58,7 @@ def test_contributions_add_up_to_the_logit(method: Any, model: lt.SplitModel, im
                 assert float(row.heat_map.sum()) == pytest.approx(row.contribution, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_class_token_is_located_and_what_is_left_is_named(images: torch.Tensor) -> None:
     network = class_token_network()
     bank = lt.EPIC(n_prototypes=2).fit(lt.split(network, example=images[:4]), images)
@@ -100,6 +102,7 @@ def test_negative_prototypes_are_the_lowest(bank: lt.Bank, model: lt.SplitModel,
         assert float(values[4 * item.cell[0] + item.cell[1]]) == pytest.approx(float(values.min()), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_each_solver_makes_purer_prototypes_than_the_identity(model: lt.SplitModel, images: torch.Tensor) -> None:
     features = collect(model, lt.Images(images))
     schedule = Schedule(first=20, last=10, rounds=6)
@@ -151,6 +154,7 @@ class _StopAt:
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_due", [True, False], ids=["shards on the way", "interrupted before one was due"])
 @pytest.mark.parametrize(
     ("epic", "stage", "done"),
@@ -211,6 +215,7 @@ def test_prototypes_stand_by_unit_then_kind_then_rank(bank: lt.Bank) -> None:
     assert {item.kind for item in bank.prototypes} == {"positive", "negative"}
 
 
+@pytest.mark.slow
 def test_a_stream_is_read_once(model: lt.SplitModel, images: torch.Tensor) -> None:
     def stream() -> Any:
         yield from images
@@ -263,6 +268,7 @@ def test_images_all_alike(model: lt.SplitModel, images: torch.Tensor) -> None:
         lt.EPIC(n_prototypes=2).fit(model, images[:1].repeat(10, 1, 1, 1))
 
 
+@pytest.mark.slow
 def test_a_model_without_a_linear_head_is_refused_with_advice(images: torch.Tensor) -> None:
     network = small_cnn()
     deep = nn.Sequential(*list(network)[:-1], nn.Linear(16, 8), Sine(), nn.Linear(8, 3)).eval()

@@ -79,6 +79,7 @@ def test_a_class_by_name_or_index() -> None:
     assert first.film.errors[-1] == first.curve[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [{"ant": 0.5, "bee": 0.5}, [0.5, 0.5, 0.0], torch.tensor([0.5, 0.5, 0.0])])
 def test_a_boundary(target: Any) -> None:
     found = Exemplars(Drawn(), algorithm=QUICK).search(box(), target, n=2)
@@ -88,6 +89,7 @@ def test_a_boundary(target: Any) -> None:
     assert (found.probabilities - wanted).abs().max() <= 0.05
 
 
+@pytest.mark.slow
 def test_a_response_with_and_without_a_threshold() -> None:
     def doubt(p: Tensor) -> Tensor:
         return -(p * p.log()).sum(1)
@@ -120,6 +122,7 @@ def test_each_search_is_told_what_was_found_and_how_far_to_stay_away() -> None:
     assert int((torch.cdist(found.latents.float(), avoided).min(1).values < 1e-6).sum()) == len(avoided)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [QUICK, PriorSampling(batch=7), CMAES(), Evolution()])
 @pytest.mark.parametrize("budget", [1, 5, 17])
 def test_never_more_queries_than_allowed(strategy: Any, budget: int) -> None:
@@ -169,6 +172,7 @@ def test_what_was_found_survives_an_interruption() -> None:
     assert [len(item) for item in sets] == [3, 3, 3]  # the nearest misses where none was found
 
 
+@pytest.mark.slow
 def test_a_larger_budget_goes_on_behind_the_answers_that_are_known() -> None:
     """Answers that an earlier call paid for count, and are not asked again."""
     method, model = Exemplars(Drawn(), algorithm=PriorSampling(batch=1), tolerance=1e-9), box()
@@ -259,6 +263,7 @@ def test_distances_to_real_by_hand() -> None:
         distance_to_real(["a"], ["a"])
 
 
+@pytest.mark.slow
 def test_reports_are_one_file_and_escaped(tmp_path: Path) -> None:
     words = BlackBox(lambda texts: [[0.97, 0.02, 0.01]] * len(texts), class_names=NAMES, check_determinism=False)
     rows = BlackBox(heavy, class_names=["no", "<i>yes"], check_determinism=False)

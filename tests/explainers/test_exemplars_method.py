@@ -91,6 +91,7 @@ def test_what_a_set_says_of_its_search() -> None:
     assert own.options == {"n": 1, "budget": 50, "tolerance": 0.05, "spacing": 0.25}  # no record of what it is made of
 
 
+@pytest.mark.slow
 def test_a_stream_of_chance_a_target() -> None:
     strategy = Fixed([[-0.1], [0.1]])
     box = BlackBox(two, class_names=NAMES[:2], check_determinism=False)

@@ -40,6 +40,7 @@ def test_one_interruption_ends_all_targets_of_texts(at: int, edits: lt.TextEdits
     assert all(item.attributions == () for item in sets)
 
 
+@pytest.mark.slow
 def test_words_that_are_interrupted_end_the_rest(edits: lt.TextEdits, monkeypatch: pytest.MonkeyPatch) -> None:
     from likethat.explainers.exemplars import texts as module
 
@@ -58,6 +59,7 @@ def test_words_that_are_interrupted_end_the_rest(edits: lt.TextEdits, monkeypatc
     assert sets[1].queries == 0
 
 
+@pytest.mark.slow
 def test_what_speaks_for_a_text_is_asked_with_what_is_left(
     edits: lt.TextEdits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +93,7 @@ def test_what_speaks_for_a_text_is_asked_with_what_is_left(
     assert found(target=lambda p: p[:, 1]).attributions == ()
 
 
+@pytest.mark.slow
 def test_a_set_of_texts_tells_where_they_lie(edits: lt.TextEdits) -> None:
     box = BlackBox(judge, class_names=["no", "yes"], check_determinism=False)
     found = Exemplars(edits, seed=3).search(box, "yes", n=2, budget=40)
@@ -119,6 +122,7 @@ def test_a_set_of_texts_tells_where_they_lie(edits: lt.TextEdits) -> None:
     assert found.class_names == ("no", "yes")
 
 
+@pytest.mark.slow
 def test_how_a_search_for_texts_ended(edits: lt.TextEdits) -> None:
     def ended(target: Any, *, tolerance: float = 0.05, **options: Any) -> Status:
         box = BlackBox(judge, class_names=["no", "yes"], check_determinism=False)
@@ -145,6 +149,7 @@ def test_texts_without_a_question_are_none(edits: lt.TextEdits) -> None:
         Exemplars(edits).search(nameless, 1)
 
 
+@pytest.mark.slow
 def test_a_film_begins_anew_with_every_better_text(edits: lt.TextEdits) -> None:
     def mixed(texts: list[str]) -> Tensor:
         p = torch.tensor([(sum(map(ord, text)) % 17 + 1) / 19 for text in texts])

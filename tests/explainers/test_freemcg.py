@@ -125,6 +125,7 @@ def test_outside_the_mask_nothing_changes() -> None:
     assert torch.equal(result.best.input[..., ~mask], picture()[None][..., ~mask])  # type: ignore[index, call-overload]
 
 
+@pytest.mark.slow
 def test_several_are_different() -> None:
     result = lt.FreeMCG(Squares(), confidence=0.9).counterfactual(box(), picture(), None, n=2, budget=300)
     assert len(result.edits) == 2
@@ -142,6 +143,7 @@ def test_the_published_rules_ask_particles_times_steps(algorithm: Any) -> None:
     assert result.mean is not None
 
 
+@pytest.mark.slow
 def test_a_table_changes_few_columns_and_the_rest_is_the_source_bit_for_bit() -> None:
     result = good()
     assert result.status, result.status
@@ -155,6 +157,7 @@ def test_a_table_changes_few_columns_and_the_rest_is_the_source_bit_for_bit() ->
     assert any(str(change).startswith("income rises from 27.5 to") for change in result.best.changes)
 
 
+@pytest.mark.slow
 def test_limits_hold_in_every_counterfactual() -> None:
     result = good(immutable=["age"], ranges={"income": (20, 36.5)}, directions={"debt": "down"}, budget=250)
     row = result.best.input

@@ -57,6 +57,7 @@ def truth(scale: float = 1.0) -> Tensor:
     return gaussian_blur(beyond[None, None], SIZE / 16)[0, 0]
 
 
+@pytest.mark.slow
 def test_the_map_of_a_linear_model_is_its_own() -> None:
     made = found(Linear(), budget=600)
     assert float(torch.corrcoef(torch.stack([made.values.flatten(), truth().flatten()]))[0, 1]) > 0.9
@@ -65,6 +66,7 @@ def test_the_map_of_a_linear_model_is_its_own() -> None:
     assert torch.allclose(found(Linear(), 0, budget=48).values, -found(Linear(), 1, budget=48).values, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_errors_are_of_the_size_of_what_is_off() -> None:
     for noise in (0.02, 0.2):
         made = [found(Linear(noise=noise), budget=200, seed=seed) for seed in (1, 2)]

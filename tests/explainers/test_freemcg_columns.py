@@ -77,6 +77,7 @@ def test_changes_are_told_with_their_way() -> None:
     assert type(told[0].after) is int
 
 
+@pytest.mark.slow
 def test_what_is_made_is_held_to_what_is_valid_and_allowed() -> None:
     limits = {"immutable": ["town"], "ranges": {"pay": (4.0, 6.0)}, "directions": {"age": "up", "gap": "down"}}
     made = columns(**limits).constrained(rows({"age": 25, "pay": 9.0, "town": "z", "gap": 4.0, "grade": "low"}, {}))

@@ -97,6 +97,7 @@ def test_the_target_is_reached_near_the_source_within_the_budget(denoiser: Any) 
     assert 0.5 < float(image.mean()) < 0.7
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(denoiser: Any) -> None:
     first, second = found(denoiser, budget=60), found(denoiser, budget=60)
     assert torch.equal(first.best.input, second.best.input)
@@ -126,6 +127,7 @@ def test_the_published_rules_run_too(rule: str, denoiser: Any) -> None:
     assert torch.equal(image, found(denoiser, rule=rule, budget=120).best.input[0])
 
 
+@pytest.mark.slow
 def test_the_heat_map_of_a_brighter_half(denoiser: Any) -> None:
     """Only the left half is asked; so only it can have a say."""
 

@@ -37,6 +37,7 @@ def found_of(row: int, *, confidence: float | None = 0.8, **options: Any) -> tup
     return method.counterfactual(lt.BlackBox(model), mixed_table().iloc[[row]], **{"budget": 150} | options), model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [0, 5, 7, 60])  # 0, 7: with missing values
 def test_every_row_that_is_asked_could_stand_in_the_table(row: int, tmp_path: Path) -> None:
     found, model = found_of(row)
@@ -51,6 +52,7 @@ def test_every_row_that_is_asked_could_stand_in_the_table(row: int, tmp_path: Pa
     assert found.save(tmp_path / "page.html").read_text("utf-8").count("<tr") >= len(found.best.changes)
 
 
+@pytest.mark.slow
 def test_a_row_of_other_types_is_brought_to_those_that_were_learned(tmp_path: Path) -> None:
     mixed_table().iloc[[3]].to_csv(tmp_path / "row.csv", index=False)
     row = pd.read_csv(tmp_path / "row.csv").rename(columns={"7": 7})
@@ -60,6 +62,7 @@ def test_a_row_of_other_types_is_brought_to_those_that_were_learned(tmp_path: Pa
     pd.testing.assert_frame_equal(found.source, mixed_table().iloc[[3]].reset_index(drop=True))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_limits_of_dates_ordered_categories_and_steps_hold() -> None:
     source = mixed_table().iloc[5]
     limits = {
@@ -78,6 +81,7 @@ def test_limits_of_dates_ordered_categories_and_steps_hold() -> None:
     assert is_valid(asked, mixed_generator().columns)
 
 
+@pytest.mark.slow
 def test_a_missing_value_is_filled_in_within_its_range_and_has_no_direction() -> None:
     _, model = found_of(7, ranges={"nullable": (20, 30)})
     filled = pd.concat(model.asked)["nullable"]
@@ -88,12 +92,14 @@ def test_a_missing_value_is_filled_in_within_its_range_and_has_no_direction() ->
         found_of(7, directions={"nullable": "up"})
 
 
+@pytest.mark.slow
 def test_a_limit_is_no_way_to_become_missing() -> None:
     _, model = found_of(5, directions={"nullable": "down", "holes": "up"})
     asked = pd.concat(model.asked)
     assert asked[["nullable", "holes"]].notna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_limits_that_say_nothing_are_refused() -> None:
     with pytest.raises(InputError, match="`immutable` must leave a column that may change, got all 29"):
         found_of(5, immutable=[str(name) for name in mixed_table()])
@@ -127,6 +133,7 @@ def test_no_valid_value_within_a_range_is_none() -> None:
     assert np.isnan(scale.within(np.array([0.0]), 0.2, 0.8)).all()
 
 
+@pytest.mark.slow
 def test_the_demand_of_rows_is_the_decision_and_a_margin_and_its_curve_is_told(tmp_path: Path) -> None:
     found, _ = found_of(5, confidence=None)
     assert found.options["confidence"] == 0.6
@@ -144,6 +151,7 @@ def test_the_demand_of_rows_is_the_decision_and_a_margin_and_its_curve_is_told(t
     pd.testing.assert_frame_equal(opened.best.input.drop(columns=texts), found.best.input.drop(columns=texts))
 
 
+@pytest.mark.slow
 def test_a_class_that_nothing_is_given_to_is_told_truly() -> None:
     def never(frame: pd.DataFrame) -> np.ndarray:
         chance = 0.27 / (1 + np.exp(-frame["cents"].to_numpy(dtype=float) / 40))
@@ -155,6 +163,7 @@ def test_a_class_that_nothing_is_given_to_is_told_truly() -> None:
     assert "more budget is unlikely to help" in found.status.advice
 
 
+@pytest.mark.slow
 def test_different_ways_are_few_columns_first() -> None:
     found, _ = found_of(5, n=3, budget=240)
     columns = [len(edit.changes) for edit in found.edits]
@@ -163,6 +172,7 @@ def test_different_ways_are_few_columns_first() -> None:
     assert len({tuple(change.name for change in edit.changes) for edit in found.edits}) == len(columns)
 
 
+@pytest.mark.slow
 def test_where_one_column_decides_one_changes_and_no_farther_than_it_must() -> None:
     def model(frame: pd.DataFrame) -> np.ndarray:
         chance = 1 / (1 + np.exp(-(frame["five hundreds"].to_numpy(dtype=float) - 12_000) / 1500))

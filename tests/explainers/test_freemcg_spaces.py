@@ -149,6 +149,7 @@ def test_rows_cost_their_columns_and_then_their_distance() -> None:
     assert drawn.shape == (7, 3)
 
 
+@pytest.mark.slow
 def test_rows_are_as_odd_as_real_ones() -> None:
     space = people()
     assert space.plausible(rows((94.0, 1.0, "f"), (95.0, 1.0, "f"), (95.1, 1.0, "f"))).tolist() == [True, True, False]

@@ -39,6 +39,7 @@ def _fitted(method: str, model: lt.SplitModel, images: Tensor) -> lt.Bank:
     return lt.ProDG(generator, n_prototypes=2, n_samples=60, steps=3, batch=9).fit(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["EPIC", "PartPrototypes", "ProDG"])
 def test_contributions_add_up_and_say_for_what_they_hold(method: str, model: lt.SplitModel, images: Tensor) -> None:
     assert model.how == "frozen"
@@ -56,11 +57,13 @@ def test_contributions_add_up_and_say_for_what_they_hold(method: str, model: lt.
     assert not any("head reads its" in text for text in (*why.warnings, *bank.provenance.notes))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_rotation_whatever_the_batch(model: lt.SplitModel, images: Tensor) -> None:
     one, other = (lt.EPIC(n_prototypes=3).fit(model, images, batch_size=size) for size in (7, 32))
     assert torch.equal(one.coordinates.matrix(), other.coordinates.matrix())
 
 
+@pytest.mark.slow
 def test_a_bank_is_opened_with_the_bare_network(model: lt.SplitModel, images: Tensor, tmp_path: Path) -> None:
     bank = lt.EPIC(n_prototypes=3).fit(model, images)
     bank.save(tmp_path / "bank")

@@ -147,6 +147,7 @@ def whole(request: pytest.FixtureRequest) -> tuple[str, str, Counted]:
     return request.param, record(search(lt.BlackBox(model))), model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.95])
 def test_interrupted_it_goes_on_to_the_same_record_and_asks_the_rest_alone(
     whole: tuple[str, str, Counted], share: float
@@ -163,6 +164,7 @@ def test_interrupted_it_goes_on_to_the_same_record_and_asks_the_rest_alone(
     assert model.rows == uninterrupted.rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0.8])
 def test_killed_it_goes_on_from_the_cache_of_answers(
     whole: tuple[str, str, Counted], share: float, tmp_path: Path
@@ -181,6 +183,7 @@ def test_killed_it_goes_on_from_the_cache_of_answers(
     assert 0 < model.rows < uninterrupted.rows
 
 
+@pytest.mark.slow
 def test_what_others_asked_before_changes_nothing() -> None:
     box = lt.BlackBox(of_pictures)
     heat_map(box)

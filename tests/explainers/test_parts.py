@@ -79,6 +79,7 @@ def check_exact(bank: lt.Bank, model: lt.SplitModel, images: torch.Tensor) -> No
             assert abs(total - float(logits[index, target])) <= 1e-5 * size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [papers.PartPrototypes(n_prototypes=2), *(lt.PartPrototypes(n_prototypes=2, **options) for options in OPTIONS)],
@@ -92,6 +93,7 @@ def test_every_algorithm_is_exact(method: Any, model: lt.SplitModel, source: lt.
         assert float(row.heat_map.sum()) == pytest.approx(row.contribution, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_part_that_speaks_against_its_class_is_found_where_it_is(
     options: dict[str, Any], model: lt.SplitModel, source: lt.Images
@@ -119,6 +121,7 @@ def with_their_part(parts: HeadParts, model: lt.SplitModel, images: torch.Tensor
     return float(np.mean(held))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"algorithm": "shared"}], ids=str)
 def test_the_cells_of_prototypes_have_the_part_and_readers_of_random_sign_are_caught(
     options: dict[str, Any], model: lt.SplitModel, source: lt.Images, images: torch.Tensor
@@ -145,6 +148,7 @@ def test_a_class_of_one_part_is_read_by_its_look() -> None:
     assert torch.equal(part.vectors, torch.tensor([[-1.0, 0.5]]))
 
 
+@pytest.mark.slow
 def test_named_parts_are_exact_and_where_they_were_marked(
     model: lt.SplitModel, source: lt.Images, images: torch.Tensor, marks: lt.Marks
 ) -> None:
@@ -184,6 +188,7 @@ def test_prototypes_are_the_strongest_images_of_the_class(
         assert not bank.prototypes_of(unit, "negative")
 
 
+@pytest.mark.slow
 def test_images_belong_to_a_class_by_label_or_by_prediction(model: lt.SplitModel, images: torch.Tensor) -> None:
     predicted = model.logits(images).detach().argmax(1)
     for options in ({"labels": "predicted"}, {}):
@@ -193,6 +198,7 @@ def test_images_belong_to_a_class_by_label_or_by_prediction(model: lt.SplitModel
     assert all(2 - LABELS[item.index] == int(parts_of(given).class_of[item.unit]) for item in given.prototypes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"batch_size": 7}, {"batch_size": 90, "workers": 2}], ids=str)
 def test_same_seed_same_bank(
     options: dict[str, int], bank: lt.Bank, model: lt.SplitModel, source: lt.Images, tmp_path: Path
@@ -201,6 +207,7 @@ def test_same_seed_same_bank(
     assert same_files(bank.save(tmp_path / "a"), other.save(tmp_path / "b"))
 
 
+@pytest.mark.slow
 def test_opens_as_it_was_saved(model: lt.SplitModel, source: lt.Images, images: torch.Tensor, tmp_path: Path) -> None:
     bank = lt.PartPrototypes("auto", n_prototypes=2).fit(model, source)
     opened = lt.open_bank(bank.save(tmp_path / "bank"), model)
@@ -222,12 +229,14 @@ def test_what_is_said_of_each_part(bank: lt.Bank) -> None:
     assert bool((measures["between_starts"] <= 1 + 1e-6).all())
 
 
+@pytest.mark.slow
 def test_sampled_cells_state_the_error_of_those_left_out(model: lt.SplitModel, source: lt.Images) -> None:
     bank = lt.PartPrototypes(n_prototypes=2, cells_per_class=100).fit(model, source)
     measures = parts_of(bank).measures
     assert bool((measures["error_left_out"] < 2 * measures["error"] + 0.05).all())
 
 
+@pytest.mark.slow
 def test_signed_features_are_split_too(images: torch.Tensor) -> None:
     network = small_cnn()
     signed = nn.Sequential(*[nn.Tanh() if index == 4 else layer for index, layer in enumerate(network)]).eval()
@@ -237,6 +246,7 @@ def test_signed_features_are_split_too(images: torch.Tensor) -> None:
     check_exact(bank, model, images)
 
 
+@pytest.mark.slow
 def test_a_class_token_is_split_exactly_with_a_note(images: torch.Tensor) -> None:
     model = lt.split(class_token_network(), example=images[:4])
     bank = lt.PartPrototypes(n_prototypes=2).fit(model, images, labels=LABELS)
@@ -244,6 +254,7 @@ def test_a_class_token_is_split_exactly_with_a_note(images: torch.Tensor) -> Non
     assert abs(bank.explain(images[0]).gap()) < 1e-5
 
 
+@pytest.mark.slow
 def test_surroundings_share_where_they_are_marked(
     bank: lt.Bank, model: lt.SplitModel, source: lt.Images, images: torch.Tensor, marks: lt.Marks
 ) -> None:
@@ -264,6 +275,7 @@ def test_warning_for_another_class(bank: lt.Bank, images: torch.Tensor) -> None:
         assert any("decides what its heat maps look like" in sentence for sentence in why.warnings)
 
 
+@pytest.mark.slow
 def test_a_class_without_images_is_one_part(model: lt.SplitModel, images: torch.Tensor) -> None:
     labels = [0 if index < 60 else 1 for index in range(90)]
     bank = lt.PartPrototypes(n_prototypes=2).fit(model, images, labels=labels)
@@ -272,6 +284,7 @@ def test_a_class_without_images_is_one_part(model: lt.SplitModel, images: torch.
     check_exact(bank, model, images)
 
 
+@pytest.mark.slow
 def test_a_class_with_one_image(model: lt.SplitModel, images: torch.Tensor) -> None:
     labels = [0] * 89 + [1]
     bank = lt.PartPrototypes(n_prototypes=2).fit(model, images, labels=labels)
@@ -282,6 +295,7 @@ def test_a_class_with_one_image(model: lt.SplitModel, images: torch.Tensor) -> N
     check_exact(bank, model, images)
 
 
+@pytest.mark.slow
 def test_fewer_cells_or_channels_than_parts(model: lt.SplitModel, images: torch.Tensor) -> None:
     bank = lt.PartPrototypes(40, n_prototypes=2).fit(model, images, labels=LABELS)
     assert "fewer parts" in " ".join(bank.provenance.notes)
@@ -301,12 +315,14 @@ def test_features_of_zeros(images: torch.Tensor) -> None:
     assert work.notes[0].startswith("The features of classes 'class 0'") or "all zero" in work.notes[0]
 
 
+@pytest.mark.slow
 def test_images_all_alike(model: lt.SplitModel, images: torch.Tensor) -> None:
     bank = lt.PartPrototypes(n_prototypes=2).fit(model, images[:1].repeat(6, 1, 1, 1), labels=[0] * 6)
     assert "images of class" in " ".join(bank.provenance.notes)
     check_exact(bank, model, images)
 
 
+@pytest.mark.slow
 def test_a_model_without_a_linear_head_is_refused(images: torch.Tensor) -> None:
     network = small_cnn()
     deep = nn.Sequential(*list(network)[:-1], nn.Linear(16, 8), Sine(), nn.Linear(8, 3)).eval()
@@ -314,6 +330,7 @@ def test_a_model_without_a_linear_head_is_refused(images: torch.Tensor) -> None:
         lt.PartPrototypes().fit(lt.split(deep, example=images[:4]), images)
 
 
+@pytest.mark.slow
 def test_bad_marks_are_listed_and_the_rest_is_used(
     model: lt.SplitModel, source: lt.Images, images: torch.Tensor, marks: lt.Marks
 ) -> None:
@@ -338,6 +355,7 @@ def test_bad_marks_are_listed_and_the_rest_is_used(
         lt.PartPrototypes(algorithm="named").fit(model, source, parts=worse)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["box", "point", "outline"])
 def test_boxes_points_and_outlines_teach_as_masks_do(
     kind: str, model: lt.SplitModel, source: lt.Images, images: torch.Tensor

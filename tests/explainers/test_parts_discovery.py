@@ -134,6 +134,7 @@ def test_each_half_is_factorised_from_its_own_images() -> None:
     torch.testing.assert_close(found.halves[1].parts[0], torch.tensor([[0.0, 1.0]]))
 
 
+@pytest.mark.slow
 def test_planted_parts_are_found_in_each_class_of_a_block() -> None:
     rng = torch.Generator().manual_seed(0)
     planted = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0.6, 0.8]])
@@ -187,6 +188,7 @@ def test_no_more_parts_are_tried_than_a_class_can_have_and_one_always() -> None:
     assert all(np.isnan(value) for value in tried(torch.eye(4), [0, 0, 0, 0]).agreements)  # one image has no halves
 
 
+@pytest.mark.slow
 def test_no_more_than_eight_parts_are_tried() -> None:
     cells = torch.rand(20, 10, generator=torch.Generator().manual_seed(0))
     (found,) = discover([member(cells, [index // 2 for index in range(20)])], "auto", signed=False, seed=0, device=CPU)

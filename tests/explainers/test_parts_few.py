@@ -15,7 +15,10 @@ from likethat.errors import BankError, InputError
 from likethat.explainers.parts.few import chosen_algorithm, superclasses
 from likethat.explanations.explain import SHARED
 
-pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The model gives only"),  # its weights are random
+    pytest.mark.slow,  # what all its tests share takes seconds to fit
+]
 N_CLASSES = 24
 ALGORITHMS = ["superclasses", "regions"]
 

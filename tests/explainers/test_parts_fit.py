@@ -83,6 +83,7 @@ def test_images_that_differ_in_one_channel_by_little_are_not_alike(model: lt.Spl
     assert "alike" not in notes_of(fit(model, maps, [0, 0, 1, 1, 2, 2]))
 
 
+@pytest.mark.slow
 def test_a_class_that_bears_out_one_part_is_said_where_the_number_was_free(model: lt.SplitModel) -> None:
     maps = torch.cat([planted(8), AXES[:, :1].expand(4, 4, 8) * (1 + torch.arange(4.0)[:, None, None])])
     classes = [0] * 4 + [1] * 4 + [2] * 4

@@ -54,6 +54,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, n_images: int, slots: torch.Tensor, 
     return seen
 
 
+@pytest.mark.slow
 def test_one_image_in_forty_is_judged_spread_over_those_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
     for n_images, n in ((100, 8), (400, 10), (4000, 32)):
         back = torch.arange(n_images // 5) * 5
@@ -156,6 +157,7 @@ def test_a_mask_elsewhere_lies_half_a_picture_further_both_ways() -> None:
     assert float(taken.shifted[0]) == pytest.approx((8 * (6 / 8 - 3.5 / 8) - 1 / 8) / 8, abs=0.01)  # views have 8 bits
 
 
+@pytest.mark.slow
 def test_a_bank_of_parts_says_what_it_is_worth_on_other_images() -> None:
     images = pictures()
     model = lt.split(small_cnn(), example=images[:4], class_names=("ant", "bee", "cat"))
@@ -178,6 +180,7 @@ def test_a_bank_of_parts_says_what_it_is_worth_on_other_images() -> None:
         assert abs(why.gap()) < 1e-5
 
 
+@pytest.mark.slow
 def test_images_that_are_kept_back_teach_no_part() -> None:
     images, labels = pictures(60), torch.tensor([index % 2 for index in range(60)])
     model = lt.split(small_cnn(), example=images[:4])
@@ -199,6 +202,7 @@ def test_images_that_are_kept_back_teach_no_part() -> None:
     assert torch.equal(before, vectors())
 
 
+@pytest.mark.slow
 def test_one_part_for_a_whole_class_and_too_few_images_are_said() -> None:
     images = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))  # noise: no parts to agree on
     model = lt.split(small_cnn(), example=images[:4], class_names=("ant", "bee", "cat"))

@@ -42,6 +42,7 @@ def made(model: lt.SplitModel, images: Tensor) -> Made:
     return Made(model, images)
 
 
+@pytest.mark.slow
 def test_the_figures_of_a_bank_are_those_of_its_records(made: Made, model: lt.SplitModel, images: Tensor) -> None:
     provenance, parts = made.bank.provenance, made.bank.coordinates
     assert 0 < provenance.seconds <= made.waited

@@ -142,6 +142,7 @@ def learned(model: lt.SplitModel, images: Any, features: Features, marks: lt.Mar
     return learn_names(model, images, features, marks, [])
 
 
+@pytest.mark.slow
 def test_names_stand_in_order_with_surroundings_last(model: lt.SplitModel, images: Tensor, features: Features) -> None:
     corners = {"wing": (0, 0, 8, 8), "beak": (8, 0, 16, 8), "Background": (16, 8, 24, 16)}
     found = learned(model, lt.Images(images), features, lt.Marks.of({0: corners, 2: {"eye": (0, 8, 8, 16)}}))

@@ -89,6 +89,7 @@ def test_what_is_stored_is_what_was_measured(bank: lt.Bank, model: lt.SplitModel
     assert slow.purity(feature_map, bank.mixing, 4) == pytest.approx(item.purity, abs=5e-3)  # 8 bits a pixel
 
 
+@pytest.mark.slow
 def test_no_image_is_opened(model: lt.SplitModel, generator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(file: Any, *_: Any, **__: Any) -> Any:
         raise AssertionError(f"{file} was opened")
@@ -106,6 +107,7 @@ def test_no_image_is_opened(model: lt.SplitModel, generator: Any, monkeypatch: p
     _prodg(generator, n_samples=40, steps=1).fit(model)
 
 
+@pytest.mark.slow
 def test_the_network_is_untouched(generator: Any) -> None:
     network = small_cnn()
     model = lt.split(network, example=torch.rand(2, 3, 16, 16))
@@ -116,6 +118,7 @@ def test_the_network_is_untouched(generator: Any) -> None:
     assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bank(bank: lt.Bank, model: lt.SplitModel, generator: Any, tmp_path: Path) -> None:
     again = _prodg(generator).fit(model)
     assert same_files(bank.save(tmp_path / "a"), again.save(tmp_path / "b"))
@@ -132,6 +135,7 @@ class _StopAt:
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "done"), [("making samples", 60), ("turning", 3), ("climbing", 100), ("climbing", 288), ("looking", 1)]
 )
@@ -160,6 +164,7 @@ def test_another_generator_cannot_go_on(model: lt.SplitModel, generator: Any, tm
         _prodg(other).fit(model, checkpoint=tmp_path / "c", resume=True)
 
 
+@pytest.mark.slow
 def test_only_the_channels_of_a_class_climb(model: lt.SplitModel, generator: Any) -> None:
     source = Generated(generator, 120)
     images = torch.stack([source[index].image for index in range(120)])
@@ -180,6 +185,7 @@ def test_only_the_channels_of_a_class_climb(model: lt.SplitModel, generator: Any
     assert "control_prior_purity" not in some.provenance.measures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["evolution", "cma-es"])
 def test_without_gradients(algorithm: str, model: lt.SplitModel) -> None:
     if algorithm == "cma-es":
@@ -199,6 +205,7 @@ def test_without_gradients(algorithm: str, model: lt.SplitModel) -> None:
         assert len(pictures) == 3
 
 
+@pytest.mark.slow
 def test_the_gradient_is_taken_where_there_is_one(model: lt.SplitModel, generator: Any) -> None:
     class Blind(nn.Module):
         def __init__(self) -> None:
@@ -218,6 +225,7 @@ def test_the_gradient_is_taken_where_there_is_one(model: lt.SplitModel, generato
     assert "without" not in " ".join(_prodg(generator, controls=False).fit(model, channels=[1]).provenance.notes)
 
 
+@pytest.mark.slow
 def test_one_conditioning_a_channel_where_noise_differs(model: lt.SplitModel) -> None:
     bank = _prodg(_Noisy(), n_samples=60, steps=6).fit(model, channels=[0, 1])
     made = [item for item in bank.prototypes if item.image.startswith("made-")]
@@ -304,6 +312,7 @@ def test_starts_are_the_purest_of_the_most_active(model: lt.SplitModel, generato
     assert starts.rows[0].tolist() == ranked[:3]
 
 
+@pytest.mark.slow
 def test_a_dead_channel_is_begun_anew_and_then_said_to_be_dead(generator: Any) -> None:
     network = small_cnn()
     with torch.no_grad():
@@ -354,6 +363,7 @@ class _Failing:
         return paint(latents) * (float("nan") if self.calls > self.fails_after else 1.0)
 
 
+@pytest.mark.slow
 def test_nan_from_the_generator_loses_nothing(bank: lt.Bank, model: lt.SplitModel, tmp_path: Path) -> None:
     failing = _Failing()
     with pytest.raises(NonFiniteError, match="NaN or infinity"):
@@ -365,6 +375,7 @@ def test_nan_from_the_generator_loses_nothing(bank: lt.Bank, model: lt.SplitMode
     assert resumed.purity == bank.purity
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_the_work_goes_on(
     model: lt.SplitModel, generator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +394,7 @@ def test_a_full_disk_is_said_and_the_work_goes_on(
     assert bank.purity > 0
 
 
+@pytest.mark.slow
 def test_adam_turns_the_channels_too(model: lt.SplitModel, generator: Any) -> None:
     bank = papers.ProDG(generator, 3, n_samples=60, steps=1, batch=9, controls=False).fit(model)
     assert bank.provenance.method == "ProDG, rotation as published"

@@ -151,6 +151,7 @@ def test_a_search_makes_as_many_images_as_the_gradient_would(
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["evolution", "cma-es"])
 @pytest.mark.parametrize("n_own", [3, 1])
 def test_a_search_trades_purity_for_closeness_as_the_gradient_does(
@@ -173,6 +174,7 @@ def test_a_search_trades_purity_for_closeness_as_the_gradient_does(
                 assert torch.equal(found.latents[place], group.latents[place])
 
 
+@pytest.mark.slow
 def test_a_step_of_a_search_is_measured_in_the_spread_of_the_prior(model: lt.SplitModel) -> None:
     """Evolution scatters by twice the step in all directions alike, CMA-ES by the step of a prior of spread 1."""
     for algorithm, width in (("evolution", 2 * 0.1 * 1.25), ("cma-es", 0.1)):

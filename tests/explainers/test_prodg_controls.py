@@ -69,6 +69,7 @@ class Bare(nn.Module):
         self.inner = nn.Linear(4, 4)
 
 
+@pytest.mark.slow
 def test_every_weight_is_made_anew_with_the_spread_that_it_had() -> None:
     network, ones, twos = Bare(), [], []
     before = copy.deepcopy(network.state_dict())

@@ -15,6 +15,7 @@ def model() -> lt.SplitModel:
     return lt.split(small_cnn(), example=torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
 
 
+@pytest.mark.slow
 def test_twelve_channels_of_a_class_climb_unless_told(model: lt.SplitModel) -> None:
     bank = prodg(steps=0).fit(model, target=1)
     assert bank.provenance.measures["climbing_channels"] == 12

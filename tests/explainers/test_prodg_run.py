@@ -68,6 +68,7 @@ def test_both_halves_of_a_run_are_joined() -> None:
     assert set(both.tensors()) == {"units", "latents", "seeds", "purity", "start"}
 
 
+@pytest.mark.slow
 def test_every_group_that_is_done_is_left_in_the_checkpoint(
     model: lt.SplitModel, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ def test_progress_of_the_climb_is_counted_in_images(model: lt.SplitModel) -> Non
     assert climbing[-1].seconds_left == 0
 
 
+@pytest.mark.slow
 def test_what_a_run_notes(model: lt.SplitModel) -> None:
     some = prodg(steps=0, algorithm="evolution").fit(model, channels=[0, 3, 5])
     notes = " ".join(some.provenance.notes)
@@ -141,6 +143,7 @@ def test_images_that_are_all_the_same_are_refused(model: lt.SplitModel) -> None:
         prodg(generator=Same()).fit(model)
 
 
+@pytest.mark.slow
 def test_idle_channels_that_did_not_climb_are_counted_as_dead() -> None:
     network = small_cnn()
     with torch.no_grad():

@@ -254,6 +254,7 @@ def test_an_explanation_is_no_other_file(name: str, bank: lt.Bank, images: torch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "begins"), [("why.png", b"\x89PNG"), ("why.svg", b"<?xml"), ("WHY.PDF", b"%PDF")])
 def test_results_are_saved_as_figures(
     name: str, begins: bytes, bank: lt.Bank, images: torch.Tensor, tmp_path: Path

@@ -38,6 +38,7 @@ def a_generator() -> Any:
     return lt.train_generator([f"a text of number {place}" for place in range(40)], kind="text", epochs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 @pytest.mark.parametrize("make", [a_bank, an_explanation, a_generator])
 def test_the_earlier_folder_stays_whichever_file_the_disk_refuses(make: Callable[[], Any], tmp_path: Path) -> None:
@@ -54,6 +55,7 @@ def test_the_earlier_folder_stays_whichever_file_the_disk_refuses(make: Callable
     made.save(path, overwrite=True)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_stays_where_the_disk_refuses_the_bank(tmp_path: Path) -> None:
     images = pictures(40)
     model = lt.split(small_cnn(), example=images[:4])

@@ -150,6 +150,7 @@ def test_plain_values_and_a_table(results: dict[str, Any], kind: str, tmp_path: 
 FIGURES = [("attribution", ending) for ending in (".png", ".svg", ".pdf")]  # all results draw theirs by one road
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_result_is_a_figure(results: dict[str, Any], kind: str, ending: str, tmp_path: Path) -> None:
@@ -161,6 +162,7 @@ def test_every_result_is_a_figure(results: dict[str, Any], kind: str, ending: st
             assert len(set(picture.convert("L").get_flattened_data())) > 2  # more than a blank page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "ending"), [*((kind, ending) for kind in KINDS for ending in (".html", ".json", ".csv")), *FIGURES]
 )
@@ -449,6 +451,7 @@ def test_what_is_no_result(results: dict[str, Any], tmp_path: Path) -> None:
         lt.open(folder, small_cnn())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crop", ["center", "squash", "border"])
 def test_boxes_at_the_originals_size_show_what_the_box_shows(crop: Any, tmp_path: Path) -> None:
     """A bright square in a dark photograph: its box in the view and its box in the original are the same place."""

@@ -36,6 +36,7 @@ def test_a_picture_is_no_prototype_of_itself(saved: bool, bank: lt.Bank, tmp_pat
     assert all(row.prototypes == bank.prototypes_of(row.unit) for row in other.rows)
 
 
+@pytest.mark.slow
 def test_another_kind_of_picture_is_said(bank: lt.Bank, tmp_path: Path) -> None:
     again = lt.open_bank(bank.save(tmp_path / "bank"), bank.model)
     negatives = 1 - toys.pictures(20, seed=3)
@@ -134,6 +135,7 @@ def test_half_precision_rounds_and_hides_nothing(bank: lt.Bank) -> None:
         fitted.explain(images[0])
 
 
+@pytest.mark.slow
 def test_rows_without_a_prototype_are_said() -> None:
     bank = lt.PartPrototypes().fit(lt.load("zoo:digits"), lt.Images([lt.digits()[0].image] * 8))
     other = next(bank.class_names[c] for c in range(10) if c != bank.explain(lt.digits()[0].image).predicted)

@@ -247,6 +247,7 @@ CASES: dict[tuple[str, Reason], tuple[Callable[[], Status], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_every_reason_is_reached_and_its_advice_is_true(case: tuple[str, Reason]) -> None:
     run, said = CASES[case]

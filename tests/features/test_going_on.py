@@ -91,6 +91,7 @@ SOURCES: dict[str, Callable[[torch.Tensor], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*SOURCES, "folder", "list of paths"])
 def test_one_other_picture_is_refused_and_the_same_ones_are_not(
     kind: str, model: lt.SplitModel, images: torch.Tensor, tmp_path: Path
@@ -118,6 +119,7 @@ def test_one_other_picture_is_refused_and_the_same_ones_are_not(
     assert [report.done for report in reports if report.stage == "reading images"] == [N]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["data set", "stream"])
 def test_looking_at_images_again_changes_no_byte(
     kind: str, model: lt.SplitModel, images: torch.Tensor, tmp_path: Path
@@ -129,6 +131,7 @@ def test_looking_at_images_again_changes_no_byte(
     assert same_files(whole, resumed.save(tmp_path / "resumed"))
 
 
+@pytest.mark.slow
 def test_a_folder_that_nobody_touched_goes_on(model: lt.SplitModel, folder: Path, tmp_path: Path) -> None:
     stopped(model, folder, tmp_path / "left")
     whole = lt.EPIC(2).fit(model, folder).save(tmp_path / "whole")
@@ -165,6 +168,7 @@ def test_other_labels_of_a_data_set_are_seen(model: lt.SplitModel, images: torch
         lt.EPIC(2).fit(model, pairs, checkpoint=tmp_path / "left", resume=True)
 
 
+@pytest.mark.slow
 def test_other_creatures_are_seen(tmp_path: Path) -> None:
     model = lt.load("zoo:creatures")
     stopped(model, lt.creatures(n=N, seed=0), tmp_path / "left")
@@ -186,6 +190,7 @@ def test_a_stream_that_is_shorter_now(model: lt.SplitModel, images: torch.Tensor
         lt.EPIC(2).fit(model, a_stream(images[:5]), checkpoint=tmp_path / "left", resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [0, 1, 2])
 def test_a_damaged_shard_costs_what_it_held_and_what_came_after(
     damaged: int, model: lt.SplitModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,6 +210,7 @@ def test_a_damaged_shard_costs_what_it_held_and_what_came_after(
     assert same_files(whole.save(tmp_path / "whole"), again.save(tmp_path / "again"))
 
 
+@pytest.mark.slow
 def test_shards_that_a_later_pass_did_not_write_are_not_read(
     model: lt.SplitModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def test_a_model_and_images_that_changed_places_are_told_so(model: lt.SplitModel
         begun(images, model)
 
 
+@pytest.mark.slow
 def test_a_head_that_is_not_linear_is_refused_with_the_methods_name(images: Tensor) -> None:
     deep = nn.Sequential(*list(small_cnn())[:-1], nn.Linear(16, 8), Sine(), nn.Linear(8, 3)).eval()
     with pytest.raises(NotLinearError, match="told"):

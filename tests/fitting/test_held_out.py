@@ -239,6 +239,7 @@ def test_a_console_shows_figures_with_their_errors() -> None:
     assert _measures(measures) == {"held out images": "18", "own purity": "0.4 ± 0.02"}
 
 
+@pytest.mark.slow
 def test_several_options_from_one_pass() -> None:
     images = pictures()
     model = lt.split(small_cnn(), example=images[:4])

@@ -141,6 +141,7 @@ def test_sweeps_by_hand() -> None:
     assert torch.equal(encode(cells, parts), encode(cells, parts, sweeps=30))
 
 
+@pytest.mark.slow
 def test_encode_is_scipys_non_negative_least_squares() -> None:
     rng = np.random.default_rng(0)
     cells, parts = rng.normal(size=(2, 9, 6)) + 0.3, rng.normal(size=(2, 4, 6))

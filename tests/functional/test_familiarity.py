@@ -20,6 +20,7 @@ def test_as_far_as_mahalanobis_where_the_directions_are_all_there_are() -> None:
     torch.testing.assert_close(found.distance(asked), expected, rtol=1e-4, atol=0)
 
 
+@pytest.mark.slow
 def test_few_of_the_same_kind_are_unlike_and_others_are() -> None:
     rng = torch.Generator().manual_seed(0)
     mixing = torch.randn(50, 50, generator=rng)

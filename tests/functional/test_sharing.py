@@ -38,6 +38,7 @@ def test_objective_and_closed_form_by_hand() -> None:
     assert float(share_objective(equal_shares(sizes), sizes)) == pytest.approx(1 / 3)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0.05, 20.0), min_size=1, max_size=5))
 def test_nelder_mead_reaches_the_closed_forms_optimum(values: list[float]) -> None:
@@ -99,6 +100,7 @@ def test_readers_by_hand() -> None:
     assert torch.allclose(found[0], torch.tensor([1.64, -0.48]).double() / 3.64, atol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 8), st.integers(1, 6))
 def test_a_reader_is_positive_at_its_own_look(seed: int, n_parts: int, n_channels: int) -> None:

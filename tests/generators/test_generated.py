@@ -59,6 +59,7 @@ def test_a_source_says_which_images_it_has() -> None:
     assert source.signature != Generated(other, 20).signature
 
 
+@pytest.mark.slow
 def test_methods_that_need_images_take_made_ones() -> None:
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 6, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),

@@ -19,6 +19,8 @@ from likethat.generators.image.vae_training import VaeRun
 from likethat.options import VaeRecipe
 from likethat.sources import Images
 
+pytestmark = pytest.mark.slow  # what all its tests share takes seconds to train
+
 SMALL = {"channels": 1, "size": [12, 10], "latent_dim": 4, "patch": 1, "widths": [8, 8], "encoder_widths": [8, 8]}
 
 
@@ -83,7 +85,6 @@ def test_saved_and_opened_it_makes_the_same(vae, flow: ImageFlow, tmp_path: Path
         assert again.card == generator.card
 
 
-@pytest.mark.slow
 def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> None:
     recipe = VaeRecipe(steps=60, polish=0.3)
 
@@ -146,7 +147,6 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
         train_generator(blobs(), config=SMALL, recipe=recipe, resume=True)
 
 
-@pytest.mark.slow
 def test_early_stopping_ends_before_the_last_step() -> None:
     seen: list[Progress] = []
     noise = torch.rand(16, 1, 12, 10, generator=torch.Generator().manual_seed(0))  # nothing to learn

@@ -156,6 +156,7 @@ def test_the_users_model_is_not_changed() -> None:
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_loaded_from_its_folder(tmp_path: Path) -> None:
     network, tokenizer = parts("gpt2")
     network.save_pretrained(tmp_path / "model")

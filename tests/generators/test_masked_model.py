@@ -90,6 +90,7 @@ def test_signs_are_left_alone_and_long_texts_are_read_near_the_place() -> None:
     assert propose(long, 499 - 480)
 
 
+@pytest.mark.slow
 def test_a_counterfactual_is_found_with_its_proposals(tmp_path: Path) -> None:
     network, tokenizer = parts()
     network.save_pretrained(tmp_path)

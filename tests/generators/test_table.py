@@ -18,6 +18,7 @@ def latents(n: int, scale: float = 1.0) -> torch.Tensor:
     return scale * mixed_generator().prior.sample(n, rng=torch.Generator().manual_seed(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 10.0, 1e6])
 def test_every_row_is_valid_on_the_prior_and_far_off_it(scale: float) -> None:
     made = mixed_generator()(latents(1000, scale))
@@ -112,6 +113,7 @@ def test_ten_thousand_categories() -> None:
     assert sum(value.numel() for value in generator.state().values()) < 300_000
 
 
+@pytest.mark.slow
 def test_columns_that_hang_together_still_do() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=600)
@@ -126,6 +128,7 @@ def test_columns_that_hang_together_still_do() -> None:
     assert ((made["x"] > 0) == (made["sign"] == "+")).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_quality_of_a_table_against_itself_and_against_nonsense() -> None:
     frame = mixed_table()
     columns = mixed_generator().columns

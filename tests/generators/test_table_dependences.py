@@ -57,6 +57,7 @@ def n_broken(frame: pd.DataFrame) -> int:
     return int(broken_by(generator().dependences, scales, places, len(frame)).any(axis=1).sum())
 
 
+@pytest.mark.slow
 def test_what_was_put_in_is_found_and_nothing_else() -> None:
     found = {(each.first, each.second) for each in generator().dependences}
     asked = {"internet", "safety", "backup", "films"}
@@ -77,6 +78,7 @@ def test_what_was_put_in_is_found_and_nothing_else() -> None:
     assert "grade says grade_number, for 3 of its values (400 rows)" in told
 
 
+@pytest.mark.slow
 def test_unrelated_columns_have_none() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({f"c{number}": rng.integers(0, 5, 500) for number in range(30)})
@@ -85,6 +87,7 @@ def test_unrelated_columns_have_none() -> None:
     assert learn_dependences(learn_columns(frame), frame) == ()
 
 
+@pytest.mark.slow
 def test_what_breaks_a_dependence_is_seen() -> None:
     frame = customers()
     row = int(frame.index[frame["internet"] == "Fibre"][0])
@@ -105,6 +108,7 @@ def test_a_slip_in_a_thousand_rows_is_told_and_not_taken_for_the_rule() -> None:
     assert [len(each.pairs) for each in first] == [1]  # wives still are
 
 
+@pytest.mark.slow
 def test_rows_that_are_made_hold_together_and_stay_as_they_were_saved(tmp_path: Path) -> None:
     latents = generator().prior.sample(500, rng=torch.Generator().manual_seed(0))
     made = generator()(latents)
@@ -127,6 +131,7 @@ def test_two_that_say_opposite_things_are_settled() -> None:
     assert not broken_by(generator().dependences, scales, fixed, 1).any()
 
 
+@pytest.mark.slow
 def test_identifiers_are_named_left_out_and_never_changed() -> None:
     columns = {column.name: column for column in generator().columns}
     assert [name for name, column in columns.items() if column.is_identifier] == ["number", "name"]
@@ -153,6 +158,7 @@ def fibre(frame: pd.DataFrame) -> np.ndarray:
     return np.stack([1 - chance, chance], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [0, 3])
 def test_counterfactuals_keep_every_dependence(row: int) -> None:
     asked: list[pd.DataFrame] = []
@@ -170,6 +176,7 @@ def test_counterfactuals_keep_every_dependence(row: int) -> None:
     assert 0 <= (found.best.share_as_odd or 0) <= 1
 
 
+@pytest.mark.slow
 def test_what_the_source_breaks_itself_is_told_and_no_hindrance() -> None:
     source = customers(seed=2).iloc[[0]].assign(internet="Fibre", safety="No internet", backup="Yes", films="No")
     found = lt.FreeMCG(generator(), confidence=0.6).counterfactual(fibre, source, budget=150, immutable=["safety"])

@@ -24,12 +24,14 @@ def is_same(first: TableVAE, second: TableVAE) -> bool:
     return all(torch.equal(value, weights(second)[name]) for name, value in weights(first).items())
 
 
+@pytest.mark.slow
 def test_same_seed_same_generator_and_another_seed_another() -> None:
     again = train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6))
     assert is_same(mixed_generator(), again)
     assert not is_same(mixed_generator(), train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6, seed=1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [1, 10, 23])
 def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at: int) -> None:
     left = tmp_path / "left"
@@ -47,6 +49,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at
     assert not left.exists()
 
 
+@pytest.mark.slow
 def test_progress_counts_the_steps_and_says_how_long() -> None:
     seen: list[Progress] = []
     train_table(mixed_table(), TableTraining(epochs=2), watch=seen.append)
@@ -55,6 +58,7 @@ def test_progress_counts_the_steps_and_says_how_long() -> None:
     assert all(report.seconds_left is not None and report.seconds_left >= 0 for report in seen)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_training(tmp_path: Path) -> None:
     left, count = tmp_path / "left", itertools.count()
 

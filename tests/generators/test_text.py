@@ -32,6 +32,7 @@ def is_same(first: TextVAE, second: TextVAE) -> bool:
     return all(torch.equal(value, second.state()[name]) for name, value in first.state().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 10.0, 1e6])
 def test_texts_on_the_prior_and_far_off_it(scale: float) -> None:
     texts = generator()(scale * points(1000))
@@ -41,6 +42,7 @@ def test_texts_on_the_prior_and_far_off_it(scale: float) -> None:
     assert all(len(text) <= longest for text in texts)
 
 
+@pytest.mark.slow
 def test_it_is_a_latent_generator_that_can_go_back() -> None:
     assert isinstance(generator(), LatentGenerator)
     assert isinstance(generator(), Encoder)
@@ -50,6 +52,7 @@ def test_it_is_a_latent_generator_that_can_go_back() -> None:
     assert generator().encode([]).shape == (0, 6)
 
 
+@pytest.mark.slow
 def test_a_text_does_not_depend_on_the_others() -> None:
     latents = points(150)
     texts = generator()(latents)
@@ -67,6 +70,7 @@ def test_saved_and_loaded_it_writes_the_same(tmp_path: Path) -> None:
     assert "160" in (tmp_path / "texts" / "card.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [1, 7])
 def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at: int) -> None:
     def stop(report: Progress) -> None:
@@ -82,6 +86,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at
     assert not left.exists()
 
 
+@pytest.mark.slow
 def test_same_seed_same_generator_and_another_seed_another() -> None:
     assert is_same(generator(), train_text(TEXTS, TextTraining(epochs=4, latent_dim=6)))
     assert not is_same(generator(), train_text(TEXTS, TextTraining(epochs=4, latent_dim=6, seed=1)))
@@ -95,6 +100,7 @@ def test_the_latent_says_which_text() -> None:
     assert set(sample(learned, 60)) & set(texts)
 
 
+@pytest.mark.slow
 def test_other_scripts_and_emoji(tmp_path: Path) -> None:
     texts = ["良い映画 🎉", "悪い映画 👎", "хороший фильм", "فيلم جيد"] * 8
     (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")

@@ -88,6 +88,7 @@ def test_upper_case_and_emoji_stay() -> None:
     assert "👎" in swaps(proposer(loud, 4), 4)
 
 
+@pytest.mark.slow
 def test_labels_may_be_names_numbers_answers_or_missing() -> None:
     names = [SENTIMENTS[label] for label in FEW_LABELS]
     answers = np.eye(3)[FEW_LABELS]

@@ -23,6 +23,7 @@ def test_every_script_falls_into_words(text: str, words: list[str]) -> None:
     assert list(split_words(text).words) == words
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_words_put_together_are_the_text(text: str) -> None:
     assert split_words(text).text == text

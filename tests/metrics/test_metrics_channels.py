@@ -21,6 +21,7 @@ def model() -> lt.SplitModel:
     return lt.split(small_cnn(), example=pictures(4))
 
 
+@pytest.mark.slow
 def test_held_out_purity_against_loops(model: lt.SplitModel) -> None:
     features = collect(model, lt.Images(pictures(50, seed=3)))
     mixing = random_rotation(16, rng=torch.Generator().manual_seed(0))
@@ -84,6 +85,7 @@ def test_blur_by_hand() -> None:
     assert torch.allclose(blank(flat, (0, 0, 8, 12), fill="blur"), flat)
 
 
+@pytest.mark.slow
 def test_evaluate_without_truth(model: lt.SplitModel) -> None:
     bank = lt.EPIC(n_prototypes=3).fit(model, pictures(60))
     measures = evaluate(bank, pictures(30, seed=5), n_explained=10, n_deleted=5)

@@ -33,6 +33,7 @@ def test_sources_that_do_not_know() -> None:
         PartTruth(lt.Images(torch.zeros(2, 3, 4, 4)))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_evaluate_measures_parts_of_drawn_pictures() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -51,6 +52,7 @@ def test_evaluate_measures_parts_of_drawn_pictures() -> None:
     assert all(item.true_part for item in bank.prototypes)
 
 
+@pytest.mark.slow
 def test_pictures_may_wear_different_parts() -> None:
     source = lt.creatures(12, seed=6, removed_parts=1.0)
     truth = PartTruth(source)
@@ -74,6 +76,7 @@ class Tails:
         return torch.stack([torch.tensor([float(not torch.equal(image, self.bald)), 0.0]) for image in images])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("part", "expected"), [("tail", 1.0), ("wing", -0.2)])
 def test_single_deletion_by_drawing_again(part: str, expected: float) -> None:
     """One of 6 removable parts has all importance, the tail all the drop. Elsewhere ranks are 6 and five times 3:

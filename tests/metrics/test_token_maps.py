@@ -33,6 +33,7 @@ def test_every_pass_gives_the_networks_logits(rules: Rules) -> None:
     torch.testing.assert_close(passed(network, IMAGE, rules).logits, network(IMAGE[None]), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_paths_are_those_of_attention_alone_where_the_token_has_no_layers_of_its_own() -> None:
     network = _network(n_blocks=1)
     with torch.no_grad():

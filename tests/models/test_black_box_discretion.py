@@ -56,6 +56,7 @@ def test_a_secret_that_changes_is_looked_for_anew() -> None:
     assert discretion.clean("first one, second one") == "first one, [credential]"
 
 
+@pytest.mark.slow
 def test_the_log_of_the_library_is_cleaned(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     discretion = Discretion(lambda: [SHORT])

@@ -108,6 +108,7 @@ def test_what_will_not_pass_is_not_tried_again(status: int, advice: str) -> None
     assert "\x1b" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["0.2", "date"])
 def test_a_service_may_ask_for_patience(after: str) -> None:
     value = formatdate(time.time() + 1.2, usegmt=True) if after == "date" else after
@@ -204,6 +205,7 @@ def test_redirects_stay_on_the_host() -> None:
             lt.BlackBox(service.url, **QUICK)(ROWS)
 
 
+@pytest.mark.slow
 def test_answers_that_came_before_a_failure_are_kept() -> None:
     def fragile(request: Request) -> Reply:
         return Reply({}, 400) if 0.9 in request.body["instances"][0] else json_model(request)
@@ -218,6 +220,7 @@ def test_answers_that_came_before_a_failure_are_kept() -> None:
         assert box.queries == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_several_requests_at_once(fails: bool) -> None:
     def slow(request: Request) -> Reply:
@@ -240,6 +243,7 @@ def test_several_requests_at_once(fails: bool) -> None:
             assert time.monotonic() - begin < 1.2  # 1.6 s one by one
 
 
+@pytest.mark.slow
 def test_a_rate_is_held() -> None:
     with serve(json_model) as service:
         box = lt.BlackBox(service.url, **QUICK, batch_size=1, rate=20, concurrency=3)
@@ -306,6 +310,7 @@ def test_a_credential_over_an_open_line_is_noted() -> None:
     assert box.notes == ("the credential travels to far.example unencrypted: use https",)
 
 
+@pytest.mark.slow
 def test_certificates_are_checked(tmp_path: Path) -> None:
     key, certificate = self_signed(tmp_path)
     with serve(json_model, tls=(certificate, key)) as service:

@@ -49,6 +49,7 @@ FAMILIES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("family", FAMILIES)
 def test_patches_tokens_and_constant_add_up_on_images_not_seen(family: str) -> None:
@@ -94,6 +95,7 @@ def _slow_twin(network: Any, image: Tensor, patch: int) -> Tensor:
     return normed(network.norm, brought, scale_of(network.norm, tokens[0, 0]))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_each_patch_gives_what_the_slow_twin_says() -> None:
     network = randomise(tiny_vit())
@@ -104,6 +106,7 @@ def test_each_patch_gives_what_the_slow_twin_says() -> None:
     assert relative_error(cells, by_hand) <= 1e-5
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_every_attention_is_followed() -> None:
     network = randomise(tiny_vit(depth=5))
@@ -111,6 +114,7 @@ def test_every_attention_is_followed() -> None:
     assert tail.n_attentions == 5
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_random_weights_give_another_map() -> None:
     one, other = (split(randomise(tiny_vit(), seed)) for seed in (0, 1))
@@ -124,6 +128,7 @@ def test_tokens_that_meet_elsewhere_are_refused_by_the_operation() -> None:
         FollowedTokens(lambda x: x + x.mean(1, keepdim=True), torch.rand(1, 5, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["EPIC", "PartPrototypes"])
 def test_methods_work_on_it_unchanged(method: str) -> None:
     model = split(randomise(tiny_vit()))
@@ -137,6 +142,7 @@ def test_methods_work_on_it_unchanged(method: str) -> None:
     assert "located in the picture" in held
 
 
+@pytest.mark.slow
 def test_what_it_costs_and_where_the_logit_is_are_said() -> None:
     model = split(randomise(tiny_vit()))
     assert "forwards" in model.note
@@ -144,6 +150,7 @@ def test_what_it_costs_and_where_the_logit_is_are_said() -> None:
     assert model._reader.forwards <= 4
 
 
+@pytest.mark.slow
 def test_gradients_pass_to_the_image_through_the_coefficients_too() -> None:
     network = randomise(tiny_vit()).double()
     rng = torch.Generator().manual_seed(2)
@@ -167,6 +174,7 @@ def test_registers_without_a_class_token_are_no_part_of_the_map(n_registers: int
     assert (model.pooling, model.grid, model.spatially_additive) == ("mean, layer norm", (4, 4), True)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["cait_xxs24_224", "xcit_nano_12_p16_224"])
 def test_class_attention_is_located_by_the_frozen_run_from_the_last_patches(name: str) -> None:
@@ -186,6 +194,7 @@ class _RunningMean(nn.Module):
         return tokens + tokens.cumsum(1) / tokens.shape[1]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_where_tokens_are_not_followed_the_note_says_why() -> None:
     network: Any = randomise(tiny_vit())

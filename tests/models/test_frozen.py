@@ -37,6 +37,7 @@ def _networks() -> dict[str, nn.Module]:
     }
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["hardswish", "gelu, norm", "two heads", "mobilenet", "tokens"])
 def test_cells_and_constant_add_up_on_images_not_seen(name: str) -> None:
@@ -52,6 +53,7 @@ def test_cells_and_constant_add_up_on_images_not_seen(name: str) -> None:
     assert relative_error(model.replay(model.features(images), images), output.logits) <= 1e-5
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_relu_tail_is_the_gates_by_hand() -> None:
     network = _behind(nn.Sequential(nn.Linear(8, 9), nn.ReLU(), nn.Linear(9, 3)))
@@ -125,6 +127,7 @@ def test_a_named_layer_goes_deeper() -> None:
     assert model.grid > (2, 2)
 
 
+@pytest.mark.slow
 def test_a_map_of_one_cell_gives_way_to_the_map_before_it() -> None:
     body = [nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.Conv2d(8, 10, 16), nn.ReLU(), nn.Flatten(), nn.Linear(10, 4)]
     model = split(randomise(nn.Sequential(*body)), example=torch.rand(1, 3, 64, 64))
@@ -132,6 +135,7 @@ def test_a_map_of_one_cell_gives_way_to_the_map_before_it() -> None:
     assert "single cell" not in model.note
 
 
+@pytest.mark.slow
 def test_what_would_cost_too_much_is_for_those_who_name_the_layer() -> None:
     wide = [nn.Flatten(), nn.Linear(8 * 225, 300), nn.GELU(), nn.Linear(300, 300), nn.GELU(), nn.Linear(300, 4)]
     network = randomise(nn.Sequential(nn.Conv2d(3, 8, 8, stride=4), nn.ReLU(), *wide))
@@ -146,6 +150,7 @@ def test_what_would_cost_too_much_is_for_those_who_name_the_layer() -> None:
     assert float(costs[1]) > 6
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_it_goes_on_in_another_type_without_the_old_tail() -> None:
     network = _networks()["two heads"]
@@ -158,6 +163,7 @@ def test_it_goes_on_in_another_type_without_the_old_tail() -> None:
     assert relative_error(again._reader.read(images.double()).feature_map, before) <= 1e-5
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_tail_holds_the_network_s_own_weights_so_that_it_follows_them() -> None:
     network = _networks()["two heads"]

@@ -37,6 +37,7 @@ def save(network: nn.Module, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["a.safetensors", "a.pt", "nested.pth", "compiled.ckpt"])
 def test_torchvision_with_a_local_file(resnet: nn.Module, tmp_path: Path, file: str) -> None:
     path = save(resnet, tmp_path / file)
@@ -50,6 +51,7 @@ def test_a_file_for_a_network_that_asks_for_the_version_of_its_weights(tmp_path:
     put_weights(network, read_weights(save(network, tmp_path / "a.safetensors")), source="a.safetensors")
 
 
+@pytest.mark.slow
 def test_torchvision_without_weights() -> None:
     model = load("torchvision:squeezenet1_1", num_classes=3, class_names=["a", "b", "c"], device="cpu")
     assert (model.class_names, model.preprocess.resize) == (("a", "b", "c"), 256)
@@ -82,6 +84,7 @@ def test_weights_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None
         load("torchvision:resnet18", "DEFAULT")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["a.safetensors", "nested.pt"])
 def test_timm_with_a_local_file(tmp_path: Path, file: str) -> None:
     network = randomise(timm_network("resnet10t", num_classes=6))
@@ -90,6 +93,7 @@ def test_timm_with_a_local_file(tmp_path: Path, file: str) -> None:
     assert torch.equal(model.logits(IMAGES), network(IMAGES))
 
 
+@pytest.mark.slow
 def test_timm_without_weights() -> None:
     model = load("timm:resnet10t", num_classes=6, in_chans=1)
     assert (model.in_channels, model.class_names[5]) == (1, "class 5")
@@ -170,6 +174,7 @@ def test_unknown_names(name: str) -> None:
         load(name)
 
 
+@pytest.mark.slow
 def test_wrong_weights_and_devices(resnet: nn.Module, tmp_path: Path) -> None:
     path = save(resnet, tmp_path / "a.safetensors")
     with pytest.raises(ModelError, match=r"missing \(layer1\.0\.conv3\.weight.*of another shape"):
@@ -197,6 +202,7 @@ def test_files_that_would_run_code(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "must not run" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_damaged_files(tmp_path: Path, resnet: nn.Module) -> None:
     for suffix in (".pt", ".safetensors"):
         whole = save(resnet, tmp_path / f"a{suffix}").read_bytes()

@@ -114,6 +114,7 @@ def relative(values: Tensor, expected: Tensor) -> float:
     return float(((values - expected).abs().max() / expected.abs().max()).detach())
 
 
+@pytest.mark.slow
 def test_it_is_exact_on_images_not_seen(case: Any) -> None:
     pooling, network, model = case
     images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(9))
@@ -143,6 +144,7 @@ def test_what_is_not_affine_gets_no_weights(tail: Any) -> None:
     assert split(network, example=torch.rand(1, 3, 64, 64)).how == "frozen"
 
 
+@pytest.mark.slow
 def test_gates_that_no_probe_moves_are_found_by_scaled_channels() -> None:
     network = randomise(Own(lambda s, x: mean(x) @ s.weight))
     probes = torch.cat([probe_images(2, 3, (64, 64), seed=0), probe_images(3, 3, (64, 64), seed=1)])

@@ -159,6 +159,7 @@ def processors() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -187,6 +188,7 @@ def test_hugging_face_processors(name: str, shape: tuple[int, int]) -> None:
     assert settings.input_size == as_preprocess(processor).input_size
 
 
+@pytest.mark.slow
 def test_a_processor_that_does_more_than_it_says_is_refused() -> None:
     import transformers as hf
 

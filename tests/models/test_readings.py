@@ -1,5 +1,6 @@
 """Planted mistakes: a wrong reading is rejected, and each move of a norm onto the map is the slow formula."""
 
+import pytest
 import torch
 from model_networks import Functional, Tokens, randomise, torchvision_network
 from torch import nn
@@ -15,6 +16,7 @@ def test_relu_between_map_and_pool_is_not_a_mean(monkeypatch: object) -> None:
     assert split(network).how == "frozen"
 
 
+@pytest.mark.slow
 def test_densenet_read_without_its_relu_would_be_wrong() -> None:
     network = randomise(torchvision_network("densenet121"), size=64)
     images = torch.rand(2, 3, 64, 64)
@@ -23,6 +25,7 @@ def test_densenet_read_without_its_relu_would_be_wrong() -> None:
     assert float(model.features(images).detach().min()) >= 0
 
 
+@pytest.mark.slow
 def test_a_reading_that_holds_on_one_batch_alone_is_rejected() -> None:
     seen: list[torch.Tensor] = []
 
@@ -38,6 +41,7 @@ def test_a_median_is_no_mean() -> None:
     assert split(randomise(Functional(lambda x: x.flatten(2).median(2).values)), example=images).how == "replay"
 
 
+@pytest.mark.slow
 def test_registers_are_not_patches() -> None:
     network = randomise(Tokens(lambda t: t[:, 1:].mean(1), prefix=5))  # the mean takes four registers in
     model = split(network, example=torch.rand(1, 3, 64, 64))

@@ -183,6 +183,7 @@ def test_the_pooled_vector_is_the_weighted_mean_and_the_remainder(case: Any) -> 
         assert relative(means, output.pooled) <= 1e-5
 
 
+@pytest.mark.slow
 def test_gradients_flow_to_the_images(case: Any) -> None:
     _, network, model, images = case
     images = images.clone().requires_grad_()
@@ -227,6 +228,7 @@ def test_maximum_map_is_zero_but_at_the_largest_cell() -> None:
     assert torch.allclose(output.feature_map.amax((2, 3)).clamp_min(0), plain.amax((2, 3)).clamp_min(0) * n_cells)
 
 
+@pytest.mark.slow
 def test_a_class_token_beside_the_mean_leaves_the_mean_as_it_is() -> None:
     model = split(randomise(hf_dinov2()))
     assert torch.equal(model.spatial_weight, torch.ones(32))
@@ -253,6 +255,7 @@ def test_a_class_token_that_is_not_followed_is_located_by_the_frozen_run_from_pa
     assert model.error <= 1e-5
 
 
+@pytest.mark.slow
 def test_what_has_no_frozen_form_is_replayed_and_says_so() -> None:
     features = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.ReLU())
     network = randomise(nn.Sequential(features, Sine(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), Sine(), nn.Linear(8, 3)))
@@ -294,6 +297,7 @@ def test_logits_before_a_softmax_are_explained_with_a_warning(tail: nn.Module) -
     assert relative(model.pooled(images) @ model.head.weight.T + model.head.bias, model.logits(images)) <= 1e-5
 
 
+@pytest.mark.slow
 def test_grey_images_of_28_pixels() -> None:
     network = randomise(nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU(), nn.AvgPool2d(24), nn.Flatten(), nn.Linear(4, 10)))
     model = split(network)
@@ -309,6 +313,7 @@ def test_images_that_are_not_square() -> None:
     assert relative(model.features(images).mean((2, 3)), model.pooled(images)) <= 1e-5
 
 
+@pytest.mark.slow
 def test_the_named_layer_is_used() -> None:
     network = randomise(small_cnn())
     earlier = split(network, layer="2")
@@ -326,6 +331,7 @@ def test_preprocessing_is_part_of_the_model() -> None:
     assert torch.equal(model.logits(images), model.logits(model.preprocess.view(images)))
 
 
+@pytest.mark.slow
 def test_class_names() -> None:
     assert split(randomise(small_cnn())).class_names == ("class 0", "class 1", "class 2", "class 3", "class 4")
     assert split(randomise(small_cnn()), class_names=list("abcde")).class_names == tuple("abcde")
@@ -334,6 +340,7 @@ def test_class_names() -> None:
     assert split(randomise(network)).class_names == ("cat", "dog", "owl", "eel")
 
 
+@pytest.mark.slow
 def test_wrappers_are_opened() -> None:
     network = randomise(small_cnn())
     images = torch.rand(1, 3, 64, 64)
@@ -429,6 +436,7 @@ def test_on_a_gpu(dtype: torch.dtype) -> None:
     assert model.error <= 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tail", [lambda x: x.tanh().amax([2, 3]), lambda x: x.relu().mean([2, 3])])
 def test_a_split_costs_at_most_25_passes_of_three_images(tail: Any) -> None:
     network = randomise(Functional(tail, between=nn.Sequential(nn.Linear(12, 12), nn.Hardswish(), nn.Linear(12, 12))))
@@ -443,6 +451,7 @@ def test_a_split_costs_at_most_25_passes_of_three_images(tail: Any) -> None:
     assert images <= 75
 
 
+@pytest.mark.slow
 def test_many_maps_of_one_cell_do_not_use_up_the_readings() -> None:
     one_cell = [layer for _ in range(6) for layer in (nn.Identity(), nn.Dropout(0.1))]  # every reading holds on each
     layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), *one_cell, nn.Flatten(), nn.Linear(8, 4)]

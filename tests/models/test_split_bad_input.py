@@ -60,6 +60,7 @@ def test_what_is_no_classifier(name: str) -> None:
         split(Returning(small_cnn(), change).eval())
 
 
+@pytest.mark.slow
 def test_feature_extractors() -> None:
     with pytest.raises(NotAClassifierError, match="num_classes = 0"):
         split(tiny_vit(num_classes=0).eval())
@@ -90,6 +91,7 @@ def test_a_layer_that_cannot_be_used() -> None:
         split(randomise(small_cnn()), layer="9")
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_run() -> None:
     network = nn.Sequential(nn.Conv2d(5, 4, 3), nn.Flatten(), nn.Linear(77, 3)).eval()
     with pytest.raises(ModelError, match="`example=`") as caught:
@@ -139,6 +141,7 @@ def test_agreement_on_constant_features_proves_nothing() -> None:
         split(network)
 
 
+@pytest.mark.slow
 def test_bad_images_and_maps() -> None:
     model = split(randomise(small_cnn()))
     with pytest.raises(InputError, match=r"Add the batch axis"):

@@ -64,6 +64,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(BUILDERS))
 @pytest.mark.filterwarnings("ignore:The network is in training mode")
 def test_network_comes_back_untouched(name: str) -> None:

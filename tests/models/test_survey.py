@@ -17,6 +17,7 @@ def test_at_least_120_architectures_are_named_once() -> None:
     assert {name.partition(":")[0] for name in ARCHITECTURES} == {"torchvision", "timm", "hf-config"}
 
 
+@pytest.mark.slow
 def test_a_row_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     row = surveying._row("timm:test_resnet")
     assert (row["kind"], row["pooling"], row["located"], row["forwards"]) == ("exact", "mean", 1.0, 1.0)

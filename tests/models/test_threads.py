@@ -37,6 +37,7 @@ def slow_cnn() -> nn.Sequential:
     return nn.Sequential(*layers[:-1]).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True])
 def test_each_thread_gets_its_own_features(training: bool) -> None:
     network, images = slow_cnn(), toys.pictures(48)
@@ -52,6 +53,7 @@ def test_each_thread_gets_its_own_features(training: bool) -> None:
     model.check_unchanged(fully=True)  # no batch statistics were moved
 
 
+@pytest.mark.slow
 def test_the_users_own_thread_is_not_listened_to() -> None:
     network, images = slow_cnn(), toys.pictures(48)
     model = lt.split(network, example=images[:2])
@@ -73,6 +75,7 @@ def test_the_users_own_thread_is_not_listened_to() -> None:
         other.join()
 
 
+@pytest.mark.slow
 def test_two_networks_that_share_layers_in_training() -> None:
     body = slow_cnn()[:-1]
     networks = [nn.Sequential(body, nn.Linear(16, n)).train() for n in (3, 4)]

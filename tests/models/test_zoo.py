@@ -24,6 +24,7 @@ def test_cards_say_what_was_measured(name: str) -> None:
     assert len(card["class_names"]) == load_zoo(name).head.out_features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
 def test_split_is_exact_and_additive(name: str) -> None:
     model = lt.load(f"zoo:{name}")
@@ -51,6 +52,7 @@ def test_creatures_are_told_apart(name: str, size: int) -> None:
     )
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_evidence_of_the_transformer_lies_on_the_creature() -> None:
     book, model = lt.creatures(24, seed=79, size=64), lt.load("zoo:creatures-vit")
@@ -66,6 +68,7 @@ def test_the_evidence_of_the_transformer_lies_on_the_creature() -> None:
     assert sum(on) > 3 * abs(sum(off))
 
 
+@pytest.mark.slow
 def test_a_missing_part_seldom_changes_the_answer() -> None:
     source, model = lt.creatures(120, seed=78, removed_parts=1.0), lt.load("zoo:creatures")
     images, labels = source.tensors()
@@ -74,6 +77,7 @@ def test_a_missing_part_seldom_changes_the_answer() -> None:
     assert float((predicted == labels).float().mean()) >= 0.9
 
 
+@pytest.mark.slow
 def test_digits_are_told_apart() -> None:
     source, model = lt.digits(split="test"), lt.load("zoo:digits")
     images = torch.stack([source[index].image for index in range(len(source))])

@@ -14,6 +14,7 @@ from likethat.report import bank_figure, explanation_figure
 figure_module = pytest.importorskip("matplotlib.figure")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "why",
     [

@@ -339,6 +339,7 @@ def test_bank_without_prototypes(tmp_path: Path) -> None:
     assert "None of its 4 channels has a prototype." in page.said
 
 
+@pytest.mark.slow
 def test_a_large_bank_stays_small(tmp_path: Path) -> None:
     images = ImageStore({f"image-{index}": picture(index, size=224) for index in range(120)})
     found = tuple(

@@ -21,6 +21,7 @@ def model(images: torch.Tensor) -> lt.SplitModel:
     return lt.split(small_cnn(), example=images[:4], class_names=("ant", "bee <b>", "café"))
 
 
+@pytest.mark.slow
 def test_a_page_shows_every_part_and_the_curve(model: lt.SplitModel, images: torch.Tensor, tmp_path: Path) -> None:
     bank = lt.PartPrototypes("auto", n_prototypes=2).fit(model, images, labels=[index % 3 for index in range(60)])
     text = save_classes(bank, tmp_path / "classes.html").read_text(encoding="utf-8")
@@ -45,6 +46,7 @@ def test_twins_are_shown_together(model: lt.SplitModel, images: torch.Tensor, tm
     assert "nearly the same as: bee &lt;b&gt;, part" in text
 
 
+@pytest.mark.slow
 def test_an_explanation_says_what_the_surroundings_supply(
     model: lt.SplitModel, images: torch.Tensor, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def test_pictures_depend_on_seed_and_number_alone(book: Any) -> None:
     assert 0.0 <= float(first.min()) < float(first.max()) <= 1.0
 
 
+@pytest.mark.slow
 def test_order_of_access_and_the_other_doors_do_not_matter(book: Any) -> None:
     again = lt.creatures(48, seed=3, size=64)
     backwards = [again[index].image for index in reversed(range(6))][::-1]
@@ -75,6 +76,7 @@ def test_a_part_taken_off_can_be_put_back(book: Any) -> None:
     assert creature.without("tail").swap("tail", creature.parts["tail"]) == creature
 
 
+@pytest.mark.slow
 def test_any_variant_can_be_drawn_on_any_build(book: Any) -> None:
     kinds = {book.creature(index).kind: index for index in range(24)}
     assert set(kinds) == {"bird", "beast"}
@@ -90,6 +92,7 @@ def test_classes_are_balanced(book: Any) -> None:
     assert [book[index].label for index in (0, 11)] == [labels[0], labels[11]]
 
 
+@pytest.mark.slow
 def test_masks_are_disjoint_and_parts_are_seen(book: Any) -> None:
     seen = dict.fromkeys(PART_NAMES, 0)
     for index in range(24):

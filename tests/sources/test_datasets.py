@@ -191,6 +191,7 @@ def _hugging_face(tmp_path: Path) -> Any:
     return datasets.Dataset.from_dict({"kind": [0, 1, 1, 1], "photo": files}, features=features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_hugging_face(workers: int, tmp_path: Path) -> None:
     data = _hugging_face(tmp_path)
@@ -204,6 +205,7 @@ def test_hugging_face(workers: int, tmp_path: Path) -> None:
     assert data.features["photo"].decode  # the user's own is as it was
 
 
+@pytest.mark.slow
 def test_hugging_face_with_a_transform_or_a_format(tmp_path: Path) -> None:
     data = _hugging_face(tmp_path).select([0, 3])
 

@@ -11,6 +11,7 @@ import likethat as lt
 from likethat.errors import InputError
 
 
+@pytest.mark.slow
 def test_all_are_there_and_the_split_is_fixed() -> None:
     train, test = lt.digits(split="train"), lt.digits(split="test")
     names = [train.name(index) for index in range(len(train))] + [test.name(index) for index in range(len(test))]

@@ -88,6 +88,7 @@ def test_errors_in_threads_reach_the_caller_and_threads_end() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("likethat-read")]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_source() -> None:
     alive: set[int] = set()
     most = 0
@@ -154,6 +155,7 @@ def test_stacked_images_stream_with_little_work_an_image(dtype: torch.dtype) -> 
     assert calls / 400 < 100  # calls of ours, and what they call directly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["source", "stream"])
 @pytest.mark.parametrize(("workers", "batch_size"), [(0, 4), (1, 4), (3, 2)])
 def test_images_alive_at_a_time(kind: str, workers: int, batch_size: int) -> None:

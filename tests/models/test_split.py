@@ -165,6 +165,17 @@ def test_the_expected_reading_is_found(case: Any) -> None:
     assert model.head.weight.shape == (model.n_classes, model.n_channels)
 
 
+def test_cells_remainder_and_bias_are_the_logit(case: Any) -> None:
+    _, _, model, images = case
+    if not model.is_linear:
+        with pytest.raises(NotLinearError, match="`heat_map` needs a head"):
+            model.heat_map(images, 0)
+        return
+    weight, bias = model.head.weight[-1], model.head.bias[-1]
+    sums = model.heat_map(images, model.n_classes - 1).sum((1, 2)) + model.remainder(images) @ weight + bias
+    assert relative(sums, model.logits(images)[:, -1]) < 1e-4
+
+
 def test_the_logits_are_the_networks_own_and_linear_in_the_pooled_vector(case: Any) -> None:
     _, network, model, images = case
     output = model.forward(images)

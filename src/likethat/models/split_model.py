@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat._calls import public
-from likethat._checks import check_finite, check_images
+from likethat._checks import check_finite, check_images, resolve_target
 from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError, NotLinearError
 from likethat.functional.links import Outputs, probabilities_of
@@ -269,6 +269,33 @@ class SplitModel:
             if not self.held:
                 return torch.zeros_like(self._reader.read(inputs).pooled)
             return self._reader.constant(inputs)  # type: ignore[attr-defined]
+
+    def heat_map(
+        self, images: Float[Tensor, "batch colour h w"], target: int | str
+    ) -> Float[Tensor, "batch row column"]:
+        """Return what each cell of the map adds to the target's logit; gradients flow to the images.
+
+        A map's sum, the head on `remainder`, and the bias are the logit. No bank is needed: one pass.
+
+        Args:
+            images: (batch, colour, height, width) in [0, 1].
+            target: class index or name.
+
+        Raises:
+            NotLinearError: the network has no head that is linear in the pooled vector.
+            TargetError: no such class.
+
+        Example:
+            >>> import likethat as lt
+            >>> model, images = lt.load("zoo:digits"), lt.digits()[0].image[None]
+            >>> cells = model.heat_map(images, "3")
+            >>> abs(cells.sum() + model.head.bias[3] - model.logits(images)[0, 3]).item() < 1e-4
+            True
+        """
+        self.require_linear("`heat_map`")
+        weight = self.head.weight[resolve_target(target, self.class_names)] * self.spatial_weight
+        feature_map = self.features(images)
+        return torch.einsum("bdhw,d->bhw", feature_map, weight) / feature_map[0, 0].numel()
 
     def replay(
         self,

@@ -1,6 +1,7 @@
 # make demo    see an explanation in a few minutes        make lint    formatting, ruff, mypy
 # make test    every test                                 make bench   the benchmarks behind README.md
 # make check   the quick tests, under two minutes         make clean   remove what these made
+# make docs    the documentation's site, in out/site; its notebooks are run
 # make lock    renew requirements.lock                    make test-newest, make test-oldest
 #                                                                      every test on other versions than the lock's
 # make mutants break lines on purpose and see which the tests notice: an hour and more
@@ -16,10 +17,10 @@ DEV    := $(VENV)/.installed-dev
 SHARE  := -n logical --maxprocesses 8 --dist loadfile  # the tests of a file share what they trained
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench mutants lock test-newest test-oldest clean
+.PHONY: help demo test check lint docs bench mutants lock test-newest test-oldest clean
 
 help:
-	@sed -n '1,8s/^# \{0,1\}//p' Makefile
+	@sed -n '1,9s/^# \{0,1\}//p' Makefile
 
 demo: $(CORE)
 	@echo "demo: fitting and explaining, under three minutes"
@@ -40,6 +41,10 @@ lint: $(DEV)
 	@$(BIN)/ruff check .
 	@echo "lint: mypy"
 	@$(BIN)/mypy
+
+docs: $(DEV)
+	@echo "docs: notebooks are run; a warning of the builder is an error"
+	@$(BIN)/python docs/build.py
 
 bench: $(DEV)
 	@echo "bench: EPIC; results go to benchmarks/results/epic.md"

@@ -195,7 +195,9 @@ def print_read(rows: Rows) -> None:
     for place, text in enumerate(texts):
         name = list(models())[place % len(models())]
         made, _, queries = ours(models()[name], text, *GOALS[0])
-        line = ("not reached" if made is None else diff_line(text, made)).replace("|", "/")
+        line = (
+            ("not reached" if made is None else diff_line(text, made)).replace("|", "/").replace("[", r"\[")
+        )  # no table, no link
         rows.add("read", f"{place + 1}", lambda name=name, line=line, queries=queries: {
             "model": name, "questions": queries, "edit": line, "grammatical": is_grammatical(line), "s": None,
         })  # fmt: skip

@@ -45,8 +45,10 @@ def plug(reporter: Callable[[], Reporter]) -> None:
 
 
 def figure_of(result: Any) -> Any:
-    """Return a result as a matplotlib figure."""
-    return _plugged[0]().figure(result)
+    """Return a result as a matplotlib figure, which a notebook shows without ``%matplotlib inline`` too."""
+    figure = _plugged[0]().figure(result)
+    figure._repr_png_ = lambda: _drawn(figure, "png")
+    return figure
 
 
 def save(
@@ -101,7 +103,7 @@ def _data_of(result: Any, path: Path) -> bytes:
     """Return a result as the file of numbers or the figure that a name asks for."""
     suffix = path.suffix.lower()
     if suffix in _FIGURES:
-        return _drawn(result, suffix[1:])
+        return _drawn(figure_of(result), suffix[1:])
     if suffix == ".csv":
         return csv_of(result.to_frame()).encode("utf-8", "surrogatepass")
     if path.name.lower().endswith(".coco.json"):
@@ -119,7 +121,7 @@ def _coco_of(result: Any, path: Path) -> dict[str, Any]:
     return document
 
 
-def _drawn(result: Any, kind: str) -> bytes:
+def _drawn(figure: Any, kind: str) -> bytes:
     buffer = io.BytesIO()
-    figure_of(result).savefig(buffer, format=kind, bbox_inches="tight")
+    figure.savefig(buffer, format=kind, bbox_inches="tight")
     return buffer.getvalue()

@@ -95,6 +95,7 @@ def test_figures() -> None:
     assert len(image_result().figure().axes) == 3
     assert len(table_result().figure().axes) == 1
     assert len(heat().figure().axes) == 4
+    assert heat().figure()._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
 
 
 def test_a_heat_map_is_told_from_the_colours_of_its_picture() -> None:

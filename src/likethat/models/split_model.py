@@ -270,10 +270,11 @@ class SplitModel:
                 return torch.zeros_like(self._reader.read(inputs).pooled)
             return self._reader.constant(inputs)  # type: ignore[attr-defined]
 
+    @torch.no_grad()
     def heat_map(
         self, images: Float[Tensor, "batch colour h w"], target: int | str
     ) -> Float[Tensor, "batch row column"]:
-        """Return what each cell of the map adds to the target's logit; gradients flow to the images.
+        """Return what each cell of the map adds to the target's logit.
 
         A map's sum, the head on `remainder`, and the bias are the logit. No bank is needed: one pass.
 

@@ -1,0 +1,44 @@
+"""docs/ keeps its word: the Python of its guides runs, page by page, and every public name is in the API's pages."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import likethat as lt
+
+ROOT = Path(__file__).parents[1]
+GUIDES = [ROOT / "docs" / name for name in ("index.md", "bring-your-own.md", "coming-from.md", "recipes.md")]
+GUIDES += sorted((ROOT / "docs" / "guide").glob("*.md"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The model gives only")  # the weights of some are random
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_the_python_of_a_guide_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile("\n".join(blocks), str(page), "exec"), {"__name__": "guide"})
+    assert blocks
+
+
+def test_every_public_name_is_in_the_api() -> None:
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
+    shown = {name.rsplit(".", 1)[-1] for name in re.findall(r"^::: ([\w.]+)$", pages, flags=re.MULTILINE)}
+    assert shown == set(lt.__all__)
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = set(re.findall(r'"([\w/.-]+)\.md"', (ROOT / "zensical.toml").read_text(encoding="utf-8")))
+    docs = ROOT / "docs"
+    pages = {str(page.relative_to(docs).with_suffix("")) for page in (*docs.rglob("*.md"), *docs.rglob("*.ipynb"))}
+    assert menu == {page.replace("\\", "/") for page in pages} | {"contributing", "changelog"}
+
+
+def test_links_of_the_repository_become_those_of_the_site() -> None:
+    pytest.importorskip("nbconvert", reason="the site needs likethat[docs]")
+    turned = runpy.run_path(str(ROOT / "docs" / "build.py"))["turned"]
+    assert turned("[a](../../benchmarks/results/epic.md)") == "[a](../measurements/epic.md)"
+    assert turned("[a](../benchmarks/results/epic.md)") == "[a](measurements/epic.md)"
+    assert turned("[a](docs/methods.md#audit), [b](x/y.ipynb)") == "[a](methods.md#audit), [b](x/y.md)"

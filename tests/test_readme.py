@@ -58,22 +58,14 @@ def run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 
 @pytest.mark.filterwarnings("ignore:The model gives only")  # the weights are random here
 @pytest.mark.slow
-def test_the_first_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one_call, own = blocks("README.md", "python")[:2]
+def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_call, own = blocks("README.md", "python")
     run(one_call, tmp_path, monkeypatch)
     assert {page.name for page in tmp_path.glob("*.html")} == {"parts.html", "made.html", "change.html", "where.html"}
     names = run(own, tmp_path, monkeypatch)
     assert abs(names["why"].gap()) < 1e-4
     assert (tmp_path / "why.html").stat().st_size > 1000
     assert (tmp_path / "bank" / "manifest.json").exists()
-
-
-@pytest.mark.filterwarnings("ignore:The model gives only")  # the weights are random here
-@pytest.mark.slow
-def test_all_python_runs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = blocks("README.md", "python")
-    assert len(codes) >= 2
-    run("\n".join(codes), tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("line", commands() + examples())

@@ -9,15 +9,20 @@ counts as survived: the share that is printed is a lower bound. With ``--near`` 
 What may be broken is listed in `_mutation.py`, with what is left out and why. A change that alters nothing anybody
 could see stands in `mutants_alike.json` with its reason; such changes are counted apart.
 
+What became of each line is kept under out/mutants as soon as it is known: the same command goes on where it stopped,
+also by ``--minutes``, as long as neither the package nor its tests change.
+
     python benchmarks/mutants.py                                   # 200 lines of five rooms
     python benchmarks/mutants.py --only explainers fitting --n 100 --seed 1
     python benchmarks/mutants.py --only explainers/prodg --n 60    # a package meets the tests that bear its name
+    python benchmarks/mutants.py --near --minutes 14               # a piece; again, until nothing is left
 """
 
 import argparse
 import hashlib
 import importlib
 import json
+import math
 import os
 import random
 import sys
@@ -39,8 +44,10 @@ ROOMS = {
     "search": ("search",),
     "fitting": ("fitting", "explainers/test_epic*.py", "explainers/test_parts*.py"),
     "explainers": ("explainers", "fitting"),
+    "auditing": ("auditing",),
 }
 """Whose tests are to notice what is broken in a room: its own, and those of the rooms that use it most."""
+DRAWN = ["functional", "coordinates", "search", "fitting", "explainers"]  # where the methods are
 ALIKE = ROOT / "benchmarks" / "mutants_alike.json"
 KEPT = ROOT / "out" / "mutants"
 SLACK = 60  # seconds beyond three times what the tests took before: loading them on a busy machine
@@ -107,7 +114,33 @@ def noticed(mutant: Mutant, run: "Run", paths: list[Path], examples: list[pytest
     return by
 
 
-def drawn_from(places: list[str], *, n: int, seed: int) -> list[Mutant]:
+@dataclass(frozen=True)
+class Kept:
+    """The verdicts of one draw that were reached so far, by any number of runs on the same files."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, **draw: object) -> "Kept":
+        """Return those of a draw: other options, and other lines of the package or its tests, begin another one."""
+        files = [path for place in ("src", "tests") for path in sorted((ROOT / place).rglob("*.py"))]
+        state = hashlib.sha256(f"{sorted(draw.items())} {digest_of([*files, ALIKE])}".encode()).hexdigest()[:16]
+        return cls(KEPT / f"verdicts-{state}.jsonl")
+
+    def read(self) -> dict[int, tuple[str | None, str | None]]:
+        """Return what was found of each change, by its place in the draw."""
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        whole = [line for line in lines if line.endswith(("null]", '"]'))]  # a killed run may leave half a one
+        return {place: (by, alike) for place, by, alike in map(json.loads, whole)}
+
+    def add(self, place: int, one: Verdict) -> None:
+        """Keep what was found of a change."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(f"\n{json.dumps([place, one.by, one.alike])}\n")
+
+
+def drawn_from(*, places: list[str], n: int, seed: int) -> list[Mutant]:
     """Draw changes, all as likely, of all modules of some rooms or packages."""
     paths = [path for place in places for path in sorted((PACKAGE / place).rglob("*.py")) if path.name != "__init__.py"]
     every = [mutant for path in paths for mutant in mutants_of(path)]
@@ -121,6 +154,8 @@ class Run:
     drawn: list[Mutant]
     most: float
     alike: dict[tuple[str, ...], str]
+    kept: Kept
+    until: float = math.inf  # the clock's, when no further line is begun
     is_near: bool = False
     verdicts: list[Verdict] = field(default_factory=list)
     items: dict[str, pytest.Item] = field(default_factory=dict)
@@ -145,16 +180,22 @@ class Run:
             else:
                 self.files[item.path].append(item)
                 self.items[item.nodeid] = item
-        for path in sorted({mutant.path for mutant in self.drawn}):
+        before = self.kept.read()
+        for path in sorted({mutant.path for place, mutant in enumerate(self.drawn) if place not in before}):
             importlib.import_module(".".join(["likethat", *path.with_suffix("").parts]))
             text = (PACKAGE / path).read_text(encoding="utf-8")
             found = forked(lambda path=path, text=text: put_in(path, text, at_load=True), seconds=SLACK)
             if found != (0, n_functions(path)):
                 say(f"{path}: of {n_functions(path)} functions (status, changed) = {found}.")
         say("| | line | as it stood | broken | noticed by |\n|---|---|---|---|---|")
-        for mutant in self.drawn:
-            self.verdicts.append(verdict(mutant, self))
-            say(row(self.verdicts[-1]))
+        for place, mutant in enumerate(self.drawn):
+            if place not in before and time.monotonic() > self.until:
+                continue
+            one = Verdict(mutant, *before[place]) if place in before else verdict(mutant, self)
+            if place not in before:
+                self.kept.add(place, one)
+            self.verdicts.append(one)
+            say(row(one))
         return True
 
 
@@ -210,19 +251,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=200, help="how many lines are broken (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (default 0)")
-    parser.add_argument("--only", choices=packages(), nargs="+", default=list(ROOMS), help="some rooms or packages")
+    parser.add_argument("--only", choices=packages(), nargs="+", default=DRAWN, help="some rooms or packages")
     parser.add_argument("--seconds", type=float, default=60, help="of tests that one line meets at most (default 60)")
     parser.add_argument("--near", action="store_true", help="meet the tests of the module's name alone: minutes")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no line is begun: a piece")
     options = parser.parse_args()
-    alike = {tuple(entry["change"]): entry["why"] for entry in json.loads(ALIKE.read_text(encoding="utf-8"))}
-    run = Run(drawn_from(options.only, n=options.n, seed=options.seed), options.seconds, alike, options.near)
-    os.chdir(ROOT)
     start = time.monotonic()
+    alike = {tuple(entry["change"]): entry["why"] for entry in json.loads(ALIKE.read_text(encoding="utf-8"))}
+    draw = {"places": options.only, "n": options.n, "seed": options.seed}
+    run = Run(
+        drawn=drawn_from(**draw), most=options.seconds, alike=alike, is_near=options.near,
+        kept=Kept.of(**draw, seconds=options.seconds, near=options.near), until=start + 60 * options.minutes,
+    )  # fmt: skip
+    os.chdir(ROOT)
     tests = dict.fromkeys(name for place in options.only for name in tests_for(place))
     places = [*(str(PACKAGE / place) for place in options.only), *tests]
-    quiet = ["-s", "-qq", "--no-header", "--no-summary", "--tb=native", "-p", "no:cacheprovider", "-m", "not slow"]
-    pytest.main([*places, *quiet], plugins=[run])
-    say(f"\n{table(run.verdicts)}\n\n{time.monotonic() - start:.0f} seconds.")
+    quiet = ["-s", "-qq", "--no-header", "--no-summary", "--tb=native", "-p", "no:cacheprovider"]
+    slow = [] if options.near else ["-m", "not slow"]  # a whole room's slow tests would take most of an hour to look at
+    pytest.main([*places, *quiet, *slow], plugins=[run])
+    left = len(run.drawn) - len(run.verdicts)
+    again = f" {left} lines are left: the same command goes on." if left else ""
+    say(f"\n{table(run.verdicts)}\n\n{time.monotonic() - start:.0f} seconds.{again}")
     return 0
 
 

@@ -38,6 +38,9 @@ def test_only_what_came_since_the_last_look_is_looked_at() -> None:
     assert finds.best() == [2, 0, 4]  # the better first; behind them the nearest miss that lies apart
     take_in(finds.asker, [20.0], [0.1])
     assert finds.look() is False
+    take_in(finds.asker, [30.0, 40.0], [0.7, 0.8])
+    assert finds.look()
+    assert finds.rows == [0, 2, 7]  # one was wanting, and the better of two is taken
 
 
 def test_inputs_that_are_the_same_count_once_and_are_avoided() -> None:

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from lines import NAMES, Fixed, Line, Once
+from lines import NAMES, Fixed, Line, Once, finds_of
 from torch import Tensor
 
 import likethat as lt
 from likethat._progress import Progress
 from likethat.errors import BudgetError, InputError
-from likethat.explainers.exemplars.method import Exemplars
+from likethat.explainers.exemplars.method import Exemplars, _tell
 from likethat.explanations.status import Reason, Status
 from likethat.models.black_box import BlackBox
 from likethat.search import CMAES, Evolution, PriorSampling, Surrogate
@@ -142,3 +142,40 @@ def test_a_generator_of_texts_that_keeps_too_few_words_is_refused() -> None:
 
     with pytest.raises(InputError, match="must give back at least 50% of the words"):
         Exemplars(Poor())
+
+
+def test_what_makes_no_inputs_of_latents_is_refused() -> None:
+    class Unmade:
+        kind, prior = "image", Line().prior
+
+    class Nameless:
+        def __call__(self, latents: Tensor) -> Tensor:
+            return latents
+
+    for made in (Unmade(), Nameless(), lambda latents: latents):
+        with pytest.raises(InputError, match="`generator` must be a LatentGenerator"):
+            Exemplars(made)
+
+
+def test_the_prior_is_asked_one_by_one_by_a_strategy_without_a_batch() -> None:
+    generator = Line()
+    box = BlackBox(two, class_names=NAMES[:2], check_determinism=False)
+    method = Exemplars(generator, algorithm=Fixed([[0.1]], n_screen=3), tolerance=1e-9)
+    method.search(box, 0, n=1, budget=4)
+    assert generator.asked[:4] == [1, 1, 1, 1]
+
+
+def test_progress_says_what_was_asked_and_what_may_be_asked_still() -> None:
+    """Of two targets three each, of 20 questions together; the second has one and has asked seven."""
+    said: list[tuple[int, int, int]] = []
+
+    class Told:
+        def __call__(self, done: int, *, timed: int, to_do: int) -> None:
+            said.append((done, timed, to_do))
+
+    finds = finds_of([0.6, 0.1], n=3, radius=0.0)
+    finds.look()
+    finds.asker.box = BlackBox(two, class_names=NAMES[:2], check_determinism=False)
+    finds.asker.box(torch.rand(7, 1, 1, 1))
+    _tell(Told(), 1, finds, 20)  # type: ignore[arg-type]
+    assert said == [(4, finds.asker.timed, 13)]

@@ -53,3 +53,9 @@ def test_columns_that_are_missing_constant_or_true_or_false() -> None:
     assert distance_to_real(made, real).tolist() == pytest.approx([0.0, 2 / float(spacing)])
     with pytest.raises(InputError, match="got none named a, b, c, d, e"):
         distance_to_real(pd.DataFrame({name: [1.0] for name in "abcdef"}), real)
+
+
+def test_another_category_is_as_far_as_a_standard_deviation() -> None:
+    real = pd.DataFrame({"size": [10.0, 30.0], "kind": ["a", "a"]})  # two standard deviations apart
+    made = pd.DataFrame({"size": [10.0, 30.0, 40.0], "kind": ["c", "a", "a"]})
+    assert distance_to_real(made, real).tolist() == pytest.approx([0.5, 0.0, 0.5])

@@ -43,3 +43,10 @@ def test_a_target_is_described() -> None:
         read(response, float("nan"))
     with pytest.raises(InputError, match="`target` must be"):
         read([-0.1, 0.6, 0.5])
+
+
+def test_a_vector_may_be_off_by_what_rounding_takes_and_no_share_by_more() -> None:
+    aim = read_target([0.0, 1.0005, 0.0], NAMES, tolerance=0.05, threshold=None)
+    assert (aim.index, aim.wanted.tolist()) == (1, [0.0, 1.0, 0.0])  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"`target` must be a number from 0 to 1\.001, got 1\.5"):
+        read_target([0.0, 1.5, 0.0], NAMES, tolerance=0.05, threshold=None)

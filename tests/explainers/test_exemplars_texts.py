@@ -8,7 +8,8 @@ from lines import Once
 from torch import Tensor
 
 import likethat as lt
-from likethat.errors import BudgetError
+from likethat.errors import BudgetError, InputError
+from likethat.explainers.exemplars import texts as module
 from likethat.explainers.exemplars.method import Exemplars
 from likethat.explanations.exemplars import ExemplarSet
 from likethat.explanations.status import Reason, Status
@@ -42,8 +43,6 @@ def test_one_interruption_ends_all_targets_of_texts(at: int, edits: lt.TextEdits
 
 @pytest.mark.slow
 def test_words_that_are_interrupted_end_the_rest(edits: lt.TextEdits, monkeypatch: pytest.MonkeyPatch) -> None:
-    from likethat.explainers.exemplars import texts as module
-
     calls: list[str] = []
     attribute = module.attribute_words
 
@@ -63,8 +62,6 @@ def test_words_that_are_interrupted_end_the_rest(edits: lt.TextEdits, monkeypatc
 def test_what_speaks_for_a_text_is_asked_with_what_is_left(
     edits: lt.TextEdits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from likethat.explainers.exemplars import texts as module
-
     budgets: list[int] = []
     attribute = module.attribute_words
 
@@ -163,3 +160,40 @@ def test_a_film_begins_anew_with_every_better_text(edits: lt.TextEdits) -> None:
         assert found.film.queries.tolist() == better
         is_early |= 2 in better
     assert is_early  # the second text was better than the first, once at least
+
+
+def test_texts_have_no_other_algorithm(edits: lt.TextEdits) -> None:
+    assert Exemplars(edits).algorithm == "surrogate"
+    with pytest.raises(InputError, match="`algorithm` must be left out for texts"):
+        Exemplars(edits, algorithm="prior")
+
+
+def test_a_model_without_names_is_asked_about_one_text_for_them(edits: lt.TextEdits) -> None:
+    asked: list[list[str]] = []
+
+    def heard(texts: list[str]) -> Tensor:
+        asked.append(list(texts))
+        return judge(texts)
+
+    found = Exemplars(edits).search(BlackBox(heard, check_determinism=False), 1, n=1, budget=9)
+    assert len(found.class_names) == 2
+    assert asked[0] == edits.texts[:1]
+    assert sum(map(len, asked)) == found.queries <= 9
+
+
+def test_each_target_has_a_stream_of_chance_and_a_response_a_line(
+    edits: lt.TextEdits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    screening = module.Screening
+
+    def watched(**options: Any) -> Any:
+        seeds.append(options["rng"].initial_seed())
+        return screening(**options)
+
+    monkeypatch.setattr(module, "Screening", watched)
+    box = BlackBox(judge, class_names=["no", "yes"], check_determinism=False)
+    Exemplars(edits, seed=5).search_all(box, ["yes", "no"], n=1, budget=8)
+    assert seeds == [1_000_008, 2_000_011]  # those of every version: the same seed, the same texts
+    missed = Exemplars(edits).search(box, lambda p: p[:, 1], n=1, budget=8, threshold=0.999)
+    assert (missed.status.reached, missed.reached.tolist()) == (False, [False])  # there is a line, and none is over it

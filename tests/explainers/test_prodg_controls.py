@@ -99,6 +99,8 @@ def test_random_normalisations_are_measured_on_64_views_at_most(model: lt.SplitM
     network = with_random_weights(model, views, seed=0).network
     seen = network[0](views[:64].float() / 255)  # type: ignore[index, operator]
     assert torch.allclose(network[1].running_mean, seen.mean((0, 2, 3)), atol=1e-5)  # type: ignore[index, union-attr]
+    assert network[1].momentum == model.network[1].momentum  # type: ignore[index, union-attr]
+    assert not any(module.training for module in network.modules())
 
 
 def options_of(model: lt.SplitModel, generator: Any, **options: Any) -> Climb:

@@ -21,7 +21,7 @@ def test_twelve_channels_of_a_class_climb_unless_told(model: lt.SplitModel) -> N
     assert bank.provenance.measures["climbing_channels"] == 12
 
 
-@pytest.mark.parametrize("channels", ["01", 3, [], [1, 1], [16], [-1]])
+@pytest.mark.parametrize("channels", ["01", 3, [], [1, 1], [16], [0, 16], [-1]])
 def test_channels_that_are_none(channels: Any, model: lt.SplitModel) -> None:
     with pytest.raises(lt.errors.InputError, match="`channels` must be"):
         prodg().fit(model, channels=channels)

@@ -128,6 +128,9 @@ def test_negative_and_positive_prototypes_stand_in_order(model: lt.SplitModel) -
     assert keys == sorted(keys)
     assert {item.kind for item in bank.prototypes if item.unit == 3} == {"positive", "negative"}
     assert set(bank.images) == {item.image for item in bank.prototypes}  # no picture that nothing shows
+    for start in ("sample-", "made-"):
+        names = [name for name in bank.images if name.startswith(start)]
+        assert names == sorted(names)  # whichever shows them first: the same bank, the same bytes
     assert {item.index for item in bank.prototypes} == {-1}  # none is a number of a data set
     made = [item for item in bank.prototypes_of(3) if item.kind == "positive"]
     assert [item.rank for item in made] == [0, 1, 2]

@@ -102,3 +102,12 @@ def test_rows_along_one_line_leave_a_little_variance_across_it() -> None:
     assert found is not None
     assert found.directions.abs().flatten().tolist() == pytest.approx([0.6, 0.8])
     assert found.rest == pytest.approx(1e-9 * float(found.variances[0]), rel=1e-3)
+
+
+def test_the_farthest_that_was_held_out_is_familiar_however_far_it_is() -> None:
+    rows = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
+    rows[0] = 1000.0  # of the half that is not fitted
+    found = familiar(rows)
+    assert found is not None
+    assert found.limit == pytest.approx(float(found.distance(rows[:1])), rel=1e-9)
+    assert found.is_unlike(1.01 * rows[0])

@@ -62,6 +62,7 @@ def test_a_step_is_the_formula() -> None:
     z = torch.stack([values.double() - 10.0 * groups - 2])
     z = (z - torch.stack([z[0][groups == g].mean() for g in range(2)])[groups]) / z.std()
     z = z / z.square().mean().sqrt()
+    z = z + torch.tensor([0.4, -0.3], dtype=torch.float64)[groups]  # states are told apart wherever a group lies
     on = torch.rand(1, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     fit = step(z, groups, on, n_groups=2)
     s, x = on[0].tolist(), z[0].tolist()

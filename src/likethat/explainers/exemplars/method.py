@@ -193,13 +193,15 @@ class Exemplars(ExemplarOptions):
         watch: Watcher | None,
     ) -> list[ExemplarSet]:
         """Find real texts."""
-        if not box.class_names and not len(box.limited(budget)(self.generator.texts[:1])):
+        first = box.limited(budget)  # what is asked for the names of the classes is paid by the first target
+        if not box.class_names and not len(first(self.generator.texts[:1])):
             raise _penniless()
         hunt = TextHunt(self.generator, box, n=n, budget=budget, seed=self.seed, watch=watch)
         options = {"n": n, "budget": budget, "tolerance": self.tolerance}
         about = {"method": REAL_TEXTS, "options": options, "seed": self.seed}
         aims = self._read(targets, box, threshold)
-        return [hunt.find(aim, number, about=about) for number, aim in enumerate(aims)]
+        boxes = [box.limited(budget) if number else first for number in range(len(aims))]
+        return [hunt.find(aim, number, box=boxes[number], about=about) for number, aim in enumerate(aims)]
 
     def _aims(
         self, asker: Asker, targets: Sequence[Any] | None, rng: torch.Generator, threshold: float | None

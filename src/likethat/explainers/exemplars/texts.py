@@ -50,14 +50,13 @@ class TextHunt:
         rng = torch.Generator().manual_seed(seed)
         self._usual = torch.randperm(len(edits), generator=rng)[:_SAMPLES].tolist()
 
-    def find(self, aim: Aim, number: int, *, about: dict[str, Any]) -> ExemplarSet:
-        """Return the real texts that come nearest to what is wanted, best first.
+    def find(self, aim: Aim, number: int, *, box: Any, about: dict[str, Any]) -> ExemplarSet:
+        """Return the real texts that come nearest to what is wanted, best first; `box` has the budget of this target.
 
         Raises:
             BudgetError: not one question is allowed.
         """
         clock, shared = Clock(), len(self._rows)
-        box = self._box.limited(self._budget)
         wanted = [] if aim.wanted is None else [int(index) for index in aim.wanted.nonzero()[:, 0]]
         screening = Screening(
             edits=self._edits,

@@ -34,6 +34,7 @@ FLOORS = {
     "_version": 0,
     "options": 1,
     "_queries": 1,
+    "_responses": 1,
     "functional": 1,
     "sources": 2,
     "models": 2,

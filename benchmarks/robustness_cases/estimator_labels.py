@@ -131,26 +131,13 @@ def _() -> None:
 
 def _refused_models() -> dict[str, Callable[[], Any]]:
     from sklearn.ensemble import IsolationForest, RandomForestClassifier
-    from sklearn.linear_model import LinearRegression, LogisticRegression
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.linear_model import LogisticRegression
     from sklearn.svm import OneClassSVM
 
-    two = np.array([[0, 1], [0, 1], [1, 1], [1, 0], [1, 0], [0, 0]])
-    logistic = LogisticRegression()
     return {
-        "a regressor": lambda: LinearRegression().fit(X, X[:, 0]),
-        "a pipeline that ends in a regressor": lambda: make_pipeline(StandardScaler(), LinearRegression()).fit(
-            X, X[:, 0]
+        "a forest of two questions of three answers": lambda: RandomForestClassifier(3, random_state=0).fit(
+            X, np.array([[0, 1], [0, 1], [2, 2], [1, 0], [1, 0], [0, 0]])
         ),
-        "a forest of two questions": lambda: RandomForestClassifier(3, random_state=0).fit(X, two),
-        "neighbours of two questions": lambda: KNeighborsClassifier(2).fit(X, two),
-        "two classifiers in one": lambda: MultiOutputClassifier(logistic).fit(X, two),
-        "a chain of classifiers": lambda: ClassifierChain(logistic).fit(X, two),
-        "several labels at once": lambda: OneVsRestClassifier(logistic).fit(X, two),
         "a forest that finds outliers": lambda: IsolationForest(n_estimators=3, random_state=0).fit(X),
         "a support vector machine that finds outliers": lambda: OneClassSVM().fit(X),
         "a class, not an instance": lambda: LogisticRegression,
@@ -159,13 +146,7 @@ def _refused_models() -> dict[str, Callable[[], Any]]:
 
 
 for _name in (
-    "a regressor",
-    "a pipeline that ends in a regressor",
-    "a forest of two questions",
-    "neighbours of two questions",
-    "two classifiers in one",
-    "a chain of classifiers",
-    "several labels at once",
+    "a forest of two questions of three answers",
     "a forest that finds outliers",
     "a support vector machine that finds outliers",
     "a class, not an instance",
@@ -175,6 +156,49 @@ for _name in (
     @case(KIND, f"{_name} is refused with a sentence", accepts=REFUSED)
     def _(name: str = _name) -> None:
         lt.BlackBox(_refused_models()[name]())(X)
+
+
+def _models_of_labels() -> dict[str, Any]:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+    from sklearn.neighbors import KNeighborsClassifier
+
+    logistic = LogisticRegression()
+    return {
+        "a forest of two questions": RandomForestClassifier(3, random_state=0),
+        "neighbours of two questions": KNeighborsClassifier(2),
+        "two classifiers in one": MultiOutputClassifier(logistic),
+        "a chain of classifiers": ClassifierChain(logistic),
+        "several labels at once": OneVsRestClassifier(logistic),
+    }
+
+
+for _name in _models_of_labels():
+
+    @case(KIND, f"{_name} gives the probability of each label", accepts=RIGHT)
+    def _(name: str = _name) -> None:
+        two = np.array([[0, 1], [0, 1], [1, 1], [1, 0], [1, 0], [0, 0]])
+        model = _models_of_labels()[name].fit(X, two)
+        given = model.predict_proba(X)
+        expected = np.stack([one[:, 1] for one in given], axis=1) if isinstance(given, list) else given
+        box = lt.BlackBox(model)
+        expect(box(torch.from_numpy(np.asarray(X, dtype=float))).numpy(), expected, "probabilities", tolerance=1e-12)
+        expect(box.output, "labels", "what they are")
+
+
+@case(KIND, "a regressor, and a pipeline that ends in one, give their numbers", accepts=RIGHT)
+def _() -> None:
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for model in (LinearRegression(), make_pipeline(StandardScaler(), LinearRegression())):
+        box = lt.BlackBox(model.fit(X, 3 * X[:, 0] - 7))
+        got = box(torch.from_numpy(np.asarray(X, dtype=float)))[:, 0].numpy()
+        expect(got, 3 * X[:, 0] - 7, "numbers", tolerance=1e-9)
+        expect(box.output, "numbers", "what they are")
 
 
 @case(KIND, "a table with its columns in another order gets the same answers", accepts=RIGHT)

@@ -12,6 +12,7 @@ from likethat._version import __version__ as __version__
 if TYPE_CHECKING:
     from likethat import errors, papers
     from likethat._progress import Progress
+    from likethat._responses import Above, Below, Between, Label, Less, More, Response
     from likethat.auditing import audit, repair
     from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG, explain
     from likethat.explanations import Audit, Bank, Explanation, Prototype, open, open_bank
@@ -37,6 +38,13 @@ _HOMES = {
     "open": "likethat.explanations",
     "open_bank": "likethat.explanations",
     "Progress": "likethat._progress",
+    "Above": "likethat._responses",
+    "Below": "likethat._responses",
+    "Between": "likethat._responses",
+    "Label": "likethat._responses",
+    "Less": "likethat._responses",
+    "More": "likethat._responses",
+    "Response": "likethat._responses",
     "Denoiser": "likethat.generators",
     "Generated": "likethat.generators",
     "LatentGenerator": "likethat.generators",
@@ -57,8 +65,11 @@ _HOMES = {
 
 __all__ = [
     "EPIC",
+    "Above",
     "Audit",
     "Bank",
+    "Below",
+    "Between",
     "BlackBox",
     "Denoiser",
     "Exemplars",
@@ -67,13 +78,17 @@ __all__ = [
     "Generated",
     "ImageFolder",
     "Images",
+    "Label",
     "LatentGenerator",
+    "Less",
     "Marks",
+    "More",
     "PartPrototypes",
     "Preprocess",
     "ProDG",
     "Progress",
     "Prototype",
+    "Response",
     "SplitModel",
     "TextEdits",
     "audit",

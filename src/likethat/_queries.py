@@ -37,7 +37,7 @@ class Asked(Protocol):
         ...
 
     def __call__(self, inputs: Inputs) -> Float[Tensor, "n cls"]:
-        """Answer every row with the probabilities of all classes."""
+        """Answer every row with the probabilities of all classes, or of all labels, or with its numbers."""
         ...
 
 

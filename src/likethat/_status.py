@@ -62,8 +62,8 @@ _COUNTERFACTUAL = {
         "{came} The generator makes the same inputs again and again. Take one with more variety, or another seed."
     ),
     Reason.OUT_OF_REACH: (
-        "Of {n_asked} inputs asked, {n_typical} of them as the generator makes them anywhere, none was given to the "
-        "target; the highest probability was {best:.2f}. The model may give hardly anything to it: more budget is "
+        "Of {n_asked} inputs asked, {n_typical} of them as the generator makes them anywhere, none came there; "
+        "the {what} was {best}. The model may give hardly anything to it: more budget is "
         "unlikely to help. Name another target, or free columns that are kept."
     ),
     Reason.COLLAPSED: (

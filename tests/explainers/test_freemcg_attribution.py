@@ -10,6 +10,7 @@ import likethat as lt
 from likethat._queries import QueryLog
 from likethat.explainers.freemcg import attribution
 from likethat.explainers.freemcg.attribution import HeatMap, heat_map, hiding_masks, mean_colour, particles
+from likethat.explainers.freemcg.inputs import explained_by
 from likethat.explanations.status import Reason
 from likethat.functional.blur import gaussian_blur
 
@@ -47,7 +48,7 @@ class Linear:
 
 def found(model: Linear, target: int = 1, *, budget: int = 400, seed: int = 0, watch: Any = None) -> HeatMap:
     log = QueryLog(box=model.box.limited(budget), watch=watch)
-    return heat_map(picture(), log, target, mean_colour(picture()), rng=rng(seed))
+    return heat_map(picture(), log, explained_by(target, None), mean_colour(picture()), rng=rng(seed))
 
 
 def truth(scale: float = 1.0) -> Tensor:
@@ -107,7 +108,7 @@ def test_sure_answers_are_cut_where_logarithms_end() -> None:
     model = Linear(scale=1e6)
     log = QueryLog(box=model.box.limited(48))
     with pytest.raises(Exception):  # noqa: B017, PT011 - nothing was read, so nothing can be fitted
-        attribution._fill(reading, picture(), log, 1, mean_colour(picture()), rng())
+        attribution._fill(reading, picture(), log, explained_by(1, None), mean_colour(picture()), rng())
     assert sorted({round(abs(float(value)), 4) for value in seen[0]}) == [round(float(top), 4)]
 
 

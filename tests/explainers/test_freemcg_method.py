@@ -45,9 +45,9 @@ def test_the_least_budget_is_a_generation_for_each(size: int, n: int, least: int
 
 
 def test_demands_are_those_of_the_kind_unless_told() -> None:
-    assert lt.FreeMCG(Quarters())._demand(True) == 0.6
-    assert lt.FreeMCG(Quarters())._demand(False) == 0.98
-    assert lt.FreeMCG(Quarters(), confidence=0.7)._demand(True) == 0.7
+    assert lt.FreeMCG(Quarters())._demand(True, None) == 0.6
+    assert lt.FreeMCG(Quarters())._demand(False, None) == 0.98
+    assert lt.FreeMCG(Quarters(), confidence=0.7)._demand(True, None) == 0.7
 
 
 def test_a_record_says_what_was_asked() -> None:

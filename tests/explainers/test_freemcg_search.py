@@ -213,6 +213,7 @@ def test_the_probability_told_is_that_of_what_is_shown() -> None:
         probabilities=p,
         target=1,
         source_class=0,
+        measure=None,
         margins=(p[:, 1] / p[:, 0]).log(),
         found=[1],  # the nearer; the likelier is not shown
         at_query=[1, 2, 3],

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import torch
 from onnx import TensorProto, helper
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits, load_wine
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -91,8 +92,8 @@ def test_margins_are_logits_and_that_is_said(n_classes: int) -> None:
 
 
 def test_estimators_that_cannot_be_asked() -> None:
-    with pytest.raises(ModelError, match="LinearRegression has neither"):
-        lt.BlackBox(LinearRegression().fit([[0.0], [1.0]], [0, 1]))
+    with pytest.raises(ModelError, match="KMeans has neither"):
+        lt.BlackBox(KMeans(2, n_init=1).fit([[0.0], [1.0]]))
     with pytest.raises(BlackBoxError, match="raised NotFittedError"):
         lt.BlackBox(GaussianNB())(torch.rand(2, 2))
     pairs = SVC(decision_function_shape="ovo").fit(DIGITS[:200], LABELS[:200])

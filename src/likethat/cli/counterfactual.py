@@ -74,8 +74,9 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
             directions=dict.fromkeys(told.up or [], "up") | dict.fromkeys(told.down or [], "down") or None,
             watch=watch,
         )
-    chance = found.probability(found.best)
-    say(f"{found.target_name}: {found.status.reason}, probability {chance:.3f}, {found.queries} queries", style="bold")
+    chance, measured = found.probability(found.best), found.measured
+    came = f"probability {chance:.3f}" if measured is None else f"{measured.name} {measured.number(chance)}"
+    say(f"{found.target_name}: {found.status.reason}, {came}, {found.queries} queries", style="bold")
     if found.kind == "text":
         _say_text(found)
     else:

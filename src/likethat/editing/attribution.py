@@ -1,6 +1,5 @@
 """Word-level attributions from balanced masks, with standard errors that hold."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from likethat._progress import Clock, Watcher
 from likethat._queries import Asked
+from likethat._responses import Measure
 from likethat._status import Reason, Status, ended
 from likethat.editing.asked import AskedTexts
 from likethat.editing.masks import MASK_SHARE, balanced_masks, groups_of, masked
@@ -35,7 +35,14 @@ class _Answers:
 
 
 def attribute_words(
-    box: Asked, text: str, target: Callable[[Tensor], int], *, budget: int, seed: int, watch: Watcher | None = None
+    box: Asked,
+    text: str,
+    target: int,
+    *,
+    budget: int,
+    seed: int,
+    measure: Measure | None = None,
+    watch: Watcher | None = None,
 ) -> WordAttribution:
     """Leave words out, every one equally often, and regress the target's log-odds on what was left out.
 
@@ -45,9 +52,10 @@ def attribute_words(
     Args:
         box: with the budget of this text.
         text: what is explained.
-        target: the class explained, by the answer to the text itself, (class,).
+        target: the class explained; 0 where `measure` reads off what is.
         budget: questions in all.
         seed: of the masks.
+        measure: reads the number that is explained off the answers; None where that is a class.
         watch: told of the questions; a KeyboardInterrupt leaves what was found.
 
     Source:
@@ -59,11 +67,9 @@ def attribute_words(
         share); no kernel of distances; the ridge is chosen by the evidence, which gives the errors.
     """
     clock, words = Clock(), split_words(text)
-    asked = AskedTexts(
-        box=box, margin=lambda p: torch.logit(p[:, explained].clamp(1e-4, 1 - 1e-4)), watch=watch, budget=budget
-    )
+    explained = measure.explained if measure else lambda p: torch.logit(p[:, target].clamp(1e-4, 1 - 1e-4))
+    asked = AskedTexts(box=box, margin=explained, watch=watch, budget=budget)
     own = box([text])[0]
-    explained = target(own)
     groups = groups_of(words)
     answers = _asked(words, groups, asked, budget=budget, rng=torch.Generator().manual_seed(seed))
     pieces = _opened(groups, answers)
@@ -77,7 +83,7 @@ def attribute_words(
         error=error,
         hidden_share=MASK_SHARE,
         probabilities=own.numpy(),
-        target=explained,
+        target=target,
         class_names=tuple(box.class_names),
         queries=box.queries,
         seconds=clock.seconds,
@@ -86,6 +92,8 @@ def attribute_words(
         seed=seed,
         options={"budget": budget},
         notes=tuple(getattr(box, "notes", ())),
+        measured=None if measure is None else measure.about,
+        value=None if measure is None else float(measure.values(own)),
     )
 
 

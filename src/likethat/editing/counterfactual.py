@@ -13,6 +13,7 @@ from torch import Tensor
 
 from likethat._progress import Clock, Watcher
 from likethat._queries import Asked
+from likethat._responses import Measure
 from likethat._status import Reason, Status, ended
 from likethat.editing.asked import AskedTexts
 from likethat.editing.real import nearest_real
@@ -40,7 +41,8 @@ class Demand:
     """What is asked for.
 
     Attributes:
-        target: class wanted; None for any but the source's.
+        target: class wanted; None for any but the source's, or where `measure` says what is.
+        measure: reads the number that is asked about off the answers; None where that is a class.
         n: different counterfactuals.
         budget: questions in all.
         confidence: probability of the target, against the next class, that is enough; 0.5 is the decision.
@@ -54,6 +56,7 @@ class Demand:
     confidence: float
     keep: frozenset[int]
     seed: int
+    measure: Measure | None = None
 
     @property
     def margin(self) -> float:
@@ -77,7 +80,7 @@ def edit_text(
     Raises:
         TargetError: the source is of the target already.
     """
-    clock = Clock()
+    clock, measure = Clock(), demand.measure
     own = box([text])[0]
     source_class = int(own.argmax())
     if demand.target == source_class:
@@ -87,7 +90,7 @@ def edit_text(
         )
     ask = AskedTexts(
         box=box,
-        margin=lambda p: margins_of(p, target=demand.target, source_class=source_class),
+        margin=measure.margins if measure else lambda p: margins_of(p, target=demand.target, source_class=source_class),
         watch=watch,
         budget=demand.budget,
     )
@@ -95,9 +98,11 @@ def edit_text(
     seeker = _seeker(edits, ask, split_words(text), demand, source_class)
     sought = _sought(edits, seeker, demand, source_class)
     by_row = {asked: row for row, asked in reversed(list(enumerate(ask.texts)))}
-    made = tuple(_edit(seeker.source, plan, ask, by_row[plan.text]) for plan in sought.found)
+    made = tuple(_edit(seeker.source, plan, ask, by_row[plan.text], measure) for plan in sought.found)
     nearest = seeker.nearest()
-    best = made[0] if made else _edit(seeker.source, nearest, ask, 0 if nearest is None else by_row[nearest.text])
+    best = (
+        made[0] if made else _edit(seeker.source, nearest, ask, 0 if nearest is None else by_row[nearest.text], measure)
+    )
     return Counterfactual(
         source=[text],
         source_probabilities=own.numpy(),
@@ -107,7 +112,7 @@ def edit_text(
         best=best,
         mean=None,
         mask=None,
-        path=_path(seeker, ask, source_class, demand.target),
+        path=_path(seeker, ask, source_class, demand),
         queries=box.queries,
         seconds=clock.seconds,
         status=_status(sought, seeker, demand, None if edits.proposer is not edits.reader else edits.reader),
@@ -117,12 +122,13 @@ def edit_text(
         seed=demand.seed,
         options=options,
         notes=(*getattr(box, "notes", ()), *_notes(sought.real)),
-        real=None if sought.real is None else _real(seeker.source, ask, sought.real),
+        real=None if sought.real is None else _real(seeker.source, ask, sought.real, measure),
+        measured=None if measure is None else measure.about,
     )
 
 
 def _seeker(edits: TextEdits, ask: AskedTexts, source: Words, demand: Demand, source_class: int) -> Seeker:
-    odds = edits.odds(ask.box.class_names)
+    odds = None if demand.measure else edits.odds(ask.box.class_names)  # labels say nothing of a number
 
     def expected(keys: Sequence[str]) -> Float[np.ndarray, " word"]:
         assert odds is not None
@@ -179,7 +185,7 @@ def _sought(edits: TextEdits, seeker: Seeker, demand: Demand, source_class: int)
                 break
             found.append(best)
             seeker.banned |= set(best.edits)
-        classes = edits.classes(box.class_names)
+        classes = None if demand.measure else edits.classes(box.class_names)
         lean = None if classes is None else _towards(classes, demand.target, source_class)
         real = nearest_real(edits, seeker.source.text, seeker.ask, lean=lean, most=demand.budget - box.queries)
     except KeyboardInterrupt:
@@ -195,7 +201,7 @@ def _sought(edits: TextEdits, seeker: Seeker, demand: Demand, source_class: int)
     return _Sought(found=sorted(found, key=lambda plan: plan.cost), real=real, reason=reason, error=broken)
 
 
-def _edit(source: Words, plan: Plan | None, ask: AskedTexts, row: int) -> Edit:
+def _edit(source: Words, plan: Plan | None, ask: AskedTexts, row: int, measure: Measure | None) -> Edit:
     """Return a plan as an edit; the source itself where there was none."""
     text = source.text if plan is None else plan.text
     apart = words_apart(source.words, split_words(text).words)
@@ -206,6 +212,7 @@ def _edit(source: Words, plan: Plan | None, ask: AskedTexts, row: int) -> Edit:
         l2=math.sqrt(apart),
         is_valid=bool(ask.margins[row] > 0),
         changes=() if plan is None else tuple(_change(source, one) for one in plan.edits),
+        value=None if measure is None else float(measure.values(ask.answers[row])),
     )
 
 
@@ -219,8 +226,8 @@ def _change(source: Words, one: Proposal) -> Change:
     )
 
 
-def _real(source: Words, ask: AskedTexts, row: int) -> Edit:
-    return _edit(source, Plan(edits=(), text=ask.texts[row], cost=0.0), ask, row)
+def _real(source: Words, ask: AskedTexts, row: int, measure: Measure | None) -> Edit:
+    return _edit(source, Plan(edits=(), text=ask.texts[row], cost=0.0), ask, row, measure)
 
 
 def words_apart(first: Sequence[str], second: Sequence[str]) -> float:
@@ -233,12 +240,13 @@ def words_apart(first: Sequence[str], second: Sequence[str]) -> float:
     return 1 - difflib.SequenceMatcher(None, first, second, autojunk=False).ratio()
 
 
-def _path(seeker: Seeker, ask: AskedTexts, source_class: int, target: int | None) -> SearchPath:
-    p = ask.probabilities
+def _path(seeker: Seeker, ask: AskedTexts, source_class: int, demand: Demand) -> SearchPath:
+    p, target = ask.probabilities, demand.target
     words = seeker.source.words
+    of_class = 1 - p[:, source_class] if target is None else p[:, target]
     return SearchPath(
         queries=np.array(ask.at_query, dtype=np.int64),
-        probability=(1 - p[:, source_class] if target is None else p[:, target]).numpy(),
+        probability=(of_class if demand.measure is None else demand.measure.values(p)).numpy(),
         distance=np.array([words_apart(words, split_words(text).words) for text in ask.texts]),
     )
 

@@ -13,6 +13,7 @@ from likethat._checks import check_count
 from likethat._inputs import kind_of
 from likethat._options import check_callable
 from likethat._progress import Watcher
+from likethat._responses import Wanted
 from likethat._session import in_own_session
 from likethat.errors import InputError, NotLinearError
 from likethat.explainers.freemcg.inputs import one_input
@@ -46,7 +47,7 @@ class _AtHand:
 
     model: Any
     one: Any
-    target: int | str | None
+    target: int | str | Wanted | None
     data: Any
     generator: Any
     budget: int
@@ -64,7 +65,7 @@ class _AtHand:
 def explain(
     model: Any,
     input: Any,
-    target: int | str | None = None,
+    target: int | str | Wanted | None = None,
     *,
     data: Any = None,
     generator: Any = None,
@@ -93,7 +94,8 @@ def explain(
         model: a network, a `SplitModel`, a `BlackBox`, or anything that it wraps.
         input: a path, PIL image, array or tensor (channel, height, width); a table of one row; or a text.
         target: class index or name that the question is about: which is explained, or which a changed input is to be
-            given to. None: the predicted class; for changed inputs any other.
+            given to. None: the predicted class; for changed inputs any other. Or a number of the model's answer, as
+            `FreeMCG` takes it: such questions are answered by asking the model.
         data: images like the input (a folder, arrays, a data set), rows (a table), or texts (a list).
         generator: see `FreeMCG`; for a table or text it stands in place of `data`.
         budget: queries, at most, where the model is asked.
@@ -165,6 +167,8 @@ def _ends_as_file(text: str) -> bool:
 
 def _image(at_hand: _AtHand) -> Explained:
     denoises = isinstance(at_hand.generator, Denoiser)
+    if isinstance(at_hand.target, Wanted):
+        return _by_asking(at_hand, because="a number of the answer is asked about, and parts share out a class's logit")
     if at_hand.has_weights and (at_hand.data is not None or (at_hand.generator is not None and not denoises)):
         try:
             return _by_parts(at_hand)
@@ -176,6 +180,7 @@ def _image(at_hand: _AtHand) -> Explained:
 def _by_parts(at_hand: _AtHand) -> Explanation:
     is_made = at_hand.data is None
     images = Generated(at_hand.generator, _MADE, seed=at_hand.seed) if is_made else at_hand.data
+    assert not isinstance(at_hand.target, Wanted)
     bank = PartPrototypes(seed=at_hand.seed).fit(at_hand.model, images, watch=at_hand.watch)
     found = bank.explain(at_hand.one, at_hand.target, top=at_hand.top)
     made = f"the weights are at hand, and the images looked at are {_MADE} that the generator made"

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from likethat._calls import public
+from likethat._responses import Measured
 from likethat._status import Status
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
@@ -19,14 +20,15 @@ __all__ = ["Attribution"]
 @public
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line
 class Attribution(Result):
-    """A signed heat map of one image for one class.
+    """A signed heat map of one image for one class, or for a number of the model's answer.
 
     Attributes:
         image: float32 (channel, height, width) in [0, 1].
         probabilities: (class,) of the model.
-        target: class explained.
+        target: class explained; 0 where `measured` says what is.
         class_names: of the model.
-        heat_map: (height, width): how much each pixel adds to the target's log-odds; below 0 it speaks against it.
+        heat_map: (height, width): how much each pixel adds to the target's log-odds, or to the number explained, in
+            its own unit; below 0 it speaks against it.
         error: (height, width): standard error of each value; about 9 of 10 values lie within 1.64 of them.
         queries: asked.
         seconds: it took.
@@ -37,6 +39,8 @@ class Attribution(Result):
         seed: of the draws.
         options: as plain values.
         notes: sentences for the reader.
+        measured: the number that is explained; None where that is a class.
+        value: of that number, as the model answers; None where a class is explained.
     """
 
     image: Float[NDArray[np.float32], "channel height width"]
@@ -54,6 +58,8 @@ class Attribution(Result):
     seed: int
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    measured: Measured | None = None
+    value: float | None = None
 
     def _line(self) -> str:
         return (
@@ -63,7 +69,9 @@ class Attribution(Result):
 
     @property
     def target_name(self) -> str:
-        """The target's class name."""
+        """The target's class name, or the name of the number that is explained."""
+        if self.measured is not None:
+            return self.measured.name
         return self.class_names[self.target]
 
     @property

@@ -27,6 +27,8 @@ _SHARES = {
     "agreement",
 }
 """Fields of records that lie in [0, 1]."""
+_ANSWERS = {"probabilities", "source_probabilities", "probability"}
+"""Fields that hold what a model answered."""
 _ROUNDING = 1e-4  # of a share, and of a heat map's sum relative to its largest terms; float32 leaves 1e-7 to 1e-6
 
 
@@ -46,7 +48,8 @@ def check_record(result: Any) -> None:
     """
     n_classes = len(result.class_names)
     _check_classes(result, n_classes)
-    _check_values(result)
+    _check_values(result, are_shares=getattr(result, "measured", None) is None)
+    _check_measured(result)
     if hasattr(result, "rows"):
         _check_rows(result, n_classes)
     if hasattr(result, "shortcuts"):
@@ -66,7 +69,8 @@ def _check_classes(result: Any, n_classes: int) -> None:
         raise Damaged(f"its probabilities are not those of {n_classes} classes")
 
 
-def _check_values(value: Any) -> None:
+def _check_values(value: Any, *, are_shares: bool) -> None:
+    """Check single fields; the answers of a model that was asked about a number need not be shares."""
     for name, one in _fields(value):
         if name == "image" and isinstance(one, np.ndarray) and not one.size:
             raise Damaged("its image is empty")
@@ -74,8 +78,25 @@ def _check_values(value: Any) -> None:
             raise Damaged("what it says is reached is neither yes nor no")
         if name in _SHARES and isinstance(one, float | np.ndarray | Tensor):
             numbers = np.asarray(one)
+            if not are_shares and name in _ANSWERS:
+                if not bool(np.isfinite(numbers).all()):
+                    raise Damaged(f"its {name.replace('_', ' ')} must be finite")
+                continue
             if not bool(np.all((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING))):
                 raise Damaged(f"its {name.replace('_', ' ')} must lie in [0, 1]")
+
+
+def _check_measured(result: Any) -> None:
+    """Check that a number is there wherever one was asked about, and nowhere else."""
+    is_asked = getattr(result, "measured", None) is not None
+    edits = [*getattr(result, "edits", ()), *(getattr(result, name, None) for name in ("best", "mean", "real"))]
+    held = [edit.value for edit in edits if edit is not None]
+    own = "values" if hasattr(result, "film") else "value"
+    held += [getattr(result, own)] if hasattr(result, own) else []
+    if any((one is not None) != is_asked for one in held):
+        raise Damaged("it has the number that was asked about in some places, and in others not")
+    if not all(one is None or bool(np.isfinite(np.asarray(one)).all()) for one in held):
+        raise Damaged("the number that was asked about is not finite")
 
 
 def _check_rows(result: Any, n_classes: int) -> None:

@@ -13,6 +13,7 @@ from likethat._calls import public
 from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind, join_inputs, kind_of, take
 from likethat._options import shown
+from likethat._responses import Measured
 from likethat._status import Status
 from likethat.errors import InputError
 from likethat.explanations.result import Result, fields_of, input_columns
@@ -69,7 +70,7 @@ class Edit:
 
     Attributes:
         input: a batch of one: an image (1, channel, height, width), a table of one row, or one text.
-        probabilities: (class,) of the model.
+        probabilities: (class,) of the model; of a model of numbers those.
         l1: distance from the source: mean absolute difference of pixels; of columns in units of their spread, with 1
             for another category; share of words that differ.
         l2: root of the mean squared difference, of the same things.
@@ -77,6 +78,7 @@ class Edit:
         changes: what differs, of tables and texts; empty for images.
         broken: dependences of the table that it breaks, in words: only those that the source breaks too.
         share_as_odd: share of real rows that are as unlikely, or more, in [0, 1]; of tables whose generator knows.
+        value: the number asked about; None where that was a class.
     """
 
     input: Inputs
@@ -87,6 +89,7 @@ class Edit:
     changes: tuple[Change, ...] = ()
     broken: tuple[str, ...] = ()
     share_as_odd: float | None = None
+    value: float | None = None
 
     @property
     def predicted(self) -> int:
@@ -115,7 +118,8 @@ class SearchPath:
 
     Attributes:
         queries: queries used when the answer came.
-        probability: of the target (of all classes but the source's, where none was named).
+        probability: of the target (of all classes but the source's, where none was named); the number asked about,
+            where that was no class.
         distance: from the source, see `Edit.l1`.
     """
 
@@ -127,12 +131,12 @@ class SearchPath:
 @public
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line
 class Counterfactual(Result):
-    """Inputs near a source that the model gives to another class.
+    """Inputs near a source that the model gives to another class, or of which a number of its answer is another.
 
     Attributes:
         source: a batch of one.
-        source_probabilities: (class,) of the model.
-        target: class wanted; None for any but the source's.
+        source_probabilities: (class,) of the model; of a model of numbers those.
+        target: class wanted; None for any but the source's, or where `measured` says what is.
         class_names: of the model.
         edits: the counterfactuals found, nearest first; empty where the target was not reached.
         best: the nearest of them, else what came nearest to the target.
@@ -151,6 +155,7 @@ class Counterfactual(Result):
         notes: sentences for the reader.
         n_dependences: of the table, that were looked at; see `Edit.broken`.
         curve: what each confidence costs, of tables, up to the highest that was reached.
+        measured: the number that was asked about, and where it shall lie; None where that was a class.
     """
 
     source: Inputs
@@ -174,11 +179,12 @@ class Counterfactual(Result):
     n_dependences: int = 0
     curve: tuple[Demand, ...] = ()
     real: Edit | None = None
+    measured: Measured | None = None
 
     def _line(self) -> str:
         found = f"{len(self.edits)} found, nearest {self.best.l1:.3g}" if self.edits else "none found"
         return (
-            f"<Counterfactual of {self.class_names[self.source_class]!r} for {self.target_name!r} of {self.model}: "
+            f"<Counterfactual of {self.source_name!r} for {self.target_name!r} of {self.model}: "
             f"{found}, {self.queries} queries, {self.status.reason}>"
         )
 
@@ -189,18 +195,29 @@ class Counterfactual(Result):
 
     @property
     def source_class(self) -> int:
-        """The class that the model gives the source."""
+        """The class that the model gives the source; of labels the likeliest, of numbers the largest."""
         return int(self.source_probabilities.argmax())
 
     @property
+    def source_name(self) -> str:
+        """The class of the source, or the number that it has, in words."""
+        if self.measured is not None:
+            return f"{self.measured.name} {self.measured.number(float(self.path.probability[0]))}"
+        return self.class_names[self.source_class]
+
+    @property
     def target_name(self) -> str:
-        """The target's name, or "anything but …"."""
+        """The target's name, "anything but …", or where a number shall lie."""
+        if self.measured is not None:
+            return str(self.measured)
         if self.target is None:
             return f"anything but {self.class_names[self.source_class]}"
         return self.class_names[self.target]
 
     def probability(self, edit: Edit) -> float:
-        """Return the probability of what was wanted."""
+        """Return the probability of what was wanted; the number asked about, where that was no class."""
+        if edit.value is not None:
+            return edit.value
         if self.target is None:
             return float(1 - edit.probabilities[self.source_class])
         return float(edit.probabilities[self.target])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from likethat._calls import public
 from likethat._inputs import Inputs, Kind, kind_of
+from likethat._responses import Measured
 from likethat._status import Status
 from likethat.explanations.exemplar_storage import write_exemplars
 from likethat.explanations.result import Result, input_columns
@@ -71,6 +72,9 @@ class ExemplarSet(Result):
         options: of the strategy and the search.
         seed: the seed.
         seconds: wall time.
+        measured: the number that was asked about, and where it shall lie; None where that was a class, a mixture or
+            a bare function.
+        values: (n,) of that number; None without one.
         attributions: of texts, which are real and were found: what speaks for each, where the budget allowed; else
             empty.
     """
@@ -99,6 +103,8 @@ class ExemplarSet(Result):
     seed: int = 0
     seconds: float = 0.0
     attributions: tuple[WordAttribution, ...] = ()
+    measured: Measured | None = None
+    values: Float[Tensor, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -116,7 +122,9 @@ class ExemplarSet(Result):
 
     @property
     def confidence(self) -> Float[Tensor, " n"]:
-        """(n,) the target class's probability; of a boundary, that of the least probable class wanted."""
+        """(n,) the target class's probability; of a boundary, that of the least probable class wanted; `values`."""
+        if self.values is not None:
+            return self.values
         if self.wanted is None:
             return self.probabilities.amax(1)
         return self.probabilities[:, torch.nonzero(self.wanted)[:, 0]].amin(1)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from likethat._calls import public
+from likethat._responses import Measured
 from likethat._status import Status
 from likethat.errors import InputError
 from likethat.explanations.result import Result
@@ -20,7 +21,7 @@ __all__ = ["WordAttribution"]
 @public
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line
 class WordAttribution(Result):
-    """How much each word of a text adds to the log-odds of a class.
+    """How much each word of a text adds to the log-odds of a class, or to a number of the model's answer.
 
     A value is the mean effect of a word while a share of the others, `hidden_share`, is gone; under another share it is
     another number. Of a long text, words that do not matter much stand together in groups, each with one value.
@@ -34,7 +35,7 @@ class WordAttribution(Result):
             them (`benchmarks/texts.py`).
         hidden_share: of the words, that each question left out.
         probabilities: (class,) of the model for the text itself.
-        target: class explained.
+        target: class explained; 0 where `measured` says what is.
         class_names: of the model.
         queries: asked.
         seconds: it took.
@@ -43,6 +44,8 @@ class WordAttribution(Result):
         seed: of the masks.
         options: as plain values.
         notes: sentences for the reader.
+        measured: the number that is explained; None where that is a class.
+        value: of that number, as the model answers; None where a class is explained.
     """
 
     text: str
@@ -61,6 +64,8 @@ class WordAttribution(Result):
     seed: int
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    measured: Measured | None = None
+    value: float | None = None
 
     def __post_init__(self) -> None:
         sizes = {len(one) for one in (self.starts, self.stops, self.values, self.error)}
@@ -80,7 +85,9 @@ class WordAttribution(Result):
 
     @property
     def target_name(self) -> str:
-        """The target's class name."""
+        """The target's class name, or the name of the number that is explained."""
+        if self.measured is not None:
+            return self.measured.name
         return self.class_names[self.target]
 
     @property

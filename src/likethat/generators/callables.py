@@ -65,8 +65,11 @@ class CallableGenerator:
 
     def _try(self) -> tuple[Inputs, bool]:
         rng = torch.Generator().manual_seed(0)
-        latents = self.prior.sample(2, rng=rng).requires_grad_()
-        tried = self(latents)
+        latents = self.prior.sample(2, rng=rng)
+        try:
+            tried = self(latents.clone().requires_grad_())
+        except InputError:  # NumPy takes no tensor with a gradient
+            return self(latents), False
         return tried, isinstance(tried, Tensor) and tried.requires_grad
 
     @property

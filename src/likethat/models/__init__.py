@@ -1,7 +1,7 @@
 """What is explained: a trained classifier, cut before its pooling into map, pooled vector and head."""
 
 from likethat.models._own import is_own
-from likethat.models.black_box import BlackBox
+from likethat.models.black_box import BlackBox, box_for
 from likethat.models.loading import load
 from likethat.models.preprocessing import Preprocess
 from likethat.models.split import split
@@ -15,6 +15,7 @@ __all__ = [
     "SplitModel",
     "SplitOutput",
     "as_model",
+    "box_for",
     "check_model",
     "is_own",
     "load",

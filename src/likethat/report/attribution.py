@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from likethat._checks import require
 from likethat.explanations.attribution import Attribution
+from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.pages import write_page
 from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
 from likethat.report.text import duration, for_matplotlib, percent, shorten
 
-__all__ = ["attribution_figure", "save_attribution"]
+__all__ = ["attribution_figure", "colours_of", "headline_of", "save_attribution", "what_model_says"]
 
 _LIMIT = 384  # pixels a side of a picture on the page
 
@@ -30,7 +31,7 @@ def save_attribution(found: Attribution, path: str | Path, *, overwrite: bool = 
         InputError: a file stands there that likethat did not write, or that was changed since.
         StorageError: the disk did not take it; nothing is left behind.
     """
-    title = f"What speaks for “{shorten(found.target_name, 50)}”"
+    title = headline_of(found)
     panels = tuple((name, data_uri(*encode(shrink(picture, _LIMIT))), words) for name, picture, words in _panels(found))
     told = (str(found.status),) if not found.status else ()
     view = {
@@ -57,13 +58,34 @@ def attribution_figure(found: Attribution) -> Any:
 
     panels = _panels(found)
     figure = Figure(figsize=(2.7 * len(panels), 3.2), layout="constrained")
-    figure.suptitle(for_matplotlib(f"What speaks for {shorten(found.target_name, 50)}"), fontsize=11)
+    figure.suptitle(for_matplotlib(headline_of(found)), fontsize=11)
     for axes, (name, picture, _) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) <= PIXELATED_UP_TO else "antialiased")
         axes.set_title(name, fontsize=8)
         axes.set_xticks([])
         axes.set_yticks([])
     return figure
+
+
+def what_model_says(found: Attribution | WordAttribution) -> str:
+    """Return the sentence of what the model answered: a percentage of a class, or the number explained."""
+    if found.measured is not None and found.value is not None:
+        name = shorten(found.measured.name, 60)
+        return f"Its {name} is {shorten(found.measured.number(found.value), 40)}, as the model has it."
+    return f"The model gives it {percent(float(found.probabilities[found.target]))}."
+
+
+def colours_of(found: Attribution | WordAttribution) -> str:
+    """Return what blue and orange say."""
+    if found.measured is not None and not found.measured.is_label:
+        return "blue raises it, orange lowers it"
+    return "blue speaks for the class, orange against it"
+
+
+def headline_of(found: Attribution | WordAttribution) -> str:
+    """Return what an attribution is about: what speaks for a class, or what raises a number."""
+    does = "speaks for" if found.measured is None or found.measured.is_label else "raises"
+    return f"What {does} “{shorten(found.target_name, 50)}”"
 
 
 def _panels(found: Attribution) -> tuple[tuple[str, NDArray[np.uint8], str], ...]:
@@ -76,7 +98,7 @@ def _panels(found: Attribution) -> tuple[tuple[str, NDArray[np.uint8], str], ...
         (
             "what each place adds",
             _on_paper(picture, found.heat_map, top),
-            "blue speaks for the class, orange against it",
+            colours_of(found),
         ),
         ("of that, what is clear", _on_paper(picture, clear, top), "further than two standard errors from nothing"),
         ("how unsure it is", _on_paper(picture, error, top, ink=(70, 60, 90)), "the standard error, on the same scale"),
@@ -105,10 +127,7 @@ def _on_paper(
 
 def _lead(found: Attribution) -> str:
     share = float(found.is_clear.mean())
-    return (
-        f"The model gives it {percent(float(found.probabilities[found.target]))}. After {found.queries} questions "
-        f"{percent(share)} of the pixels have a clear sign."
-    )
+    return f"{what_model_says(found)} After {found.queries} questions {percent(share)} of the pixels have a clear sign."
 
 
 def _facts(found: Attribution) -> tuple[tuple[str, str], ...]:

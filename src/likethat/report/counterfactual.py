@@ -74,12 +74,13 @@ def save_counterfactual(found: Counterfactual, path: str | Path, *, overwrite: b
         "is_text": found.kind == "text",
         "is_pixelated": source is not None and max(source.shape[1:]) <= PIXELATED_UP_TO,
         "source": data_uri(*encode(shrink(to_picture(source), _PICTURE_LIMIT))) if source is not None else "",
-        "source_title": _says(found, found.source_probabilities),
+        "source_title": _says_source(found),
         "edits": tuple(_edit_view(found, edit) for edit in (found.edits or (found.best,))),
         "mean": _edit_view(found, found.mean) if found.mean is not None else None,
         "real": _edit_view(found, found.real) if found.real is not None else None,
         "film": _film_uris(found) if is_image else None,
         "path": _path(found),
+        "path_is": "probability of what was wanted" if found.measured is None else shorten(found.measured.name, 60),
         "curve": tuple((percent(at.confidence), f"{at.n_columns}", f"{at.l1:.3g}") for at in found.curve),
         "demand": _demand(found),
         "facts": _facts(found),
@@ -120,8 +121,8 @@ def counterfactual_figure(found: Counterfactual) -> Any:
     figure.suptitle(for_matplotlib(_headline(found)), fontsize=11)
     pictures = (to_picture(_array(found.source)), to_picture(_array(found.best.input)), _difference(found, found.best))
     titles = (
-        _says(found, found.source_probabilities),
-        _says(found, found.best.probabilities),
+        _says_source(found),
+        _says(found, found.best),
         "blue is brighter, orange darker",
     )
     for axes, picture, title in zip(figure.subplots(1, 3), pictures, titles, strict=True):
@@ -133,7 +134,10 @@ def counterfactual_figure(found: Counterfactual) -> Any:
 
 
 def _headline(found: Counterfactual) -> str:
-    source, target = (shorten(name, 40) for name in (found.class_names[found.source_class], found.target_name))
+    source, target = (shorten(name, 40) for name in (found.source_name, found.target_name))
+    if found.measured is not None:
+        wanted = shorten(str(found.measured), 80)
+        return f"What makes it “{wanted}”" if found.edits else f"It did not become “{wanted}”"
     if not found.edits:
         return f"“{source}” did not become “{target}”"
     if found.target is None:
@@ -172,16 +176,26 @@ def _warnings(found: Counterfactual) -> tuple[str, ...]:
     return (shorten(said, 1000),) if said else ()
 
 
-def _says(found: Counterfactual, probabilities: NDArray[np.float64]) -> str:
-    predicted = int(probabilities.argmax())
-    return f"{shorten(found.class_names[predicted], 40)}, {percent(float(probabilities[predicted]))}"
+def _says(found: Counterfactual, edit: Edit) -> str:
+    """Return what the model says of an edit: its class, or the number that was asked about."""
+    if found.measured is not None and edit.value is not None:
+        return shorten(f"{found.measured.name} {found.measured.number(edit.value)}", 80)
+    predicted = f"{shorten(found.class_names[edit.predicted], 40)}, {percent(float(edit.probabilities.max()))}"
+    wanted = "" if found.target == edit.predicted else f"; {percent(found.probability(edit))} {found.target_name}"
+    return predicted + shorten(wanted, 80)
+
+
+def _says_source(found: Counterfactual) -> str:
+    if found.measured is not None:
+        return shorten(found.source_name, 80)
+    p = found.source_probabilities
+    return f"{shorten(found.class_names[int(p.argmax())], 40)}, {percent(float(p.max()))}"
 
 
 def _edit_view(found: Counterfactual, edit: Edit) -> EditView:
-    wanted = "" if found.target == edit.predicted else f"; {percent(found.probability(edit))} {found.target_name}"
     is_image = found.kind == "image"
     return EditView(
-        title=_says(found, edit.probabilities) + shorten(wanted, 80),
+        title=_says(found, edit),
         facts=_distance(found, edit) + _likely(found, edit),
         picture=data_uri(*encode(shrink(to_picture(_array(edit.input)), _PICTURE_LIMIT))) if is_image else "",
         difference=data_uri(*encode(shrink(_difference(found, edit), _PICTURE_LIMIT))) if is_image else "",
@@ -250,10 +264,23 @@ def _film_uris(found: Counterfactual) -> tuple[str, str]:
 
 
 def _path(found: Counterfactual) -> PathView:
-    return path_view(found.path.queries, found.path.probability, name=shorten(found.target_name, 40))
+    measured = found.measured
+    if measured is None:
+        return path_view(
+            found.path.queries, found.path.probability, name=f"probability of {shorten(found.target_name, 40)}"
+        )
+    return path_view(
+        found.path.queries,
+        found.path.probability,
+        name=shorten(measured.name, 60),
+        show=lambda value: shorten(measured.number(value), 24),
+        bounds=(0.0, 1.0) if measured.is_probability else None,
+        is_falling=measured.low is None,
+    )
 
 
 def _facts(found: Counterfactual) -> tuple[tuple[str, str], ...]:
+    measured, change = found.measured, found.probability(found.best) - float(found.path.probability[0])
     told = {
         "model": shorten(found.model, 80),
         "generator": shorten(found.generator, 80),
@@ -262,7 +289,11 @@ def _facts(found: Counterfactual) -> tuple[tuple[str, str], ...]:
         "time": duration(found.seconds),
         "seed": str(found.seed),
         "ended": found.status.reason,
-        "change of the probability": signed(found.probability(found.best) - float(found.path.probability[0])),
+        f"change of the {'probability' if measured is None else shorten(measured.name, 40)}": (
+            signed(change)
+            if measured is None or measured.is_probability
+            else f"{change:+.4g} {shorten(measured.unit, 12)}"
+        ).strip(),
     }
     return (*told.items(), *(("note", shorten(note, 300)) for note in found.notes))
 

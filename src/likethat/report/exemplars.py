@@ -205,6 +205,8 @@ def _item_view(item: ExemplarSet, place: int, sprite: Sprite | None) -> ItemView
 def _answer(item: ExemplarSet, place: int) -> str:
     """Return the probabilities that the target speaks of, and the highest where that is another's."""
     given = item.probabilities[place]
+    if item.measured is not None and item.values is not None:
+        return shorten(item.measured.number(float(item.values[place])), 40)
     if item.wanted is None:
         named = [int(given.argmax())]
     else:

@@ -1,5 +1,6 @@
 """How a search went, as a small drawing: one dot a question."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ class PathView:
         line: "x,y x,y ...": the best so far.
         size: width and height.
         last: number of the last question.
+        marks: (height, what it stands for) of the lines across.
         words: what a reader who cannot see it is told.
     """
 
@@ -29,25 +31,43 @@ class PathView:
     line: str
     size: tuple[int, int]
     last: int
+    marks: tuple[tuple[float, str], ...]
     words: str
 
 
 def path_view(
-    queries: Int[NDArray[np.int64], " asked"], probability: Float[NDArray[np.float64], " asked"], *, name: str
+    queries: Int[NDArray[np.int64], " asked"],
+    values: Float[NDArray[np.float64], " asked"],
+    *,
+    name: str,
+    show: Callable[[float], str] = percent,
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+    is_falling: bool = False,
 ) -> PathView:
-    """Lay out the probability of the target over the questions asked.
+    """Lay out the probability of the target, or the number asked about, over the questions asked.
+
+    Args:
+        queries: number of each question, from 1.
+        values: what came.
+        name: of the value.
+        show: turns a value into text.
+        bounds: lowest and highest value of the drawing; those of the values when None.
+        is_falling: whether lower values are better.
 
     Example:
-        >>> path_view(np.array([1, 2]), np.array([0.0, 1.0]), name="cat").line
+        >>> path_view(np.array([1, 2]), np.array([0.0, 1.0]), name="probability of cat").line
         '0,180 640,180 640,0'
     """
+    low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
+    share = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
+    best_value = float(values.min() if is_falling else values.max())
     span = max(int(queries.max(initial=1)) - 1, 1)
     x = np.round((queries - 1) / span * WIDTH, 1)
-    y = np.round((1 - probability) * HEIGHT, 1)
-    best = HEIGHT + 1.0
+    y = np.round((1 - share) * HEIGHT, 1)
+    best = -1.0 if is_falling else HEIGHT + 1.0
     corners: list[tuple[float, float]] = []
     for across, down in zip(x.tolist(), y.tolist(), strict=True):
-        if down < best:
+        if down > best if is_falling else down < best:
             corners += [(across, best if corners else down)] if corners else []
             corners.append((across, down))
             best = down
@@ -58,6 +78,7 @@ def path_view(
         line=" ".join(f"{across:g},{down:g}" for across, down in unique),
         size=(WIDTH, HEIGHT),
         last=int(queries.max(initial=1)),
-        words=f"probability of {name} over {len(queries)} questions: from {percent(float(probability[0]))} up to "
-        f"{percent(float(probability.max()))}",
+        marks=tuple((HEIGHT * (1 - part), show(low + part * (high - low))) for part in (1.0, 0.5, 0.0)),
+        words=f"{name} over {len(queries)} questions: from {show(float(values[0]))} "
+        f"{'down' if is_falling else 'up'} to {show(best_value)}",
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from likethat._checks import require
 from likethat.explanations.word_attribution import WordAttribution
+from likethat.report.attribution import colours_of, headline_of, what_model_says
 from likethat.report.pages import write_page
 from likethat.report.palette import AGAINST, FOR
 from likethat.report.sheet import PictureSheet
@@ -64,14 +65,14 @@ def save_word_attribution(found: WordAttribution, path: str | Path, *, overwrite
         InputError: a file stands there that likethat did not write, or that was changed since.
         StorageError: the disk did not take it; nothing is left behind.
     """
-    title = f"What speaks for “{shorten(found.target_name, 50)}”"
+    title = headline_of(found)
     order = np.argsort(-np.abs(found.values), kind="stable")[:_ROWS]
     pieces, clear = found.pieces, found.is_clear
     view = {
         "headline": title,
         "eyebrow": ("Attribution", "words", shorten(found.model, 80)),
         "lead": (
-            f"The model gives it {percent(float(found.probabilities[found.target]))}. After {found.queries} questions "
+            f"{what_model_says(found)} After {found.queries} questions "
             f"{int(clear.sum())} of {len(pieces)} words or groups of words have a clear sign."
         ),
         "warnings": () if found.status else (shorten(str(found.status), 1000),),
@@ -82,6 +83,8 @@ def save_word_attribution(found: WordAttribution, path: str | Path, *, overwrite
         ],
         "n_more": len(pieces) - len(order),
         "hidden_share": percent(found.hidden_share),
+        "colours": colours_of(found)[:1].upper() + colours_of(found)[1:],
+        "adds": _unit_of(found),
         "facts": _facts(found),
     }
     return write_page(path, "words.html.jinja", PictureSheet(1), overwrite=overwrite, title=title, view=view)
@@ -98,15 +101,21 @@ def word_attribution_figure(found: WordAttribution) -> Any:
 
     order = np.argsort(-np.abs(found.values), kind="stable")[:_ROWS][::-1]
     figure = Figure(figsize=(6, 1 + 0.24 * len(order)), layout="constrained")
-    figure.suptitle(for_matplotlib(f"What speaks for {shorten(found.target_name, 50)}"), fontsize=11)
+    figure.suptitle(for_matplotlib(headline_of(found)), fontsize=11)
     axes = figure.add_subplot()
     colours = [FOR if found.values[at] > 0 else AGAINST for at in order]
     error = np.where(np.isfinite(found.error), found.error, 0)
     axes.barh(range(len(order)), found.values[order], xerr=2 * error[order], color=colours, ecolor="#777777")
     axes.set_yticks(range(len(order)), [for_matplotlib(shorten(found.pieces[at], 40)) for at in order], fontsize=8)
-    axes.set_xlabel("log-odds, with two standard errors", fontsize=9)
+    axes.set_xlabel(for_matplotlib(f"{_unit_of(found)}, with two standard errors"), fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _unit_of(found: WordAttribution) -> str:
+    """Return what values are shares of: log-odds, or the number explained."""
+    is_odds = found.measured is None or found.measured.is_probability
+    return "log-odds" if is_odds else shorten(found.target_name, 40)
 
 
 def _facts(found: WordAttribution) -> tuple[tuple[str, str], ...]:

@@ -100,8 +100,9 @@ class Exemplars(ExemplarOptions):
 
         Args:
             model: a `BlackBox`, or anything that it wraps.
-            target: index or name of a class; a probability vector or a mapping from classes to probabilities; or a
-                function of probabilities (m, cls) to (m,) that shall be high.
+            target: index or name of a class; a probability vector or a mapping from classes to probabilities; a
+                `Label`, or a line that a number shall pass (`Above`, `Below`, `Between`); or what shall be high: a
+                `Response`, or a function of probabilities (m, cls) to (m,).
             n: how many.
             budget: queries at most; never exceeded.
             threshold: of a function: the value that counts as reached; None looks for the highest.
@@ -153,7 +154,9 @@ class Exemplars(ExemplarOptions):
     ) -> list[ExemplarSet]:
         n, budget = check_count(n, name="n"), check_count(budget, name="budget")
         check_callable(watch, name="watch", takes="a Progress")
-        box = _opened(box).afresh(None)  # one search: what is asked for a target and serves another counts once
+        box = _opened(box, targets).afresh(
+            None
+        )  # one search: what is asked for a target and serves another counts once
         if isinstance(self.generator, TextEdits):
             return self._found(box, targets, n=n, budget=budget, threshold=threshold, watch=watch)
         rng = torch.Generator().manual_seed(self.seed)
@@ -215,9 +218,14 @@ class Exemplars(ExemplarOptions):
     def _read(self, targets: Sequence[Any] | None, box: Any, threshold: float | None) -> list[Aim]:
         if targets is not None and (isinstance(targets, str) or not hasattr(targets, "__len__") or not len(targets)):
             raise InputError(f"`targets` must be a list with at least one target, got {shown(targets)}.")
-        names = list(box.class_names)
-        wanted = torch.eye(len(names), dtype=torch.float64) if targets is None else targets
-        return [read_target(item, names, tolerance=self.tolerance, threshold=threshold) for item in wanted]
+        names, output = list(box.class_names), getattr(box, "output", "probabilities")
+        everything = range(len(names)) if output == "labels" else torch.eye(len(names), dtype=torch.float64)
+        if targets is None and output == "numbers":
+            raise InputError("`targets` must say where a number shall lie, got None. Such as [likethat.Above(3)].")
+        return [
+            read_target(item, names, tolerance=self.tolerance, threshold=threshold, output=output)
+            for item in (everything if targets is None else targets)
+        ]
 
     def _pursued(self, finds: Finds, number: int, is_stopped: bool) -> tuple[Reason, bool]:
         """Return how the search for one target ended, and whether it was stopped, which may be when all was found."""
@@ -258,14 +266,12 @@ def _check_strategy(algorithm: Any) -> None:
     )
 
 
-def _opened(box: Any) -> Any:
-    if isinstance(box, type) or not hasattr(box, "affordable"):
-        from likethat.models.black_box import BlackBox
+def _opened(box: Any, targets: Sequence[Any] | None) -> Any:
+    if not isinstance(box, type) and hasattr(box, "affordable"):
+        return box
+    from likethat.models import box_for
 
-        box = BlackBox(box)
-    if hasattr(box, "require_classes"):
-        box.require_classes("Exemplars")
-    return box
+    return box_for(box, targets[0] if isinstance(targets, list | tuple) and len(targets) == 1 else None)
 
 
 def _penniless() -> BudgetError:

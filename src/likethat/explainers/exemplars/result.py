@@ -80,6 +80,7 @@ def exemplar_set(
         film=_film(finds),
         typical=make_inputs(asker.generator, spacing.samples[:_TYPICAL]),
         class_names=tuple(asker.box.class_names),
+        **aim.measured(responses),
         **about,
     )
 

@@ -92,7 +92,7 @@ class TextHunt:
         try:
             for text in texts:
                 box = self._box.limited(each)
-                found.append(attribute_words(box, text, lambda _: aim.index, budget=each, seed=self._seed))
+                found.append(attribute_words(box, text, aim.index, budget=each, seed=self._seed))
                 if found[-1].status.is_interrupted:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
@@ -138,6 +138,7 @@ class TextHunt:
             typical=[self._edits.texts[row] for row in self._usual[:_TYPICAL]],
             class_names=tuple(self._box.class_names),
             attributions=words,
+            **aim.measured(found.responses[chosen]),
             **about,
         )
 

@@ -26,7 +26,7 @@ Replace = Callable[[int], Float[Tensor, "n channel height width"]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeatMap:
-    """What each pixel adds to the target's margin, (height, width), with its standard error."""
+    """What each pixel adds to the number explained, (height, width), with its standard error."""
 
     values: Float[Tensor, "height width"]
     error: Float[Tensor, "height width"]
@@ -44,16 +44,21 @@ class HeatMap:
 
 
 def heat_map(
-    image: Float[Tensor, "channel height width"], log: QueryLog, target: int, replace: Replace, *, rng: torch.Generator
+    image: Float[Tensor, "channel height width"],
+    log: QueryLog,
+    explained: Callable[[Tensor], Tensor],
+    replace: Replace,
+    *,
+    rng: torch.Generator,
 ) -> HeatMap:
-    """Replace random patches, regress the log-odds on the change of each pixel, and go on where the error is large.
+    """Replace random patches, regress what is explained on each pixel's change, and go on where the error is large.
 
     The gradient g is fitted with a smooth prior, and a pixel's value is g times what is there beyond the mean colour.
 
     Args:
         image: what is explained.
         log: the model, with its budget.
-        target: class explained.
+        explained: answers (n, cls) to the number that is explained, (n,): the log-odds of a class.
         replace: returns n pictures whose patches take the place of the image's.
         rng: of the masks.
 
@@ -66,7 +71,7 @@ def heat_map(
     """
     reading, is_stopped = _Reading(image.detach().cpu()), False
     try:
-        _fill(reading, image, log, target, replace, rng)
+        _fill(reading, image, log, explained, replace, rng)
     except KeyboardInterrupt:
         if len(reading.answers) < _ROUND:
             raise
@@ -80,7 +85,12 @@ def heat_map(
 
 
 def _fill(
-    reading: "_Reading", image: Tensor, log: QueryLog, target: int, replace: Replace, rng: torch.Generator
+    reading: "_Reading",
+    image: Tensor,
+    log: QueryLog,
+    explained: Callable[[Tensor], Tensor],
+    replace: Replace,
+    rng: torch.Generator,
 ) -> None:
     """Ask until the budget ends, or all that masks make is known, more often where the error is large."""
     weight = torch.ones(image.shape[1:], dtype=torch.float32)
@@ -91,8 +101,7 @@ def _fill(
         before = log.box.queries
         found = log.query(changed)
         if len(found):
-            odds = torch.logit(found.probabilities[:, target].clamp(1e-4, 1 - 1e-4))
-            reading.add((changed - image)[: len(found)].cpu(), odds)
+            reading.add((changed - image)[: len(found)].cpu(), explained(found.probabilities))
         log.tell()
         if len(found) < n or log.box.queries == before:  # nothing new was asked: of one colour, or a few pixels large
             return

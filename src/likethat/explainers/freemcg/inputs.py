@@ -1,39 +1,100 @@
 """What a caller may hand to FreeMCG: any model, one input of any kind."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from likethat._checks import check_images
+from likethat._checks import check_images, resolve_target
 from likethat._inputs import Inputs, kind_of, take
 from likethat._options import check_names, shown
 from likethat._queries import Asked
-from likethat.errors import InputError
+from likethat._responses import Measure, check_wanted, measure_of
+from likethat.errors import InputError, TargetError
 from likethat.generators.base import Denoiser, LatentGenerator
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.words import split_words
 from likethat.sources._decode import decode
 
-__all__ = ["as_asked", "check_fits", "check_mask", "check_words", "kept_places", "name_of", "one_input", "read_mask"]
+__all__ = [
+    "as_asked",
+    "check_fits",
+    "check_mask",
+    "check_words",
+    "explained_by",
+    "explained_of",
+    "kept_places",
+    "name_of",
+    "one_input",
+    "read_mask",
+    "wanted_of",
+]
 
 
-def as_asked(model: Any, budget: int | None) -> Asked:
+def as_asked(model: Any, budget: int | None, target: Any = None) -> Asked:
     """Return a view of a black box with this budget; any other model is wrapped into one.
 
     Raises:
-        InputError: no model, or one of independent labels.
+        InputError: no model.
     """
-    from likethat.models import BlackBox
+    from likethat.models import box_for
 
-    box = model if isinstance(model, BlackBox) else BlackBox(model)
-    box.require_classes("FreeMCG")
-    return box.afresh(budget)
+    return box_for(model, target).afresh(budget)
+
+
+def wanted_of(target: Any, box: Asked, own: Float[Tensor, " cls"]) -> tuple[int | None, Measure | None]:
+    """Return the class that a changed input shall be given to, or what reads the number off that shall change.
+
+    Args:
+        target: what a caller called one.
+        box: the model.
+        own: its answer to the source.
+
+    Raises:
+        TargetError: no such class, or the source is of it already.
+        InputError: it says no class where there are several to choose from.
+    """
+    output = getattr(box, "output", "probabilities")
+    if target is None and output == "labels":
+        raise InputError(
+            "`target` must be one label where they do not exclude each other, got None. Name it, or say "
+            "likethat.Label(name, on=False) for one that shall go."
+        )
+    measure = measure_of(target, box.class_names, output=output, source=own)
+    if measure is not None:
+        check_wanted(measure, own)
+        return None, measure
+    wanted = None if target is None else resolve_target(target, box.class_names)
+    if wanted == int(own.argmax()):
+        raise TargetError(
+            f"`target` must be another class than the source's, and the model gives it to {box.class_names[wanted]!r} "
+            "already. Name another target, or None for any other."
+        )
+    return wanted, None
+
+
+def explained_of(target: Any, box: Asked, own: Float[Tensor, " cls"]) -> tuple[int, Measure | None]:
+    """Return the class that is explained, the predicted one by default, or what reads off the number that is.
+
+    Raises:
+        TargetError: no such class.
+    """
+    output = getattr(box, "output", "probabilities")
+    target = int(own.argmax()) if target is None and output != "numbers" else target
+    measure = measure_of(target, box.class_names, output=output, source=own)
+    return (0, measure) if measure is not None else (resolve_target(target, box.class_names), None)
+
+
+def explained_by(explained: int, measure: Measure | None) -> Callable[[Tensor], Tensor]:
+    """Return what turns answers (n, cls) into the number whose change is shared out, (n,): log-odds of a class."""
+    if measure is not None:
+        return measure.explained
+    return lambda answers: torch.logit(answers[:, explained].clamp(1e-4, 1 - 1e-4))
 
 
 def one_input(source: Any, *, name: str = "source") -> Inputs:

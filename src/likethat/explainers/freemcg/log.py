@@ -9,6 +9,7 @@ from torch import Tensor
 
 from likethat._inputs import Inputs, join_inputs, take
 from likethat._queries import QueryLog
+from likethat._responses import Measure
 from likethat.functional.margins import margins_of
 
 __all__ = ["Archive"]
@@ -22,12 +23,13 @@ class Archive(QueryLog):
     """All that was asked, in order.
 
     Attributes:
-        target: class wanted; None for any but the source's.
+        target: class wanted; None for any but the source's, or where `measure` says what is.
         source_class: the class of the source.
         distance: of inputs from the source, (n,).
         cost: what is to be small, (n,): the distance; of tables the number of columns changed before that.
         dissimilarity: how different the changes of inputs are from that of one input, (n,) in [0, 1].
         plausible: which inputs could be real, (n,); None for all. The others come behind them.
+        measure: reads the number that is asked about off the answers; None where that is a class.
         found: rows of counterfactuals found before, from which further ones shall differ.
         passed_over: whether each of the leading rows is no answer, though its margin is enough.
         n_typical: how many inputs were asked that the generator made anywhere, not near the source.
@@ -39,6 +41,7 @@ class Archive(QueryLog):
     cost: Callable[[Inputs], Float[Tensor, " n"]]
     dissimilarity: Callable[[Inputs, Inputs], Float[Tensor, " n"]]
     plausible: Callable[[Inputs], Bool[Tensor, " n"]] | None = None
+    measure: Measure | None = None
     found: list[int] = field(default_factory=list)
     passed_over: Bool[Tensor, " row"] | None = None
     n_typical: int = 0
@@ -76,6 +79,8 @@ class Archive(QueryLog):
         """Of everything asked."""
         if not len(self.probabilities):
             return torch.zeros(0, dtype=torch.float64)
+        if self.measure is not None:
+            return self.measure.margins(self.probabilities)
         return margins_of(self.probabilities, target=self.target, source_class=self.source_class)
 
     def _costs_of(self, inputs: Inputs, reals: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -122,6 +127,11 @@ class Archive(QueryLog):
         self.passed_over = ~self._stands() | (self._different() & (self.costs <= up_to))
 
     @property
+    def nearest_to(self) -> int:
+        """The row with the largest margin."""
+        return int(self.margins.argmax())
+
+    @property
     def is_constant(self) -> bool:
         """Whether all answers so far are the same."""
         return bool((self.probabilities.amax(dim=0) - self.probabilities.amin(dim=0) < 1e-9).all())
@@ -129,7 +139,8 @@ class Archive(QueryLog):
     @property
     def are_hard(self) -> bool:
         """Whether all answers so far are labels: one class has all the probability."""
-        return bool(((self.probabilities < 1e-9) | (self.probabilities > 1 - 1e-9)).all())
+        is_number = self.measure is not None and not self.measure.about.is_probability
+        return not is_number and bool(((self.probabilities < 1e-9) | (self.probabilities > 1 - 1e-9)).all())
 
     def _stands(self) -> Tensor:
         stands = torch.ones(len(self.distances), dtype=torch.bool)

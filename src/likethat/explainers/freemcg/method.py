@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from likethat._calls import public
-from likethat._checks import check_choice, check_count, resolve_target
+from likethat._checks import check_choice, check_count
 from likethat._inputs import Inputs, kind_of
 from likethat._options import check_callable, shown
 from likethat._progress import Clock, Watcher
 from likethat._queries import QueryLog
+from likethat._responses import Measure, Wanted
 from likethat._session import in_own_session
 from likethat.editing.attribution import attribute_words
 from likethat.editing.counterfactual import LEAST_BUDGET, Demand, edit_text
-from likethat.errors import InputError, TargetError
+from likethat.errors import InputError
 from likethat.explainers.freemcg.attribution import Replace, heat_map, mean_colour, particles
 from likethat.explainers.freemcg.columns import Limits, as_generated
 from likethat.explainers.freemcg.inputs import (
@@ -26,10 +27,13 @@ from likethat.explainers.freemcg.inputs import (
     check_fits,
     check_mask,
     check_words,
+    explained_by,
+    explained_of,
     kept_places,
     name_of,
     one_input,
     read_mask,
+    wanted_of,
 )
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import curve_of, edit_of, edits_of, path_of, status_of
@@ -93,7 +97,7 @@ class FreeMCG(FreeMCGOptions):
         self,
         model: Any,
         source: Any,
-        target: int | str | None = None,
+        target: int | str | Wanted | None = None,
         *,
         n: int = 1,
         budget: int | None = 200,
@@ -103,12 +107,13 @@ class FreeMCG(FreeMCGOptions):
         directions: Mapping[str, str] | None = None,
         watch: Watcher | None = None,
     ) -> Counterfactual:
-        """Find inputs near `source` that the model gives to `target`.
+        """Find inputs near `source` that the model gives to `target`, or of which a number lies where it says.
 
         Args:
             model: a `BlackBox`, or anything that it wraps.
             source: one image (channel, height, width), a table of one row, or one text.
-            target: class index or name; None for any but the source's own.
+            target: class index or name; None for any but the source's own. Of a model of numbers or of independent
+                labels, or of any function of its answer: `Above`, `Below`, `Between`, `Less`, `More`, or `Label`.
             n: how many different ones.
             budget: queries allowed in all.
             mask: (height, width), true where an image may change; all else stays bit for bit. Or a picture's path,
@@ -143,18 +148,15 @@ class FreeMCG(FreeMCGOptions):
                 raise InputError(f"`{name}` must be a dictionary by column, got {shown(limit)}.")
         limits = Limits(immutable=tuple(immutable), ranges=ranges, directions=directions)
         space = self._space(one, mask, limits, rng)
-        box = as_asked(model, budget)
+        box = as_asked(model, budget, target)
         own = box(one)[0]
-        wanted_class = None if target is None else resolve_target(target, box.class_names)
-        if wanted_class == int(own.argmax()):
-            raise TargetError(
-                f"`target` must be another class than the source's, and the model gives it to "
-                f"{box.class_names[wanted_class]!r} already. Name another target, or None for any other."
-            )
+        wanted_class, measure = wanted_of(target, box, own)
+        demand = self._demand(kind_of(one) == "table", measure)
         archive = Archive(
             box=box,
             target=wanted_class,
             source_class=int(own.argmax()),
+            measure=measure,
             distance=space.distance,
             cost=space.cost,
             dissimilarity=space.dissimilarity,
@@ -166,17 +168,17 @@ class FreeMCG(FreeMCGOptions):
         found = seek(
             space,
             archive,
-            Settings(n=n, budget=budget, n_particles=n_particles, confidence=self._demand(kind_of(one) == "table")),
+            Settings(n=n, budget=budget, n_particles=n_particles, confidence=demand),
             self._search,
             rng=rng,
         )
-        return self._result(space, archive, found, one, mask=mask, clock=clock, n=n)
+        return self._result(space, archive, found, one, mask=mask, clock=clock, n=n, demand=demand)
 
     def attribute(
         self,
         model: Any,
         image: Any,
-        target: int | str | None = None,
+        target: int | str | Wanted | None = None,
         *,
         budget: int = 128,
         algorithm: str | None = None,
@@ -187,7 +189,8 @@ class FreeMCG(FreeMCGOptions):
         Args:
             model: a `BlackBox`, or anything that it wraps.
             image: (channel, height, width), or one text.
-            target: class index or name; the class that the model gives it when None.
+            target: class index or name; the class that the model gives it when None. Or a number: a `Label`, the
+                name of an output, or a `Response`, a detector's score of one box, say.
             budget: queries allowed in all.
             algorithm: "freemcg" (needs a denoiser), or "patches", which needs no generator; None for the one that
                 can. Of a text "masks".
@@ -207,11 +210,11 @@ class FreeMCG(FreeMCGOptions):
         check_count(budget, name="budget", minimum=32)
         rng = torch.Generator().manual_seed(self.seed)
         algorithm, replace = self._hiding(algorithm, one, rng)
-        box = as_asked(model, budget)
+        box = as_asked(model, budget, target)
         p = box(one)[0]
-        explained = int(p.argmax()) if target is None else resolve_target(target, box.class_names)
+        explained, measure = explained_of(target, box, p)
         log = QueryLog(box=box, budget=budget, watch=watch)
-        found = heat_map(one[0], log, explained, replace, rng=rng)
+        found = heat_map(one[0], log, explained_by(explained, measure), replace, rng=rng)
         return Attribution(
             image=one[0].cpu().numpy(),
             probabilities=p.numpy(),
@@ -228,13 +231,15 @@ class FreeMCG(FreeMCGOptions):
             seed=self.seed,
             options={"budget": budget, "algorithm": algorithm},
             notes=tuple(getattr(box, "notes", ())),
+            measured=None if measure is None else measure.about,
+            value=None if measure is None else float(measure.values(p)),
         )
 
     def _edited(
         self,
         model: Any,
         source: Inputs,
-        target: int | str | None,
+        target: int | str | Wanted | None,
         *,
         n: int,
         budget: int | None,
@@ -249,12 +254,14 @@ class FreeMCG(FreeMCGOptions):
             raise InputError(f"`{given}` must be left out for texts. Name words that stay with immutable=[...].")
         if budget is None or check_count(budget, name="budget") < LEAST_BUDGET:
             raise InputError(f"`budget` must be at least {LEAST_BUDGET} for texts, got {budget}. Try 200.")
-        box = as_asked(model, budget)
+        box = as_asked(model, budget, target)
         text = check_words(source)
-        box([text])  # a model may name its classes with its first answer
-        confidence = _OF_TEXTS if self.confidence is None else self.confidence
+        own = box([text])[0]  # a model may name its classes with its first answer
+        wanted_class, measure = wanted_of(target, box, own)
+        confidence = _OF_TEXTS if self.confidence is None or _is_line(measure) else self.confidence
         demand = Demand(
-            target=None if target is None else resolve_target(target, box.class_names),
+            target=wanted_class,
+            measure=measure,
             n=check_count(n, name="n"),
             budget=budget,
             confidence=confidence,
@@ -268,7 +275,7 @@ class FreeMCG(FreeMCGOptions):
         self,
         model: Any,
         text: str,
-        target: int | str | None,
+        target: int | str | Wanted | None,
         *,
         budget: int,
         algorithm: str | None,
@@ -277,12 +284,9 @@ class FreeMCG(FreeMCGOptions):
         """Say which words speak for a class."""
         check_choice("masks" if algorithm is None else algorithm, name="algorithm", choices=("masks",))
         check_count(budget, name="budget", minimum=32)
-        box = as_asked(model, budget)
-
-        def explained(answer: Tensor) -> int:
-            return int(answer.argmax()) if target is None else resolve_target(target, box.class_names)
-
-        return attribute_words(box, check_words([text]), explained, budget=budget, seed=self.seed, watch=watch)
+        box, words = as_asked(model, budget, target), check_words([text])
+        explained, measure = explained_of(target, box, box([words])[0])
+        return attribute_words(box, words, explained, measure=measure, budget=budget, seed=self.seed, watch=watch)
 
     def _hiding(self, algorithm: str | None, one: Tensor, rng: torch.Generator) -> tuple[str, Replace]:
         """Return the algorithm's name, and what takes the place of patches."""
@@ -326,7 +330,9 @@ class FreeMCG(FreeMCGOptions):
         assert isinstance(self.generator, LatentGenerator)
         return LatentSpace(self.generator, source, limits=limits, mask=may_change, rng=rng)
 
-    def _demand(self, is_table: bool) -> float:
+    def _demand(self, is_table: bool, measure: Measure | None) -> float:
+        if _is_line(measure):
+            return 0.5  # the line itself: how sure a model is that it is passed, it does not say
         return (_OF_ROWS if is_table else _OF_OTHERS) if self.confidence is None else self.confidence
 
     def _search(self, space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> Found:
@@ -342,8 +348,9 @@ class FreeMCG(FreeMCGOptions):
         mask: Any,
         clock: Clock,
         n: int,
+        demand: float,
     ) -> Counterfactual:
-        demand = self._demand(kind_of(source) == "table")
+        measured = None if archive.measure is None else archive.measure.about
         edits = edits_of(space, archive, source, target_margin=found.target_margin, n=n)
         likeliest = edit_of(space, archive, int(archive.margins.argmax()), source)
         status = status_of(archive, reason=found.reason, error=found.error, n=n, confidence=demand)
@@ -364,8 +371,14 @@ class FreeMCG(FreeMCGOptions):
             generator=name_of(self.generator),
             rule=self.rule,
             seed=self.seed,
-            options=self.options() | {"confidence": demand, "budget": archive.budget, "n": n},
+            options=self.options() | ({} if measured else {"confidence": demand}) | {"budget": archive.budget, "n": n},
             notes=(*getattr(archive.box, "notes", ()), *(space.notes() if isinstance(space, LatentSpace) else ())),
-            curve=curve_of(archive) if kind_of(source) == "table" else (),
+            curve=curve_of(archive) if kind_of(source) == "table" and not _is_line(archive.measure) else (),
+            measured=measured,
             n_dependences=space.n_dependences if isinstance(space, LatentSpace) else 0,
         )
+
+
+def _is_line(measure: Measure | None) -> bool:
+    """Whether a number is to pass a line, of which no model says how sure it is."""
+    return measure is not None and not measure.about.is_label

@@ -47,6 +47,7 @@ def edit_of(space: Space, archive: Archive, row: int, source: Inputs) -> Edit:
         changes=_changes(space, source, changed),
         broken=space.broken(changed) if isinstance(space, LatentSpace) and space.is_table else (),
         share_as_odd=space.share_as_odd(changed) if isinstance(space, LatentSpace) else None,
+        value=None if archive.measure is None else float(archive.measure.values(archive.probabilities[row])),
     )
 
 
@@ -63,8 +64,11 @@ def _changes(space: Space, source: Inputs, changed: Inputs) -> tuple[Change, ...
 
 def path_of(archive: Archive) -> SearchPath:
     """Return every answer in order."""
-    p = archive.probabilities
-    probability = 1 - p[:, archive.source_class] if archive.target is None else p[:, archive.target]
+    p, measure = archive.probabilities, archive.measure
+    if measure is not None:
+        probability = measure.values(p)
+    else:
+        probability = 1 - p[:, archive.source_class] if archive.target is None else p[:, archive.target]
     return SearchPath(
         queries=np.asarray(archive.at_query, dtype=np.int64),
         probability=probability.numpy(),
@@ -95,14 +99,17 @@ def status_of(archive: Archive, *, reason: Reason, error: str, n: int, confidenc
         n: how many were asked for.
         confidence: that was asked for.
     """
-    found, best = len(archive.found), float(path_of(archive).probability.max())
+    found, values, measure = len(archive.found), path_of(archive).probability, archive.measure
+    best = f"{float(values.max()):.2f}" if measure is None else measure.about.number(float(values[archive.nearest_to]))
+    sought = "highest probability of the target" if measure is None else f"nearest {measure.about.name}"
     if reason == Reason.INTERRUPTED:
         kept = "the nearest counterfactual so far is" if found else "no counterfactual was found yet; the likeliest is"
         return ended("counterfactual", reason, reached=found >= n, queries=archive.box.queries, kept=kept)
     if found >= n and float(archive.margins[archive.found].min()) >= math.log(confidence / (1 - confidence)):
         return ended("counterfactual", Reason.REACHED)
     if found >= n:
-        least = float(path_of(archive).probability[archive.found].min())  # of those shown, not of all asked
+        margins = archive.margins[archive.found]  # of those shown, not of all asked
+        least = float(values[archive.found].min()) if measure is None else float(margins.min().sigmoid())
         return ended("counterfactual", Reason.LESS_CONFIDENT, reached=True, least=least, confidence=confidence)
     reason = Reason.BUDGET if reason == Reason.REACHED else reason  # one of several was, with its share of the budget
     if not found and reason != Reason.FAILED and archive.are_hard:
@@ -110,9 +117,10 @@ def status_of(archive: Archive, *, reason: Reason, error: str, n: int, confidenc
     elif not found and reason == Reason.BUDGET and archive.n_typical:
         reason = Reason.OUT_OF_REACH
     few = f"{found} of {n} different counterfactuals were found."
-    came = few if found else f"The highest probability of the target was {best:.2f}."
-    or_else = "" if found else ", another target, or a lower confidence"
+    came = few if found else f"The {sought} was {best}."
+    is_line = measure is not None and not measure.about.is_label
+    or_else = "" if found else ", or another target" if is_line else ", another target, or a lower confidence"
     return ended(
         "counterfactual", reason, error=error, came=came, or_else=or_else, best=best,
-        n_asked=len(archive.distances), n_typical=archive.n_typical,
+        what=sought, n_asked=len(archive.distances), n_typical=archive.n_typical,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from likethat.explainers.freemcg.spaces import ImageSpace, Space
 
 __all__ = ["Found", "Settings", "one_after_the_other", "seek"]
 
+_DECIDED = 1e-6  # of a margin: on the wanted side
 _MOST = 0.85  # of the largest margin met, where the one asked for never was: leaves room to come nearer
 
 
@@ -28,7 +29,7 @@ class Settings:
         n: different counterfactuals.
         budget: queries in all; None for no limit.
         n_particles: of a generation.
-        confidence: probability of the target that is enough.
+        confidence: probability of the target that is enough; one half for the line that a number shall pass.
     """
 
     n: int
@@ -38,8 +39,8 @@ class Settings:
 
     @property
     def margin(self) -> float:
-        """The log odds of `confidence`."""
-        return math.log(self.confidence / (1 - self.confidence))
+        """The log odds of `confidence`; above 0, for at 0 nothing is decided."""
+        return max(math.log(self.confidence / (1 - self.confidence)), _DECIDED)
 
 
 @dataclass(frozen=True, kw_only=True)

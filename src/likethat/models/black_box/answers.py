@@ -31,11 +31,17 @@ class Rows:
     rounding: float = 0.0
 
 
-def read_rows(answer: Any, *, n: int, name: str) -> Rows:
+def read_rows(answer: Any, *, n: int, name: str, are_numbers: bool = False) -> Rows:
     """Return an answer to `n` inputs as finite numbers.
 
     Tensors, arrays, nested lists and tables are taken, and rows that name their classes: ``{"cat": 0.9, "dog": 0.1}``
     or ``[{"label": "cat", "score": 0.9}, ...]``. Classes named so are put in alphabetical (or numerical) order.
+
+    Args:
+        answer: what the predictor returned.
+        n: inputs it was given.
+        name: of the predictor, for errors.
+        are_numbers: whether any numbers will do, whole ones too, which are else labels.
 
     Raises:
         BlackBoxError: labels, another number of rows, another shape, NaN or infinity.
@@ -47,7 +53,7 @@ def read_rows(answer: Any, *, n: int, name: str) -> Rows:
     names, array = _named(answer, name=name)
     rounding = _rounding(answer)
     values = _numbers(array, name=name)
-    if _are_labels(values, array):
+    if not are_numbers and _are_labels(values, array):
         raise BlackBoxError(
             f"{name} must answer with probabilities, got one whole number a row: class labels. {_ADVICE}"
         )
@@ -57,7 +63,8 @@ def read_rows(answer: Any, *, n: int, name: str) -> Rows:
             f"{name} must answer {n} inputs with {n} rows (n, class), got shape {tuple(values.shape)}. {_ADVICE}"
         )
     if values.shape[1] == 0:
-        raise BlackBoxError(f"{name} must answer with at least two classes, got rows of no numbers. {_ADVICE}")
+        least = "one number" if are_numbers else "two classes"
+        raise BlackBoxError(f"{name} must answer with at least {least}, got rows of no numbers. {_ADVICE}")
     bad = int((~np.isfinite(values)).any(axis=1).sum())
     if bad:
         raise BlackBoxError(

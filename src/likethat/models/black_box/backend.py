@@ -7,8 +7,9 @@ from likethat._inputs import Inputs
 
 __all__ = ["Backend", "Facts", "Output"]
 
-Output: TypeAlias = Literal["auto", "probabilities", "logits", "labels"]
-"""What a predictor answers with: "auto" decides on its first answer, "labels" are probabilities of independent ones."""
+Output: TypeAlias = Literal["auto", "probabilities", "logits", "labels", "numbers"]
+"""What a predictor answers with: "auto" decides on its first answer, "labels" are probabilities of independent ones,
+"numbers" are taken as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from likethat._checks import require
 from likethat._inputs import Inputs
+from likethat._options import shown
+from likethat._responses import Response
 from likethat.errors import InputError
 from likethat.models.black_box.address import Address, is_url
-from likethat.models.black_box.arrays import as_frame, select_columns
+from likethat.models.black_box.arrays import as_frame, rows_of, select_columns
 from likethat.models.black_box.backend import Backend, Facts
 from likethat.models.black_box.endpoint import EndpointBackend
 from likethat.models.black_box.estimator import EstimatorBackend, is_estimator
@@ -71,12 +73,44 @@ class Prepared:
         return self.backend(batch if self._change is None else self._change(batch))
 
 
-def open_backend(predict: Any, options: BackendOptions) -> Backend:
+class Responding:
+    """A backend of whose answers a function makes one number an input."""
+
+    def __init__(self, backend: Backend, response: Response) -> None:
+        self.backend, self._response = backend, response
+        self.facts = replace(backend.facts, identity=None, class_names=(response.name,), output="numbers")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the inputs, in sentences."""
+        return tuple(getattr(self.backend, "notes", ()))
+
+    @property
+    def requests(self) -> int | None:
+        """HTTP requests sent, where there are any."""
+        return getattr(self.backend, "requests", None)
+
+    def __call__(self, batch: Inputs) -> Any:
+        """Ask, and return what the response says of the answer, (n, 1)."""
+        return self._response.values(self.backend(batch), rows_of(batch))[:, None]
+
+
+def open_backend(predict: Any, options: BackendOptions, *, response: Response | None = None) -> Backend:
     """Return the backend for a function, an estimator, a network, an ONNX file or a URL.
+
+    With a response, a network's answer is whatever it returns.
 
     Raises:
         InputError: it is none of them, or an option is another backend's.
     """
+    if response is not None:
+        if not isinstance(response, Response):
+            raise InputError(
+                f"`response` must be a likethat.Response, got {shown(response)}. Wrap the function in one."
+            )
+        is_network = isinstance(predict, nn.Module)
+        whole = NetworkBackend(predict, is_whole=True) if is_network else open_backend(predict, options)
+        return Responding(whole, response)
     if is_url(predict):
         return _open_url(predict, options)
     if isinstance(predict, Path) or (isinstance(predict, str) and predict.lower().endswith(".onnx")):

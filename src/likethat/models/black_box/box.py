@@ -1,4 +1,4 @@
-"""`BlackBox`: a classifier that can only be asked."""
+"""`BlackBox`: a model that can only be asked."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_finite
 from likethat._inputs import Inputs, kind_of
 from likethat._options import check_callable, check_columns, check_flag, check_names, check_path, check_text, shown
+from likethat._responses import Label, Response, is_line, response_of
 from likethat._session import in_own_session
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import rows_of
@@ -25,19 +26,20 @@ from likethat.models.black_box.memory import Known
 from likethat.models.black_box.oracle import Oracle
 from likethat.models.black_box.reading import Reader
 
-__all__ = ["BlackBox"]
+__all__ = ["BlackBox", "box_for"]
 
 
 @public
 @in_own_session
 class BlackBox:
-    """A classifier that can only be asked: it counts every query, asks no input twice, and stops within its budget.
+    """A model that can only be asked: it counts every query, asks no input twice, and stops within its budget.
 
     Args:
         predict: a function from a batch to (n, class), a fitted scikit-learn estimator or pipeline, a torch module or
             `SplitModel`, the path of an .onnx file, or a URL: of a model on an inference server
             (``https://host/v2/models/name``), or of any service together with `template`.
-        class_names: one name a class; the predictor's own, or "0", "1", ..., when not given.
+        class_names: one name a class, label or number; the predictor's own, or "0", "1", ..., when not given (of a
+            single number "answer").
         budget: queries allowed in all; None for no limit.
         cache: a file that keeps answers for good; None keeps them in memory.
         key: tells this predictor's answers in `cache` from those of others; needed for functions and estimators.
@@ -46,8 +48,10 @@ class BlackBox:
         inputs: called with each batch before it is sent, to turn it into what the predictor takes.
         output: "probabilities", "logits" (softmax is applied), or "auto", which decides on the first answer and
             keeps to it: rows that sum to 1 are probabilities, numbers below 0 or above 1 are logits. "labels" are
-            probabilities of independent labels, whose rows need not sum to 1; methods that ask for one class refuse
-            them.
+            probabilities of independent labels, whose rows need not sum to 1, "numbers" are taken as they are: such
+            models are asked about with `Label`, and with `Above`, `Below`, `Between`, `Less` or `More`.
+        response: makes one number of whatever the predictor returns: of the boxes of a detector, say. `output` is
+            "numbers" then.
         binary: the predictor gives a single column, the probability (or logit) of the second class.
         check_determinism: ask one row a second time, once, where the budget has room for it; it is counted.
         **options: of an ONNX file or inference server: `output_name`; of a URL: `template` and `answer`
@@ -72,11 +76,14 @@ class BlackBox:
         columns: Sequence[str] | None = None,
         inputs: Callable[[Any], Any] | None = None,
         output: Output = "auto",
+        response: Response | None = None,
         binary: bool = False,
         check_determinism: bool = True,
         **options: Unpack[BackendOptions],
     ) -> None:
-        check_choice(output, name="output", choices=("auto", "probabilities", "logits", "labels"))
+        check_choice(output, name="output", choices=("auto", "probabilities", "logits", "labels", "numbers"))
+        if response is not None and output not in ("auto", "numbers"):
+            raise InputError(f"`output` must be left out beside a response, whose answers are numbers, got {output!r}.")
         binary = check_flag(binary, name="binary")
         check_determinism = check_flag(check_determinism, name="check_determinism")
         columns = None if columns is None else check_columns(columns)
@@ -85,10 +92,10 @@ class BlackBox:
             check_text(key, name="key")
         if cache is not None:
             check_path(cache, name="cache")
-        backend = Prepared(open_backend(predict, options), columns=columns, change=inputs)
+        backend = Prepared(open_backend(predict, options, response=response), columns=columns, change=inputs)
         facts = backend.facts
         output = facts.output if output == "auto" else output
-        names = _names(class_names)
+        names = _names(class_names, least=1 if output == "numbers" else 2)
         if names != facts.class_names and len(set(names)) == len(names) and set(names) == set(facts.class_names):
             raise InputError(
                 f"`class_names` must be in the order of {facts.name}, {_first(facts.class_names)}, got "
@@ -164,7 +171,8 @@ class BlackBox:
     @property
     def requests(self) -> int:
         """Batches answered; for a URL the HTTP requests sent, repeated ones and those for metadata too."""
-        return int(getattr(self._oracle.backend.backend, "requests", self._oracle.calls))
+        sent = getattr(self._oracle.backend.backend, "requests", None)
+        return int(self._oracle.calls if sent is None else sent)
 
     @property
     def budget(self) -> int | None:
@@ -187,13 +195,11 @@ class BlackBox:
         is_unknown = self._account.is_new and not self._oracle.knew_names
         return () if is_unknown else self._oracle.class_names
 
-    def require_classes(self, method: str) -> None:
-        """Raise `InputError` with advice where the classes do not exclude each other."""
-        if self._oracle.reader.output == "labels":
-            raise InputError(
-                f"{method} needs classes of which one is right, got the independent labels of {self.name}. Ask about "
-                "one label: lt.BlackBox(lambda x: model.probabilities(model.logits(x))[:, [label]], binary=True)."
-            )
+    @property
+    def output(self) -> Output:
+        """What the answers are: "probabilities" (of logits too), "labels" or "numbers"."""
+        output = self._oracle.reader.output
+        return output if output in ("labels", "numbers") else "probabilities"
 
     @property
     def n_classes(self) -> int:
@@ -210,16 +216,31 @@ class BlackBox:
         return f"BlackBox({self.name}: {self.n_classes or '?'} classes, {self.queries}{budget} queries)"
 
 
+def box_for(model: Any, target: Any = None) -> BlackBox:
+    """Return a black box as it is; around anything else one whose answers a target can be read off.
+
+    What a `Response` is asked of gives that number; what is asked for a line, its numbers as they are; for a `Label`,
+    independent labels.
+    """
+    if isinstance(model, BlackBox):
+        return model
+    response = response_of(target)
+    if response is not None:
+        return BlackBox(model, response=response)
+    return BlackBox(model, output="numbers" if is_line(target) else "labels" if isinstance(target, Label) else "auto")
+
+
 def _first(names: Sequence[str]) -> str:
     return ", ".join(repr(name[:40]) for name in names[:6]) + (", …" if len(names) > 6 else "")
 
 
-def _names(class_names: Sequence[str] | None) -> tuple[str, ...]:
+def _names(class_names: Sequence[str] | None, *, least: int) -> tuple[str, ...]:
     if class_names is None:
         return ()
     names = check_names(class_names)
-    if len(names) < 2:
-        raise InputError(f"`class_names` must be two names or more, got {shown(class_names)}.")
+    if len(names) < least:
+        some = "a name" if least == 1 else "two names"
+        raise InputError(f"`class_names` must be {some} or more, got {shown(class_names)}.")
     return names
 
 

@@ -30,9 +30,15 @@ _TABLES = (
 _NAMES = {("table", "boxes"), ("table", "answers")}
 _HEADER = 100  # bytes; where SQLite says what a file is
 _ROUNDING = 1e-6  # how far from 1 the sum of kept probabilities may be: they were divided by their sum
-_OUTPUTS = ("probabilities", "logits", "labels")
+_OUTPUTS = ("probabilities", "logits", "labels", "numbers")
+_LARGEST = np.finfo(np.float64).max
 _AT_ONCE = 500
 """Keys in one query; SQLite bounds the number of its parameters."""
+
+
+def _fewest(output: str) -> int:
+    """Return how many columns an answer has at least."""
+    return 1 if output == "numbers" else 2
 
 
 class AnswerFile:
@@ -59,7 +65,7 @@ class AnswerFile:
         self._identity, self._timeout = identity, timeout
         self._rest = Memory()  # what the disk did not take
         self._lock = threading.Lock()
-        self._n_classes, self._is_exclusive = 0, False  # until known
+        self._n_classes, self._output = 0, ""  # until known
         self.trouble = ""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,9 +88,9 @@ class AnswerFile:
             known = tuple(json.loads(names))
         except (TypeError, ValueError, RecursionError):
             raise self._damaged() from None
-        if len(known) < 2 or output not in _OUTPUTS or not all(isinstance(x, str) for x in known):
+        if len(known) < _fewest(output) or output not in _OUTPUTS or not all(isinstance(x, str) for x in known):
             raise self._damaged()
-        self._n_classes, self._is_exclusive = len(known), output != "labels"
+        self._n_classes, self._output = len(known), output
         return Known(class_names=known, output=output)
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
@@ -101,7 +107,7 @@ class AnswerFile:
 
     def keep(self, answers: Mapping[bytes, np.ndarray], *, class_names: Sequence[str], output: str) -> None:
         """Keep answers, on disk before this returns."""
-        self._n_classes, self._is_exclusive = len(class_names), output != "labels"
+        self._n_classes, self._output = len(class_names), output
         if self.trouble:
             self._rest.keep(answers, class_names=class_names, output=output)
             return
@@ -125,9 +131,12 @@ class AnswerFile:
             answer = np.frombuffer(values, dtype="<f8").astype(np.float64)  # type: ignore[call-overload]
         except (TypeError, ValueError):
             raise self._damaged() from None
-        is_short = len(answer) < 2 or len(answer) != (self._n_classes or len(answer))
-        is_off = self._is_exclusive and not abs(answer.sum() - 1) <= _ROUNDING
-        if is_short or is_off or not ((answer >= 0) & (answer <= 1 + _ROUNDING)).all():
+        if not self._output:
+            self.facts()  # another process may have been the first to ask
+        is_short = len(answer) < _fewest(self._output) or len(answer) != (self._n_classes or len(answer))
+        is_off = self._output in ("probabilities", "logits") and not abs(answer.sum() - 1) <= _ROUNDING
+        lowest, highest = (-_LARGEST, _LARGEST) if self._output == "numbers" else (0, 1 + _ROUNDING)
+        if is_short or is_off or not ((answer >= lowest) & (answer <= highest)).all():
             raise self._damaged()
         return np.asarray(answer)
 

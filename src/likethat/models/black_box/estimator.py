@@ -1,4 +1,4 @@
-"""The backend of scikit-learn: any fitted classifier, or a whole pipeline."""
+"""The backend of scikit-learn: any fitted classifier or regressor, or a whole pipeline."""
 
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -29,18 +29,20 @@ def is_estimator(predict: Any) -> TypeGuard[Any]:
 
 
 class EstimatorBackend:
-    """Asks `predict_proba`, or `decision_function` where there is none.
+    """Asks `predict_proba`, or `decision_function` where there is none; of a regressor `predict`.
 
     A table goes in as a table, with the columns the estimator was fitted on; a tensor as rows of numbers.
 
     Raises:
-        ModelError: the estimator gives labels alone, several answers at once, or finds outliers.
+        ModelError: the estimator gives labels alone, several answers of more than two classes, or finds outliers.
     """
 
     def __init__(self, estimator: Any) -> None:
         name = type(estimator).__name__
         self._estimator = estimator
-        self._method = next((m for m in ("predict_proba", "decision_function") if hasattr(estimator, m)), "")
+        is_number = _is_regressor(estimator)
+        methods = ("predict",) if is_number else ("predict_proba", "decision_function")
+        self._method = next((m for m in methods if hasattr(estimator, m)), "")
         if not self._method:
             raise ModelError(
                 f"`predict` must have predict_proba or decision_function, and {name} has neither. Use a classifier, or "
@@ -49,19 +51,28 @@ class EstimatorBackend:
         _refuse_other_tasks(estimator, name)
         self.notes: tuple[str, ...] = ()
         is_margin = self._method == "decision_function"
+        n_labels = _labels_of(estimator)
+        if n_labels and is_margin:
+            raise ModelError(
+                f"`predict` must have predict_proba where it gives {n_labels} labels, and {name} has none. Pass a "
+                "function that returns the probability of each, with output='labels'."
+            )
+        self._n_labels = n_labels
         self.facts = Facts(
             name=name,
-            class_names=tuple(str(item) for item in getattr(estimator, "classes_", ())),
-            output="logits" if is_margin else "probabilities",
+            class_names=_names_of(estimator, n_labels),
+            output="numbers" if is_number else "labels" if n_labels else "logits" if is_margin else "probabilities",
             batch_size=1024,
             notes=(_UNCALIBRATED.format(name=name),) if is_margin else (),
         )
 
     def __call__(self, batch: Inputs) -> Any:
-        """Return probabilities (n, class), or margins as logits (n, class)."""
+        """Return probabilities (n, class) or (n, label), margins as logits (n, class), or numbers."""
         answer = getattr(self._estimator, self._method)(self._prepare(batch))
         _refuse_other_tasks(self._estimator, self.facts.name)  # one that was fitted since
-        return answer if self._method == "predict_proba" else self._margins(np.asarray(answer))
+        if self._n_labels and isinstance(answer, list):
+            return np.stack([np.asarray(one)[:, 1] for one in answer], axis=1)  # of each label: off, on
+        return self._margins(np.asarray(answer)) if self._method == "decision_function" else answer
 
     def _prepare(self, batch: Inputs) -> Any:
         if not isinstance(batch, Tensor) and not hasattr(batch, "columns"):
@@ -100,11 +111,34 @@ class EstimatorBackend:
         return answer
 
 
+def _is_regressor(estimator: Any) -> bool:
+    """Whether its answers are numbers, by what scikit-learn and those who follow it say of an estimator."""
+    from sklearn.base import is_regressor
+
+    return bool(is_regressor(estimator)) and not hasattr(estimator, "predict_proba")
+
+
+def _labels_of(estimator: Any) -> int:
+    """Return how many independent labels a fitted estimator gives, each there or not; 0 where it gives none."""
+    classes = getattr(estimator, "classes_", None)
+    if getattr(estimator, "multilabel_", False) is True:
+        return len(classes) if classes is not None else 0
+    several = isinstance(classes, list) and bool(classes) and all(np.ndim(item) == 1 for item in classes)
+    return len(classes) if several and classes and all(len(item) == 2 for item in classes) else 0
+
+
+def _names_of(estimator: Any, n_labels: int) -> tuple[str, ...]:
+    classes = getattr(estimator, "classes_", ())
+    if n_labels and isinstance(classes, list):
+        return tuple(f"label {place}" for place in range(n_labels))
+    return tuple(str(item) for item in classes)
+
+
 def _refuse_other_tasks(estimator: Any, name: str) -> None:
     """Refuse what has the methods of a classifier and is none: several targets at once, detectors of outliers."""
     classes = getattr(estimator, "classes_", None)
     several = isinstance(classes, list) and any(np.ndim(item) for item in classes)
-    if several or getattr(estimator, "multilabel_", False) is True:
+    if several and not _labels_of(estimator):
         raise ModelError(
             f"`predict` must choose one of several classes, and {name} answers several questions at once. Pass a "
             "function that returns the probabilities of one, such as lambda x: model.predict_proba(x)[0]."

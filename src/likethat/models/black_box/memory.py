@@ -17,7 +17,7 @@ class Known:
 
     Attributes:
         class_names: its classes, in the order of the answers.
-        output: "probabilities" or "logits".
+        output: "probabilities", "logits", "labels" or "numbers".
     """
 
     class_names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Store(Protocol):
         ...
 
     def keep(self, answers: Mapping[bytes, np.ndarray], *, class_names: Sequence[str], output: str) -> None:
-        """Keep answers at once, and what they are: their classes, and "probabilities" or "logits"."""
+        """Keep answers at once, and what they are: their classes, and which `Output`."""
         ...
 
 

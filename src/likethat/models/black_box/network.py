@@ -22,10 +22,15 @@ __all__ = ["NetworkBackend"]
 
 
 class NetworkBackend:
-    """Runs a network in evaluation mode, on its own device and in its own precision."""
+    """Runs a network in evaluation mode, on its own device and in its own precision.
 
-    def __init__(self, network: nn.Module | SplitModel) -> None:
-        self._network = network
+    Args:
+        network: asked.
+        is_whole: whether the answer is what the network returns, of whatever form, and not the logits in it.
+    """
+
+    def __init__(self, network: nn.Module | SplitModel, *, is_whole: bool = False) -> None:
+        self._network, self._is_whole = network, is_whole
         if isinstance(network, SplitModel):
             self._module = network.network
             alone = network.n_classes == 1  # the class or not: two columns
@@ -55,6 +60,8 @@ class NetworkBackend:
                 probabilities = self._network.probabilities(self._network.logits(tensor))
                 alone = self._network.n_classes == 1
                 return torch.cat([1 - probabilities, probabilities], 1) if alone else probabilities
+            if self._is_whole:
+                return self._network(tensor)
             output = _logits(self._network(tensor), len(tensor))
             return output.sigmoid() if self.facts.output == "labels" else output
 

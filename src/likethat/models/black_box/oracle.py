@@ -137,13 +137,13 @@ class Oracle:
     def _read(self, answer: Any, n: int, account: Account) -> Float[Tensor, "row cls"]:
         self.calls += 1
         account.charge(n)
-        rows = read_rows(answer, n=n, name=self.backend.facts.name)
+        rows = read_rows(answer, n=n, name=self.backend.facts.name, are_numbers=self.reader.output == "numbers")
         values = self.reader.probabilities(rows.values, rounding=rows.rounding)
         self._note_logits()
         for sentence in getattr(self.backend.backend, "notes", ()):
             self.note(sentence)
         if not self.class_names:
-            self.class_names = rows.names or tuple(str(index) for index in range(values.shape[1]))
+            self.class_names = rows.names or _numbered(values.shape[1])
         return values[:, self._order(rows.names, n_classes=values.shape[1])]
 
     def _order(self, names: tuple[str, ...], *, n_classes: int) -> list[int]:
@@ -195,8 +195,9 @@ class Oracle:
         drift = float(np.abs(again - before).max())
         if drift <= _DRIFT:
             return None
+        of = "" if self.reader.output == "numbers" else " in probability"
         self.note(
-            f"not deterministic: the same input was answered differently by up to {drift:.2g} in probability; "
+            f"not deterministic: the same input was answered differently by up to {drift:.2g}{of}; "
             "answers are kept as they came first"
         )
         return again
@@ -211,6 +212,10 @@ class Oracle:
         """Keep a sentence for the user, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+
+def _numbered(n_classes: int) -> tuple[str, ...]:
+    return ("answer",) if n_classes == 1 else tuple(str(index) for index in range(n_classes))
 
 
 def _first_of_each(keys: Sequence[bytes], seen: set[bytes]) -> list[int]:

@@ -21,10 +21,10 @@ class Reader:
     The rule of ``output="auto"``, decided on the first answer: rows without negative numbers that sum to 1 (to 1e-3)
     are probabilities; numbers below 0 or above 1 are logits, and softmax is applied. All else is refused: rows
     between 0 and 1 with another sum are scores of independent classes, and rows with another common sum (100, say)
-    are shares of something. ``"labels"`` takes such scores as they are.
+    are shares of something. ``"labels"`` takes such scores as they are, ``"numbers"`` whatever is finite.
 
     Attributes:
-        output: "probabilities", "logits" or "labels" once decided; "auto" before.
+        output: "probabilities", "logits", "labels" or "numbers" once decided; "auto" before.
         n_classes: number of classes; 0 before the first answer.
     """
 
@@ -40,7 +40,7 @@ class Reader:
         return self.output != "auto" and self.n_classes > 0
 
     def probabilities(self, rows: Float[Tensor, "row column"], *, rounding: float = 0.0) -> Float[Tensor, "row cls"]:
-        """Return the rows as probabilities, float64, each summing to 1 unless they are of independent labels.
+        """Return the rows as float64: probabilities that sum to 1, those of independent labels, or numbers.
 
         Args:
             rows: the answers.
@@ -53,16 +53,16 @@ class Reader:
             >>> Reader("it").probabilities(torch.tensor([[0.0, 2.0], [1.0, -1.0]])).argmax(dim=1)
             tensor([1, 0])
         """
-        rows = self._paired(rows.double())
+        rows = rows.double() if self.output == "numbers" else self._paired(rows.double())
         n_classes = rows.shape[1]
         if self.n_classes and n_classes != self.n_classes:
             raise BlackBoxError(
                 f"{self._name} must answer with {self.n_classes} classes as before, got {n_classes} (shape "
                 f"{tuple(rows.shape)})."
             )
-        if self.output == "labels":
+        if self.output in ("labels", "numbers"):
             self.n_classes = n_classes
-            return self._in_unit(rows)
+            return self._in_unit(rows) if self.output == "labels" else rows
         output = self._decide(rows, max(_TOLERANCE, rounding))
         self.output, self.n_classes = output, n_classes
         if output == "logits":
@@ -85,7 +85,7 @@ class Reader:
         if not self._binary:
             raise BlackBoxError(
                 f"{self._name} must answer with one column a class, got a single column. Say binary=True if it is the "
-                "probability of the second class."
+                "probability of the second class, output='numbers' if it is no probability."
             )
         is_probability = bool(((rows >= 0) & (rows <= 1)).all())
         if self.output == "logits" or (self.output == "auto" and not is_probability):

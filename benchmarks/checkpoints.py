@@ -1,7 +1,8 @@
 """How much of a fit or a training goes into writing its checkpoint, and when the first piece lies there.
 
     python benchmarks/checkpoints.py             at the usual interval, and as often as there is something to write
-    python benchmarks/checkpoints.py --write     also to benchmarks/results/checkpoints.md
+    python benchmarks/checkpoints.py --write     also to benchmarks/results/checkpoints.md, when all work was done
+    python benchmarks/checkpoints.py --minutes 14    a piece of it; again, until nothing is left
 
 Writing is all that the checkpoint does from its folder's making to its going when the result is saved. Exit code 1
 where it takes more than a tenth of the seconds.
@@ -21,6 +22,7 @@ import _torchvision  # noqa: F401 - before anything imports torchvision
 import pandas as pd
 import torch
 from _measure import markdown, write_results
+from _pieces import Pieces, take_minutes
 
 import likethat as lt
 from likethat import papers
@@ -105,17 +107,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="work whose name holds this")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/checkpoints.md")
+    take_minutes(parser)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    rows = []
-    for name, work in works().items():
-        for every in INTERVALS:
-            if not options.only or options.only in name:
-                rows.append(measure(name, work, every=every))
-                print(rows[-1], flush=True)
+    made = works()
+    chosen = [(name, every) for name in made for every in INTERVALS if not options.only or options.only in name]
+    pieces = Pieces.of("checkpoints", minutes=options.minutes)
+    found = pieces.read()
+    for name, every in chosen:
+        key = f"{name}, every {every}"
+        if key not in found and not pieces.is_over:
+            found[key] = measure(name, made[name], every=every)
+            pieces.add(key, found[key])
+            print(found[key], flush=True)
+    rows = [found[key] for name, every in chosen if (key := f"{name}, every {every}") in found]
     print(markdown(rows))
-    if options.write:
+    if len(rows) < len(chosen):
+        print(f"{len(chosen) - len(rows)} rows are left: the same command goes on.")
+    elif options.write and not options.only:
         write_results(
             Path(__file__).parent / "results" / "checkpoints.md",
             title="What a checkpoint costs",

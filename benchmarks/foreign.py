@@ -1,7 +1,8 @@
 """Write results, generators, checkpoints, pages and the demo where something of the user's stands.
 
     python benchmarks/foreign.py             every writer at every place, with overwrite and without
-    python benchmarks/foreign.py --write     also to benchmarks/results/foreign.md
+    python benchmarks/foreign.py --write     also to benchmarks/results/foreign.md, when all writers were tried
+    python benchmarks/foreign.py --minutes 14    a piece of it; again, until no writer is left
 
 A user's file counts as touched when it is gone, or its content, time, rights or identity is another. A file that
 stands at the very name that was given may be replaced with overwrite, and only then. Exit code 1 where anything was
@@ -26,6 +27,7 @@ import _torchvision  # noqa: F401 - before anything imports torchvision
 import torch
 from _foreign_places import PLACES, Built, Place, changed, snapshot
 from _measure import markdown, write_results
+from _pieces import Pieces, take_minutes
 from typer.testing import CliRunner
 
 import likethat as lt
@@ -210,38 +212,55 @@ def _ended(writer: Writer, built: Built, *, overwrite: bool) -> str:
     return "written"
 
 
+def tried(writer: Writer) -> dict[str, Any]:
+    """Return how often a writer ended how, and sentences on what is wrong."""
+    counted: Counter[str] = Counter()
+    wrong = []
+    for place in PLACES:
+        for overwrite in (False, True):
+            ended, touched = attempt(writer, place, overwrite=overwrite)
+            counted[ended if ended in ("written", "refused") else "wrong"] += 1
+            counted["touched"] += bool(touched)
+            if touched or ended not in ("written", "refused"):
+                wrong.append(f"- {writer.name}, {place.name}, {overwrite=}: {ended}; {', '.join(touched)}")
+    return {"row": {"writer": writer.name, **{name: counted[name] for name in COLUMNS}}, "wrong": wrong}
+
+
 def main() -> int:
     """Try all and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="writers whose name holds this")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/foreign.md")
+    take_minutes(parser)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows, wrong = [], []
-    for writer in WRITERS:
-        if options.only and options.only not in writer.name:
-            continue
-        counted: Counter[str] = Counter()
-        for place in PLACES:
-            for overwrite in (False, True):
-                ended, touched = attempt(writer, place, overwrite=overwrite)
-                counted[ended if ended in ("written", "refused") else "wrong"] += 1
-                counted["touched"] += bool(touched)
-                said = f"- {writer.name}, {place.name}, overwrite={overwrite}: {ended}; {', '.join(touched)}"
-                wrong += [said] if touched or ended not in ("written", "refused") else []
-        rows.append({"writer": writer.name, **{name: counted[name] for name in COLUMNS}})
-        print(rows[-1], flush=True)
-    rows.append({"writer": "all", **{name: sum(int(str(row[name])) for row in rows) for name in COLUMNS}})
+    chosen = [writer for writer in WRITERS if not options.only or options.only in writer.name]
+    pieces = Pieces.of("foreign", minutes=options.minutes)
+    found = pieces.read()
+    for writer in chosen:
+        if writer.name not in found and not pieces.is_over:
+            found[writer.name] = tried(writer)
+            pieces.add(writer.name, found[writer.name])
+            print(found[writer.name]["row"], flush=True)
+    done = [found[writer.name] for writer in chosen if writer.name in found]
+    rows, wrong = [one["row"] for one in done], [said for one in done for said in one["wrong"]]
+    rows.append({"writer": "all", **{name: sum(row[name] for row in rows) for name in COLUMNS}})
     print(f"{len(PLACES)} places", markdown(rows), *wrong, sep="\n")
-    if options.write:
-        said = f"{len(PLACES)} places, each with overwrite and without: {', '.join(place.name for place in PLACES)}.\n"
-        write_results(
-            Path(__file__).parent / "results" / "foreign.md",
-            title="Places where something of the user's stands",
-            command="python benchmarks/foreign.py --write",
-            sections=[("Writers", rows), ("Places", said)],
-        )
+    if len(done) < len(chosen):
+        print(f"{len(chosen) - len(done)} writers are left: the same command goes on.")
+    elif options.write and not options.only:
+        _write(rows)
     return 1 if wrong else 0
+
+
+def _write(rows: list[dict[str, Any]]) -> None:
+    said = f"{len(PLACES)} places, each with overwrite and without: {', '.join(place.name for place in PLACES)}.\n"
+    write_results(
+        Path(__file__).parent / "results" / "foreign.md",
+        title="Places where something of the user's stands",
+        command="python benchmarks/foreign.py --write",
+        sections=[("Writers", rows), ("Places", said)],
+    )
 
 
 COLUMNS = ("written", "refused", "wrong", "touched")

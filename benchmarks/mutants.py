@@ -10,7 +10,7 @@ What may be broken is listed in `_mutation.py`, with what is left out and why. A
 could see stands in `mutants_alike.json` with its reason; such changes are counted apart.
 
 What became of each line is kept under out/mutants as soon as it is known: the same command goes on where it stopped,
-also by ``--minutes``, as long as neither the package nor its tests change.
+also by ``--minutes``, as long as no Python file of the repository changes.
 
     python benchmarks/mutants.py                                   # 200 lines of five rooms
     python benchmarks/mutants.py --only explainers fitting --n 100 --seed 1
@@ -19,10 +19,8 @@ also by ``--minutes``, as long as neither the package nor its tests change.
 """
 
 import argparse
-import hashlib
 import importlib
 import json
-import math
 import os
 import random
 import sys
@@ -35,6 +33,7 @@ from pathlib import Path
 
 import pytest
 from _mutation import PACKAGE, ROOT, Mutant, mutants_of
+from _pieces import Pieces, digest_of, take_minutes
 from _reach import OUT_OF_TIME, Reach, failure_of, forked, n_functions, put_in, reaches_of
 from scipy.stats import binomtest
 
@@ -114,32 +113,6 @@ def noticed(mutant: Mutant, run: "Run", paths: list[Path], examples: list[pytest
     return by
 
 
-@dataclass(frozen=True)
-class Kept:
-    """The verdicts of one draw that were reached so far, by any number of runs on the same files."""
-
-    path: Path
-
-    @classmethod
-    def of(cls, **draw: object) -> "Kept":
-        """Return those of a draw: other options, and other lines of the package or its tests, begin another one."""
-        files = [path for place in ("src", "tests") for path in sorted((ROOT / place).rglob("*.py"))]
-        state = hashlib.sha256(f"{sorted(draw.items())} {digest_of([*files, ALIKE])}".encode()).hexdigest()[:16]
-        return cls(KEPT / f"verdicts-{state}.jsonl")
-
-    def read(self) -> dict[int, tuple[str | None, str | None]]:
-        """Return what was found of each change, by its place in the draw."""
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        whole = [line for line in lines if line.endswith(("null]", '"]'))]  # a killed run may leave half a one
-        return {place: (by, alike) for place, by, alike in map(json.loads, whole)}
-
-    def add(self, place: int, one: Verdict) -> None:
-        """Keep what was found of a change."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(f"\n{json.dumps([place, one.by, one.alike])}\n")
-
-
 def drawn_from(*, places: list[str], n: int, seed: int) -> list[Mutant]:
     """Draw changes, all as likely, of all modules of some rooms or packages."""
     paths = [path for place in places for path in sorted((PACKAGE / place).rglob("*.py")) if path.name != "__init__.py"]
@@ -154,8 +127,7 @@ class Run:
     drawn: list[Mutant]
     most: float
     alike: dict[tuple[str, ...], str]
-    kept: Kept
-    until: float = math.inf  # the clock's, when no further line is begun
+    pieces: Pieces
     is_near: bool = False
     verdicts: list[Verdict] = field(default_factory=list)
     items: dict[str, pytest.Item] = field(default_factory=dict)
@@ -180,8 +152,8 @@ class Run:
             else:
                 self.files[item.path].append(item)
                 self.items[item.nodeid] = item
-        before = self.kept.read()
-        for path in sorted({mutant.path for place, mutant in enumerate(self.drawn) if place not in before}):
+        before = self.pieces.read()
+        for path in sorted({mutant.path for place, mutant in enumerate(self.drawn) if str(place) not in before}):
             importlib.import_module(".".join(["likethat", *path.with_suffix("").parts]))
             text = (PACKAGE / path).read_text(encoding="utf-8")
             found = forked(lambda path=path, text=text: put_in(path, text, at_load=True), seconds=SLACK)
@@ -189,11 +161,12 @@ class Run:
                 say(f"{path}: of {n_functions(path)} functions (status, changed) = {found}.")
         say("| | line | as it stood | broken | noticed by |\n|---|---|---|---|---|")
         for place, mutant in enumerate(self.drawn):
-            if place not in before and time.monotonic() > self.until:
+            kept = before.get(str(place))
+            if kept is None and self.pieces.is_over:
                 continue
-            one = Verdict(mutant, *before[place]) if place in before else verdict(mutant, self)
-            if place not in before:
-                self.kept.add(place, one)
+            one = verdict(mutant, self) if kept is None else Verdict(mutant, **kept)
+            if kept is None:
+                self.pieces.add(str(place), {"by": one.by, "alike": one.alike})
             self.verdicts.append(one)
             say(row(one))
         return True
@@ -227,11 +200,6 @@ def digests_of(modules: Iterable[str]) -> dict[str, str]:
     return {name: digest_of([PACKAGE / name]) if (PACKAGE / name).exists() else "" for name in modules}
 
 
-def digest_of(paths: list[Path]) -> str:
-    """Return a digest of what some files hold."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
-
-
 def packages() -> list[str]:
     """Return what `--only` takes: the rooms, and the packages in them."""
     inner = [one.parent for room in ROOMS for one in sorted((PACKAGE / room).glob("*/__init__.py"))]
@@ -254,14 +222,14 @@ def main() -> int:
     parser.add_argument("--only", choices=packages(), nargs="+", default=DRAWN, help="some rooms or packages")
     parser.add_argument("--seconds", type=float, default=60, help="of tests that one line meets at most (default 60)")
     parser.add_argument("--near", action="store_true", help="meet the tests of the module's name alone: minutes")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no line is begun: a piece")
+    take_minutes(parser)
     options = parser.parse_args()
     start = time.monotonic()
     alike = {tuple(entry["change"]): entry["why"] for entry in json.loads(ALIKE.read_text(encoding="utf-8"))}
     draw = {"places": options.only, "n": options.n, "seed": options.seed}
     run = Run(
         drawn=drawn_from(**draw), most=options.seconds, alike=alike, is_near=options.near,
-        kept=Kept.of(**draw, seconds=options.seconds, near=options.near), until=start + 60 * options.minutes,
+        pieces=Pieces.of("mutants", minutes=options.minutes, seconds=options.seconds, near=options.near, **draw),
     )  # fmt: skip
     os.chdir(ROOT)
     tests = dict.fromkeys(name for place in options.only for name in tests_for(place))

@@ -127,16 +127,22 @@ def test_what_another_fit_has_begun_in_its_place_stays(tmp_path: Path) -> None:
     assert (tmp_path / "c" / "solver.safetensors").exists()
 
 
-def test_a_first_state_is_due_after_five_seconds_and_slow_writing_makes_them_rarer(
+def test_a_state_is_due_before_five_seconds_have_passed_and_slow_writing_makes_them_rarer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     left = Checkpoint(tmp_path / "c", key={})
-    now = 104.9
-    assert not left.is_due()
-    now = 105.0
-    assert left.is_due()
+
+    def due_at(*times: float) -> list[bool]:
+        nonlocal now
+        found = []
+        for time in times:
+            now = time
+            found.append(left.is_due())
+        return found
+
+    assert due_at(101.5, 103.0, 104.5) == [False, False, True]  # the next one would be asked at 106
 
     def slow(*_: Any, **__: Any) -> bytes:
         nonlocal now
@@ -144,11 +150,16 @@ def test_a_first_state_is_due_after_five_seconds_and_slow_writing_makes_them_rar
         return b""
 
     monkeypatch.setattr("likethat._checkpoint.left_bytes", slow)
-    left.write_state("solver", {}, {})  # ends at 107
-    now = 126.9
-    assert not left.is_due()
-    now = 127.0  # ten times as long as the writing took
-    assert left.is_due()
+    left.write_state("solver", {}, {})  # ends at 106.5
+    assert due_at(110.0, 126.4, 126.5) == [False, False, True]  # ten times as long as the writing took
+    monkeypatch.setattr("likethat._checkpoint.left_bytes", lambda *_: b"")
+    left.write_state("solver", {}, {})
+    assert due_at(129.5, 130.5, 131.0, 131.5) == [
+        True,
+        False,
+        False,
+        True,
+    ]  # a step of a second is asked again in time
 
 
 def test_a_result_is_known_as_that_of_its_checkpoint_and_no_other_is(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Checkpoint:
         self._own = OwnFolder(self.folder)
         self._key: dict[str, Any] = json.loads(json.dumps(dict(key)))
         self._work = work
-        self._last = time.monotonic()
+        self._last = self._asked = time.monotonic()
         self._took = 0.0  # seconds that the last writing took
         self._has_failed = False
         if resume:
@@ -90,8 +90,11 @@ class Checkpoint:
         return key
 
     def is_due(self) -> bool:
-        """Return whether it is time for another piece."""
-        return time.monotonic() - self._last >= max(self.every, self._took / _SHARE)
+        """Return whether it is time for another piece: after one more step, as long as the last, it would come late."""
+        now = time.monotonic()
+        step, self._asked = now - self._asked, now
+        waited = now - self._last
+        return waited + step > self.every and waited >= self._took / _SHARE
 
     def write_state(self, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """Leave tensors under a name, whole or not at all; a full disk is said once and the work goes on."""
@@ -103,7 +106,7 @@ class Checkpoint:
         except StorageError as error:
             self._has_failed = True
             warn(f"No further checkpoints of this {self._work} will be written: {error}")
-        self._last = time.monotonic()
+        self._last = self._asked = time.monotonic()
         self._took = self._last - started
 
     def read_state(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pytest
 import torch
 from lines import NAMES, Line
 from torch import Tensor
 
+from likethat.errors import NonFiniteError
 from likethat.explainers.exemplars.asking import Asker, make_inputs
 from likethat.models.black_box import BlackBox
 
@@ -37,3 +39,13 @@ def test_pictures_a_hair_outside_the_range_are_brought_into_it() -> None:
             return torch.tensor([1 + 1e-6, -1e-6]).reshape(-1, 1, 1, 1)
 
     assert make_inputs(Over(), torch.zeros(2, 1)).flatten().tolist() == [1.0, 0.0]  # type: ignore[union-attr]
+
+
+def test_rows_of_numbers_must_be_finite_and_may_be_of_any_size() -> None:
+    class Flat(Line):
+        def __call__(self, latents: Tensor) -> Tensor:
+            return latents * 1e3
+
+    assert make_inputs(Flat(), torch.tensor([[-2.0]])).tolist() == [[-2000.0]]  # type: ignore[union-attr]
+    with pytest.raises(NonFiniteError, match=r"generator\(latents\)"):
+        make_inputs(Flat(), torch.tensor([[float("nan")]]))

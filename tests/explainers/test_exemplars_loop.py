@@ -123,3 +123,16 @@ def test_known_answers_are_joined_in_order() -> None:
     known = Known.nothing(2).joined(torch.zeros(1, 2), torch.ones(1, 3)).joined(torch.ones(2, 2), torch.zeros(2, 3))
     assert known.latents.tolist() == [[0, 0], [1, 1], [1, 1]]
     assert known.responses.sum(1).tolist() == [3, 0, 0]
+
+
+def test_what_is_known_already_ends_a_search_before_it_asks() -> None:
+    generator = Line()
+    asker = Asker(generator, BlackBox(bright, class_names=NAMES[:2], check_determinism=False))
+    asker.ask(torch.tensor([[3.0], [0.0]]))
+    aim = read_target(1, list(NAMES[:2]), tolerance=0.3, threshold=None)
+    finds, strategy = Finds(asker=asker, aim=aim, n=1, radius=0.5), Fixed([[9.0]], n_screen=5)
+    assert pursue(finds, strategy, batch=1, rng=torch.Generator().manual_seed(0)) == Reason.REACHED
+    assert (finds.rows, generator.asked, strategy.problems) == ([0], [2], [])
+    asker.ask(torch.tensor([[6.0]]))
+    assert finds.look() is False  # better and apart, but there are enough
+    assert finds.rows == [0]

@@ -1,7 +1,7 @@
 """Measure what prototypes say of published networks on photos that they were not fitted to, with standard errors.
 
     python benchmarks/real.py                  # everything; a quarter of an hour on one core
-    python benchmarks/real.py parts            # one section: rotation, choice, parts, imagenet, few
+    python benchmarks/real.py parts            # one section: rotation, choice, parts, imagenet, few, maps
 
 Photos and weights lie beside the repository (benchmarks/_real.py says where); without them there is one sentence.
 Writes benchmarks/results/real.md. Rows that a stopped run has finished stay; `--fresh` measures them again.
@@ -27,6 +27,7 @@ from _real import (
     real_folder,
     resnet20,
 )
+from _real_maps import METHODS, OURS, Photos, row_beside, scores_of
 from _rows import Row, Rows, run
 from torch import Tensor
 
@@ -49,6 +50,8 @@ SECTIONS = {
     "weak": "Which parts hold little evidence",
     "imagenet": "EfficientNet-Lite0, 500 ImageNet photos",
     "few": "One photo a class: EfficientNet-Lite0, 1,000 classes",
+    "maps-32": "Heat maps of a black box: ResNet-20, CIFAR-10, 32 x 32",
+    "maps-224": "Heat maps of a black box: EfficientNet-Lite0, ImageNet, 224 x 224",
 }
 NOTES = {
     "rotation": "\n\nJudged on 1,500 test photos. *Always turned* is what EPIC did before: the rotation of the photos "
@@ -66,6 +69,10 @@ NOTES = {
     "dog or other mammal as it is (ImageNet's own order); *of its family*: of 20 narrower kinds. *Places*: different "
     "cells in which four rows are strongest. *With itself*: all 500 are in the bank, and rows are counted in which the "
     "explained photo stands as its own prototype; *gap*, the largest of the sum to the logit.",
+    "maps-32": "\n\nInsertion less deletion of the predicted class's probability, hidden pixels showing the mean "
+    "colour, the picture out of focus or noise; beside ours photo by photo. The design was chosen on other photos. "
+    "Numbers behind names are questions; the white boxes read the weights. *s*: to make one map.",
+    "maps-224": "\n\nAs above, with eight points a curve.",
     "imagenet": "\n\nJudged on 100 photos, 400 are fitted to; one photo a class. EPIC looks at halves of the 400 and "
     "keeps the network's own channels.",
 }
@@ -203,10 +210,13 @@ def _weak(found: HeadParts, n: int) -> Row:
             "precision": both / max(int(said.sum()), 1), "recall": both / max(int(truly.sum()), 1)}  # fmt: skip
 
 
+@cache
+def lite0_split() -> lt.SplitModel:
+    return lt.load("timm:tf_efficientnet_lite0", weights=real_folder() / "tf_efficientnet_lite0.safetensors")
+
+
 def imagenet(rows: Rows) -> None:
-    @cache
-    def model() -> lt.SplitModel:
-        return lt.load("timm:tf_efficientnet_lite0", weights=real_folder() / "tf_efficientnet_lite0.safetensors")
+    model = lite0_split
 
     @cache
     def halves() -> tuple[Features, Features]:
@@ -265,10 +275,7 @@ class _Shown:
 
 def few(rows: Rows) -> None:
     """Four rows where 1,000 classes have one photo each."""
-
-    @cache
-    def model() -> lt.SplitModel:
-        return lt.load("timm:tf_efficientnet_lite0", weights=real_folder() / "tf_efficientnet_lite0.safetensors")
+    model = lite0_split
 
     @cache
     def photos() -> Features:
@@ -359,7 +366,19 @@ def _with_itself(model: lt.SplitModel, n: int) -> Row:
     }  # fmt: skip
 
 
-WORK = {"rotation": rotation, "choice": choice, "parts": parts, "imagenet": imagenet, "few": few}
+def maps(rows: Rows) -> None:
+    """A black box's maps beside those of others, for networks of both sizes; two that are never near are left out."""
+    small, large = (4, 2) if rows.quick else (100, 12)
+    for section, photos, names in (
+        ("maps-32", cache(lambda: Photos.cifar(cifar(), small)), list(METHODS)),
+        ("maps-224", cache(lambda: Photos.imagenet(lite0_split(), large)), list(METHODS)[:4]),
+    ):
+        scores = cache(lambda name, photos=photos: scores_of(photos(), name))
+        for name in names:
+            rows.add(section, name, lambda name=name, scores=scores: row_beside(scores(name), scores(OURS), shown_mean))
+
+
+WORK = {"rotation": rotation, "choice": choice, "parts": parts, "imagenet": imagenet, "few": few, "maps": maps}
 
 
 def main() -> None:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import likethat as lt
 from likethat._queries import QueryLog
-from likethat.explainers.freemcg import attribution
-from likethat.explainers.freemcg.attribution import HeatMap, heat_map, hiding_masks, mean_colour, particles
+from likethat.explainers.freemcg.attribution import HeatMap, heat_map
+from likethat.explainers.freemcg.hiding import Fills, Masks, out_of_sight
 from likethat.explainers.freemcg.inputs import explained_by
 from likethat.explanations.status import Reason
 from likethat.functional.blur import gaussian_blur
@@ -21,95 +21,112 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def picture() -> Tensor:
-    return torch.rand(2, SIZE, SIZE, generator=rng(1))
+def picture(size: int = SIZE) -> Tensor:
+    return torch.rand(2, size, size, generator=rng(1)) / 2
 
 
-def weights() -> Tensor:
-    """What a pixel adds to the log-odds: something in one corner, the opposite in another."""
-    weight = torch.zeros(2, SIZE, SIZE)
-    weight[0, 2:7, 2:7], weight[1, 9:14, 9:14] = 0.2, -0.2
-    return weight
+def weights(seed: int = 0, size: int = SIZE) -> Tensor:
+    """What a pixel adds to the log-odds where it is as it was: something here, the opposite there."""
+    field = gaussian_blur(torch.randn(1, 1, size, size, generator=rng(seed)), size / 8)[0, 0]
+    return 0.05 * (SIZE / size) ** 2 * field / field.std()
 
 
-class Linear:
-    """Two classes; log-odds are a weighed sum of pixels, and a little that is not linear."""
+class Additive:
+    """Two classes; log-odds are the sum of what the pixels add that are as they were, and a little besides."""
 
-    def __init__(self, *, scale: float = 1.0, noise: float = 0.0, budget: int | None = None) -> None:
-        self.scale, self.noise, self.sizes = scale, noise, []  # type: ignore[var-annotated]
+    def __init__(
+        self, *, scale: float = 1.0, noise: float = 0.0, budget: int | None = None, seed: int = 0, size: int = SIZE
+    ) -> None:
+        self.scale, self.noise, self.size, self.sizes = scale, noise, size, []  # type: ignore[var-annotated]
+        self.weights = weights(seed, size)
         self.box = lt.BlackBox(self, class_names=["a", "b"], check_determinism=False, budget=budget)
 
     def __call__(self, images: Tensor) -> Tensor:
         self.sizes.append(len(images))
         off = self.noise * torch.sin(1e4 * images.flatten(1).sum(1))
-        odds = self.scale * (images * weights()).flatten(1).sum(1) + off
+        change = (images - picture(self.size)).abs().amax(1)
+        kept = (change < 1e-6).float() if self.size <= 32 else 1 - change / (1 - picture(self.size)).amax(0)
+        odds = self.scale * (kept * self.weights).flatten(1).sum(1) + off
         return torch.stack([torch.sigmoid(-odds), torch.sigmoid(odds)], 1)
 
 
-def found(model: Linear, target: int = 1, *, budget: int = 400, seed: int = 0, watch: Any = None) -> HeatMap:
+def reading(image: Tensor, seed: int = 0) -> Masks:
+    return Masks(image, out_of_sight(image, rng=rng(seed)), rng=rng(seed))
+
+
+def found(model: Additive, target: int = 1, *, budget: int = 400, seed: int = 0, watch: Any = None) -> HeatMap:
     log = QueryLog(box=model.box.limited(budget), watch=watch)
-    return heat_map(picture(), log, explained_by(target, None), mean_colour(picture()), rng=rng(seed))
-
-
-def truth(scale: float = 1.0) -> Tensor:
-    """What each pixel adds beyond the mean colour, as smooth as maps are."""
-    image = picture()
-    beyond = (scale * weights() * (image - image.mean(dim=(1, 2), keepdim=True))).sum(0)
-    return gaussian_blur(beyond[None, None], SIZE / 16)[0, 0]
+    return heat_map(picture(), log, explained_by(target, None), reading(picture(), seed))
 
 
 @pytest.mark.slow
-def test_the_map_of_a_linear_model_is_its_own() -> None:
-    made = found(Linear(), budget=600)
-    assert float(torch.corrcoef(torch.stack([made.values.flatten(), truth().flatten()]))[0, 1]) > 0.9
-    slope = float((made.values * truth()).sum() / truth().square().sum())
-    assert slope == pytest.approx(1, abs=0.2)
-    assert torch.allclose(found(Linear(), 0, budget=48).values, -found(Linear(), 1, budget=48).values, atol=1e-3)
+def test_the_map_of_an_additive_model_is_its_own() -> None:
+    made, truth = found(Additive(), budget=600), weights()
+    assert float(torch.corrcoef(torch.stack([made.values.flatten(), truth.flatten()]))[0, 1]) > 0.95
+    slope = float((made.values * truth).sum() / truth.square().sum())
+    assert slope == pytest.approx(1, abs=0.1)
+    one, other = (found(Additive(), target, budget=48).values for target in (0, 1))
+    assert float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1]) < -0.5
 
 
 @pytest.mark.slow
-def test_errors_are_of_the_size_of_what_is_off() -> None:
-    for noise in (0.02, 0.2):
-        made = [found(Linear(noise=noise), budget=200, seed=seed) for seed in (1, 2)]
-        off = [(one.values - truth()) / one.error for one in made]
-        assert 0.3 < float(torch.stack(off).square().mean().sqrt()) < 2
-    sure, unsure = (found(Linear(), budget=budget).error.mean() for budget in (400, 60))
+def test_a_map_of_a_large_picture_says_what_a_pixel_adds() -> None:
+    model = Additive(size=96)
+    log = QueryLog(box=model.box.limited(300))
+    white = Fills(n_kinds=1, make=lambda _, n: torch.ones(n, 2, 96, 96))
+    made = heat_map(picture(96), log, explained_by(1, None), Masks(picture(96), white, rng=rng()))
+    assert made.values.shape == made.error.shape == (96, 96)
+    slope = float((made.values * model.weights).sum() / model.weights.square().sum())
+    assert slope == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("noise", "budget"), [(0.05, 128), (0.5, 128), (0.2, 48)])
+def test_nine_of_ten_values_lie_within_their_intervals(noise: float, budget: int) -> None:
+    within, clear_and_wrong = [], []
+    for seed in range(12):
+        made, truth = found(Additive(noise=noise, seed=seed), budget=budget, seed=seed), weights(seed)
+        within.append(float(((made.values - truth).abs() <= 1.645 * made.error).double().mean()))
+        clear = made.values.abs() > 2 * made.error
+        clear_and_wrong.append(float((clear & (made.values.sign() != truth.sign())).double().mean()))
+    assert 0.8 < sum(within) / len(within) < 0.98
+    assert sum(clear_and_wrong) / len(clear_and_wrong) < 0.03
+
+
+def test_more_is_known_of_more_answers() -> None:
+    sure, unsure = (found(Additive(noise=0.2), budget=budget).error.mean() for budget in (200, 40))
     assert float(sure) < float(unsure)
 
 
 def test_more_is_asked_each_time_as_estimates_get_better() -> None:
-    model = Linear(budget=200)
+    model = Additive(budget=200)
     assert found(model, budget=200).n_answers == 200
-    # 48 at first, then 16 at least or a third of what there is: 64 // 3, 85 // 3, 113 // 3, and what is left of 50.
-    assert model.sizes == [48, 16, 21, 28, 37, 50]
+    # 32 at first, then 16 at least or a third of what there is: 64 // 3, 85 // 3, 113 // 3, and what is left of 50.
+    assert model.sizes == [32, 16, 16, 21, 28, 37, 50]
 
 
 def test_few_answers_say_nothing() -> None:
     for budget, reason in ((15, Reason.BUDGET), (16, Reason.REACHED)):
-        made = found(Linear(budget=budget), budget=budget)
+        made = found(Additive(budget=budget), budget=budget)
         assert made.status().reason == reason
         assert made.n_answers == budget
-    few = found(Linear(budget=15), budget=15)
+    few = found(Additive(budget=15), budget=15)
     assert bool((few.values == 0).all())
     assert bool(torch.isinf(few.error).all())
     assert few.values.shape == few.error.shape == (SIZE, SIZE)
-    assert found(Linear(scale=0.0), budget=60).status().reason == Reason.CONSTANT
-    assert found(Linear(scale=1e-6), budget=60).status().reason == Reason.REACHED  # a little is not the same
+    assert found(Additive(scale=0.0), budget=60).status().reason == Reason.CONSTANT
+    assert found(Additive(scale=1e-6), budget=60).status().reason == Reason.REACHED  # a little is not the same
 
 
 def test_sure_answers_are_cut_where_logarithms_end() -> None:
-    made = found(Linear(scale=1e6), budget=60)
+    made = found(Additive(scale=1e6), budget=60)
     assert bool(torch.isfinite(made.values).all())
-    top = torch.logit(torch.tensor(1 - 1e-4, dtype=torch.float64))
-    assert made.spread_of_answers <= 2 * float(top)
-    reading = attribution._Reading(picture())
-    seen: list[Tensor] = []
-    reading.add = lambda moves, answers: seen.append(answers)  # type: ignore[method-assign]
-    model = Linear(scale=1e6)
-    log = QueryLog(box=model.box.limited(48))
-    with pytest.raises(Exception):  # noqa: B017, PT011 - nothing was read, so nothing can be fitted
-        attribution._fill(reading, picture(), log, explained_by(1, None), mean_colour(picture()), rng())
-    assert sorted({round(abs(float(value)), 4) for value in seen[0]}) == [round(float(top), 4)]
+    top = float(torch.logit(torch.tensor(1 - 1e-4, dtype=torch.float64)))
+    assert made.spread_of_answers <= 2 * top
+    masks, seen = reading(picture()), []
+    masks.add = lambda answers: seen.append(answers)  # type: ignore[method-assign]
+    heat_map(picture(), QueryLog(box=Additive(scale=1e6).box.limited(32)), explained_by(1, None), masks)
+    assert sorted({round(abs(float(value)), 4) for value in seen[0]}) == [round(top, 4)]
 
 
 class _Stop:
@@ -123,95 +140,112 @@ class _Stop:
 
 
 def test_a_map_that_is_stopped_says_so() -> None:
-    made = found(Linear(), watch=_Stop(2))
-    assert (made.n_answers, made.is_stopped, made.status().reason) == (64, True, Reason.INTERRUPTED)
+    made = found(Additive(), watch=_Stop(2))
+    assert (made.n_answers, made.is_stopped, made.status().reason) == (48, True, Reason.INTERRUPTED)
     assert float(made.values.abs().max()) > 0
-    assert not found(Linear(), budget=60).is_stopped
+    assert not found(Additive(), budget=60).is_stopped
     with pytest.raises(KeyboardInterrupt):
-        found(Linear(budget=15), budget=15, watch=_Stop(1))
+        found(Additive(budget=15), budget=15, watch=_Stop(1))
 
 
-@pytest.mark.parametrize("size", [(32, 32), (16, 40), (33, 17), (6, 5)])
-def test_masks_hide_three_cells_of_ten_softly(size: tuple[int, int]) -> None:
-    masks = hiding_masks(600, torch.ones(size), rng=rng())
+@pytest.mark.parametrize("size", [(32, 32), (16, 40), (33, 17), (6, 5), (1, 1)])
+def test_masks_hide_a_little_or_all_but_a_little(size: tuple[int, int]) -> None:
+    masks = reading(torch.rand(1, *size)).masks(600)
     assert masks.shape == (600, *size)
-    assert 0 <= float(masks.min()) <= float(masks.max()) <= 1 + 1e-6
-    assert float(masks.mean()) == pytest.approx(0.3, abs=0.03)
-    share = masks.mean(0)
-    assert float(share.min()) > 0.2  # everywhere, the borders too
-    assert float(share.max()) < 0.4
+    assert set(masks.unique().tolist()) <= {0.0, 1.0}
+    share, n = masks.mean((1, 2)), size[0] * size[1]
+    assert float(share[::2].max()) <= max(0.5, 1 / n) + 0.5 / n
+    assert float(share[::2].min()) >= min(0.05, 1 / n)
+    assert float(share[1::2].min()) >= min(0.5, 1 - 1 / n) - 0.5 / n
+    if n > 100:
+        assert float(share[::2].mean()) == pytest.approx(0.275, abs=0.03)
+        assert float(masks[::2].mean(0).min()) > 0.15  # everywhere, the borders too
 
 
-def test_masks_are_coarse_and_shifted() -> None:
-    masks = hiding_masks(2000, torch.ones(32, 32), rng=rng()) - 0.3
+def test_masks_are_of_few_pieces() -> None:
+    masks = reading(torch.rand(1, 32, 32)).masks(600)[::2]
     for axis in (1, 2):
-        near, cell, far = (
-            float((masks * masks.roll(-by, axis)).narrow(axis, 0, 32 - by).mean() / masks.square().mean())
-            for by in (1, 4, 9)
-        )
-        assert near > 0.85  # a cell is four pixels wide
-        assert 0.1 < cell < 0.6
-        assert abs(far) < 0.1
-    # Were they not shifted, some pixels would lie in the middle of a cell in every mask.
-    spread = (masks + 0.3).var(0)
-    assert float(spread.max() / spread.min()) < 2
+        same = (masks == masks.roll(1, axis)).narrow(axis, 1, 31).float().mean()
+        assert float(same) > 0.93  # of a random map without a blur it would be .6
 
 
-def test_more_is_hidden_where_more_is_unknown_but_something_everywhere() -> None:
-    weight = torch.zeros(32, 32)
-    weight[:, 16:] = 1.0
-    share = hiding_masks(2000, weight, rng=rng()).mean(0)
-    assert float(share[:, :8].mean()) == pytest.approx(0.15, abs=0.02)  # half of .3 at least
-    assert float(share[:, 24:].mean()) == pytest.approx(0.6, abs=0.03)  # .6 at most: twice the mean weight
-    weight[:, 16:], weight[:, :16] = 1.5, 0.75  # beside a mean of 1.125: .4 and .2
-    share = hiding_masks(2000, weight, rng=rng()).mean(0)
-    assert float(share[:, :8].mean()) == pytest.approx(0.2, abs=0.02)
-    assert float(share[:, 24:].mean()) == pytest.approx(0.4, abs=0.03)
+def test_masks_go_where_the_answers_point_and_differ_where_they_leave_it_open() -> None:
+    made, corner = reading(torch.rand(1, 16, 16)), torch.zeros(16, 16)
+    corner[2:7, 2:7] = 1.0
+    before = made.masks(200)[::2].mean(0)
+    made.ask(128)
+    made.add(-(made._asked * corner).sum((1, 2)).double())
+    after = made.masks(200)[::2].mean(0)
+    assert float(after[corner > 0].mean()) > 0.8 > float(before[corner > 0].mean()) + 0.3
+    assert 0.05 < float(after[corner == 0].mean()) < float(before[corner == 0].mean())
+    assert float(made.map()[0][corner > 0].mean()) == pytest.approx(1, abs=0.3)
 
 
-def test_patches_are_hidden_behind_the_mean_colour() -> None:
+def test_what_a_way_of_asking_does_to_the_answer_is_no_pixel_s_doing() -> None:
+    made, number = reading(torch.rand(1, 16, 16)), torch.arange(96)
+    made.ask(96)
+    made.add(torch.tensor([0.0, -9.0, 3.0, -6.0, 1.0, 2.0], dtype=torch.float64)[number % 6])
+    values, error = made.map()
+    assert float(values.abs().max()) < 0.01
+    assert float(error.max()) < 0.05
+
+
+def test_fills_take_turns_and_each_is_hidden_and_shown() -> None:
+    made = reading(torch.rand(1, 16, 16))
+    assert made.kinds(8).tolist() == [0, 0, 1, 1, 2, 2, 0, 0]
+    made.ask(16)
+    made.add(torch.randn(16, generator=rng(), dtype=torch.float64))
+    assert made.kinds(4).tolist() == [2, 2, 0, 0]  # they go on where they were
+
+
+def test_what_is_asked_is_the_picture_where_it_is_not_hidden_and_its_fill_where_it_is() -> None:
     image = picture()
-    made = mean_colour(image)(3)
-    assert made.shape == (3, 2, SIZE, SIZE)
+    made = Masks(image, Fills(n_kinds=2, make=lambda kind, n: torch.full((n, *image.shape), 2.0 + kind)), rng=rng())
+    asked, hidden = made.ask(16), made._asked.bool()
+    for row in range(16):
+        fill = 2.0 + row // 2 % 2
+        assert bool((asked[row][:, hidden[row]] == fill).all())
+        assert torch.equal(asked[row][:, ~hidden[row]], image[:, ~hidden[row]])
+
+
+def test_pixels_are_hidden_behind_mean_blur_and_noise() -> None:
+    image, fills = picture(), out_of_sight(picture(), rng=rng())
+    mean, blurred, noise = (fills.make(kind, 3) for kind in range(fills.n_kinds))
+    assert mean.shape == blurred.shape == noise.shape == (3, 2, SIZE, SIZE)
     for channel in range(2):
-        assert torch.allclose(made[:, channel], image[channel].mean())
+        assert torch.allclose(mean[:, channel], image[channel].mean())
+    assert 0 < float(blurred[0].std()) < float(image.std()) / 2
+    assert not torch.equal(noise[0], noise[1])
+    assert 0 <= float(noise.min()) <= float(noise.max()) <= 1
 
 
-class Levels:
-    """A denoiser that answers with the level of noise, of 100."""
-
-    def __init__(self, sigma_max: float) -> None:
-        self.sigma_max = sigma_max
-
-    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return (sigma / 100)[:, None, None, None].expand_as(x)
-
-
-@pytest.mark.parametrize(
-    ("size", "sigma_max", "levels"),
-    [
-        ((32, 48), 80.0, [1.8, 3.6, 7.2]),
-        ((96, 64), 80.0, [3.6, 7.2, 14.4]),
-        ((32, 32), 3.6, [1.8, 3.6]),
-        ((32, 32), 1.0, [1.0]),
-    ],
-)
-def test_particles_take_the_levels_in_turn(size: tuple[int, int], sigma_max: float, levels: list[float]) -> None:
-    made = particles(torch.rand(1, *size), Levels(sigma_max), rng=rng())(7)  # type: ignore[arg-type]
-    assert made.shape == (7, 1, *size)
-    assert (100 * made[:, 0, 0, 0]).tolist() == pytest.approx([levels[place % len(levels)] for place in range(7)])
-    assert torch.equal(made, made[..., :1, :1].expand_as(made))
+def test_a_picture_of_one_colour_has_nothing_to_hide() -> None:
+    assert out_of_sight(torch.full((3, 8, 8), 0.25), rng=rng()).n_kinds == 1
 
 
 def test_a_map_of_an_image_says_how_it_was_made() -> None:
-    model = Linear()
+    model = Additive()
     made = lt.FreeMCG(seed=3).attribute(model.box, picture(), budget=40)
     assert made.options == {"budget": 40, "algorithm": "patches"}
     assert (made.method, made.generator, made.seed, made.queries) == ("patches", "none", 3, 40)
     assert made.target == int(model(picture()[None]).argmax())
-    assert lt.FreeMCG().attribute(Linear().box, picture()).queries == 128
-    assert lt.FreeMCG().attribute(Linear().box, picture(), "b", budget=32).target == 1
+    assert lt.FreeMCG().attribute(Additive().box, picture()).queries == 128
+    assert lt.FreeMCG().attribute(Additive().box, picture(), "b", budget=32).target == 1
     with pytest.raises(lt.errors.InputError, match="`budget` must be a whole number of at least 32"):
-        lt.FreeMCG().attribute(Linear().box, picture(), budget=31)
+        lt.FreeMCG().attribute(Additive().box, picture(), budget=31)
     with pytest.raises(lt.errors.InputError, match="`budget` must be a whole number of at least 32"):
         lt.FreeMCG().attribute(lambda texts: [[0.5, 0.5]] * len(texts), "a text", budget=31)
+
+
+def test_where_weights_are_at_hand_the_exact_map_is_offered() -> None:
+    def note(model: Any) -> str:
+        return " ".join(lt.FreeMCG().attribute(model, torch.rand(1, 8, 8, generator=rng()), budget=32).notes)
+
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    ).eval()
+    split = lt.split(network, example=torch.rand(2, 1, 8, 8))
+    assert "model.heat_map(images, target)" in note(split)
+    assert "if it can be split" not in note(split)
+    assert "likethat.split(model).heat_map(images, target)" in note(lt.BlackBox(network, output="logits"))
+    assert note(lambda x: x.flatten(1)[:, :2].softmax(1)) == ""

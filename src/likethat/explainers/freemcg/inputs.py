@@ -26,6 +26,7 @@ __all__ = [
     "check_fits",
     "check_mask",
     "check_words",
+    "exact_map",
     "explained_by",
     "explained_of",
     "kept_places",
@@ -95,6 +96,21 @@ def explained_by(explained: int, measure: Measure | None) -> Callable[[Tensor], 
     if measure is not None:
         return measure.explained
     return lambda answers: torch.logit(answers[:, explained].clamp(1e-4, 1 - 1e-4))
+
+
+def exact_map(box: Asked) -> tuple[str, ...]:
+    """Say how to have the exact map of a model whose weights are at hand, if there is one."""
+    from likethat.models import SplitModel
+
+    network = getattr(box, "network", None)
+    if network is None or (isinstance(network, SplitModel) and not network.is_linear):
+        return ()
+    call = "model.heat_map" if isinstance(network, SplitModel) else "likethat.split(model).heat_map"
+    unless = "" if isinstance(network, SplitModel) else ", if it can be split"
+    return (
+        f"The weights of this model are at hand: {call}(images, target) says in one pass what each cell of its feature "
+        f"map adds to the logit{unless}; this map was estimated from its answers alone.",
+    )
 
 
 def one_input(source: Any, *, name: str = "source") -> Inputs:

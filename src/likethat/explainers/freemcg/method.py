@@ -20,13 +20,16 @@ from likethat._session import in_own_session
 from likethat.editing.attribution import attribute_words
 from likethat.editing.counterfactual import LEAST_BUDGET, Demand, edit_text
 from likethat.errors import InputError
-from likethat.explainers.freemcg.attribution import Replace, heat_map, mean_colour, particles
+from likethat.explainers.freemcg.attribution import Reading, heat_map
+from likethat.explainers.freemcg.changes import Changes, particles
 from likethat.explainers.freemcg.columns import Limits, as_generated
+from likethat.explainers.freemcg.hiding import Masks, out_of_sight
 from likethat.explainers.freemcg.inputs import (
     as_asked,
     check_fits,
     check_mask,
     check_words,
+    exact_map,
     explained_by,
     explained_of,
     kept_places,
@@ -209,12 +212,12 @@ class FreeMCG(FreeMCGOptions):
             raise InputError(f"`image` must be an image or one text, got {type(image).__name__}.")
         check_count(budget, name="budget", minimum=32)
         rng = torch.Generator().manual_seed(self.seed)
-        algorithm, replace = self._hiding(algorithm, one, rng)
+        algorithm, reading = self._reading(algorithm, one, rng)
         box = as_asked(model, budget, target)
         p = box(one)[0]
         explained, measure = explained_of(target, box, p)
         log = QueryLog(box=box, budget=budget, watch=watch)
-        found = heat_map(one[0], log, explained_by(explained, measure), replace, rng=rng)
+        found = heat_map(one[0], log, explained_by(explained, measure), reading)
         return Attribution(
             image=one[0].cpu().numpy(),
             probabilities=p.numpy(),
@@ -230,7 +233,7 @@ class FreeMCG(FreeMCGOptions):
             generator=name_of(self.generator) if algorithm == "freemcg" else "none",
             seed=self.seed,
             options={"budget": budget, "algorithm": algorithm},
-            notes=tuple(getattr(box, "notes", ())),
+            notes=(*getattr(box, "notes", ()), *(exact_map(box) if measure is None else ())),
             measured=None if measure is None else measure.about,
             value=None if measure is None else float(measure.values(p)),
         )
@@ -288,8 +291,8 @@ class FreeMCG(FreeMCGOptions):
         explained, measure = explained_of(target, box, box([words])[0])
         return attribute_words(box, words, explained, measure=measure, budget=budget, seed=self.seed, watch=watch)
 
-    def _hiding(self, algorithm: str | None, one: Tensor, rng: torch.Generator) -> tuple[str, Replace]:
-        """Return the algorithm's name, and what takes the place of patches."""
+    def _reading(self, algorithm: str | None, one: Tensor, rng: torch.Generator) -> tuple[str, Reading]:
+        """Return the algorithm's name, and what it asks."""
         can = isinstance(self.generator, Denoiser)
         algorithm = check_choice(
             ("freemcg" if can else "patches") if algorithm is None else algorithm,
@@ -297,14 +300,14 @@ class FreeMCG(FreeMCGOptions):
             choices=("freemcg", "patches"),
         )
         if algorithm == "patches":
-            return algorithm, mean_colour(one[0])
+            return algorithm, Masks(one[0], out_of_sight(one[0], rng=rng), rng=rng)
         if not isinstance(self.generator, Denoiser):
             raise InputError(
                 f"`generator` must be a denoiser for algorithm='freemcg', got {name_of(self.generator)}. "
                 "algorithm='patches' needs none."
             )
         check_fits(self.generator, one)
-        return algorithm, particles(one[0], self.generator, rng=rng)
+        return algorithm, Changes(one[0], particles(one[0], self.generator, rng=rng), rng=rng)
 
     def _check_budget(self, budget: int | None, n_particles: int, n: int) -> None:
         least = n * n_particles + 2

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_finite
@@ -25,6 +25,7 @@ from likethat.models.black_box.cache import recall
 from likethat.models.black_box.memory import Known
 from likethat.models.black_box.oracle import Oracle
 from likethat.models.black_box.reading import Reader
+from likethat.models.split_model import SplitModel
 
 __all__ = ["BlackBox", "box_for"]
 
@@ -118,6 +119,7 @@ class BlackBox:
             check_determinism=check_determinism,
         )
         self._account = Account(budget)
+        self._network = predict if isinstance(predict, nn.Module | SplitModel) else None
 
     def __call__(self, inputs: Inputs) -> Float[Tensor, "n cls"]:
         """Return the probability of each class for each input: float64, on the CPU.
@@ -183,6 +185,11 @@ class BlackBox:
     def remaining(self) -> int | None:
         """Queries left; None when there is no limit."""
         return self._account.remaining
+
+    @property
+    def network(self) -> nn.Module | SplitModel | None:
+        """The network that is asked, where its weights are at hand: what is asked here can be read there."""
+        return self._network
 
     @property
     def name(self) -> str:

@@ -43,7 +43,12 @@ class OfModel(Declared, panel=MODEL_PANEL):
         "your own file (.safetensors, or a saved state dictionary), a set's name, or random; trained by default",
         metavar="NAME|FILE",
     )
-    layer: str | None = option(None, "read the feature map from this module instead", metavar="NAME", panel=MODEL_PANEL)
+    layer: str | None = option(
+        None,
+        "read the feature map from this module instead; finer for a map of smaller cells, at its cost",
+        metavar="NAME",
+        panel=MODEL_PANEL,
+    )
     device: str = option("auto", DEVICE_HELP, metavar="NAME")
 
 

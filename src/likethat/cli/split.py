@@ -17,6 +17,7 @@ EXAMPLES = examples(
     "likethat split zoo:creatures",
     "likethat split timm:resnet18",
     "likethat split torchvision:resnet34 --weights mine.safetensors --layer layer3",
+    "likethat split timm:resnet18 --layer finer",
     "likethat split --all --rows rows.jsonl",
 )
 

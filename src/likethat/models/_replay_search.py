@@ -15,7 +15,7 @@ from likethat.models._search import Found
 from likethat.models._trace import Call, record, relative_error
 from likethat.models.readings import Layout, layouts, seems_channels_last
 
-__all__ = ["find_replay"]
+__all__ = ["deciding_places", "find_replay"]
 
 MOST_TRIED = 3  # places; each costs four passes, and a split at most 25
 
@@ -57,6 +57,28 @@ def find_replay(
             return checked
         with_images = with_images or checked
     return with_images
+
+
+def deciding_places(network: nn.Module, probes: Probes) -> list[tuple[str, int]]:
+    """Return the modules whose map alone decides the logits and its number of cells, the closest to the logits first.
+
+    Args:
+        network: in evaluation mode.
+        probes: the first batch is run.
+    """
+    calls, _ = record(network, probes.first, lambda _: False)
+    deciding = _deciding(network, probes) or {}
+    return [
+        (call.name, _n_cells(call.shape, layout))
+        for call, layout in _places(calls, probes, None)
+        if deciding.get(call.where, False)
+    ]
+
+
+def _n_cells(shape: tuple[int, ...], layout: Layout) -> int:
+    if layout.kind == "tokens":
+        return shape[1] - layout.prefix
+    return shape[2] * shape[3] if layout.kind == "NCHW" else shape[1] * shape[2]
 
 
 def _deciding(network: nn.Module, probes: Probes) -> dict[tuple[nn.Module, int], bool] | None:
@@ -101,8 +123,7 @@ def _places(calls: list[Call], probes: Probes, layer: str | None) -> Iterator[tu
         for layout in layouts(shape, len(probes.first), probes.size):
             if layout.kind != "tokens" and (layout.kind == "NHWC") != seems_channels_last(shape):
                 continue
-            cells = shape[2] * shape[3] if layout.kind == "NCHW" else shape[1] - layout.prefix
-            if cells > 1 or layer is not None:
+            if _n_cells(shape, layout) > 1 or layer is not None:
                 yield call, layout
 
 

@@ -27,12 +27,14 @@ from likethat.models._libraries import (
     configured_part,
     configured_task,
     has_independent_labels,
+    has_timm_api,
     other_inputs,
     usual_names,
 )
 from likethat.models._measured_search import find_measured
+from likethat.models._mixed_search import FINER, find_mixed, finer_shares, shares_of
 from likethat.models._probe import Probes, probings
-from likethat.models._readers import AnyHead
+from likethat.models._readers import AnyHead, LibraryReader
 from likethat.models._replay_search import find_replay
 from likethat.models._search import Found, find_head, find_linear
 from likethat.models._state import untouched, unwrap
@@ -62,7 +64,10 @@ def split(
         preprocess: a `Preprocess`, a dictionary of its arguments, the library's transforms, or a function of a batch;
             None when the network takes images in [0, 1] as they are; "auto" to read its configuration. The default
             reads the configuration where the network carries one (timm, Hugging Face), and is None where not.
-        layer: dotted name of the module to read the map from; None finds the one closest to the head.
+        layer: dotted name of the module to read the map from; None finds the one closest to the head. Any module whose
+            output decides the logits will do, exactly for each image; the note says what an image then costs.
+            ``"finer"`` is a finer map: the weighted mean of that closest split and of the last one of the next finer
+            grid, as exact as they are. Weights and names, ``"0.8 layer3 + 0.2 layer2"``, are a mean of one's own.
         class_names: one name a class; None takes them from the network's configuration, else "class 0", ...
         example: images in [0, 1] of a size and channels that the network takes, such as those it will explain; the size
             matters where `preprocess` names none. None finds one out, and a fit then checks the split at its images'.
@@ -96,7 +101,7 @@ def split(
         class_names = network.class_names if class_names is None else class_names
         outputs = network.outputs if outputs is None else outputs
     prepared = as_preprocess(preprocess, network)
-    _check_layer(network, layer)
+    layer = _checked_layer(network, layer)
     if any(module.training for module in network.modules()):
         warn(
             "The network is in training mode; likethat explains it in evaluation mode and gives the mode back. Call "
@@ -174,7 +179,7 @@ def _cut(network: nn.Module, preprocess: Preprocess, example: Tensor | None, *, 
     first: _Cut | None = None
     for probes, channels in probings(network, preprocess, example):
         try:
-            cut = _find(network, probes, channels, layer=layer)
+            cut = _find_as_asked(network, probes, channels, layer=layer)
         except ModelError:
             if first is None:
                 raise
@@ -184,6 +189,46 @@ def _cut(network: nn.Module, preprocess: Preprocess, example: Tensor | None, *, 
         first = first or cut
     assert first is not None  # probings raises when it yields nothing
     return first
+
+
+def _find_as_asked(network: nn.Module, probes: Probes, channels: int, *, layer: str | None) -> _Cut:
+    """Return the cut at a layer, or the weighted mean of the cuts at several."""
+    shares = None if layer is None else shares_of(layer)
+    if layer is None or not (shares or _is_finer(network, layer)):
+        return _find(network, probes, channels, layer=layer)
+    cuts: dict[str | None, _Cut] = {}
+
+    def find(name: str | None) -> Found:
+        cuts[name] = cuts.get(name) or _contributing(network, probes, channels, layer=name)
+        return cuts[name].found
+
+    if not shares:
+        first = find(None)
+        cuts[first.reader.layer] = cuts[None]
+        shares = finer_shares(network, probes, first, find)
+        layer = " + ".join(f"{share.weight:g} {share.layer}" for share in shares)
+    parts = [(share, find(share.layer)) for share in shares]
+    cut = cuts[shares[0].layer]
+    assert cut.copied is not None  # of a cut that contributes
+    found = find_mixed(network, probes, layer, parts, cut.copied)
+    return _linear_cut(found, cut.head, cut.copied, probes, channels)
+
+
+def _contributing(network: nn.Module, probes: Probes, channels: int, *, layer: str | None) -> _Cut:
+    """Return the cut at a layer, which has contributions.
+
+    Raises:
+        ModelError: it has none.
+    """
+    cut = _find(network, probes, channels, layer=None if layer == LibraryReader.layer else layer)
+    if cut.copied is None:
+        raise ModelError(f"what follows `{cut.found.reader.layer}` gives no contributions: {cut.note}")
+    return cut
+
+
+def _is_finer(network: nn.Module, layer: str) -> bool:
+    """Whether the finer map is asked for, and not a module of that name."""
+    return layer == FINER and layer not in dict(network.named_modules())
 
 
 def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | None) -> _Cut:
@@ -357,17 +402,25 @@ def _calls_layers(graph: torch.fx.GraphModule) -> bool:
     return any(next(graph.get_submodule(name).parameters(), None) is not None for name in called)
 
 
-def _check_layer(network: nn.Module, layer: str | None) -> None:
+def _checked_layer(network: nn.Module, layer: str | None) -> str | None:
+    """Return the layer as it is looked for; timm's own features are what is found without a name.
+
+    Raises:
+        InputError: it names no module of the network.
+    """
     if layer is None:
-        return
+        return None
     check_text(layer, name="layer")
     names = [name for name, _ in network.named_modules() if name]
-    if layer not in names:
-        close = difflib.get_close_matches(str(layer), names, n=3, cutoff=0.3) or names[-3:]
-        raise InputError(
-            f"`layer` must name a module of the network, got {layer!r}. Close to it: "
-            f"{', '.join(repr(name) for name in close)}."
-        )
+    own = {FINER, LibraryReader.layer} if has_timm_api(network) else {FINER}
+    for name in [share.layer for share in shares_of(layer) or []] or [layer]:
+        if name not in names and name not in own - ({FINER} if name != layer else set()):
+            close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.3) or names[-3:]
+            raise InputError(
+                f"`layer` must name a module of the network, got {name!r}. Close to it: "
+                f"{', '.join(repr(name) for name in close)}."
+            )
+    return None if layer == LibraryReader.layer and layer not in names else layer
 
 
 def _check_has_head(network: nn.Module) -> None:

@@ -68,7 +68,7 @@ class FeatureReader(Protocol):
 
     Attributes:
         layer: dotted name of the module that the map is read from.
-        how: "library", "traced", "measured", "frozen", "followed" or "replay".
+        how: "library", "traced", "measured", "frozen", "followed", "mixed" or "replay".
         pooling: how the map becomes the pooled vector, in words.
         remainder_name: what the pooled vector holds beside the map, in words; "" when nothing.
         is_linear: whether ``logits = head.weight @ pooled + head.bias``.
@@ -113,7 +113,7 @@ class SplitModel:
         class_names: one name a class.
         name: printable name of the network.
         layer: dotted name of the module that the map is read from.
-        how: "library", "traced", "measured", "frozen", "followed" or "replay".
+        how: "library", "traced", "measured", "frozen", "followed", "mixed" or "replay".
         pooling: how the map becomes the pooled vector, such as "mean" or "class token + mean".
         spatially_additive: the pooled vector is the map's mean and nothing else.
         is_linear: the logits are linear in the pooled vector.

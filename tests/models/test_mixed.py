@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from model_networks import randomise
+from model_networks import randomise, timm_network
 from torch import Tensor, nn
 
 from likethat import EPIC, SplitModel
@@ -170,8 +170,7 @@ def test_what_a_text_means(text: str, expected: Any) -> None:
 
 
 def test_what_timms_features_go_by_is_a_layer() -> None:
-    timm = pytest.importorskip("timm")
-    network = randomise(timm.create_model("test_resnet", num_classes=3), size=64)
+    network = randomise(timm_network("test_resnet", num_classes=3), size=64)
     example = torch.rand(2, 3, 64, 64)
     own = split(network, example=example)
     assert own.layer == "forward_features"

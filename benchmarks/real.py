@@ -407,11 +407,7 @@ def finer(rows: Rows) -> None:
         return Maps(lt.load("timm:tf_efficientnet_lite0", weights=weights, layer="finer"))
 
     def drawn(name: str, part: str) -> tuple[ImageSource, list[int]]:
-        n = (
-            3
-            if rows.quick
-            else {"chosen": 100, "ResNet-20": 200, "EfficientNet-Lite0": 100}[name if part == "judged" else part]
-        )
+        n = 3 if rows.quick else 100
         if name == "ResNet-20":
             source = as_source(cifar_folder("train" if part == "chosen" else "test"))
         else:

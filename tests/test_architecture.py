@@ -51,8 +51,9 @@ FLOORS = {
     "metrics": 6,
     "papers": 7,
     "report": 7,
-    "cli": 8,
-    "__main__": 9,
+    "serve": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 NEIGHBOURS = {
     ("_calls", "errors"),

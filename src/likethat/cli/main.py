@@ -17,6 +17,7 @@ from likethat.cli import (
     demo,
     exemplars,
     prodg,
+    serve,
     split,
     train_generator,
 )
@@ -43,6 +44,7 @@ app.command("exemplars", epilog=exemplars.EXAMPLES)(exemplars.exemplars)
 app.command("counterfactual", epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("attribute", epilog=attribute.EXAMPLES)(attribute.attribute)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(prodg.app, name="fit")  # its file has added `fit prodg`
 app.add_typer(train_generator.app, name="train-generator")
 

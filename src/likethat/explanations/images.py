@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,22 @@ class ImageStore(Mapping[str, Picture]):
         """Return the picture of `key`; `KeyError` where there is none."""
         if key in self._small:
             return self._small[key]
+        with self._opened(key) as image:
+            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+
+    def size(self, key: str) -> tuple[int, int]:
+        """Return a picture's height and width; those on disk are not decoded for it."""
+        if key in self._small:
+            return self._small[key].shape[0], self._small[key].shape[1]
+        with self._opened(key) as image:
+            return image.height, image.width
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[Image.Image]:
         ending, data = self.encode(key)
         try:
             with open_picture(io.BytesIO(data), name=f"{key}.{ending}", only=_FORMATS) as image:
-                return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+                yield image
         except UnreadableImageError as error:
             raise BankFormatError(
                 f"the picture {key}.{ending} of this bank does not decode: {error} Fit the bank again, or restore the "

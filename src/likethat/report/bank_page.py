@@ -23,7 +23,7 @@ from likethat.report.views import (
     tile,
 )
 
-__all__ = ["BankLike", "BankView", "UnitGroup", "UnitView", "bank_view", "units_by_usage"]
+__all__ = ["BankLike", "BankView", "UnitGroup", "UnitView", "bank_view", "unit_view", "units_by_usage"]
 
 _MOST_POSITIVE = 10  # pictures a channel: a row
 _MOST_NEGATIVE = 5  # pictures a channel: they are of less interest
@@ -201,7 +201,7 @@ def _groups(
             own[prototype.unit].append(prototype)
     first = made.units if made else frozenset()
     views = {
-        unit: _unit_view(
+        unit: unit_view(
             bank, unit, place, own[unit], sheet, mark=shorten(made.mark, 80) if made and unit in first else ""
         )
         for place, unit in enumerate(shown, start=1)
@@ -280,9 +280,10 @@ def _predicted(prototype: Prototype, class_names: Sequence[str]) -> str | None:
     return None if prototype.predicted is None else class_name(class_names, prototype.predicted)
 
 
-def _unit_view(
-    bank: BankLike, unit: int, place: int, prototypes: list[Prototype], sheet: PictureSheet, *, mark: str
+def unit_view(
+    bank: BankLike, unit: int, place: int, prototypes: Sequence[Prototype], sheet: PictureSheet, *, mark: str = ""
 ) -> UnitView:
+    """Lay one unit out; `prototypes` are its own, `place` is by usage, from 1."""
     ordered = sorted(prototypes, key=lambda item: item.rank)
     name = shorten(bank.unit_names[unit], 60)
     tiles = {

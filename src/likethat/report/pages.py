@@ -17,7 +17,7 @@ from likethat.report.explanation_page import explanation_view
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import clean, shorten
 
-__all__ = ["save_bank", "save_explanation", "save_gallery", "write_page"]
+__all__ = ["fill_page", "save_bank", "save_explanation", "save_gallery", "write_page"]
 
 _PROTOTYPE_LIMIT = 320  # pixels a side: close-ups are cut from it
 _GALLERY_LIMIT = 192  # pixels a side, for a hundred explanations on a page
@@ -89,8 +89,13 @@ def save_bank(bank: BankLike, path: str | Path, *, limit: int = 60, overwrite: b
 def write_page(path: str | Path, template: str, sheet: PictureSheet, *, overwrite: bool, **context: Any) -> Path:
     """Fill a template and write the page whole."""
     check_flag(overwrite, name="overwrite")
-    page = _environment().get_template(template).render(sprites=sheet.sprites, **context)
+    page = fill_page(template, sheet, **context)
     return write_whole(path, page.encode("utf-8"), overwrite=overwrite)
+
+
+def fill_page(template: str, sheet: PictureSheet, **context: Any) -> str:
+    """Fill a template; with `layout`, a page stands in that template instead of one that is a file of its own."""
+    return _environment().get_template(template).render(sprites=sheet.sprites, **context)
 
 
 @cache

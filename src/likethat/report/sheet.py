@@ -1,6 +1,6 @@
 """The pictures of a page, each embedded once however often it is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ class Sprite:
 
     Attributes:
         name: its id on the page.
-        address: data URI.
+        address: data URI, or where the picture is served.
         width: of the picture before it was made smaller, in pixels: boxes refer to it.
         height: likewise.
     """
@@ -41,10 +41,12 @@ class PictureSheet:
 
     Args:
         limit: longer side of an embedded picture, in pixels.
+        link: where a store's picture of a key is served; None embeds it.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, link: Callable[[ImageStore, str], str] | None = None) -> None:
         self.limit = limit
+        self.link = link
         self._sprites: dict[tuple[int, str], Sprite] = {}
 
     @property
@@ -56,14 +58,17 @@ class PictureSheet:
         """Return the sprite of a store's picture, embedding it if it is new."""
         place = (id(images), key)
         if place not in self._sprites:
-            picture = images[key]
-            self._sprites[place] = Sprite(
-                name=f"p{len(self._sprites)}",
-                address=data_uri(*self._encoded(images, key, picture)),
-                width=picture.shape[1],
-                height=picture.shape[0],
-            )
+            address, (height, width) = self._placed(images, key)
+            name = f"p{len(self._sprites)}"
+            self._sprites[place] = Sprite(name=name, address=address, width=width, height=height)
         return self._sprites[place]
+
+    def _placed(self, images: Mapping[str, NDArray[np.uint8]], key: str) -> tuple[str, tuple[int, int]]:
+        """Return a picture's address, and its height and width."""
+        if self.link is not None and isinstance(images, ImageStore):
+            return self.link(images, key), images.size(key)
+        picture = images[key]
+        return data_uri(*self._encoded(images, key, picture)), (picture.shape[0], picture.shape[1])
 
     def _encoded(
         self, images: Mapping[str, NDArray[np.uint8]], key: str, picture: NDArray[np.uint8]

@@ -1,0 +1,46 @@
+"""Results as files to keep."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+__all__ = ["PAGE_POLICY", "as_file", "as_page"]
+
+_KINDS = {
+    "html": "text/html; charset=utf-8",
+    "json": "application/json",
+    "coco.json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "png": "image/png",
+}
+PAGE_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
+"""Of pages that are one file: all they need is in them, and nothing in them runs."""
+
+
+def as_file(result: Any, name: str, ending: str) -> Response:
+    """Return a result as a file that the browser keeps.
+
+    Raises:
+        HTTPException: 404, no result becomes such a file.
+    """
+    data = _written(result, ending)
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{name}.{ending}', safe='')}"}
+    return Response(data, media_type=_KINDS[ending], headers=headers | {"Content-Security-Policy": PAGE_POLICY})
+
+
+def as_page(result: Any) -> Response:
+    """Return a result's page, which is one file, to be looked at."""
+    return Response(
+        _written(result, "html"), media_type=_KINDS["html"], headers={"Content-Security-Policy": PAGE_POLICY}
+    )
+
+
+def _written(result: Any, ending: str) -> bytes:
+    if ending not in _KINDS or (ending == "coco.json" and not hasattr(result, "to_coco")):
+        raise HTTPException(404, f"This is to be had as {', '.join(_KINDS)}.")
+    with tempfile.TemporaryDirectory(prefix="likethat-") as folder:
+        return Path(result.save(Path(folder) / f"result.{ending}")).read_bytes()

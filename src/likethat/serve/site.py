@@ -1,0 +1,96 @@
+"""What a server holds, and how its handlers find what a request names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from likethat.explanations.images import ImageStore
+from likethat.report.pages import fill_page
+from likethat.report.sheet import PictureSheet
+from likethat.report.text import shorten
+from likethat.serve.desk import Desk
+from likethat.serve.dropped import Dropbox, Dropped
+from likethat.serve.explaining import Explainer
+from likethat.serve.limits import Limits
+from likethat.serve.shelf import Shelf, Shelved
+
+__all__ = ["Site", "site_of"]
+
+_THUMBNAIL_LIMIT = 320  # pixels a side of pictures that are embedded: those of results, not of banks
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Site:
+    """What a server holds.
+
+    Attributes:
+        shelf: its banks.
+        dropbox: pictures that visitors dropped.
+        explainer: explains them.
+        desk: where questions to models wait their turn.
+        limits: how much it takes on.
+        cookie: name of the cookie that tells visitors apart.
+    """
+
+    shelf: Shelf
+    dropbox: Dropbox
+    explainer: Explainer
+    desk: Desk
+    limits: Limits
+    cookie: str
+
+    def visitor(self, request: Request) -> str:
+        """Return who asks; somebody new where their cookie says nothing."""
+        return self.dropbox.visitor(request.cookies.get(self.cookie, ""))
+
+    def shelved(self, request: Request) -> Shelved:
+        """Return the bank that a request names, in its path or as ``bank``; the first where it names none."""
+        return self.shelf.named(request.path_params.get("bank") or request.query_params.get("bank", ""))
+
+    def picture(self, request: Request) -> Dropped:
+        """Return the visitor's own picture that a request names.
+
+        Raises:
+            HTTPException: 404, it is gone, or somebody else's.
+        """
+        found = self.dropbox.get(self.visitor(request), request.path_params["picture"])
+        if found is None:
+            raise HTTPException(404, "That picture is not here: older ones make place for new ones. Drop it again.")
+        return found
+
+    def sheet(self) -> PictureSheet:
+        """Return a sheet whose pictures are served, not embedded."""
+        addresses = {id(one.bank.images): f"/banks/{name}/pictures/{one.stamp}" for name, one in self._named()}
+
+        def link(images: ImageStore, key: str) -> str:
+            return f"{addresses[id(images)]}/{key}"
+
+        return PictureSheet(_THUMBNAIL_LIMIT, link=link)
+
+    def _named(self) -> list[tuple[str, Shelved]]:
+        return [(name, self.shelf.named(name)) for name in self.shelf.names]
+
+    def page(
+        self, template: str, shelved: Shelved, *, sheet: PictureSheet | None = None, status: int = 200, **context: Any
+    ) -> HTMLResponse:
+        """Return a template of the report, or of this site, as a page of this site."""
+        around: Mapping[str, Any] = {
+            "layout": "served/layout.html.jinja",
+            "bank": shelved.name,
+            "banks": self.shelf.names,
+            "model": shorten(shelved.bank.provenance.model, 40),
+            "noun": shelved.bank.provenance.unit,
+            "class_names": [shorten(name, 80) for name in shelved.bank.class_names],
+        }
+        filled = fill_page(template, sheet or PictureSheet(_THUMBNAIL_LIMIT), **around, **context)
+        return HTMLResponse(filled, status)
+
+
+def site_of(request: Request) -> Site:
+    """Return the site that a request came to."""
+    site: Site = request.app.state.site
+    return site

@@ -1,0 +1,189 @@
+"""The site by its routes: browsing, a dropped picture, who may ask."""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from toys import pictures, small_cnn
+
+import likethat as lt
+from likethat.serve import Limits, application
+
+HOST = "http://127.0.0.1"
+
+pytestmark = pytest.mark.slow  # together: a fit, and a dozen explanations
+
+
+@pytest.fixture(scope="module")
+def bank() -> lt.Bank:
+    model = lt.split(small_cnn(), preprocess=lt.Preprocess(size=16), class_names=["red", "<b>green</b>", "blue"])
+    return lt.EPIC(n_prototypes=3).fit(model, pictures(60))
+
+
+def png(seed: int = 5, size: int = 40) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def client(bank: lt.Bank) -> Iterator[TestClient]:
+    with TestClient(application({"toys": bank, "again": bank}), base_url=HOST) as client:
+        yield client
+
+
+def dropped(client: TestClient, data: bytes, name: str = "a.png") -> str:
+    answer = client.post("/pictures?bank=toys", content=data, headers={"X-File-Name": name})
+    assert answer.status_code == 201, answer.text
+    address: str = answer.json()["address"]
+    return address
+
+
+def test_the_first_view_shows_the_units(client: TestClient, bank: lt.Bank) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "channel 3" in page.text
+    assert page.text.count('class="unit card"') == len({item.unit for item in bank.prototypes})
+
+
+def test_drop_and_read_and_keep(client: TestClient, bank: lt.Bank) -> None:
+    address = dropped(client, png(), "%3Cscript%3Eowl.png")
+    page = client.get(address, headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert "This looks like that" in page.text
+    assert "&lt;script&gt;owl.png" in page.text
+    assert "<script>owl" not in page.text
+    key = address.split("?")[0]
+    told = client.get(f"{key}/download/json?bank=toys&target=index:1&against=red&top=2").json()
+    own = bank.contrast(Image.open(io.BytesIO(png())), 1, 0, top=2)
+    assert told["kind"] == "Explanation"
+    assert told["logit"] == pytest.approx(own.logit, rel=1e-6)
+    assert [row["unit"] for row in told["rows"]] == [row.unit for row in own.rows]
+    report = client.get(f"{key}/download/html?bank=toys")
+    assert "attachment" in report.headers["content-disposition"]
+    assert "runs no script" in report.text
+    assert client.get(f"{key}/download/exe?bank=toys").status_code == 404
+
+
+def test_units_are_found_by_words_class_and_purity(client: TestClient, bank: lt.Bank) -> None:
+    unit = bank.prototypes[0].unit
+    page = client.get("/banks/toys", params={"q": f"channel {unit}", "order": "name"}).text
+    assert f'href="/banks/toys/units/{unit}"' in page
+    assert "Nothing matches" in client.get("/banks/toys", params={"q": "no such word"}).text
+    assert "Nothing matches" in client.get("/banks/toys", params={"purity": "1"}).text
+    assert "&lt;b&gt;green" in client.get("/banks/toys/classes", params={"q": "GREEN"}).text
+    assert client.get("/banks/toys", params={"class": "grue"}).status_code == 422
+    assert client.get("/banks/toys", params={"page": "9" * 40, "purity": "nan"}).status_code == 200
+    assert client.get("/banks/toys", params={"class": "index:" + "9" * 5000}).status_code == 422
+
+
+def test_a_unit_and_its_pictures(client: TestClient, bank: lt.Bank) -> None:
+    unit = bank.prototypes[0].unit
+    page = client.get(f"/banks/toys/units/{unit}").text
+    address = page.split('<image id="p0"')[1].split('href="')[1].split('"')[0]
+    picture = client.get(address)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(picture.content))), bank.images[address.split("/")[-1]])
+    assert "immutable" in picture.headers["cache-control"]
+    assert client.get(address.rsplit("/", 1)[0] + "/no-such").status_code == 404
+    assert client.get("/banks/toys/units/999").status_code == 404
+    assert client.get("/banks/nobody").status_code == 404
+    assert client.get("/banks/toys/download/coco.json").json()["annotations"]
+
+
+def test_what_is_no_picture_is_said_and_not_kept(client: TestClient) -> None:
+    for data, said in ((b"", "is empty"), (b"no picture", "no image format"), (png()[:300], "does not decode")):
+        answer = client.post("/pictures", content=data, headers={"X-File-Name": "x.png"})
+        assert answer.status_code == 422
+        assert said in answer.json()["error"]
+        assert "x.png" in answer.json()["error"]
+
+
+def test_uploads_are_bounded_in_bytes_and_pixels(bank: lt.Bank) -> None:
+    with TestClient(application({"toys": bank}, limits=Limits(upload=9000, pixels=400)), base_url=HOST) as client:
+        assert client.post("/pictures", content=bytes(9001)).status_code == 413
+        assert client.post("/pictures", content=(bytes(500) for _ in range(40))).status_code == 413
+        answer = client.post("/pictures", content=png(size=21))
+        assert answer.status_code == 422
+        assert "at most 400 pixels" in answer.json()["error"]
+        assert client.post("/pictures", content=png(size=20)).status_code == 201
+
+
+def test_visitors_do_not_see_each_other(client: TestClient) -> None:
+    address = dropped(client, png())
+    assert client.get(address).status_code == 200
+    client.cookies.clear()
+    assert client.get(address).status_code == 404
+    dropped(client, png(6))
+    assert client.get(address).status_code == 404
+
+
+def test_older_pictures_make_place(bank: lt.Bank) -> None:
+    with TestClient(application({"toys": bank}, limits=Limits(pictures=2)), base_url=HOST) as client:
+        addresses = [dropped(client, png(seed)) for seed in range(3)]
+        assert [client.get(address).status_code for address in addresses] == [404, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "evil.example@127.0.0.1"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Content-Type": "text/plain"}, 403),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, 403),
+        ({"Origin": HOST, "Sec-Fetch-Site": "same-origin"}, 201),
+        ({}, 201),
+    ],
+)
+def test_other_sites_cannot_ask(client: TestClient, headers: dict[str, str], status: int) -> None:
+    assert client.post("/pictures", content=png(), headers=headers).status_code == status
+
+
+def test_other_sites_may_link_here_and_not_more(client: TestClient) -> None:
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    link = foreign | {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get("/", headers=foreign).status_code == 403
+    assert client.get("/", headers=link | {"Sec-Fetch-Dest": "iframe"}).status_code == 403
+    assert client.get("/", headers=link).status_code == 200
+
+
+def test_every_answer_forbids_scripts_of_others(client: TestClient) -> None:
+    for address in ("/", "/banks/nobody", "/static/serve.js", "/banks/toys/download/html"):
+        policy = client.get(address).headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "script-src 'self'" in policy or "script-src" not in policy
+    page = client.get("/").text
+    assert page.count("<script") == page.count('<script src="/static/serve.js" defer>') == 1
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_a_token_is_wanted_and_leaves_the_address(bank: lt.Bank) -> None:
+    token = "a-token-of-twenty-signs"
+    with TestClient(application({"toys": bank}, token=token), base_url=HOST, follow_redirects=False) as client:
+        assert client.get("/banks/toys").status_code == 401
+        assert client.get("/banks/toys?token=wrong").status_code == 401
+        assert client.get("/banks/toys", headers={"Authorization": f"Bearer {token}x"}).status_code == 401
+        assert client.get("/banks/toys", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        welcome = client.get(f"/banks/toys?q=channel&token={token}")
+        assert welcome.status_code == 303
+        assert welcome.headers["location"] == "/banks/toys?q=channel"
+        assert "HttpOnly" in welcome.headers["set-cookie"]
+        assert token not in welcome.headers["set-cookie"]
+        assert client.get("/banks/toys").status_code == 200
+        assert client.get(f"{HOST}//evil.example?token={token}").headers["location"] == "/evil.example"
+
+
+def test_bad_calls(bank: lt.Bank) -> None:
+    with pytest.raises(lt.errors.InputError, match="at least 16 printable characters"):
+        application({"toys": bank}, token="short")
+    with pytest.raises(lt.errors.InputError, match="`banks` must hold one bank"):
+        application({})
+    with pytest.raises(lt.errors.InputError, match="`upload`"):
+        Limits(upload=0)

@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
@@ -22,19 +21,23 @@ import pytest
 from _mutation import PACKAGE
 
 _MEMORY = 12 * 2**30  # bytes: a number that was broken may ask for more than there is
-OUT_OF_TIME = -signal.SIGALRM
+OUT_OF_TIME = (-signal.SIGXCPU, -signal.SIGALRM)
+_WAITING = 10  # times as long by the clock as by the processor: a busy machine gives a tenth of itself
 
 
 @dataclass
 class Reach:
     """What one test needs and touches."""
 
-    seconds: float
+    seconds: float  # of the processor: those of the clock are the other work's too
     lines: dict[str, list[int]]  # of each module that it runs
 
 
 def forked(work: Callable[[], Any], *, seconds: int) -> tuple[int, Any]:
-    """Run something in a process of its own; return its exit status (below 0: the signal that ended it) and answer."""
+    """Run something in a process of its own, for so many seconds of the processor at most.
+
+    Return its exit status (below 0: the signal that ended it) and answer.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -44,7 +47,8 @@ def forked(work: Callable[[], Any], *, seconds: int) -> tuple[int, Any]:
         for stream in range(3):
             os.dup2(quiet, stream)
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-        signal.alarm(seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+        signal.alarm(_WAITING * seconds)
         code = 70  # of sysexits.h: fell over itself
         try:
             answer = json.dumps(work()).encode()
@@ -118,7 +122,7 @@ def reaches_of(items: Sequence[pytest.Item]) -> dict[str, Any]:
     with _registered(items[0], Setup()):
         for item, following in zip(items, [*items[1:], None], strict=True):
             hits.clear()
-            start = time.monotonic()
+            start = sum(os.times()[:4])
             threading.settrace(call)
             sys.settrace(call)
             failed = _fails(item, following)
@@ -126,7 +130,9 @@ def reaches_of(items: Sequence[pytest.Item]) -> dict[str, Any]:
             threading.settrace(None)  # type: ignore[arg-type]  # its stub forgets None
             if failed:
                 raise AssertionError(item.nodeid)
-            found[item.nodeid] = Reach(time.monotonic() - start, {name: sorted(lines) for name, lines in hits.items()})
+            found[item.nodeid] = Reach(
+                sum(os.times()[:4]) - start, {name: sorted(lines) for name, lines in hits.items()}
+            )
     for reach in found.values():
         for name, lines in shared.items():
             reach.lines[name] = sorted({*reach.lines.get(name, ()), *lines})

@@ -49,7 +49,7 @@ ROOMS = {
 DRAWN = ["functional", "coordinates", "search", "fitting", "explainers"]  # where the methods are
 ALIKE = ROOT / "benchmarks" / "mutants_alike.json"
 KEPT = ROOT / "out" / "mutants"
-SLACK = 60  # seconds beyond three times what the tests took before: loading them on a busy machine
+SLACK = 60  # seconds beyond three times what the tests took before: loading them
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def noticed(mutant: Mutant, run: "Run", paths: list[Path], examples: list[pytest
     seconds = SLACK + round(3 * sum(known[test].seconds for test in order))
     code, by = forked(work, seconds=seconds) if items else (0, None)
     if code:
-        by = f"no end within {seconds} s" if code == OUT_OF_TIME else f"the process ends with {code}"
+        by = f"no end within {seconds} s of the processor" if code in OUT_OF_TIME else f"the process ends with {code}"
     return by
 
 

@@ -81,3 +81,13 @@ def test_starts_are_the_purest_first(features: Features) -> None:
         for rank in range(4):
             purity = slow.purity(features.maps[starts.rows[place, rank]], mixing(), unit)
             assert float(starts.purity[place, rank]) == pytest.approx(purity, abs=1e-5)
+
+
+def test_an_image_answers_with_the_purity_at_its_peak(model: lt.SplitModel) -> None:
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(6))
+    found = respond(model, images, mixing()[[4, 4, 11]])
+    with torch.no_grad():
+        maps = model.features(model.preprocess.view(images)).flatten(2)
+    for place, unit in enumerate((4, 4, 11)):
+        assert float(found.purity[place].detach()) == pytest.approx(slow.purity(maps[place], mixing(), unit), abs=1e-5)
+    torch.testing.assert_close(found.pooled.detach(), maps.mean(2))

@@ -54,7 +54,7 @@ def serve(
 ) -> None:
     """Serve banks as a site: browse what a model looks for, drop a picture and read why.
 
-    The same server answers by KServe's protocol and the Open Inference Protocol: see docs/serve.md.
+    Who may reach it, and what it takes on, docs/serve.md says.
     """
     uvicorn = _uvicorn()
     from likethat.serve import application

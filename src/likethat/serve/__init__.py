@@ -1,4 +1,4 @@
-"""Banks as a site: browse them, drop a picture and read why; and the same by the protocols of inference servers."""
+"""Banks as a site: browse them, drop a picture and read why."""
 
 from likethat.serve.application import application
 from likethat.serve.limits import Limits

@@ -27,7 +27,6 @@ from likethat.serve.site import Site, site_of
 
 __all__ = ["application"]
 
-_PROTOCOLS = ("/v1", "/v2")  # what answers programs, in JSON alone
 _STYLE = Path(__file__).parents[1] / "report" / "templates" / "style.css"
 
 
@@ -90,7 +89,7 @@ async def _refused(request: Request, error: Any) -> Response:
 
 def _answer(request: Request, status: int, said: str, headers: dict[str, str]) -> Response:
     """Return a sentence as a page to a reader, as JSON to a program or a script."""
-    is_page = request.headers.get("accept", "").startswith("text/html") and not request.url.path.startswith(_PROTOCOLS)
+    is_page = request.headers.get("accept", "").startswith("text/html")
     if not is_page:
         return JSONResponse({"error": said}, status, headers)
     site = site_of(request)

@@ -16,29 +16,21 @@ class Limits:
     Attributes:
         upload: bytes of one dropped picture; the photos of today's cameras have 3 to 15 MB.
         pixels: of one dropped picture; as numbers it takes 12 bytes a pixel.
-        document: bytes of one question by the protocols; as text a photo of 300 x 300 has 3 MB, and batches are sent.
-        rows: images of one question by the protocols.
         pictures: dropped pictures that are kept of one visitor; the oldest goes first.
         kept: bytes of dropped pictures that are kept of all visitors.
         explanations: results that are kept, so that a page and its downloads are computed once.
         workers: questions to the models that are worked on at once: each takes the cores there are.
         waiting: questions that are worked on or wait; beyond it the server says that it is busy.
-        searches: searches that wait in the queue of all visitors; one is worked on at a time.
-        own_searches: searches of one visitor that wait or are worked on.
         seconds: that a request may take to arrive.
     """
 
     upload: int = 20 * _MEGABYTE
     pixels: int = 50_000_000
-    document: int = 32 * _MEGABYTE
-    rows: int = 64
     pictures: int = 8
     kept: int = 256 * _MEGABYTE
     explanations: int = 32
     workers: int = 2
     waiting: int = 16
-    searches: int = 8
-    own_searches: int = 2
     seconds: int = 60
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ help:
 	@sed -n '1,9s/^# \{0,1\}//p' Makefile
 
 demo: $(CORE)
-	@echo "demo: fitting and explaining, under three minutes"
+	@echo "demo: one picture through all five methods, under four minutes"
 	@$(BIN)/likethat demo --out out/demo
 
 test: $(DEV)

@@ -8,7 +8,8 @@ import typer
 
 from likethat._files import new_folder, try_folder
 from likethat._options import check_path
-from likethat.cli.console import duration, give, notes, say, say_path
+from likethat._pictures import png_of
+from likethat.cli.console import give, notes, say, say_path
 from likethat.cli.options import examples
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
@@ -16,6 +17,7 @@ from likethat.errors import InputError
 if TYPE_CHECKING:
     from likethat.explanations import Bank, Explanation
     from likethat.models import SplitModel
+    from likethat.report.story import Chapter
 
 __all__ = ["EXAMPLES", "annotated", "demo"]
 
@@ -30,9 +32,9 @@ def demo(
     ),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer images, seconds instead of minutes.")] = False,
 ) -> None:
-    """Explain a network on drawn creatures, whose true parts are known, and one on real handwritten digits.
+    """Ask a network that knows drawn creatures what it looks for, by all five methods, on one page.
 
-    No download, no GPU, under three minutes on two cores.
+    The true parts of the drawings are known, and check the answers. No download, no GPU, under four minutes.
     """
     _check_place(out)
     with new_folder(out, overwrite=True) as folder:
@@ -52,23 +54,24 @@ def _check_place(out: Path) -> None:
     try_folder(out, overwrite=True, name="--out")
 
 
-def _made(folder: Path, *, quick: bool) -> list["Explanation"]:
-    """Fill the demo's folder and return what was explained."""
-    from likethat.report import save_gallery
+def _made(folder: Path, *, quick: bool) -> list[Any]:
+    """Fill the demo's folder and return what was found, in the order told."""
+    from likethat.models import load
+    from likethat.report.story import save_story
     from likethat.sources import creatures, digits
 
-    chapters: dict[str, tuple[Any, Any]] = {  # images to find prototypes in, and to explain, of a model of the zoo
-        "creatures": (creatures(300 if quick else 1200, seed=1), creatures(60, seed=2)),
-        "digits": (digits(split="train"), digits(split="test")),
-    }
-    found = []
-    for name, (given, held_out) in chapters.items():
-        bank = _fit(f"zoo:{name}", given)
-        found += _explained(bank, held_out, folder / f"{name}.png")
-        bank.save(folder / f"{name}-bank")
-        bank.save(folder / f"{name}-bank.html")
-    save_gallery(found, folder / _MARKER, title="What two small networks look for")
-    return found
+    model, drawings = load("zoo:creatures"), creatures(300 if quick else 1200, seed=1)
+    channels = _fit("zoo:creatures", drawings)
+    told = _Told(folder, model, drawings, channels, creatures(60, seed=2), quick=quick)
+    chapters = [told.why(), told.parts(), told.without_data(), told.ideal(), told.change(), told.where(), told.audit()]
+    bank = _fit("zoo:digits", digits(split="train"))
+    chapters.append(told.digits(bank, digits(split="test")))
+    for name, each in (("creatures", channels), ("digits", bank)):
+        each.save(folder / f"{name}-bank")
+        each.save(folder / f"{name}-bank.html")
+    lead = "A small network that tells drawn creatures apart, trained on labels alone. One picture, five methods."
+    save_story(chapters, folder / _MARKER, title="What does this network look for?", lead=lead)
+    return told.found
 
 
 def _fit(model: str, images: Any) -> "Bank":
@@ -80,20 +83,119 @@ def _fit(model: str, images: Any) -> "Bank":
         return EPIC(seed=0).fit(load(model), images, watch=watch)
 
 
-def _explained(bank: "Bank", images: Any, picture: Path) -> list["Explanation"]:
-    """Explain a typical held-out image, and why the most narrowly decided one is not of the next class."""
-    from likethat._pictures import png_of
+class _Told:
+    """One picture through all five methods, a page each in the demo's folder."""
 
-    typical, narrow = _typical_and_narrow(bank.model, images)
-    picture.write_bytes(png_of(images[typical].image))
-    return [
-        annotated(bank.explain(images[typical]), images, typical),
-        annotated(bank.contrast(images[narrow]), images, narrow),
-    ]
+    def __init__(
+        self, folder: Path, model: "SplitModel", drawings: Any, channels: "Bank", held_out: Any, *, quick: bool
+    ) -> None:
+        from likethat.generators import load_generator
+        from likethat.models import BlackBox
+
+        self.folder, self.model, self.drawings, self.channels, self.quick = folder, model, drawings, channels, quick
+        self.held_out, self.place = held_out, _narrow(model, held_out)
+        self.image = held_out[self.place]
+        self.generator, self.box = load_generator("zoo:creatures"), BlackBox(model)
+        self.found: list[Any] = []
+        self.contrast = annotated(channels.contrast(self.image), held_out, self.place)
+        assert self.contrast.against is not None
+        self.target, self.other = self.contrast.target_name, self.contrast.class_names[self.contrast.against]
+        (folder / "creatures.png").write_bytes(png_of(self.image.image))
+
+    def why(self) -> "Chapter":
+        """EPIC: the two classes that were nearest to each other on this picture."""
+        told = (
+            "EPIC turns the network's channels until each answers to one thing. The differences of all channels add up "
+            "to the difference of the two logits; the boxes are checked against the parts that the drawing knows."
+        )
+        return self._chapter(f"Why {self.target} and not {self.other}?", told, self.contrast, "why.html")
+
+    def parts(self) -> "Chapter":
+        """Part prototypes: the whole logit in a few rows."""
+        from likethat.explainers import PartPrototypes
+
+        with progress_bar() as watch:
+            bank = PartPrototypes(seed=0).fit(self.model, self.drawings, labels="predicted", watch=watch)
+        why = annotated(bank.explain(self.image), self.held_out, self.place)
+        told = "Part prototypes take the class's own row of the head apart: four parts carry all of the evidence."
+        return self._chapter(f"What does it look for in a {self.target}?", told, why, "parts.html")
+
+    def without_data(self) -> "Chapter":
+        """ProDG: prototypes that a generator makes."""
+        from likethat.explainers import ProDG
+
+        method = ProDG(
+            self.generator, n_prototypes=3, n_samples=100 if self.quick else 400, steps=2 if self.quick else 8, seed=0
+        )
+        with progress_bar() as watch:
+            bank = method.fit(self.model, target=self.target, n_channels=4, watch=watch)
+        told = (
+            "ProDG makes its prototypes: a generator draws, the network says what to draw next. The warnings are part "
+            "of it: two controls say how much of this is the network, and how much the generator."
+        )
+        return self._chapter("And where no picture may be opened?", told, bank, "without-data.html")
+
+    def ideal(self) -> "Chapter":
+        """Exemplars: from answers alone."""
+        from likethat.explainers import Exemplars
+
+        with progress_bar() as watch:
+            found = Exemplars(self.generator, seed=0).search(self.box, self.target, n=4, watch=watch)
+        told = (
+            "Exemplars ask the network about drawings that a generator makes. From here on only its answers are used."
+        )
+        return self._chapter(f"What would be its ideal {self.target}?", told, found, "ideal.html")
+
+    def change(self) -> "Chapter":
+        """FreeMCG: the nearest picture of the other class."""
+        from likethat.explainers import FreeMCG
+
+        with progress_bar() as watch:
+            found = FreeMCG(self.generator, seed=0).counterfactual(self.box, self.image.image, self.other, watch=watch)
+        told = (
+            "FreeMCG looks for the smallest change that the network gives to the other class, and that stays a drawing."
+        )
+        return self._chapter(f"What would make it a {self.other}?", told, found, "change.html")
+
+    def where(self) -> "Chapter":
+        """A heat map of answers."""
+        from likethat.explainers import FreeMCG
+
+        with progress_bar() as watch:
+            found = FreeMCG(seed=0).attribute(self.box, self.image.image, self.target, watch=watch)
+        told = "Patches are hidden at random; a regression of the answers says what each pixel adds, with an error."
+        return self._chapter("Where does it look, asked from outside?", told, found, "where.html")
+
+    def audit(self) -> "Chapter":
+        """The audit of the drawings."""
+        from likethat.auditing import audit
+
+        with progress_bar() as watch:
+            found = audit(self.model, self.drawings, watch=watch)
+        told = (
+            "An audit looks for shortcuts and doubtful labels. This network was trained cleanly: it should find none."
+        )
+        return self._chapter("Is it right for the right reason?", told, found, "audit.html")
+
+    def digits(self, bank: "Bank", images: Any) -> "Chapter":
+        """EPIC on real handwriting."""
+        place = _narrow(bank.model, images)
+        (self.folder / "digits.png").write_bytes(png_of(images[place].image))
+        why = bank.contrast(images[place])
+        told = (
+            "Another network, on real handwritten digits: the one of sixty that it decided most narrowly, and rightly."
+        )
+        return self._chapter(f"The same on handwriting: why {why.target_name}?", told, why, "digits.html")
+
+    def _chapter(self, question: str, told: str, found: Any, page: str) -> "Chapter":
+        from likethat.report.story import Chapter
+
+        self.found.append(found)
+        return Chapter(question=question, told=told, page=found.save(self.folder / page))
 
 
-def _typical_and_narrow(model: "SplitModel", images: Any, *, among: int = 60) -> tuple[int, int]:
-    """Return the rightly classified images of the median and of the smallest margin."""
+def _narrow(model: "SplitModel", images: Any, *, among: int = 60) -> int:
+    """Return the rightly classified image of the smallest margin."""
     import torch
 
     samples = [images[index] for index in range(min(among, len(images)))]
@@ -102,8 +204,7 @@ def _typical_and_narrow(model: "SplitModel", images: Any, *, among: int = 60) ->
     best = logits.topk(2, dim=1)
     margin = best.values[:, 0] - best.values[:, 1]
     right = torch.tensor([sample.label for sample in samples]) == best.indices[:, 0]
-    order = torch.where(right, margin, torch.inf).argsort(stable=True)
-    return int(order[int(right.sum()) // 2]), int(order[0])
+    return int(torch.where(right, margin, torch.inf).argmin())
 
 
 def annotated(why: "Explanation", source: Any, index: int) -> "Explanation":
@@ -116,15 +217,10 @@ def annotated(why: "Explanation", source: Any, index: int) -> "Explanation":
     return dataclasses.replace(why, rows=rows)
 
 
-def _say_found(found: list["Explanation"]) -> None:
+def _say_found(found: list[Any]) -> None:
     from likethat.report.sentences import truth_sentence
 
-    for why in found:
-        about = why.provenance
-        if why.against is None:
-            purity, time = about.measures["purity"], duration(about.seconds)
-            say(f"{about.model}: {about.n_images:,} images, mean purity {purity:.2f}, in {time}", style="bold")
-        against = "" if why.against is None else f" and not {why.class_names[why.against]}"
-        say(f"  why {why.target_name}{against}: logit {why.logit:.2f}, {why.coverage:.0%} of the evidence shown")
-        if sentence := truth_sentence(why):
+    for each in found:
+        say(f"  {each!r}"[:160])
+        if hasattr(each, "against") and (sentence := truth_sentence(each)):
             say(f"  {sentence[0].lower()}{sentence[1:]}")

@@ -35,7 +35,7 @@ def test_each_page_is_a_chapter_with_pictures_of_its_own(tmp_path: Path) -> None
 
 def test_other_pages_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.html").write_text("<html><body><script>alert(1)</script></body></html>")
-    with pytest.raises(InputError, match="`chapters` must name pages of likethat's results, got .*mine"):
+    with pytest.raises(InputError, match=r"`chapters` must name pages of likethat's results, got .*mine"):
         story(tmp_path, tmp_path / "mine.html")
     with pytest.raises(InputError, match="one chapter or more"):
         story(tmp_path)

@@ -140,7 +140,7 @@ class _Told:
         from likethat.explainers import Exemplars
 
         with progress_bar() as watch:
-            found = Exemplars(self.generator, seed=0).search(self.box, self.target, n=4, watch=watch)
+            found = Exemplars(self.generator, seed=0).search(self.box, self.target, n=3, watch=watch)
         told = (
             "Exemplars ask the network about drawings that a generator makes. From here on only its answers are used."
         )

@@ -23,6 +23,7 @@ __all__ = ["EXAMPLES", "annotated", "demo"]
 
 EXAMPLES = examples("likethat demo", "likethat demo --out somewhere --quick")
 _MARKER = "report.html"
+_CHANNELS = 4  # that climb, and are shown: more is another half minute, and a longer page
 
 
 def demo(
@@ -123,17 +124,19 @@ class _Told:
     def without_data(self) -> "Chapter":
         """ProDG: prototypes that a generator makes."""
         from likethat.explainers import ProDG
+        from likethat.report import save_bank
 
         method = ProDG(
             self.generator, n_prototypes=3, n_samples=100 if self.quick else 400, steps=2 if self.quick else 8, seed=0
         )
         with progress_bar() as watch:
-            bank = method.fit(self.model, target=self.target, n_channels=4, watch=watch)
+            bank = method.fit(self.model, target=self.target, n_channels=_CHANNELS, watch=watch)
         told = (
             "ProDG makes its prototypes: a generator draws, the network says what to draw next. The warnings are part "
             "of it: two controls say how much of this is the network, and how much the generator."
         )
-        return self._chapter("And where no picture may be opened?", told, bank, "without-data.html")
+        page = save_bank(bank, self.folder / "without-data.html", limit=_CHANNELS)
+        return self._chapter("And where no picture may be opened?", told, bank, page)
 
     def ideal(self) -> "Chapter":
         """Exemplars: from answers alone."""
@@ -151,7 +154,9 @@ class _Told:
         from likethat.explainers import FreeMCG
 
         with progress_bar() as watch:
-            found = FreeMCG(self.generator, seed=0).counterfactual(self.box, self.image.image, self.other, watch=watch)
+            found = FreeMCG(self.generator, confidence=0.85, seed=0).counterfactual(
+                self.box, self.image.image, self.other, watch=watch
+            )
         told = (
             "FreeMCG looks for the smallest change that the network gives to the other class, and that stays a drawing."
         )
@@ -171,7 +176,7 @@ class _Told:
         from likethat.auditing import audit
 
         with progress_bar() as watch:
-            found = audit(self.model, self.drawings, watch=watch)
+            found = audit(self.model, self.drawings, n_shortcuts=1, watch=watch)
         told = (
             "An audit looks for shortcuts and doubtful labels. This network was trained cleanly: it should find none."
         )
@@ -187,11 +192,13 @@ class _Told:
         )
         return self._chapter(f"The same on handwriting: why {why.target_name}?", told, why, "digits.html")
 
-    def _chapter(self, question: str, told: str, found: Any, page: str) -> "Chapter":
+    def _chapter(self, question: str, told: str, found: Any, page: str | Path) -> "Chapter":
         from likethat.report.story import Chapter
 
         self.found.append(found)
-        return Chapter(question=question, told=told, page=found.save(self.folder / page))
+        return Chapter(
+            question=question, told=told, page=page if isinstance(page, Path) else found.save(self.folder / page)
+        )
 
 
 def _narrow(model: "SplitModel", images: Any, *, among: int = 60) -> int:

@@ -55,7 +55,7 @@ def save_story(
 
 
 def _inside(page: Path, number: int) -> str:
-    """Return what a page of ours shows, headings below the chapter's, names of its own.
+    """Return what a page of ours shows, headings below the chapter's, names and styles of its own.
 
     What users wrote is escaped there, so no tag is theirs.
     """
@@ -64,5 +64,7 @@ def _inside(page: Path, number: int) -> str:
     if not found:
         raise InputError(f"`chapters` must name pages of likethat's results, got {page}.")
     inside = "".join(found.groups())
+    inside = inside.replace("<style>", f"<style>#chapter-{number} {{").replace("</style>", "}</style>")
+    inside = re.sub(r"(<details[^>]*) open\b", r"\1", inside)
     inside = re.sub(r"<(/?)h([1-4])\b", lambda tag: f"<{tag[1]}h{int(tag[2]) + _LEVELS}", inside)
     return re.sub(r'\b(id="|href="#)(?=\w)', rf"\1c{number}-", inside)

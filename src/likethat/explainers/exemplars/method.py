@@ -197,9 +197,10 @@ class Exemplars(ExemplarOptions):
     ) -> list[ExemplarSet]:
         """Find real texts."""
         first = box.limited(budget)  # what is asked for the names of the classes is paid by the first target
-        if not box.class_names and not len(first(self.generator.texts[:1])):
+        known = [] if box.class_names else list(first(self.generator.texts[:1]))
+        if not box.class_names and not known:
             raise _penniless()
-        hunt = TextHunt(self.generator, box, n=n, budget=budget, seed=self.seed, watch=watch)
+        hunt = TextHunt(self.generator, box, known, n=n, budget=budget, seed=self.seed, watch=watch)
         options = {"n": n, "budget": budget, "tolerance": self.tolerance}
         about = {"method": REAL_TEXTS, "options": options, "seed": self.seed}
         aims = self._read(targets, box, threshold)

@@ -33,6 +33,7 @@ class TextHunt:
     Args:
         edits: with the texts.
         box: a black box.
+        known: its answers to the first texts, where they were asked for the names of the classes.
         n: exemplars a target.
         budget: questions a target.
         seed: of all chance.
@@ -40,13 +41,20 @@ class TextHunt:
     """
 
     def __init__(
-        self, edits: TextEdits, box: Any, *, n: int, budget: int, seed: int, watch: Watcher | None = None
+        self,
+        edits: TextEdits,
+        box: Any,
+        known: Sequence[Tensor] = (),
+        *,
+        n: int,
+        budget: int,
+        seed: int,
+        watch: Watcher | None = None,
     ) -> None:
         self._edits, self._box = edits, box
         self._n, self._budget, self._seed, self._watch = n, budget, seed, watch
         self._is_stopped = False
-        self._rows: list[int] = []
-        self._responses: list[Tensor] = []
+        self._rows, self._responses = list(range(len(known))), list(known)
         rng = torch.Generator().manual_seed(seed)
         self._usual = torch.randperm(len(edits), generator=rng)[:_SAMPLES].tolist()
 
@@ -56,7 +64,7 @@ class TextHunt:
         Raises:
             BudgetError: not one question is allowed.
         """
-        clock, shared = Clock(), len(self._rows)
+        clock, shared = Clock(), len(self._rows) if number else 0
         wanted = [] if aim.wanted is None else [int(index) for index in aim.wanted.nonzero()[:, 0]]
         screening = Screening(
             edits=self._edits,

@@ -17,6 +17,7 @@ from likethat.cli import (
     demo,
     exemplars,
     prodg,
+    rename,
     serve,
     split,
     train_generator,
@@ -39,6 +40,7 @@ app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("split", epilog=split.EXAMPLES)(split.split)
 app.command("explain", epilog=bank.EXPLAIN_EXAMPLES)(bank.explain)
 app.command("show", epilog=bank.SHOW_EXAMPLES)(bank.show)
+app.command("rename", epilog=rename.EXAMPLES)(rename.rename)
 app.command("evaluate", epilog=bank.EVALUATE_EXAMPLES)(bank.evaluate)
 app.command("exemplars", epilog=exemplars.EXAMPLES)(exemplars.exemplars)
 app.command("counterfactual", epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)

@@ -1,9 +1,10 @@
 """A bank: what each unit of a model looks for, and the coordinates that make it exact."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from likethat.explanations.coco import coco_of
 from likethat.explanations.explain import ImageLike, explain
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.images import ImageStore
+from likethat.explanations.names import check_name, unit_called
 from likethat.explanations.records import Prototype, Provenance
 from likethat.explanations.result import Result, fields_of
 from likethat.explanations.storage import write_bank
@@ -55,6 +57,7 @@ class Bank(Result):
         familiar: what vectors the pictures gave that the bank was made from; None where that was not kept.
         model: what is explained, or the network alone; None for browsing.
         settings: how the model was split; None takes it from the model, and is unknown without one.
+        named: names that people gave units, see `rename`.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Bank(Result):
         familiar: Familiar | None = None,
         model: SplitModel | nn.Module | None = None,
         settings: Settings | None = None,
+        named: Mapping[int, str] | None = None,
     ) -> None:
         self.coordinates = coordinates
         self.prototypes = tuple(prototypes)
@@ -81,7 +85,10 @@ class Bank(Result):
         self.familiar = familiar
         self.settings = settings
         self.checkpoint: Checkpoint | None = None  # of the fit that made the bank; it goes when the bank is saved
+        self._named: dict[int, str] = {}
         self._model: SplitModel | None = None
+        for unit, name in (named or {}).items():
+            self.rename(unit, name)
         if model is not None:
             self.attach(model)
 
@@ -141,8 +148,40 @@ class Bank(Result):
 
     @property
     def unit_names(self) -> tuple[str, ...]:
-        """What to call each unit."""
-        return self.coordinates.unit_names
+        """What to call each unit: the name that people gave it, else its own."""
+        own = self.coordinates.unit_names
+        return tuple(self._named.get(unit, name) for unit, name in enumerate(own)) if self._named else own
+
+    @property
+    def named(self) -> Mapping[int, str]:
+        """The names that people gave, by unit."""
+        return MappingProxyType(dict(sorted(self._named.items())))
+
+    def rename(self, unit: int | str, name: str | None) -> str:
+        """Give a unit a name of yours, which is saved with the bank.
+
+        It stands in every page, table, figure and explanation from now on; explanations made before keep the name that
+        the unit had then.
+
+        Args:
+            unit: its number, or what it is called now.
+            name: up to 120 signs in one line; several units may have the same. None, or its own name, puts its own
+                back.
+
+        Returns:
+            What the unit was called before: given back to `rename`, it undoes this.
+
+        Raises:
+            InputError: no such unit, several of that name, no name, or another unit's own name.
+        """
+        own = self.coordinates.unit_names
+        number = unit_called(unit, self.unit_names)
+        before = self.unit_names[number]
+        given = own[number] if name is None else check_name(name, number, own)
+        self._named.pop(number, None)
+        if given != own[number]:
+            self._named[number] = given
+        return before
 
     @property
     def mixing(self) -> torch.Tensor:
@@ -250,9 +289,12 @@ class Bank(Result):
 
     def _columns(self) -> dict[str, Any]:
         names = [field.name for field in dataclasses.fields(Prototype) if field.name not in ("cell", "original")]
-        named = {"name": [self.unit_names[item.unit] for item in self.prototypes]}
+        called = self.unit_names
+        named = {"name": [called[item.unit] for item in self.prototypes]}
         return named | fields_of(self.prototypes, names)
 
     def _line(self) -> str:
         about = self.provenance
-        return f"<Bank of {about.method} for {about.model}: {self.n_units} units, {len(self.prototypes)} prototypes>"
+        given = f" ({len(self._named)} named)" if self._named else ""
+        units = f"{self.n_units} units{given}, {len(self.prototypes)} prototypes"
+        return f"<Bank of {about.method} for {about.model}: {units}>"

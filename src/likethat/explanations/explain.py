@@ -256,7 +256,7 @@ def _of_shares(
         alike = [item for other in divided.alike[place] for item in bank.prototypes_of(other)]
         own = int(divided.units[place])
         return _Unit(
-            name=divided.names[place],
+            name=bank.unit_names[own] if _is_own(coordinates, own, divided.names[place]) else divided.names[place],
             heat_map=heat_maps[place],
             activation_map=divided.presence[place],
             centroid=divided.centroids[place],
@@ -272,6 +272,11 @@ def _of_shares(
         bias=_of_head(bank.head.bias, target, against),
         n_shown=divided.n_shown,
     )
+
+
+def _is_own(coordinates: SharedCells, unit: int, name: str) -> bool:
+    """Return whether a row is a unit of the bank, which people may have named, and no region of the picture at hand."""
+    return unit < coordinates.n_units and coordinates.unit_names[unit] == name
 
 
 def _everywhere(values: Tensor, units: Tensor, n_units: int) -> Tensor:

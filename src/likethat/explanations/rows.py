@@ -51,6 +51,7 @@ class Manifest:
         digest: of the manifest itself; None in a bank that an earlier likethat wrote.
         is_intact: whether the manifest has that digest.
         settings: how the model was split; None in banks of an earlier version.
+        named: names that people gave units, by number; None where they gave none.
     """
 
     schema_version: int
@@ -64,6 +65,7 @@ class Manifest:
     digest: str | None = None
     is_intact: bool = True
     settings: Settings | None = None
+    named: dict[str, str] | None = None
 
 
 def read_manifest(data: bytes, *, newest: int) -> Manifest:

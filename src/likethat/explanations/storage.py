@@ -25,6 +25,7 @@ from likethat._tensors import tensors_of
 from likethat.coordinates import Coordinates, HeadParts, PhotoRegions, Rotation, SharedCells, SuperclassParts
 from likethat.errors import BankFormatError, InputError
 from likethat.explanations.images import ImageStore
+from likethat.explanations.names import names_of
 from likethat.explanations.rows import Manifest, TooNew, check_fit, read_manifest, read_prototypes
 from likethat.functional.familiarity import Familiar
 from likethat.models import Head
@@ -63,13 +64,15 @@ def write_bank(bank: "Bank", path: str | Path, *, overwrite: bool = False) -> Pa
         "schema_version": SCHEMA_VERSION,
         "library": "likethat",
         "coordinates": kind,
-        "unit_names": None if kind in _UNNAMED else list(bank.unit_names),
+        "unit_names": None if kind in _UNNAMED else list(bank.coordinates.unit_names),
         "class_names": list(bank.class_names),
         "provenance": dataclasses.asdict(bank.provenance),
         "n_images": len(bank.images),
         "settings": None if bank.settings is None else bank.settings.to_json(),
         "sha256": {_TENSORS: hashlib.sha256(data).hexdigest(), _PROTOTYPES: hashlib.sha256(rows).hexdigest()},
     }
+    if bank.named:  # a key that earlier libraries pass over; without names the same bytes as theirs
+        manifest["named"] = {str(unit): name for unit, name in bank.named.items()}
     with new_folder(path, overwrite=overwrite) as folder:
         pictures = bank.images.write(folder / _IMAGES)
         manifest["sha256"] |= {f"{_IMAGES}/{name}": digest for name, digest in pictures.items()}
@@ -108,6 +111,7 @@ def read_bank(path: Path) -> dict[str, Any]:
         check_fit(coordinates, head, usage, manifest.class_names)
         if not manifest.is_intact:  # last: what is wrong with it is better named
             raise Damaged(f"{MANIFEST} was cut short or changed")
+        named = names_of(manifest.named, coordinates.unit_names)
         prototypes = read_prototypes(rows, coordinates.n_units, len(manifest.class_names), images)
         if manifest.settings is None and len(manifest.class_names) == 1:  # an earlier version gave it to every image
             prototypes = [dataclasses.replace(item, predicted=None) for item in prototypes]
@@ -128,6 +132,7 @@ def read_bank(path: Path) -> dict[str, Any]:
         "usage": usage,
         "familiar": familiar,
         "settings": manifest.settings,
+        "named": named,
     }
 
 

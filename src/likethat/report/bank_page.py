@@ -79,6 +79,7 @@ class UnitView:
 
     Attributes:
         name: of the unit.
+        number: "unit 12", where people named it: by that number it is named again; or "".
         place: by usage, from 1.
         usage: mean absolute contribution, or "".
         bar: usage in percent of the largest.
@@ -92,6 +93,7 @@ class UnitView:
     """
 
     name: str
+    number: str
     place: int
     usage: str
     bar: float
@@ -301,6 +303,7 @@ def unit_view(
     purity = float(bank.unit_purity[unit])
     return UnitView(
         name=name,
+        number=f"unit {unit}" if unit in getattr(bank, "named", ()) else "",
         place=place,
         usage=f"{usage:#.3g}" if largest else "",
         bar=round(100 * usage / largest, 2) if largest else 0.0,

@@ -148,7 +148,7 @@ def _command_show(path: Path, overwrite: bool) -> None:
 
 
 def _command_attribute(path: Path, overwrite: bool) -> None:
-    command("attribute", "-m", "zoo:digits", "-i", "zoo:digits:5", "--budget", 8, "--out", path, overwrite=overwrite)
+    command("attribute", "-m", "zoo:digits", "-i", "zoo:digits:5", "--budget", 32, "--out", path, overwrite=overwrite)
 
 
 WRITERS = (

@@ -127,6 +127,7 @@ def test_rows_that_are_superclasses_show_the_name(tmp_path: Path) -> None:
     assert opened.unit_names[row.unit] == before
 
 
+@pytest.mark.slow
 def test_the_command_names_all_or_none(bank: lt.Bank, tmp_path: Path) -> None:
     path, runner = bank.save(tmp_path / "bank"), CliRunner()
     (tmp_path / "names.json").write_text('{"0": "tail", "2": null}')

@@ -98,6 +98,9 @@ def test_what_no_model_of_that_kind_has_is_refused() -> None:
         measure_of(lt.Label("a"), ["a", "b"], output="probabilities")
     with pytest.raises(TargetError, match="`target` must be a class of the model, got 'c'"):
         measure_of(lt.Above(1, of="c"), ["a", "b"], output="numbers")
+    for number in ("200", 200, 3):  # somebody who means the number itself
+        with pytest.raises(TargetError, match=r"where a number shall lie, got .* likethat.Above.* are 'a', 'b'"):
+            measure_of(number, ["a", "b"], output="numbers")
     with pytest.raises(TargetError, match="not be a percentage where the source's own number is 0"):
         measure_of(lt.Less(percent=5), ["a"], output="numbers", source=torch.tensor([0.0]))
     with pytest.raises(NonFiniteError, match="'gap' must return finite numbers"):

@@ -376,7 +376,8 @@ def measure_of(
     if isinstance(target, int | str) and output == "labels":
         target = Label(target)
     if output == "numbers" and (isinstance(target, int | str) or (target is None and source is not None)):
-        return Measure(about=Measured(name=names[_place(target, names)]), read=_column(_place(target, names)))
+        place = _number_named(target, names)
+        return Measure(about=Measured(name=names[place]), read=_column(place))
     if isinstance(target, Label):
         return _label(target, names, output)
     if isinstance(target, Response):
@@ -423,8 +424,24 @@ def _place(of: int | str | None, names: Sequence[str]) -> int:
         return resolve_target(of, names)
     if len(names) == 1:
         return 0
-    listed = ", ".join(repr(name[:40]) for name in names[:6])
-    raise InputError(f"`target` must say of which number it speaks ({listed}), got none. Say of=..., such as of=0.")
+    raise InputError(
+        f"`target` must say of which number it speaks ({_listed(names)}), got none. Say of=..., such as of=0."
+    )
+
+
+def _number_named(target: int | str | None, names: Sequence[str]) -> int:
+    """Return which number is named; somebody who says 200 where 200 is wanted is told how."""
+    try:
+        return _place(target, names)
+    except TargetError:
+        raise TargetError(
+            f"`target` must say where a number shall lie, got {target!r}. Use likethat.Above, Below, Between, Less or "
+            f"More; the model's numbers are {_listed(names)}."
+        ) from None
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name[:40]) for name in names[:6])
 
 
 def _column(place: int) -> Callable[[Tensor], Tensor]:

@@ -1,5 +1,6 @@
 """How ProDG climbs: Adam's way, step by step, and searches that ask no gradient."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from toys import small_cnn
 
 import likethat as lt
 from likethat.explainers.prodg import ascent
-from likethat.explainers.prodg.ascent import Climb, Group, Summit, _Ascent, climb
+from likethat.explainers.prodg.ascent import Climb, Group, Summit, _Ascent, _Lineages, climb
 from likethat.generators.priors import StandardNormal
 
 DIM = 6
@@ -221,3 +222,10 @@ def test_what_a_search_begins_with_is_known_to_it(model: lt.SplitModel, monkeypa
     torch.testing.assert_close(torch.cat([one.known.latents for one in known]).float(), group.latents.flatten(0, 1))
     found = torch.cat([one.goal.fitness(one.known.responses, loss="squared") for one in known])
     assert found.argsort().tolist() == purity.argsort().tolist()
+
+
+def test_closeness_is_the_mean_square_in_the_spreads_of_the_prior() -> None:
+    scale = torch.tensor([1.0, 2.0, 4.0])
+    one: Any = SimpleNamespace(_start=torch.ones(2, 3), _options=SimpleNamespace(scale=scale))
+    moved = _Lineages._away(one, torch.tensor([[2.0, 3.0, 5.0], [1.0, 1.0, -7.0]]), torch.tensor([0, 1]))
+    assert moved.tolist() == pytest.approx([(1 + 1 + 1) / 3, (0 + 0 + 4) / 3])

@@ -34,3 +34,9 @@ def test_what_is_no_model_is_said_before_anything_is_made(thing: Any) -> None:
         lt.errors.InputError, match=r"`model` must be a SplitModel or a network \(torch.nn.Module\), got"
     ):
         prodg().fit(thing)
+
+
+@pytest.mark.parametrize("thing", [None, 3, "zoo:digits", lt.digits])
+def test_a_generator_is_checked_when_the_method_is_made(thing: Any) -> None:
+    with pytest.raises(lt.errors.InputError, match="`generator` must make images of latents"):
+        lt.ProDG(thing)

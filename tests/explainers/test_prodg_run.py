@@ -98,6 +98,33 @@ def test_progress_of_the_climb_is_counted_in_images(model: lt.SplitModel) -> Non
     assert climbing[-1].seconds_left == 0
 
 
+def test_the_measures_by_hand() -> None:
+    means = torch.rand(9, 8, generator=torch.Generator().manual_seed(0))
+    means[:, [1, 6]] = 0.5  # two channels that never vary; the second climbed, in vain
+    one: Any = SimpleNamespace(method=prodg(n_samples=30), begun=SimpleNamespace(features=SimpleNamespace(means=means)))
+    climbed = climbed_of([[0.2, 0.4], [0.1, 0.1], [0.6, 0.8]])  # channels 5, 6, 7
+    live = torch.tensor([True, False, True])
+
+    def shown(unit: int, purity: float, kind: str = "positive") -> Any:
+        return SimpleNamespace(unit=unit, purity=purity, kind=kind)
+
+    rows = [shown(5, 0.5), shown(5, 0.7), shown(7, 0.9), shown(5, -3.0, "negative"), shown(6, -4.0), shown(2, 9.0)]
+    assert Run._measures(one, torch.eye(8), climbed, live, rows) == {
+        "purity": pytest.approx((0.5 + 0.7 + 0.9) / 3),  # of channels that climbed, and live
+        "purity_of_samples": pytest.approx((0.2 + 0.4 + 0.6 + 0.8) / 4),
+        "climbing_channels": 3.0,
+        "dead_channels": 2.0,  # the one that climbed is counted once
+        "generator_calls": 37.0,
+    }
+    none = Run._measures(one, torch.eye(8), climbed, torch.zeros(3, dtype=torch.bool), rows)
+    assert (none["purity"], none["purity_of_samples"], none["dead_channels"]) == (0.0, 0.0, 4.0)
+
+
+def test_the_rotation_of_samples_keeps_the_schedule_that_was_measured() -> None:
+    assert (run.SCHEDULE.first, run.SCHEDULE.last, run.SCHEDULE.rounds) == (100, 14, 8)  # docs/methods.md
+    assert (run._OF_PRIOR, run._RESTARTS, run._SILENT) == (1000, 2, 1e-3)
+
+
 @pytest.mark.slow
 def test_what_a_run_notes(model: lt.SplitModel) -> None:
     some = prodg(steps=0, algorithm="evolution").fit(model, channels=[0, 3, 5])

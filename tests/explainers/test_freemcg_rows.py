@@ -159,7 +159,7 @@ def test_a_class_that_nothing_is_given_to_is_told_truly() -> None:
 
     found = lt.FreeMCG(mixed_generator(), seed=1).counterfactual(never, mixed_table().iloc[[5]], 1, budget=150)
     assert not found.edits
-    assert "24 of them as the generator makes them anywhere, none was given to the target" in found.status.advice
+    assert "24 of them as the generator makes them anywhere, none came there" in found.status.advice
     assert "more budget is unlikely to help" in found.status.advice
 
 

@@ -8,7 +8,6 @@ import typer
 
 from likethat._files import new_folder, try_folder
 from likethat._options import check_path
-from likethat._pictures import png_of
 from likethat.cli.console import give, notes, say, say_path
 from likethat.cli.options import examples
 from likethat.cli.progress import progress_bar
@@ -61,7 +60,7 @@ def _made(folder: Path, *, quick: bool) -> list[Any]:
     from likethat.report.story import save_story
     from likethat.sources import creatures, digits
 
-    model, drawings = load("zoo:creatures"), creatures(300 if quick else 1200, seed=1)
+    model, drawings = load("zoo:creatures"), creatures(120 if quick else 1200, seed=1)
     channels = _fit("zoo:creatures", drawings)
     told = _Told(folder, model, drawings, channels, creatures(60, seed=2), quick=quick)
     chapters = [told.why(), told.parts(), told.without_data(), told.ideal(), told.change(), told.where(), told.audit()]
@@ -101,7 +100,7 @@ class _Told:
         self.contrast = annotated(channels.contrast(self.image), held_out, self.place)
         assert self.contrast.against is not None
         self.target, self.other = self.contrast.target_name, self.contrast.class_names[self.contrast.against]
-        (folder / "creatures.png").write_bytes(png_of(self.image.image))
+        _write_picture(folder / "creatures.png", self.image)
 
     def why(self) -> "Chapter":
         """EPIC: the two classes that were nearest to each other on this picture."""
@@ -127,7 +126,7 @@ class _Told:
         from likethat.report import save_bank
 
         method = ProDG(
-            self.generator, n_prototypes=3, n_samples=100 if self.quick else 400, steps=2 if self.quick else 8, seed=0
+            self.generator, n_prototypes=3, n_samples=60 if self.quick else 400, steps=2 if self.quick else 8, seed=0
         )
         with progress_bar() as watch:
             bank = method.fit(self.model, target=self.target, n_channels=_CHANNELS, watch=watch)
@@ -143,7 +142,9 @@ class _Told:
         from likethat.explainers import Exemplars
 
         with progress_bar() as watch:
-            found = Exemplars(self.generator, seed=0).search(self.box, self.target, n=3, watch=watch)
+            found = Exemplars(self.generator, seed=0).search(
+                self.box, self.target, n=1 if self.quick else 3, watch=watch
+            )
         told = (
             "Exemplars ask the network about drawings that a generator makes. From here on only its answers are used."
         )
@@ -185,7 +186,7 @@ class _Told:
     def digits(self, bank: "Bank", images: Any) -> "Chapter":
         """EPIC on real handwriting."""
         place = _narrow(bank.model, images)
-        (self.folder / "digits.png").write_bytes(png_of(images[place].image))
+        _write_picture(self.folder / "digits.png", images[place])
         why = bank.contrast(images[place])
         told = (
             "Another network, on real handwritten digits: the one of sixty that it decided most narrowly, and rightly."
@@ -199,6 +200,12 @@ class _Told:
         return Chapter(
             question=question, told=told, page=page if isinstance(page, Path) else found.save(self.folder / page)
         )
+
+
+def _write_picture(path: Path, sample: Any) -> None:
+    from likethat._pictures import png_of
+
+    path.write_bytes(png_of(sample.image))
 
 
 def _narrow(model: "SplitModel", images: Any, *, among: int = 60) -> int:

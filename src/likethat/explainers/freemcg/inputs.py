@@ -128,8 +128,8 @@ def one_input(source: Any, *, name: str = "source") -> Inputs:
         return [image]
     if isinstance(image, Tensor):
         image = image[None] if image.ndim == 3 else image
-        if image.ndim != 4:
-            raise InputError(f"`{name}` must be (channel, height, width), got shape {tuple(image.shape)}.")
+        if image.ndim != 4 or 0 in image.shape[1:]:
+            raise InputError(f"`{name}` must be (channel, height, width) with pixels, got shape {tuple(image.shape)}.")
         return check_images(image.detach(), name=name).float() if len(image) == 1 else _several(len(image), name)
     if hasattr(image, "to_frame") and not hasattr(image, "columns"):
         image = image.to_frame().T.infer_objects()

@@ -145,6 +145,23 @@ def test_prototypes_for_random_weights_are_given_to_the_channels_that_they_suit_
         assert torch.equal(group.latents, climbed.latents + 1)
 
 
+def test_a_channel_of_more_images_than_a_batch_climbs_alone(
+    model: lt.SplitModel, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def read_by(_model: Any, _options: Any, group: Group, units: Tensor) -> Tensor:
+        sizes.append(len(group.units))
+        return torch.zeros(len(group.units), len(units))
+
+    monkeypatch.setattr(controls, "_read_by", read_by)
+    made_for_random_weights(
+        model, features, Generated(Painted(), 40), options_of(model, Painted()), torch.tensor([5, 1, 8]),
+        n=2, batch=1, schedule=SCHEDULE, watch=None,
+    )  # fmt: skip
+    assert sizes == [1, 1, 1]
+
+
 @pytest.mark.parametrize("generator", [Painted(), Noisy()])
 def test_images_are_read_by_the_model_that_is_explained(generator: Any, model: lt.SplitModel) -> None:
     source = Generated(generator, 6)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from painted import prodg
+from painted import Painted, prodg
+from torch import Tensor
 from toys import small_cnn
 
 import likethat as lt
@@ -40,3 +41,17 @@ def test_what_is_no_model_is_said_before_anything_is_made(thing: Any) -> None:
 def test_a_generator_is_checked_when_the_method_is_made(thing: Any) -> None:
     with pytest.raises(lt.errors.InputError, match="`generator` must make images of latents"):
         lt.ProDG(thing)
+
+
+def test_images_that_the_model_does_not_take_are_refused_before_any_sample(model: lt.SplitModel) -> None:
+    class Grey(Painted):
+        made = 0
+
+        def __call__(self, latents: Tensor) -> Tensor:
+            self.made += len(latents)
+            return super().__call__(latents)[:, :2]
+
+    grey = Grey()
+    with pytest.raises(lt.errors.InputError, match=r"must make images that the model takes, 3 channels.* from Grey"):
+        prodg(generator=grey).fit(model)
+    assert grey.made <= 2

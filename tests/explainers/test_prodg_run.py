@@ -120,6 +120,23 @@ def test_the_measures_by_hand() -> None:
     assert (none["purity"], none["purity_of_samples"], none["dead_channels"]) == (0.0, 0.0, 4.0)
 
 
+def test_a_channel_lives_while_one_of_its_prototypes_does(
+    model: lt.SplitModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = prodg(steps=0).fit(model, channels=[0, 3, 5]).provenance.measures
+    assert not [name for name in usual if name.startswith("control_")]  # none were asked for
+    climb = Run._climb
+
+    def silenced(self: Run, mixing: Tensor, units: Tensor) -> _Climbed:
+        found = climb(self, mixing, units)
+        found.purity[0, 0], found.purity[1] = -1.0, -1.0  # one of the first channel's, and all of the second's
+        return found
+
+    monkeypatch.setattr(Run, "_climb", silenced)
+    measures = prodg(steps=0).fit(model, channels=[0, 3, 5]).provenance.measures
+    assert measures["dead_channels"] == usual["dead_channels"] + 1
+
+
 def test_the_rotation_of_samples_keeps_the_schedule_that_was_measured() -> None:
     assert (run.SCHEDULE.first, run.SCHEDULE.last, run.SCHEDULE.rounds) == (100, 14, 8)  # docs/methods.md
     assert (run._OF_PRIOR, run._RESTARTS, run._SILENT) == (1000, 2, 1e-3)

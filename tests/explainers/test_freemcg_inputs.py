@@ -32,7 +32,7 @@ def test_one_input_of_any_kind() -> None:
     for several in (torch.rand(2, 3, 4, 4), ["a", "b"], pd.concat([frame, frame]), np.array(["a", "b"])):
         with pytest.raises(InputError, match="`source` must be one input, got 2"):
             one_input(several)
-    with pytest.raises(InputError, match=r"`photo` must be \(channel, height, width\), got shape \(4, 4\)"):
+    with pytest.raises(InputError, match=r"`photo` must be \(channel, height, width\) with pixels, got shape \(4, 4\)"):
         one_input(torch.rand(4, 4), name="photo")
     for nothing in (3, None, {"a": 1}):
         with pytest.raises(InputError, match="`source` must be one image, one row of a table or one text, got"):

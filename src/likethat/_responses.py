@@ -104,7 +104,22 @@ Of: TypeAlias = int | str | Response | None
 
 
 @dataclass(frozen=True)
-class Above:
+class _OneSide:
+    """A number that lies on one side of a line."""
+
+    value: float
+    of: Of = None
+
+    def __post_init__(self) -> None:
+        check_number(self.value, name="value", low=-_FARTHEST, high=_FARTHEST)
+
+    def words(self, number: Callable[[float], str]) -> str:
+        """Return it in words."""
+        return f"{type(self).__name__.lower()} {number(float(self.value))}"
+
+
+@dataclass(frozen=True)
+class Above(_OneSide):
     """A number that is larger than `value`.
 
     Attributes:
@@ -112,38 +127,18 @@ class Above:
         of: index or name of the output, or a `Response`; None where the model gives one number alone.
     """
 
-    value: float
-    of: Of = None
-
-    def __post_init__(self) -> None:
-        check_number(self.value, name="value", low=-_FARTHEST, high=_FARTHEST)
-
     def stretch(self, source: float | None) -> tuple[float, float]:  # noqa: ARG002
         """Return between which two numbers it shall lie."""
         return float(self.value), math.inf
 
-    def words(self, number: Callable[[float], str]) -> str:
-        """Return it in words."""
-        return f"above {number(float(self.value))}"
-
 
 @dataclass(frozen=True)
-class Below:
+class Below(_OneSide):
     """A number that is smaller than `value`; see `Above`."""
-
-    value: float
-    of: Of = None
-
-    def __post_init__(self) -> None:
-        check_number(self.value, name="value", low=-_FARTHEST, high=_FARTHEST)
 
     def stretch(self, source: float | None) -> tuple[float, float]:  # noqa: ARG002
         """Return between which two numbers it shall lie."""
         return -math.inf, float(self.value)
-
-    def words(self, number: Callable[[float], str]) -> str:
-        """Return it in words."""
-        return f"below {number(float(self.value))}"
 
 
 @dataclass(frozen=True)
@@ -168,7 +163,42 @@ class Between:
 
 
 @dataclass(frozen=True)
-class Less:
+class _ThanSource:
+    """A number that is compared with the source's own."""
+
+    percent: float | None = None
+    by: float | None = None
+    of: Of = None
+
+    def __post_init__(self) -> None:
+        if (self.percent is None) == (self.by is None):
+            kind = type(self).__name__
+            raise InputError(f"`{kind}` must have either percent= or by=. Such as {kind}(percent=20).")
+        for name in ("percent", "by"):
+            if getattr(self, name) is not None:
+                check_number(getattr(self, name), name=name, high=_FARTHEST, with_low=False)
+
+    def words(self, number: Callable[[float], str]) -> str:
+        """Return it in words."""
+        amount = f"{self.percent:g}\u202f%" if self.by is None else number(float(self.by))
+        return f"{type(self).__name__.lower()} by {amount}"
+
+    def _moved(self, source: float | None, sign: int) -> float:
+        """Return the line: the source's own number, moved by what is asked for."""
+        if source is None:
+            raise InputError(
+                f"`target` must say itself where the number shall lie where there is no source to compare with, got "
+                f"{type(self).__name__}. Use Above, Below or Between."
+            )
+        if self.by is not None:
+            return source + sign * float(self.by)
+        if source == 0:
+            raise TargetError("`target` must not be a percentage where the source's own number is 0. Say by=....")
+        return source + sign * (abs(source) * float(self.percent or 0.0) / 100)
+
+
+@dataclass(frozen=True)
+class Less(_ThanSource):
     """A number that is less than the source's own.
 
     Attributes:
@@ -177,42 +207,18 @@ class Less:
         of: as of `Above`.
     """
 
-    percent: float | None = None
-    by: float | None = None
-    of: Of = None
-
-    def __post_init__(self) -> None:
-        _check_amount(self)
-
     def stretch(self, source: float | None) -> tuple[float, float]:
         """Return between which two numbers it shall lie."""
-        own = _own(source, self)
-        return -math.inf, own - _amount(self, own)
-
-    def words(self, number: Callable[[float], str]) -> str:
-        """Return it in words."""
-        return f"less by {_amount_in_words(self, number)}"
+        return -math.inf, self._moved(source, -1)
 
 
 @dataclass(frozen=True)
-class More:
+class More(_ThanSource):
     """A number that is more than the source's own; see `Less`."""
-
-    percent: float | None = None
-    by: float | None = None
-    of: Of = None
-
-    def __post_init__(self) -> None:
-        _check_amount(self)
 
     def stretch(self, source: float | None) -> tuple[float, float]:
         """Return between which two numbers it shall lie."""
-        own = _own(source, self)
-        return own + _amount(self, own), math.inf
-
-    def words(self, number: Callable[[float], str]) -> str:
-        """Return it in words."""
-        return f"more by {_amount_in_words(self, number)}"
+        return self._moved(source, 1), math.inf
 
 
 @dataclass(frozen=True)
@@ -233,36 +239,6 @@ class Label:
 
 Line: TypeAlias = Above | Below | Between | Less | More
 Wanted: TypeAlias = Line | Label | Response
-
-
-def _check_amount(wanted: Less | More) -> None:
-    if (wanted.percent is None) == (wanted.by is None):
-        kind = type(wanted).__name__
-        raise InputError(f"`{kind}` must have either percent= or by=. Such as {kind}(percent=20).")
-    for name in ("percent", "by"):
-        if getattr(wanted, name) is not None:
-            check_number(getattr(wanted, name), name=name, high=_FARTHEST, with_low=False)
-
-
-def _own(source: float | None, wanted: Less | More) -> float:
-    if source is None:
-        raise InputError(
-            f"`target` must say itself where the number shall lie where there is no source to compare with, got "
-            f"{type(wanted).__name__}. Use Above, Below or Between."
-        )
-    return source
-
-
-def _amount(wanted: Less | More, own: float) -> float:
-    if wanted.by is not None:
-        return float(wanted.by)
-    if own == 0:
-        raise TargetError("`target` must not be a percentage where the source's own number is 0. Say by=....")
-    return abs(own) * float(wanted.percent or 0.0) / 100
-
-
-def _amount_in_words(wanted: Less | More, number: Callable[[float], str]) -> str:
-    return f"{wanted.percent:g}\u202f%" if wanted.by is None else number(float(wanted.by))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,13 +56,12 @@ def _check_place(out: Path) -> None:
 
 def _made(folder: Path, *, quick: bool) -> list[Any]:
     """Fill the demo's folder and return what was found, in the order told."""
-    from likethat.models import load
     from likethat.report.story import save_story
     from likethat.sources import creatures, digits
 
-    model, drawings = load("zoo:creatures"), creatures(120 if quick else 1200, seed=1)
+    drawings = creatures(120 if quick else 1200, seed=1)
     channels = _fit("zoo:creatures", drawings)
-    told = _Told(folder, model, drawings, channels, creatures(60, seed=2), quick=quick)
+    told = _Told(folder, channels, drawings, creatures(60, seed=2), quick=quick)
     chapters = [told.why(), told.parts(), told.without_data(), told.ideal(), told.change(), told.where(), told.audit()]
     bank = _fit("zoo:digits", digits(split="train"))
     chapters.append(told.digits(bank, digits(split="test")))
@@ -86,16 +85,14 @@ def _fit(model: str, images: Any) -> "Bank":
 class _Told:
     """One picture through all five methods, a page each in the demo's folder."""
 
-    def __init__(
-        self, folder: Path, model: "SplitModel", drawings: Any, channels: "Bank", held_out: Any, *, quick: bool
-    ) -> None:
+    def __init__(self, folder: Path, channels: "Bank", drawings: Any, held_out: Any, *, quick: bool) -> None:
         from likethat.generators import load_generator
         from likethat.models import BlackBox
 
-        self.folder, self.model, self.drawings, self.channels, self.quick = folder, model, drawings, channels, quick
-        self.held_out, self.place = held_out, _narrow(model, held_out)
+        self.folder, self.model, self.drawings, self.quick = folder, channels.model, drawings, quick
+        self.held_out, self.place = held_out, _narrow(channels.model, held_out)
         self.image = held_out[self.place]
-        self.generator, self.box = load_generator("zoo:creatures"), BlackBox(model)
+        self.generator, self.box = load_generator("zoo:creatures"), BlackBox(self.model)
         self.found: list[Any] = []
         self.contrast = annotated(channels.contrast(self.image), held_out, self.place)
         assert self.contrast.against is not None
@@ -108,7 +105,12 @@ class _Told:
             "EPIC turns the network's channels until each answers to one thing. The differences of all channels add up "
             "to the difference of the two logits; the boxes are checked against the parts that the drawing knows."
         )
-        return self._chapter(f"Why {self.target} and not {self.other}?", told, self.contrast, "why.html")
+        return self._chapter(
+            f"Why {self.target} and not {self.other}?",
+            told,
+            self.contrast,
+            self.contrast.save(self.folder / "why.html"),
+        )
 
     def parts(self) -> "Chapter":
         """Part prototypes: the whole logit in a few rows."""
@@ -118,7 +120,9 @@ class _Told:
             bank = PartPrototypes(seed=0).fit(self.model, self.drawings, labels="predicted", watch=watch)
         why = annotated(bank.explain(self.image), self.held_out, self.place)
         told = "Part prototypes take the class's own row of the head apart: four parts carry all of the evidence."
-        return self._chapter(f"What does it look for in a {self.target}?", told, why, "parts.html")
+        return self._chapter(
+            f"What does it look for in a {self.target}?", told, why, why.save(self.folder / "parts.html")
+        )
 
     def without_data(self) -> "Chapter":
         """ProDG: prototypes that a generator makes."""
@@ -148,7 +152,9 @@ class _Told:
         told = (
             "Exemplars ask the network about drawings that a generator makes. From here on only its answers are used."
         )
-        return self._chapter(f"What would be its ideal {self.target}?", told, found, "ideal.html")
+        return self._chapter(
+            f"What would be its ideal {self.target}?", told, found, found.save(self.folder / "ideal.html")
+        )
 
     def change(self) -> "Chapter":
         """FreeMCG: the nearest picture of the other class."""
@@ -161,7 +167,9 @@ class _Told:
         told = (
             "FreeMCG looks for the smallest change that the network gives to the other class, and that stays a drawing."
         )
-        return self._chapter(f"What would make it a {self.other}?", told, found, "change.html")
+        return self._chapter(
+            f"What would make it a {self.other}?", told, found, found.save(self.folder / "change.html")
+        )
 
     def where(self) -> "Chapter":
         """A heat map of answers."""
@@ -169,8 +177,10 @@ class _Told:
 
         with progress_bar() as watch:
             found = FreeMCG(seed=0).attribute(self.box, self.image.image, self.target, watch=watch)
-        told = "Patches are hidden at random; a regression of the answers says what each pixel adds, with an error."
-        return self._chapter("Where does it look, asked from outside?", told, found, "where.html")
+        told = "Parts are hidden, or shown alone; a regression of the answers says what each pixel adds, with an error."
+        return self._chapter(
+            "Where does it look, asked from outside?", told, found, found.save(self.folder / "where.html")
+        )
 
     def audit(self) -> "Chapter":
         """The audit of the drawings."""
@@ -181,7 +191,7 @@ class _Told:
         told = (
             "An audit looks for shortcuts and doubtful labels. This network was trained cleanly: it should find none."
         )
-        return self._chapter("Is it right for the right reason?", told, found, "audit.html")
+        return self._chapter("Is it right for the right reason?", told, found, found.save(self.folder / "audit.html"))
 
     def digits(self, bank: "Bank", images: Any) -> "Chapter":
         """EPIC on real handwriting."""
@@ -191,15 +201,15 @@ class _Told:
         told = (
             "Another network, on real handwritten digits: the one of sixty that it decided most narrowly, and rightly."
         )
-        return self._chapter(f"The same on handwriting: why {why.target_name}?", told, why, "digits.html")
+        return self._chapter(
+            f"The same on handwriting: why {why.target_name}?", told, why, why.save(self.folder / "digits.html")
+        )
 
-    def _chapter(self, question: str, told: str, found: Any, page: str | Path) -> "Chapter":
+    def _chapter(self, question: str, told: str, found: Any, page: Path) -> "Chapter":
         from likethat.report.story import Chapter
 
         self.found.append(found)
-        return Chapter(
-            question=question, told=told, page=page if isinstance(page, Path) else found.save(self.folder / page)
-        )
+        return Chapter(question=question, told=told, page=page)
 
 
 def _write_picture(path: Path, sample: Any) -> None:

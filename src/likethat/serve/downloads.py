@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-__all__ = ["PAGE_POLICY", "as_file", "as_page"]
+__all__ = ["PAGE_POLICY", "as_file"]
 
 _KINDS = {
     "html": "text/html; charset=utf-8",
@@ -30,13 +30,6 @@ def as_file(result: Any, name: str, ending: str) -> Response:
     data = _written(result, ending)
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{name}.{ending}', safe='')}"}
     return Response(data, media_type=_KINDS[ending], headers=headers | {"Content-Security-Policy": PAGE_POLICY})
-
-
-def as_page(result: Any) -> Response:
-    """Return a result's page, which is one file, to be looked at."""
-    return Response(
-        _written(result, "html"), media_type=_KINDS["html"], headers={"Content-Security-Policy": PAGE_POLICY}
-    )
 
 
 def _written(result: Any, ending: str) -> bytes:

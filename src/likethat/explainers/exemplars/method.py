@@ -154,9 +154,8 @@ class Exemplars(ExemplarOptions):
     ) -> list[ExemplarSet]:
         n, budget = check_count(n, name="n"), check_count(budget, name="budget")
         check_callable(watch, name="watch", takes="a Progress")
-        box = _opened(box, targets).afresh(
-            None
-        )  # one search: what is asked for a target and serves another counts once
+        # One search: what is asked for a target and serves another counts once.
+        box = _opened(box, targets).afresh(None)
         if isinstance(self.generator, TextEdits):
             return self._found(box, targets, n=n, budget=budget, threshold=threshold, watch=watch)
         rng = torch.Generator().manual_seed(self.seed)

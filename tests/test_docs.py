@@ -1,8 +1,10 @@
 """docs/ keeps its word: the Python of its guides runs, page by page, and every public name is in the API's pages."""
 
+import importlib
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ import likethat as lt
 
 ROOT = Path(__file__).parents[1]
 GUIDES = [ROOT / "docs" / name for name in ("index.md", "bring-your-own.md", "coming-from.md", "recipes.md")]
+DRAWN = sorted((ROOT / "docs" / "drawings").glob("*.md"))
 GUIDES += sorted((ROOT / "docs" / "guide").glob("*.md"))
 
 
@@ -34,6 +37,22 @@ def test_every_page_is_in_the_menu() -> None:
     docs = ROOT / "docs"
     pages = {str(page.relative_to(docs).with_suffix("")) for page in (*docs.rglob("*.md"), *docs.rglob("*.ipynb"))}
     assert menu == {page.replace("\\", "/") for page in pages} | {"contributing", "changelog"}
+
+
+def _in_the_code(place: str) -> object:
+    """Return what a place such as ``likethat.fitting.held_out:_ONE_IN`` or ``...:_SCHEDULE.first`` holds."""
+    module, _, names = place.partition(":")
+    found: Any = importlib.import_module(module)
+    for name in names.split("."):
+        found = getattr(found, name)
+    return found
+
+
+@pytest.mark.parametrize("page", DRAWN, ids=lambda page: page.stem)
+def test_the_numbers_of_a_drawing_are_those_that_run(page: Path) -> None:
+    rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| `([\w.]+:[\w.]+)` \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows
+    assert [(place, repr(_in_the_code(place))) for _, place in rows] == [(place, number) for number, place in rows]
 
 
 def test_links_of_the_repository_become_those_of_the_site() -> None:

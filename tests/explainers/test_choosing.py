@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import likethat as lt
 from likethat.errors import InputError, TargetError
+from likethat.explainers.choosing import _ends_as_file
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.explanation import Explanation
@@ -195,3 +196,11 @@ def test_what_was_found_first_stays_when_the_call_is_wrong() -> None:
         lt.explain(split(), PHOTO, 7, data=torch.rand(20, 3, 16, 16))
     with pytest.raises(InputError, match="`budget` must be"):
         lt.explain(lt.BlackBox(halves), PHOTO, budget=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("photo.png", True), ("rows.csv", True), ("good", False), ("see photo.png", False), ("3.5", False), ("", False)],
+)
+def test_one_word_with_the_ending_of_a_file_is_a_path(text: str, wanted: bool) -> None:
+    assert _ends_as_file(text) is wanted

@@ -8,6 +8,7 @@ import torch
 from lines import NAMES
 from torch import Tensor
 
+from likethat import Above, Label
 from likethat.errors import InputError
 from likethat.explainers.exemplars.target import Aim, read_target
 
@@ -50,3 +51,23 @@ def test_a_vector_may_be_off_by_what_rounding_takes_and_no_share_by_more() -> No
     assert (aim.index, aim.wanted.tolist()) == (1, [0.0, 1.0, 0.0])  # type: ignore[union-attr]
     with pytest.raises(InputError, match=r"`target` must be a number from 0 to 1\.001, got 1\.5"):
         read_target([0.0, 1.5, 0.0], NAMES, tolerance=0.05, threshold=None)
+
+
+def test_a_label_is_reached_where_it_is_as_sure_as_a_class_would_be() -> None:
+    answers = torch.tensor([[0.97, 0.2, 0.9], [0.04, 0.2, 0.9]])
+    on = read_target("ant", NAMES, tolerance=0.05, threshold=None, output="labels")
+    assert (on.index, on.wanted, on.slack) == (-1, None, 0.05)
+    assert (on.goal.shortfall(answers) <= 0).tolist() == [True, False]
+    off = read_target(Label("ant", on=False), NAMES, tolerance=0.05, threshold=None, output="labels")
+    assert (off.index, off.wanted) == (-1, None)
+    assert (off.goal.shortfall(answers) <= 0).tolist() == [False, True]
+
+
+def test_a_number_is_reached_beyond_its_line_and_without_one_never() -> None:
+    answers = torch.tensor([[10.0, 0.0, 0.0], [30.0, 0.0, 0.0]])
+    above = read_target(Above(20, of="ant"), NAMES, tolerance=0.05, threshold=None, output="numbers")
+    assert (above.index, above.slack) == (-1, 0.0)
+    assert (above.goal.shortfall(answers) <= 0).tolist() == [False, True]
+    most = read_target("ant", NAMES, tolerance=0.05, threshold=None, output="numbers")
+    assert most.description == "high ant"
+    assert most.goal.shortfall(answers).argsort().tolist() == [1, 0]

@@ -196,3 +196,10 @@ def test_a_row_is_read_in_the_types_that_were_learned() -> None:
         columns = ("age",)
 
     assert as_generated(text, Odd())["age"].dtype == np.float64
+
+
+def test_a_whole_share_is_the_other_value_to_the_last_bit() -> None:
+    known = columns(source(pay=0.4))
+    assert 0.4 + 1.0 * (0.1 - 0.4) != 0.1
+    assert known._between("pay", 0.1, np.array([0.0, 0.5, 1.0])).tolist() == [0.4, pytest.approx(0.25), 0.1]
+    assert known._between("gap", np.nan, np.array([0.0, 1.0])).tolist() == pytest.approx([np.nan] * 2, nan_ok=True)

@@ -103,3 +103,13 @@ def test_the_border_of_a_picture_is_no_edge_of_its_change() -> None:
     source = torch.full((1, 16, 16), 0.25)
     left = revert_least_changed(source, source + 0.5, 0.5)
     assert torch.allclose(left, source + 0.5, atol=1e-5)  # it changed everywhere alike: nothing changed least
+
+
+def test_half_of_the_least_changed_goes_back_and_the_edge_is_soft() -> None:
+    # A change that grows from column to column: at half of the pixels lies the limit, whose change stays whole.
+    source = torch.zeros(1, 32, 64)
+    changed = (torch.arange(64) / 63).expand(1, 32, 64).clone()
+    stays = revert_least_changed(source, changed, 0.5)[0, 16] / changed[0, 16].clamp_min(1e-9)
+    assert torch.allclose(stays[36:60], torch.ones(24), atol=0.03)
+    assert torch.allclose(stays[:20], torch.zeros(20))
+    assert float(stays[26]) == pytest.approx(0.45, abs=0.1)  # a limit less .3 of it is where nothing stays

@@ -1,17 +1,29 @@
 """What a caller may hand to FreeMCG."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from spread import Echo, Sums
 
 import likethat as lt
-from likethat.errors import InputError
-from likethat.explainers.freemcg.inputs import as_asked, check_fits, check_mask, check_words, name_of, one_input
+from likethat.errors import InputError, TargetError
+from likethat.explainers.freemcg.inputs import (
+    as_asked,
+    check_fits,
+    check_mask,
+    check_words,
+    explained_of,
+    name_of,
+    one_input,
+    read_mask,
+    wanted_of,
+)
 
 
 def test_one_input_of_any_kind() -> None:
@@ -74,3 +86,52 @@ def test_what_is_asked_and_what_fits() -> None:
         "none", "x", "SimpleNamespace", "Echo"
     ]  # fmt: skip
     assert name_of(SimpleNamespace(name=3)) == "SimpleNamespace"
+
+
+class Said:
+    """A model of which only names and the kind of its answers are known."""
+
+    def __init__(self, output: str = "probabilities") -> None:
+        self.output, self.class_names = output, ("ant", "bee", "cat")
+
+
+def test_what_shall_change_is_another_class_or_a_number() -> None:
+    own = torch.tensor([0.2, 0.7, 0.1])
+    assert wanted_of(None, Said(), own) == (None, None)  # type: ignore[arg-type]
+    assert wanted_of("cat", Said(), own) == (2, None)  # type: ignore[arg-type]
+    with pytest.raises(TargetError, match="the model gives it to 'bee' already"):
+        wanted_of(1, Said(), own)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="must be one label where they do not exclude each other, got None"):
+        wanted_of(None, Said("labels"), own)  # type: ignore[arg-type]
+    target, measure = wanted_of("ant", Said("labels"), own)  # type: ignore[arg-type]
+    assert target is None
+    assert measure is not None
+    assert measure.values(own[None]).tolist() == pytest.approx([0.2])
+
+
+def test_what_is_explained_is_the_predicted_class_unless_told() -> None:
+    own = torch.tensor([0.2, 0.7, 0.1])
+    assert explained_of(None, Said(), own) == (1, None)  # type: ignore[arg-type]
+    assert explained_of("cat", Said(), own) == (2, None)  # type: ignore[arg-type]
+    target, measure = explained_of(None, Said("labels"), own)  # type: ignore[arg-type]
+    assert target == 0
+    assert measure is not None
+    assert measure.values(own[None]).tolist() == pytest.approx([0.7])  # the surest label
+
+
+def test_a_mask_is_where_a_picture_is_white(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[1:3, 2:] = 255
+    pixels[3, :, 0] = 255  # red alone is dark
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    wanted = torch.zeros(4, 6, dtype=torch.bool)
+    wanted[1:3, 2:] = True
+    assert torch.equal(read_mask(tmp_path / "mask.png", (4, 6)), wanted)
+    assert torch.equal(
+        read_mask(tmp_path / "mask.png", (8, 12)), wanted.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    )
+    Image.fromarray(pixels[3:]).save(tmp_path / "red.png")
+    with pytest.raises(InputError, match="is white nowhere"):
+        read_mask(tmp_path / "red.png", (1, 6))
+    with pytest.raises(InputError, match="which does not exist"):
+        read_mask(tmp_path / "none.png", (1, 6))

@@ -47,6 +47,14 @@ def test_the_least_budget_is_a_generation_for_each(size: int, n: int, least: int
 def test_demands_are_those_of_the_kind_unless_told() -> None:
     assert lt.FreeMCG(Quarters())._demand(True, None) == 0.6
     assert lt.FreeMCG(Quarters())._demand(False, None) == 0.98
+    assert (
+        lt.FreeMCG(lt.TextEdits([f"a text of number {place}" for place in range(20)]))
+        .counterfactual(
+            lambda texts: [[0.4, 0.6] if "not" in text else [0.6, 0.4] for text in texts], "a text", budget=12
+        )
+        .options["confidence"]
+        == 0.5
+    )
     assert lt.FreeMCG(Quarters(), confidence=0.7)._demand(True, None) == 0.7
 
 

@@ -169,3 +169,15 @@ def test_rows_are_as_odd_as_real_ones() -> None:
 def test_a_geometric_series(first: float, last: float) -> None:
     found = spaces._geometric(first, last, 5)
     assert found == pytest.approx([first * (last / first) ** (step / 4) for step in range(5)])
+
+
+def test_a_latent_is_sought_among_1024_draws_and_twelve_times_64_near_the_best() -> None:
+    class Counting(Sums):
+        sizes: list[int] = []  # noqa: RUF012
+
+        def __call__(self, latents: Tensor) -> Any:
+            self.sizes.append(len(latents))
+            return super().__call__(latents)
+
+    LatentSpace(Counting("image"), Sums("image")(torch.zeros(1, 4)), rng=torch.Generator().manual_seed(0))
+    assert sum(size for size in Counting.sizes if size > 64) == 1024 + 12 * 65

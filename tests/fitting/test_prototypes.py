@@ -243,3 +243,11 @@ def test_pictures_are_grey_or_of_three_colours(n_channels: int) -> None:
     else:
         assert picture.shape == (2, 3, 3)
         assert picture[1, 2].tolist() == [5, 11, 17]
+
+
+def test_pictures_keep_their_eight_bits_when_they_are_looked_at_again(model: lt.SplitModel) -> None:
+    levels = torch.arange(192).reshape(3, 8, 8) + 40
+    pictures = torch.stack([levels.float() / 255, PICTURES[1], PICTURES[2]])
+    source = lt.Images(pictures)
+    (seen,) = look(model, source, held(collect(model, source), 0), [0])
+    assert torch.equal(seen.view, levels.to(torch.uint8))

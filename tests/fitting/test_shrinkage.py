@@ -91,3 +91,7 @@ def test_coverage_below_that_of_the_networks_own_channels_stops_it(monkeypatch: 
     assert choose(worth, monkeypatch).shrinkage == SHRINKAGES[0]  # as much as before is enough
     # With its own weight coverage counts as purity does: 1 * .4 + 0 against 1 * .4 + .7.
     assert choose(worth, monkeypatch, coverage_weight=1.0).scores[SHRINKAGES[0]] == pytest.approx(0.7 + 0.4)
+
+
+def test_what_is_tried() -> None:
+    assert SHRINKAGES == (0.3, 0.1, 0.0)

@@ -9,7 +9,7 @@ from reference.parts import hals_round
 from scipy.optimize import nnls
 from sklearn.decomposition import NMF
 
-from likethat.functional.factorisation import encode, factorise, relative_error, singular_parts
+from likethat.functional.factorisation import _solve_parts, encode, factorise, relative_error, singular_parts
 from likethat.functional.starts import start_parts
 
 
@@ -239,3 +239,14 @@ def test_singular_parts_of_wide_cells_are_found_by_a_sketch_that_grows_with_thei
     found = singular_parts(cells, 2)
     exact = torch.linalg.svd(cells, full_matrices=False).Vh[:, :1]
     assert float((found[:, :1] * exact).sum(2).abs().min()) > 0.9999  # of cells of positive numbers: all one sign
+
+
+def test_parts_of_faint_cells_are_those_of_bright_ones() -> None:
+    rng = torch.Generator().manual_seed(0)
+    occurrence, cells = torch.rand(1, 40, 3, generator=rng), torch.rand(1, 40, 8, generator=rng)
+    gram, product = occurrence.mT @ occurrence, occurrence.mT @ cells
+    for scale in (1e-6, 1.0, 1e6):
+        found = _solve_parts(scale * gram, scale * product)
+        torch.testing.assert_close(found, torch.linalg.lstsq(occurrence, cells).solution, rtol=1e-3, atol=1e-4)
+    gram[:, 2], gram[:, :, 2], product[:, 2] = 0, 0, 0
+    assert _solve_parts(gram, product)[0, 2].tolist() == [0.0] * 8  # a part that never occurs

@@ -172,3 +172,8 @@ def test_parts_that_differ_by_less_than_a_thousandth_are_taken_for_one() -> None
 def test_cells_in_which_no_part_occurs_belong_to_all_alike() -> None:
     found = ownership_shares(torch.tensor([[1e-20, 3e-20, 0.0], [0.0, 0.0, 0.0], [2.0, 2.0, 4.0]]))
     torch.testing.assert_close(found, torch.tensor([[0.25, 0.75, 0.0], [1 / 3] * 3, [0.25, 0.25, 0.5]]))
+
+
+def test_nelder_mead_shares_do_not_depend_on_the_unit() -> None:
+    sizes = torch.tensor([1.0, 2.0, 5.0])
+    torch.testing.assert_close(nelder_mead_shares(1e4 * sizes), nelder_mead_shares(sizes), rtol=1e-3, atol=1e-4)

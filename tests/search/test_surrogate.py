@@ -182,3 +182,32 @@ def test_what_is_too_untypical_is_never_asked() -> None:
     )
     asked = float(Surrogate().begin(task).ask())
     assert 0.9 < asked < 1.25  # three quarters of N(0, 1) lie within 1.15
+
+
+def test_the_least_miss_of_all_samples_counts_where_none_reaches() -> None:
+    # One candidate misses by little in one of its samples, the other by something between in all.
+    search = Surrogate(samples=2).begin(problem(GRID, (0.0, 1.0)))
+
+    class Told:
+        def posterior(self, points: Tensor) -> "Told":
+            return self
+
+        def sample(self, n: int, *, rng: torch.Generator) -> Tensor:
+            second = torch.tensor([[0.9, 0.5], [0.1, 0.5]], dtype=torch.float64)
+            return to_log_scale(torch.stack([1 - second, second], dim=-1))
+
+    one, other = search._score(Told(), torch.zeros(2, 1)).tolist()  # type: ignore[attr-defined]
+    assert one > other
+
+
+def test_the_forty_best_are_moved_six_times_each_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    search, moved = Surrogate(candidates=100).begin(problem(GRID)), []
+    near = module.Candidates.near
+
+    def watched(self: object, points: Tensor, *, step: float, each: int) -> Tensor:
+        moved.append((len(points), step, each))
+        return near(self, points, step=step, each=each)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.Candidates, "near", watched)
+    search.ask()
+    assert moved == [(3, 0.3, 20), (40, 0.6, 6), (40, 0.35, 6), (40, 0.2, 6)]

@@ -1,0 +1,94 @@
+"""Masks that hide a part or show it alone, and the map that answers to them allow, by hand."""
+
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from likethat.explainers.freemcg.hiding import Fills, Masks, out_of_sight
+
+SHADES = (0.25, 0.75)  # of the two fills; the picture is white
+
+
+def shaded(kind: int, n: int) -> Tensor:
+    return torch.full((n, 1, 16, 16), SHADES[kind])
+
+
+def masks(size: tuple[int, int] = (16, 16), *, seed: int = 0) -> Masks:
+    fills = Fills(n_kinds=2, make=lambda kind, n: torch.full((n, 1, *size), SHADES[kind]))
+    return Masks(torch.ones(1, *size), fills, rng=torch.Generator().manual_seed(seed))
+
+
+def test_questions_take_turns_in_hiding_and_showing_alone_and_in_what_hidden_pixels_show() -> None:
+    asked = masks()
+    for first, n in ((0, 6), (6, 10)):  # numbers go on over what was asked before
+        for number, picture in enumerate(asked.ask(n), start=first):
+            hidden = picture < 1
+            assert set(picture[hidden].tolist()) == {SHADES[number // 2 % 2]}
+            share = float(hidden.float().mean())
+            assert 0.05 <= (share if number % 2 == 0 else 1 - share) <= 0.5
+        asked.add(torch.zeros(n, dtype=torch.float64))
+    assert len(asked.answers) == 16
+
+
+def test_how_much_is_hidden_is_anything_between_a_twentieth_and_a_half() -> None:
+    shares = masks().masks(4000)[::2].mean(dim=(1, 2))
+    assert float(shares.min()) < 0.06
+    assert float(shares.max()) > 0.49
+    assert float(shares.mean()) == pytest.approx(0.275, abs=0.01)
+
+
+def test_before_the_first_answer_a_cell_may_be_anything_of_variance_one() -> None:
+    asked = masks((32, 32))
+    drawn = asked._draws(3000).reshape(-1, 32, 32)[:, 12:20, 12:20]  # far from the edges
+    assert float(drawn.square().mean()) == pytest.approx(1, abs=0.05)
+    assert abs(float(drawn.mean())) < 0.05
+    side = torch.stack([drawn[:, :, 0], drawn[:, :, 4]]).flatten(1)
+    assert float(torch.corrcoef(side)[0, 1]) == pytest.approx(0.78, abs=0.04)  # exp(-4² / 4·4²): the blur is 4 wide
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 24), (64, 64)])
+def test_the_map_of_a_sum_of_pixels_is_that_of_the_pixels(size: tuple[int, int]) -> None:
+    # Answers: 3 where the upper left quarter is shown whole, and 5 more whenever a part is shown alone.
+    asked, (height, width) = masks(size), size
+    quarter = torch.zeros(size)
+    quarter[: height // 2, : width // 2] = 12 / (height * width)
+    for _ in range(8):
+        pictures, kinds = asked.ask(24), asked.kinds(24)
+        shown = (pictures[:, 0] - torch.tensor(SHADES)[kinds, None, None]) / (1 - torch.tensor(SHADES))[
+            kinds, None, None
+        ]
+        alone = (len(asked.answers) + torch.arange(24)) % 2
+        asked.add(((shown * quarter).sum(dim=(1, 2)) + 5 * alone).double())
+    values, error = asked.map()
+    assert values.shape == error.shape == size
+    for down, across in product((0, 1), (0, 1)):
+        inside = values[down * height // 2 :, across * width // 2 :][: height // 2, : width // 2]
+        assert float(inside.sum()) == pytest.approx(3 if (down, across) == (0, 0) else 0, abs=0.35)
+    assert float(error.max()) < 12 / (height * width)
+    assert float(error.min()) > 0
+
+
+def test_masks_go_where_the_map_is_not_known() -> None:
+    # Answers say all of the left half, for only there anything was ever hidden; then masks differ on the right.
+    asked = masks()
+    left = torch.zeros(60, 16, 16)
+    left[:, :, :8] = torch.rand(60, 16, 8, generator=torch.Generator().manual_seed(1)).round()
+    asked._asked = left
+    asked.add(-left[:, :, :4].sum(dim=(1, 2)).double() / 64)
+    drawn = asked._draws(400).reshape(-1, 16, 16)
+    assert float(drawn[:, :, 12:].std(dim=0).mean()) > 3 * float(drawn[:, :, :4].std(dim=0).mean())
+    assert float(drawn[:, :, :4].mean()) > 0
+
+
+def test_hidden_pixels_show_the_mean_the_picture_out_of_focus_and_noise() -> None:
+    image = torch.rand(3, 40, 30, generator=torch.Generator().manual_seed(2))
+    fills = out_of_sight(image, rng=torch.Generator().manual_seed(0))
+    assert fills.n_kinds == 3
+    mean, blurred, noise = (fills.make(kind, 4) for kind in range(3))
+    assert mean.shape == blurred.shape == noise.shape == (4, 3, 40, 30)
+    assert torch.allclose(mean, image.mean(dim=(1, 2))[:, None, None].expand(4, 3, 40, 30))
+    assert 0 < float((blurred[0] - mean[0]).abs().max()) < 0.5 * float((image - mean[0]).abs().max())
+    assert float(noise[0].std()) > 0.2
+    assert not torch.equal(noise[0], noise[1])

@@ -20,6 +20,7 @@ FLOORS = {
     "_checks": 0,
     "_checkpoint": 0,
     "_documents": 0,
+    "_double": 0,
     "_options": 0,
     "_files": 0,
     "_unread": 0,

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._double import double
+
 __all__ = ["anomalies", "cross_covariance", "ensemble_gradient", "kalman_gain", "kalman_move"]
 
 
@@ -83,11 +85,11 @@ def kalman_gain(
         >>> kalman_gain(torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [6.0]]), ridge=0.0)
         tensor([[0.3333]])
     """
-    f = anomalies(outputs).double()
+    f = double(anomalies(outputs))
     C_ff = f.T @ f / len(f)
     floor = torch.finfo(torch.float64).tiny
     C_ff = C_ff + (ridge * C_ff.diagonal().mean() + floor) * torch.eye(len(C_ff), dtype=C_ff.dtype, device=C_ff.device)
-    C_fx = cross_covariance(particles, outputs).flatten(1).double()
+    C_fx = double(cross_covariance(particles, outputs).flatten(1))
     gain = torch.linalg.solve(C_ff, C_fx)
     return gain.reshape(-1, *particles.shape[1:]).to(particles)
 

@@ -5,6 +5,8 @@ from typing import Literal, TypeAlias
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._double import double
+
 __all__ = ["Outputs", "given_classes", "probabilities_of"]
 
 Outputs: TypeAlias = Literal["softmax", "sigmoid"]
@@ -26,7 +28,7 @@ def probabilities_of(logits: Float[Tensor, "*n cls"], outputs: Outputs) -> Float
         >>> probabilities_of(torch.tensor([0.0, 0.0]), "softmax").tolist(), probabilities_of(torch.zeros(1), "sigmoid")
         ([0.5, 0.5], tensor([0.5000], dtype=torch.float64))
     """
-    return logits.double().softmax(-1) if outputs == "softmax" else logits.double().sigmoid()
+    return double(logits).softmax(-1) if outputs == "softmax" else double(logits).sigmoid()
 
 
 def given_classes(logits: Float[Tensor, " cls"], outputs: Outputs) -> tuple[int, ...]:

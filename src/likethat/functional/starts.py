@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._double import double
+
 __all__ = ["start_parts"]
 
 
@@ -33,6 +35,6 @@ def start_parts(
 
 def _draw(weight: Tensor, draws: Tensor) -> Tensor:
     """Return a column of each row, in proportion to its weight, from one uniform draw a row."""
-    total = weight.double().cumsum(1)
-    place = torch.searchsorted(total, (draws[:, None].double() * total[:, -1:]).contiguous(), right=True)[:, 0]
-    return place.clamp_max(weight.shape[1] - 1)
+    total = double(weight).cumsum(1)
+    place = torch.searchsorted(total, (double(draws[:, None]) * total[:, -1:]).contiguous(), right=True)[:, 0]
+    return place.clamp_max(weight.shape[1] - 1).to(weight.device)

@@ -200,7 +200,7 @@ def fit_mixture(
     """
     from sklearn.cluster import KMeans
 
-    points = latents.detach().double().cpu().numpy()
+    points = latents.detach().cpu().double().numpy()
     if len(points) < 2 or not np.isfinite(points).all():
         raise InputError(f"`latents` must be at least 2 finite vectors, got {len(points)}.")
     n_components = min(check_count(n_components, name="n_components"), max(1, len(points) // 8))

@@ -93,7 +93,7 @@ def insertion_deletion(
     counts = np.linspace(0, heat_map.size, n_steps + 1).round()
     first = torch.from_numpy(rank.reshape(heat_map.shape) < counts[:, None, None])[:, None].to(image.device)
     p = predict(torch.cat([torch.where(first, image, hidden), torch.where(first, hidden, image)]))[:, target]
-    shown, taken = p.double().cpu().split(n_steps + 1)
+    shown, taken = p.cpu().double().split(n_steps + 1)
     area = [float((curve[1:] + curve[:-1]).mean() / 2) for curve in (shown, taken)]
     return Curves(insertion=area[0], deletion=area[1])
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._double import double
 from likethat.functional.links import Outputs
 from likethat.models._probe import logits_of
 from likethat.models._trace import relative_error
@@ -111,7 +112,7 @@ def fit_end(
 
 def _with_temperature(end: End, linear: Tensor, returned: Tensor) -> Fitted | None:
     """Fit one scale, and one shift a class, to how rows and classes differ."""
-    values, wanted = linear.double(), end.undo(returned).double()
+    values, wanted = double(linear), double(end.undo(returned))
     if end.is_blind_to_shifts:
         values, wanted = values - values.mean(1, keepdim=True), wanted - wanted.mean(1, keepdim=True)
     spread = values - values.mean(0)

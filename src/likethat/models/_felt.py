@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._double import double
 from likethat.models._trace import first_input, relative_error, tensor_of, vector_of
 
 __all__ = ["Felt", "Place", "derivatives", "feel", "noting"]
@@ -81,8 +82,8 @@ def feel(network: nn.Module, inputs: Tensor, logits_of: Logits, *, held: Collect
     for (place, value), gradient in zip(kept, gradients, strict=True):
         if gradient is None or place in held:
             continue
-        moved = (gradient.double() * value.detach().double()).flatten(1).sum(1)
-        left = combination.detach().double() - moved
+        moved = (double(gradient) * double(value.detach())).flatten(1).sum(1)
+        left = double(combination.detach()) - moved
         felt.append(Felt(place=place, value=value.detach().clone(), gradient=gradient, left=left))
     return felt
 

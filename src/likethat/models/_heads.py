@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._double import double
 from likethat._options import shown
 from likethat.errors import InputError
 from likethat.functional.links import Outputs, probabilities_of
@@ -97,7 +98,7 @@ def _of_arrays(coef: Any, intercept: Any) -> _LinearHead:
 
 def _numbers(values: Any, *, name: str) -> Tensor:
     try:
-        found = torch.as_tensor(values).detach().double()
+        found = double(torch.as_tensor(values).detach())
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"`head` must hold numbers, got for {name} {shown(values)}. {_ADVICE}") from error
     if not bool(torch.isfinite(found).all()):

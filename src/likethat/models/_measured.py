@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._double import double
 from likethat.errors import ModelError
 from likethat.models._ends import End
 from likethat.models._felt import Felt, Logits, Place, derivatives
@@ -151,12 +152,12 @@ def measure_part(network: nn.Module, inputs: Tensor, found: Logits, felt: Felt, 
 
 def _common_scales(cells: Tensor) -> Tensor | None:
     """Return by how much each cell counts where all do with the same weights but for that; they sum to 1."""
-    _, sizes, cells_first = torch.linalg.svd(cells.double(), full_matrices=False)
+    _, sizes, cells_first = torch.linalg.svd(double(cells), full_matrices=False)
     if len(sizes) > 1 and float(sizes[1]) > _ALIKE * float(sizes[0]):
         return None
     scales = cells_first[0]
     total = float(scales.sum())
-    return (scales / total).float() if abs(total) > _ALIKE * float(scales.abs().sum()) else None
+    return (scales / total).float().to(cells.device) if abs(total) > _ALIKE * float(scales.abs().sum()) else None
 
 
 def _split_derivatives(part: Part, network: nn.Module, inputs: Tensor, found: Logits) -> Any:
@@ -231,8 +232,8 @@ class MeasuredReader:
     def settle(self, inputs: Tensor) -> None:
         """Take for the bias what the maps of these images leave of the logits."""
         output = self.read(inputs)
-        left = output.logits.double() - output.pooled.double() @ self.head.weight.double().T
-        self.head = replace(self.head, bias=left.mean(0).float())
+        left = double(output.logits) - double(output.pooled) @ double(self.head.weight).T
+        self.head = replace(self.head, bias=left.mean(0).float().to(self.head.weight.device))
 
     def maps(self, inputs: Tensor) -> list[Tensor]:
         """Return the map of each part."""
@@ -287,11 +288,11 @@ def _joined(maps: Sequence[Tensor]) -> Tensor:
 
 def _cover(coarse: int, fine: int, like: Tensor) -> Tensor:
     """Return (fine, coarse) the share of each fine cell that each coarse cell covers."""
-    edges = torch.arange(fine + 1, device=like.device, dtype=torch.float64) / fine
-    starts = torch.arange(coarse, device=like.device, dtype=torch.float64) / coarse
+    edges = torch.arange(fine + 1, dtype=torch.float64) / fine
+    starts = torch.arange(coarse, dtype=torch.float64) / coarse
     upper = torch.minimum(edges[1:, None], starts + 1 / coarse)
     lower = torch.maximum(edges[:-1, None], starts)
-    return ((upper - lower).clamp_min(0) * fine).to(like.dtype)
+    return ((upper - lower).clamp_min(0) * fine).to(like)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -357,5 +358,5 @@ def measure_head(network: nn.Module, inputs: Tensor, end: End, felt: Felt) -> Me
     weight = torch.cat([some.flatten(1) for some in derivatives(network, inputs[:1], found, felt.place)]).float()
     with torch.no_grad():
         logits = found(network(inputs), len(inputs))
-    bias = (logits.double() - felt.value.flatten(1).double() @ weight.double().T).mean(0).float()
+    bias = (double(logits) - double(felt.value.flatten(1)) @ double(weight).T).mean(0).float().to(weight.device)
     return MeasuredHead(place=felt.place, head=Head(weight=weight, bias=bias), end=end)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from likethat._double import double
 from likethat.models._ends import End
 from likethat.models._felt import Felt, Logits, Place, feel
 from likethat.models._measured import MeasuredHead, MeasuredReader, Part, before_end, measure_head, measure_part
@@ -106,7 +107,7 @@ def _read(felt: Felt, layout: Layout, probes: Probes) -> tuple[int, _Candidate]:
 
 def _explains(left: Tensor, one: _Candidate, tolerance: float) -> bool:
     """Whether what a map leaves of a combination of the logits is the same for every image."""
-    moved = (one.felt.gradient.double() * one.felt.value.double()).flatten(1).sum(1)
+    moved = (double(one.felt.gradient) * double(one.felt.value)).flatten(1).sum(1)
     whole = left + moved
     spread, rounding = whole.max() - whole.min(), whole.abs().max() * 1e-5  # float32 logits
     return bool(left.max() - left.min() <= tolerance * spread + rounding)
@@ -189,7 +190,7 @@ def _together(
 def _explain_together(reader: MeasuredReader, probes: Probes) -> bool:
     """Whether what the maps leave of the logits is the same for every image."""
     output = reader.read(probes.first)
-    left = output.logits.double() - output.pooled.double() @ reader.head.weight.double().T
+    left = double(output.logits) - double(output.pooled) @ double(reader.head.weight).T
     spread, largest = (output.logits - output.logits.mean(0)).abs().max(), output.logits.abs().max()
     return bool((left - left.mean(0)).abs().max() <= 10 * probes.tolerance * spread + 1e-5 * largest)
 

@@ -3,7 +3,8 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -91,6 +92,12 @@ def _switch_back(switched: list[nn.Module]) -> None:
                 module.training = True
 
 
+def _in_full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context without autocast, which some devices do not know at all."""
+    has_autocast = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if has_autocast else nullcontext()
+
+
 @contextmanager
 def untouched(network: nn.Module) -> Iterator[set[str]]:
     """Evaluate without gradients; buffers that the forward pass changes and torch's random state are put back.
@@ -105,7 +112,7 @@ def untouched(network: nn.Module) -> Iterator[set[str]]:
         torch.random.fork_rng(devices=devices),
         torch.inference_mode(False),  # inference tensors count no in-place changes
         torch.no_grad(),
-        torch.autocast(device.type, enabled=False),
+        _in_full_precision(device),
         evaluating(network),
     ):
         try:

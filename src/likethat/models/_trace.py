@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from likethat._double import double
+
 __all__ = [
     "Call",
     "Captured",
@@ -197,7 +199,7 @@ def relative_error(values: Tensor, expected: Tensor) -> float:
     """Return the largest difference relative to the largest expected magnitude; infinity for other shapes or NaN."""
     if values.shape != expected.shape:
         return float("inf")
-    values, expected = values.double(), expected.double()
+    values, expected = double(values), double(expected)
     scale = expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
     error = float((values - expected).abs().max() / scale)
     return float("inf") if math.isnan(error) else error

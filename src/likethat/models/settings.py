@@ -144,7 +144,7 @@ def _answer(model: SplitModel) -> tuple[float, ...]:
     """Return some numbers of what the preprocessing makes of a drawn image; none where it cannot take it."""
     image = probe_images(1, model.in_channels, _TRIED, seed=5)
     try:
-        made = model.preprocess.normalise(model.preprocess.view(image)).double().flatten().cpu()
+        made = model.preprocess.normalise(model.preprocess.view(image)).flatten().cpu().double()
     except (InputError, RuntimeError):  # a function that takes one size alone
         return ()
     places = torch.linspace(0, made.numel() - 1, _NUMBERS, dtype=torch.float32).long()

@@ -65,7 +65,7 @@ class Archive(QueryLog):
             [*self.inputs, found.inputs],
             [*self.points, *given],
             torch.cat([self.probabilities.reshape(-1, found.probabilities.shape[1]), found.probabilities]),
-            torch.cat([self.distances, self.distance(found.inputs).double().cpu()]),
+            torch.cat([self.distances, self.distance(found.inputs).cpu().double()]),
             torch.cat([self.costs, self._costs_of(found.inputs, reals)]),
             [*self.at_query, *found.at_query],
             torch.cat([self.reals, reals]),
@@ -84,7 +84,7 @@ class Archive(QueryLog):
         return margins_of(self.probabilities, target=self.target, source_class=self.source_class)
 
     def _costs_of(self, inputs: Inputs, reals: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
-        cost: Tensor = self.cost(inputs).double().cpu()
+        cost: Tensor = self.cost(inputs).cpu().double()
         return torch.where(reals, cost, cost + _BEHIND)
 
     def input(self, row: int) -> Inputs:

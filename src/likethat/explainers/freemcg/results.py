@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likethat._double import double
 from likethat._inputs import Inputs, kind_of, take
 from likethat._status import Reason, Status, ended
 from likethat.explainers.freemcg.log import Archive
@@ -33,7 +34,7 @@ def edit_of(space: Space, archive: Archive, row: int, source: Inputs) -> Edit:
     """Return one input asked as an edit."""
     changed = archive.input(row)
     if isinstance(changed, Tensor) and isinstance(source, Tensor):
-        l2 = float((changed.to(source) - source).double().pow(2).mean().sqrt())
+        l2 = float(double(changed.to(source) - source).pow(2).mean().sqrt())
     elif isinstance(space, LatentSpace) and space.is_table:
         l2 = float(space.by_column(changed).pow(2).mean().sqrt())
     else:

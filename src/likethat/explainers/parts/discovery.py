@@ -105,7 +105,7 @@ class _Run:
             return 1.0
         first, second = (ownership_shares(encode(cells, half.parts[place])) for half in self.halves)
         table = _correlations(first, second)
-        rows, columns = linear_sum_assignment(-table.double().cpu().numpy())
+        rows, columns = linear_sum_assignment(-table.cpu().double().numpy())
         return float(table[rows, columns].mean())
 
 
@@ -188,7 +188,7 @@ def _by_size(occurrence: Tensor, alive: Tensor) -> Tensor:
 def _matched(parts: Tensor, others: Tensor) -> Tensor:
     """Return each part's cosine with its match among others (rows of length 1), matched for the largest sum."""
     table = parts @ others.T
-    rows, columns = linear_sum_assignment(-table.double().cpu().numpy())
+    rows, columns = linear_sum_assignment(-table.cpu().double().numpy())
     cosines = torch.full((len(parts),), torch.nan, dtype=parts.dtype, device=parts.device)
     cosines[rows] = table[rows, columns]
     return cosines

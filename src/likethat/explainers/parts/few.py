@@ -85,7 +85,7 @@ def superclasses(
         The tree: Ward (1963), hierarchical grouping, on rows of length 1.
     """
     n = len(counts)
-    rows = torch.nn.functional.normalize(head_weight.double().cpu(), dim=1)
+    rows = torch.nn.functional.normalize(head_weight.cpu().double(), dim=1)
     members = [[one] for one in range(n)]
     totals, waiting = counts.tolist(), [[one] for one in range(n)]
     found = []

@@ -138,7 +138,7 @@ class UnconditionalPipeline:
         self, x: Float[Tensor, "n channel height width"], sigma: Float[Tensor, " n"]
     ) -> Float[Tensor, "n channel height width"]:
         """Return the expected clean image of each noisy one; the noise level is taken to the nearest step."""
-        steps = (self._spreads[None] - 2 * sigma.double().cpu()[:, None]).abs().argmin(1)
+        steps = (self._spreads[None] - 2 * sigma.cpu().double()[:, None]).abs().argmin(1)
         alphas = self._alphas[steps].to(x)[:, None, None, None]
         y = (2 * x - 1) * alphas.sqrt()
         return (self._clean(y, steps) + 1) / 2

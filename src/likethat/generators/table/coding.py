@@ -119,11 +119,11 @@ class Coding:
         import pandas as pd
 
         made: dict[Any, Any] = {}
-        at, n = levels.double().cpu().numpy(), len(levels)
+        at, n = levels.cpu().double().numpy(), len(levels)
         for index, column in enumerate(self.columns):
             numbers = np.zeros(n)
             if index in self.classed:
-                numbers = classes[:, self.classed.index(index)].double().cpu().numpy()
+                numbers = classes[:, self.classed.index(index)].cpu().double().numpy()
             if index in self.scored:
                 place = self.scored.index(index)
                 values = values_at(at[:, place], self.knots[place])

@@ -1,14 +1,17 @@
 """Measure what prototypes say of published networks on photos that they were not fitted to, with standard errors.
 
     python benchmarks/real.py                  # everything; a quarter of an hour on one core
-    python benchmarks/real.py parts            # one section: rotation, choice, parts, imagenet, few, maps, finer
+    python benchmarks/real.py parts            # one section: rotation, choice, parts, imagenet, few, maps, finer, pages
 
 Photos and weights lie beside the repository (benchmarks/_real.py says where); without them there is one sentence.
 Writes benchmarks/results/real.md. Rows that a stopped run has finished stay; `--fresh` measures them again.
 """
 
 import dataclasses
+import re
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -56,8 +59,10 @@ SECTIONS = {
     "maps-224": "Heat maps of a black box: EfficientNet-Lite0, ImageNet, 224 x 224",
     "mixtures": "Finer maps: the mixture chosen, ResNet-20",
     "finer": "Finer maps: the mixture judged",
+    "pages": "Pages of large banks: EfficientNet-Lite0, 500 ImageNet photos",
 }
 NOTES = {
+    "pages": "\n\nOne file. *On the page*: units that have a card or a line of their own. *s*: to write it.",
     "rotation": "\n\nJudged on 1,500 test photos. *Always turned* is what EPIC did before: the rotation of the photos "
     "alone (lambda 0), whatever others say. Lambda is what halves of the fit's own photos chose.",
     "choice": "\n\nJudged on 1,500 test photos; the worst of four draws, *less own* beside the network's own channels.",
@@ -437,6 +442,29 @@ def finer(rows: Rows) -> None:
         rows.add("finer", name, lambda name=name: judged(name))
 
 
+def pages(rows: Rows) -> None:
+    """How large the page of a large bank is, and how many of its units stand on it."""
+
+    def row(method: Any) -> Row:
+        bank = method.fit(lite0_split(), as_source(imagenet_folder()))
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            page = bank.save(Path(folder) / "bank.html")
+            seconds, size = time.perf_counter() - started, page.stat().st_size / 1e6
+            reached = len(set(re.findall(r' id="u(\d+)"', page.read_text("utf-8"))))
+        shown = {prototype.unit for prototype in bank.prototypes}
+        return {
+            "units": len(shown),
+            "on the page": reached,
+            "MB": size,
+            "prototypes": len(bank.prototypes),
+            "s": seconds,
+        }
+
+    rows.add("pages", "EPIC", lambda: row(lt.EPIC(seed=0)))
+    rows.add("pages", "PartPrototypes", lambda: row(lt.PartPrototypes(seed=0)))
+
+
 WORK = {
     "rotation": rotation,
     "choice": choice,
@@ -445,6 +473,7 @@ WORK = {
     "few": few,
     "maps": maps,
     "finer": finer,
+    "pages": pages,
 }
 
 

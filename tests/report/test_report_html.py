@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from report_samples import LONG, NASTY, QUOTED, TURNED, bank, explanation, picture, prototype, provenance, row
 
 import likethat as lt
@@ -329,7 +330,15 @@ def test_bank_most_used_first(tmp_path: Path) -> None:
 def test_bank_says_what_it_leaves_out(tmp_path: Path) -> None:
     page = check(save_bank(bank(), tmp_path / "bank.html", limit=1))
     # usage 2 of 0 + 1 + 2 + 3
-    assert "The 1 most used of 3 channels, most used first; they carry 33" in page.said
+    assert "The 1 most used of 3 channels in full, most used first; they carry 33" in page.said
+    assert re.findall(r'<li id="u(\d+)"', page.text) == ["1", "0"]  # the others, the most used first
+    assert page.text.count("data:image/webp") == 2
+    targets = set(re.findall(r'<a href="#(u\d+)"', page.text))
+    assert targets == set(re.findall(r' id="(u\d+)"', page.text)) == {"u0", "u1", "u2"}
+    entries = re.findall(r'<dt dir="auto">([^<]*)</dt><dd>(.*?)</dd>', page.text)
+    assert [name for name, _ in entries] == sorted({name for name, _ in entries})
+    whole = check(save_bank(bank(), tmp_path / "whole.html"))
+    assert "by-class" not in whole.text.partition("</style>")[2]
     with pytest.raises(InputError, match="`limit` must be a whole number of at least 1"):
         save_bank(bank(), tmp_path / "bank.html", limit=0)
 
@@ -341,7 +350,8 @@ def test_bank_without_prototypes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_large_bank_stays_small(tmp_path: Path) -> None:
-    images = ImageStore({f"image-{index}": picture(index, size=224) for index in range(120)})
+    blurred = [np.asarray(Image.fromarray(picture(index, size=28)).resize((224, 224))) for index in range(120)]
+    images = ImageStore({f"image-{index}": one for index, one in enumerate(blurred)})
     found = tuple(
         prototype(unit, rank, kind=kind, image=f"image-{(unit * 7 + rank) % 120}", box=(32, 32, 64, 64))
         for unit in range(2048)
@@ -351,9 +361,10 @@ def test_a_large_bank_stays_small(tmp_path: Path) -> None:
     large = bank(2048, prototypes=found, images=images, unit_purity=np.full(2048, 0.5, np.float32))
     path = save_bank(large, tmp_path / "bank.html")
     page = read(path)
-    assert path.stat().st_size < 10_000_000
+    assert path.stat().st_size < 5_000_000
     assert len(page.all("image")) <= 120
-    assert "The 60 most used of 2,048 channels" in page.said
+    assert "The 60 most used of 2,048 channels in full" in page.said
+    assert set(re.findall(r' id="u(\d+)"', page.text)) == {str(unit) for unit in range(2048)}
     assert "Lowest activation" in page.said
 
 

@@ -66,8 +66,8 @@ def test_what_climbed_comes_first_and_is_marked(tmp_path: Path) -> None:
     assert headings[1:] == ["Channels that climbed for “gull”", "The other channels: the best of 1,000 samples"]
     assert "those that climbed first, then the most used" in page.said
     one = check(save_bank(made(), tmp_path / "one.html", limit=1))
-    assert "1 of 3 channels" in one.said
-    assert "The other channels" not in one.said
+    assert "1 of 3 channels in full" in one.said
+    assert "The other channels: the best" not in one.said
     without = check(save_bank(made(options={"steps": 12, "target": None}), tmp_path / "all.html"))
     assert '<h2 dir="auto">Channels that climbed</h2>' in without.text
 

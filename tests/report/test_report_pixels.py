@@ -13,8 +13,10 @@ from likethat.report.pixels import (
     colour_heat,
     data_uri,
     encode,
+    encode_small,
     overlay,
     shrink,
+    strip,
     to_picture,
     upsample,
 )
@@ -84,3 +86,25 @@ def test_small_pictures_are_kept_exactly() -> None:
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), picture)
     assert encode(np.zeros((200, 200), dtype=np.uint8))[0] == "jpg"
     assert data_uri("jpg", b"abc") == "data:image/jpeg;base64,YWJj"
+
+
+def test_a_photo_made_smaller_becomes_the_smaller_file_and_a_drawing_stays_exact() -> None:
+    photo = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
+    photo = np.asarray(Image.fromarray(photo[::8, ::8]).resize((128, 128), Image.Resampling.BICUBIC))
+    drawing = np.zeros((128, 128, 3), np.uint8)
+    drawing[32:64] = 255
+    assert [encode(one)[0] for one in (photo, drawing)] == ["png", "png"]
+    assert [encode(one, is_whole=False)[0] for one in (photo, drawing)] == ["jpg", "png"]
+    assert len(encode(photo, is_whole=False)[1]) < len(encode(photo)[1]) / 2
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode(drawing, is_whole=False)[1]))), drawing)
+
+
+def test_a_strip_is_squares_beside_each_other() -> None:
+    white, grey = np.full((8, 4, 3), 255, np.uint8), np.full((20, 20), 100, np.uint8)
+    joined = strip([white, grey], 6)
+    assert joined.shape == (6, 12, 3)
+    assert (joined[:, :6] == 255).all()
+    assert (joined[:, 6:] == 100).all()
+    ending, data = encode_small(joined)
+    assert data_uri(ending, data).startswith("data:image/webp;base64,")
+    assert np.abs(np.asarray(Image.open(io.BytesIO(data))).astype(int) - joined).max() < 60

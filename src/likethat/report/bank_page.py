@@ -1,5 +1,6 @@
 """A bank, laid out for its template."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from likethat.explanations.records import Prototype, Provenance
 from likethat.report.made import ControlsView, MadeUnits, controls_view, made_figures, made_reading, made_units
+from likethat.report.pixels import close_up, data_uri, encode_small, strip
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import percent, shorten
 from likethat.report.views import (
@@ -23,10 +25,24 @@ from likethat.report.views import (
     tile,
 )
 
-__all__ = ["BankLike", "BankView", "UnitGroup", "UnitView", "bank_view", "unit_view", "units_by_usage"]
+__all__ = [
+    "BankLike",
+    "BankView",
+    "ClassEntry",
+    "UnitGroup",
+    "UnitLine",
+    "UnitView",
+    "bank_view",
+    "unit_view",
+    "units_by_usage",
+]
 
 _MOST_POSITIVE = 10  # pictures a channel: a row
 _MOST_NEGATIVE = 5  # pictures a channel: they are of less interest
+_IN_A_LINE, _LINE_SIDE = 3, 48  # pictures of a unit that is not shown in full, at most, and their pixels a side
+_ON_ALL_LINES = 4000  # pictures: some 2 MB of photographs
+_CUT_FROM = 96  # pixels a side of pictures whose close-up still shows something at that size
+_CLASSES_OF_A_UNIT = 3  # that the index lists it under: those most frequent among its prototypes
 
 
 class BankLike(Protocol):
@@ -78,6 +94,7 @@ class UnitView:
     """One unit as it is shown.
 
     Attributes:
+        unit: its number.
         name: of the unit.
         number: "unit 12", where people named it: by that number it is named again; or "".
         place: by usage, from 1.
@@ -92,6 +109,7 @@ class UnitView:
         negative: prototypes of the lowest activation.
     """
 
+    unit: int
     name: str
     number: str
     place: int
@@ -120,6 +138,35 @@ class UnitGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnitLine:
+    """One unit that is not shown in full.
+
+    Attributes:
+        unit: its number.
+        name: of the unit.
+        facts: usage and purity, in words.
+        classes: of its prototypes.
+        strip: its first prototypes beside each other, as a data URI; "" without any.
+        n_pictures: on the strip.
+    """
+
+    unit: int
+    name: str
+    facts: str
+    classes: str
+    strip: str
+    n_pictures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassEntry:
+    """A class in the index, with the (number, name) of the units whose prototypes are of it."""
+
+    name: str
+    units: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BankView:
     """A bank as it is shown.
 
@@ -131,7 +178,9 @@ class BankView:
         noun: what a unit is called.
         figures: (number, what it counts).
         controls: purities of a bank made without data beside its controls'; None for others.
-        groups: units as shown.
+        groups: units shown in full.
+        lines: the other units.
+        index: all units by class; empty where all are shown in full.
         reading: how to read them.
         provenance: how it was made.
     """
@@ -144,6 +193,8 @@ class BankView:
     figures: tuple[tuple[str, str], ...]
     controls: ControlsView | None
     groups: tuple[UnitGroup, ...]
+    lines: tuple[UnitLine, ...]
+    index: tuple[ClassEntry, ...]
     reading: tuple[str, ...]
     provenance: ProvenanceView
 
@@ -166,7 +217,7 @@ def bank_view(bank: BankLike, sheet: PictureSheet, *, limit: int) -> BankView:
     Args:
         bank: what is shown.
         sheet: takes its pictures.
-        limit: units shown at most.
+        limit: units shown in full at most; the others have a line each.
     """
     noun, made = noun_of(bank.provenance), _made(bank)
     units = units_by_usage(bank)
@@ -180,6 +231,8 @@ def bank_view(bank: BankLike, sheet: PictureSheet, *, limit: int) -> BankView:
         figures=_figures(bank, units, noun, made),
         controls=None if made is None else controls_view(bank.provenance),
         groups=_groups(bank, units[:limit], noun, sheet, made),
+        lines=_lines(bank, units[limit:]),
+        index=_index(bank, units) if len(units) > limit else (),
         reading=_reading(noun, _explained(bank))
         if made is None
         else made_reading(noun, _explained(bank), has_climbed=bool(made.units)),
@@ -193,14 +246,70 @@ def _made(bank: BankLike) -> MadeUnits | None:
     return made_units(bank.provenance, bank.prototypes, bank.class_names)
 
 
+def _by_unit(bank: BankLike, units: Sequence[int]) -> dict[int, list[Prototype]]:
+    """Return the prototypes of each unit, best first."""
+    found: dict[int, list[Prototype]] = {unit: [] for unit in units}
+    for prototype in sorted(bank.prototypes, key=lambda item: item.rank):
+        if prototype.unit in found:
+            found[prototype.unit].append(prototype)
+    return found
+
+
+def _lines(bank: BankLike, units: Sequence[int]) -> tuple[UnitLine, ...]:
+    most = min(_IN_A_LINE, max(1, _ON_ALL_LINES // max(1, len(units))))
+    return tuple(_line(bank, unit, prototypes, most) for unit, prototypes in _by_unit(bank, units).items())
+
+
+def _line(bank: BankLike, unit: int, prototypes: Sequence[Prototype], most: int) -> UnitLine:
+    positive = [item for item in prototypes if item.kind == "positive"]
+    shown = [_cut(bank.images[item.image], item) for item in positive[:most]]
+    facts = _facts(bank, unit)
+    return UnitLine(
+        unit=unit,
+        name=shorten(bank.unit_names[unit], 60),
+        facts=", ".join(f"{word} {number}" for word, number in zip(("usage", "purity"), facts, strict=True) if number),
+        classes=tally([name for item in positive if (name := _class_of(item, bank.class_names)) is not None]),
+        strip=data_uri(*encode_small(strip(shown, _LINE_SIDE))) if shown else "",
+        n_pictures=len(shown),
+    )
+
+
+def _facts(bank: BankLike, unit: int) -> tuple[str, str]:
+    """Return the usage and the purity of a unit, each "" where it is not known."""
+    usage = f"{float(bank.usage[unit]):#.3g}" if len(bank.usage) and float(bank.usage.max(initial=0.0)) else ""
+    purity = float(bank.unit_purity[unit])
+    return usage, "" if np.isnan(purity) else f"{purity:.2f}".replace("-", "−")
+
+
+def _cut(picture: NDArray[np.uint8], prototype: Prototype) -> NDArray[np.uint8]:
+    """Return the close-up of a prototype's box, or the whole of a picture that is too small for one."""
+    if max(picture.shape[:2]) < _CUT_FROM:
+        return picture
+    left, top, right, bottom = close_up(prototype.box, (picture.shape[0], picture.shape[1]))
+    return picture[top:bottom, left:right]
+
+
+def _index(bank: BankLike, units: Sequence[int]) -> tuple[ClassEntry, ...]:
+    """List units under the classes of their prototypes, classes by name."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for unit, prototypes in _by_unit(bank, units).items():
+        names = Counter(_class_of(item, bank.class_names) for item in prototypes if item.kind == "positive")
+        for name, _ in names.most_common(_CLASSES_OF_A_UNIT):
+            if name is not None:
+                found.setdefault(shorten(name, 60), []).append((unit, shorten(bank.unit_names[unit], 60)))
+    order = sorted(found, key=lambda name: (name.casefold(), name))
+    return tuple(ClassEntry(name=name, units=tuple(found[name])) for name in order)
+
+
+def _class_of(item: Prototype, class_names: Sequence[str]) -> str | None:
+    return label_of(item, class_names) or _predicted(item, class_names)
+
+
 def _groups(
     bank: BankLike, shown: list[int], noun: str, sheet: PictureSheet, made: MadeUnits | None
 ) -> tuple[UnitGroup, ...]:
     """Return the units shown; those that prototypes were made for stand apart."""
-    own: dict[int, list[Prototype]] = {unit: [] for unit in shown}
-    for prototype in bank.prototypes:
-        if prototype.unit in own:
-            own[prototype.unit].append(prototype)
+    own = _by_unit(bank, shown)
     first = made.units if made else frozenset()
     views = {
         unit: unit_view(
@@ -227,7 +336,10 @@ def _lead(bank: BankLike, units: list[int], n_shown: int, noun: str, made: MadeU
         total = float(np.abs(bank.usage).sum()) if len(bank.usage) else 0.0
         share = float(np.abs(bank.usage[units[:n_shown]]).sum()) / total if total else 0.0
         carry = f"; they carry {percent(min(share, 1.0))} of all contributions" if share else ""
-        return f"{start} of {len(units):,} {noun}s, {order}{carry}. The others are in the bank."
+        return (
+            f"{start} of {len(units):,} {noun}s in full, {order}{carry}. The others have a line each, below; classes "
+            "have an index, and the browser's own search finds any name."
+        )
     return f"All {len(units):,} {noun}s that have prototypes, {order}.{_idle(bank.n_units - len(units), noun, made)}"
 
 
@@ -296,19 +408,20 @@ def unit_view(
         for kind, most in (("positive", _MOST_POSITIVE), ("negative", _MOST_NEGATIVE))
     }
     positive = [item for item in ordered if item.kind == "positive"]
-    classes = [label_of(item, bank.class_names) or _predicted(item, bank.class_names) for item in positive]
+    classes = [_class_of(item, bank.class_names) for item in positive]
     usage = float(bank.usage[unit]) if len(bank.usage) else 0.0
     largest = float(bank.usage.max(initial=0.0)) if len(bank.usage) else 0.0
     total = float(bank.usage.sum()) if len(bank.usage) else 0.0
-    purity = float(bank.unit_purity[unit])
+    shown_usage, purity = _facts(bank, unit)
     return UnitView(
+        unit=unit,
         name=name,
         number=f"unit {unit}" if unit in getattr(bank, "named", ()) else "",
         place=place,
-        usage=f"{usage:#.3g}" if largest else "",
+        usage=shown_usage,
         bar=round(100 * usage / largest, 2) if largest else 0.0,
         share=percent(min(usage / total, 1.0)) if total else "",
-        purity="" if np.isnan(purity) else f"{purity:.2f}".replace("-", "−"),
+        purity=purity,
         classes=tally([name for name in classes if name is not None]),
         parts=tally([item.true_part for item in positive if item.true_part]),
         mark=mark,

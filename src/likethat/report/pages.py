@@ -74,7 +74,8 @@ def save_bank(bank: BankLike, path: str | Path, *, limit: int = 60, overwrite: b
     Args:
         bank: what is shown.
         path: where the file goes.
-        limit: how many units are shown at most, the most used first; the page says so.
+        limit: how many units are shown in full at most, the most used first. The others have a line each, with small
+            pictures, and all are listed by class: a page of a thousand units of photographs stays below 5 MB.
         overwrite: replace any file of that name, not only one that likethat wrote.
 
     Raises:

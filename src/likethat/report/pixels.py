@@ -2,6 +2,8 @@
 
 import base64
 import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -16,8 +18,10 @@ __all__ = [
     "colour_heat",
     "data_uri",
     "encode",
+    "encode_small",
     "overlay",
     "shrink",
+    "strip",
     "to_picture",
     "to_rgb",
     "upsample",
@@ -125,17 +129,40 @@ def shrink(picture: NDArray[np.uint8], limit: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def encode(picture: NDArray[np.uint8]) -> tuple[str, bytes]:
-    """Return the file ending and the bytes: PNG for small pictures, JPEG for others."""
+def encode(picture: NDArray[np.uint8], *, is_whole: bool = True) -> tuple[str, bytes]:
+    """Return the file ending and the bytes: PNG for small pictures, JPEG for others.
+
+    Args:
+        picture: to encode.
+        is_whole: it has the pixels that the network saw. One that was made smaller has none to keep, and becomes a JPEG
+            unless a PNG is the smaller file.
+    """
+    is_small = max(picture.shape[:2]) <= _LOSSLESS_UP_TO
+    png = _saved(picture, format="PNG", optimize=True) if is_small else b""
+    if is_small and is_whole:
+        return "png", png
+    jpeg = _saved(picture, format="JPEG", quality=88)
+    return ("png", png) if is_small and len(png) <= len(jpeg) else ("jpg", jpeg)
+
+
+def strip(pictures: Sequence[NDArray[np.uint8]], side: int) -> RGB:
+    """Return squares of `side` pixels beside each other, each a picture brought to it."""
+    resized = [Image.fromarray(to_rgb(picture)).resize((side, side), Image.Resampling.BILINEAR) for picture in pictures]
+    return np.concatenate([np.asarray(picture) for picture in resized], axis=1)
+
+
+def encode_small(picture: NDArray[np.uint8]) -> tuple[str, bytes]:
+    """Return the file ending and the bytes of a picture of which there are a thousand on a page."""
+    return "webp", _saved(picture, format="WEBP", quality=60)
+
+
+def _saved(picture: NDArray[np.uint8], **options: Any) -> bytes:
     buffer = io.BytesIO()
-    if max(picture.shape[:2]) <= _LOSSLESS_UP_TO:
-        Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
-        return "png", buffer.getvalue()
-    Image.fromarray(picture).save(buffer, format="JPEG", quality=88)
-    return "jpg", buffer.getvalue()
+    Image.fromarray(picture).save(buffer, **options)
+    return buffer.getvalue()
 
 
 def data_uri(ending: str, data: bytes) -> str:
     """Return encoded bytes as an address that needs no network."""
-    kind = {"png": "png", "jpg": "jpeg"}[ending]
+    kind = {"png": "png", "jpg": "jpeg", "webp": "webp"}[ending]
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -75,4 +75,5 @@ class PictureSheet:
     ) -> tuple[str, bytes]:
         if isinstance(images, ImageStore) and max(picture.shape[:2]) <= self.limit:
             return images.encode(key)  # a JPEG from disk is not compressed twice
-        return encode(shrink(picture, self.limit))
+        smaller = shrink(picture, self.limit)
+        return encode(smaller, is_whole=smaller is picture)

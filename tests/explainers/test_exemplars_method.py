@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from lines import NAMES, Fixed, Line, Once, finds_of
+from spread import Sums
 from torch import Tensor
 
 import likethat as lt
@@ -179,3 +180,10 @@ def test_progress_says_what_was_asked_and_what_may_be_asked_still() -> None:
     finds.asker.box(torch.rand(7, 1, 1, 1))
     _tell(Told(), 1, finds, 20)  # type: ignore[arg-type]
     assert said == [(4, finds.asker.timed, 13)]
+
+
+@pytest.mark.parametrize("targets", ["a", "", [], (), 3])
+def test_targets_are_a_list_with_at_least_one(targets: Any) -> None:
+    box = lt.BlackBox(lambda x: [[0.5, 0.5]] * len(x), class_names=["a", "b"], budget=40)
+    with pytest.raises(InputError, match="`targets` must be a list with at least one target"):
+        lt.Exemplars(Sums("image")).search_all(box, targets, n=1, budget=20)

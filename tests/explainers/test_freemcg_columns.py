@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from likethat.errors import InputError
-from likethat.explainers.freemcg.columns import Columns, Limits, as_generated
+from likethat.explainers.freemcg.columns import Columns, Limits, _listed, as_generated
 from likethat.generators.table.dependences import Dependence
 from likethat.generators.table.schema import learn_columns
 
@@ -203,3 +203,8 @@ def test_a_whole_share_is_the_other_value_to_the_last_bit() -> None:
     assert 0.4 + 1.0 * (0.1 - 0.4) != 0.1
     assert known._between("pay", 0.1, np.array([0.0, 0.5, 1.0])).tolist() == [0.4, pytest.approx(0.25), 0.1]
     assert known._between("gap", np.nan, np.array([0.0, 1.0])).tolist() == pytest.approx([np.nan] * 2, nan_ok=True)
+
+
+def test_three_columns_of_many_are_listed() -> None:
+    assert _listed(["a", "b", "c"]) == "'a', 'b', 'c'"
+    assert _listed(["a", "b", "c", "d"]) == "'a', 'b', 'c', …"

@@ -18,6 +18,7 @@ from likethat.explainers.freemcg.inputs import (
     check_fits,
     check_mask,
     check_words,
+    exact_map,
     explained_of,
     name_of,
     one_input,
@@ -135,3 +136,15 @@ def test_a_mask_is_where_a_picture_is_white(tmp_path: Path) -> None:
         read_mask(tmp_path / "red.png", (1, 6))
     with pytest.raises(InputError, match="which does not exist"):
         read_mask(tmp_path / "none.png", (1, 6))
+
+
+def test_the_exact_map_is_offered_where_there_is_one() -> None:
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 2)).eval()
+    own = exact_map(SimpleNamespace(network=network))  # type: ignore[arg-type]
+    assert len(own) == 1
+    assert "likethat.split(model).heat_map" in own[0]
+    assert "if it can be split" in own[0]
+    split = exact_map(SimpleNamespace(network=lt.load("zoo:digits")))  # type: ignore[arg-type]
+    assert "model.heat_map" in split[0]
+    assert "if it can be split" not in split[0]
+    assert exact_map(SimpleNamespace()) == ()  # type: ignore[arg-type]

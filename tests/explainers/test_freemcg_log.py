@@ -119,3 +119,10 @@ def test_without_a_target_any_other_class_will_do() -> None:
     archive = archive_of(Told(), target=None)
     archive.ask(numbers(0, 1))
     assert archive.margins.tolist() == pytest.approx([-float(torch.tensor(9.0).log()), float(torch.tensor(4.0).log())])
+
+
+def test_the_row_with_the_largest_margin_is_nearest_to_it() -> None:
+    archive = archive_of(Told())
+    margins = archive.ask(numbers(0, 1, 2, 3))
+    assert archive.nearest_to == int(margins.argmax())
+    assert margins.argmax() != margins.argmin()

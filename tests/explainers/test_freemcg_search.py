@@ -17,8 +17,6 @@ from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.results import status_of
 from likethat.explainers.freemcg.run import _MOST, _within_reach
 from likethat.explainers.freemcg.search import (
-    ON_PIXELS,
-    ON_ROWS,
     REACH,
     Plan,
     _confirm,
@@ -257,7 +255,8 @@ def test_what_is_not_real_is_no_reason_to_take_more_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("margins", "target_margin"), [([5.0, 1.0], 4.0), ([-1.0], 4.0), ([], 4.0), ([2.0, -3.0], _MOST * 2)]
+    ("margins", "target_margin"),
+    [([5.0, 1.0], 4.0), ([-1.0], 4.0), ([], 4.0), ([2.0, -3.0], _MOST * 2), ([0.5], _MOST * 0.5)],
 )
 def test_the_margin_that_is_within_reach(margins: list[float], target_margin: float) -> None:
     assert _within_reach(torch.tensor(margins), 4.0) == pytest.approx(target_margin)
@@ -278,7 +277,9 @@ def test_the_drawing_is_of_the_phases_that_run() -> None:
     page = (Path(__file__).parents[2] / "docs" / "freemcg.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1:4] for line in page.splitlines() if re.match(r"\| [a-z ]+ \| \d+ % \|", line)]
     drawn = [(name.strip(), until.strip(), most.strip()) for name, until, most in rows]
-    run = [(phase.name, f"{phase.until:.0%}", f"{phase.may_spend:.0%}") for phase in (*ON_PIXELS, *ON_ROWS)]
+    run = [
+        (phase.name, f"{phase.until:.0%}", f"{phase.may_spend:.0%}") for phase in (*search.ON_PIXELS, *search.ON_ROWS)
+    ]
     assert drawn == [(name, until.replace("%", " %"), most.replace("%", " %")) for name, until, most in run]
     shares = [f"{share:.0%}".rstrip("%") for share in (REACH.extrapolate_after, REACH.accept_any_after)]
     assert all(share in page.split("```")[1].splitlines()[1].split() for share in shares)
@@ -293,7 +294,7 @@ def test_what_comes_last_keeps_its_queries(space: ImageSpace, monkeypatch: pytes
 
         return step
 
-    phases = tuple(replace(phase, step=watched(phase.name)) for phase in ON_PIXELS)
+    phases = tuple(replace(phase, step=watched(phase.name)) for phase in search.ON_PIXELS)
     monkeypatch.setattr(search, "ON_PIXELS", phases)
     archive = asked(space, bright())
     bring_nearer(space, archive, Plan(n_particles=4, target_margin=4.0, asked=100, budget=50), rng=torch.Generator())

@@ -251,3 +251,10 @@ def test_pictures_keep_their_eight_bits_when_they_are_looked_at_again(model: lt.
     source = lt.Images(pictures)
     (seen,) = look(model, source, held(collect(model, source), 0), [0])
     assert torch.equal(seen.view, levels.to(torch.uint8))
+
+
+def test_how_far_it_is_is_said_of_what_is_held_too(model: lt.SplitModel) -> None:
+    source = lt.Images(torch.rand(130, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    features, told = collect(model, source), []
+    list(look(model, source, features, range(130), watch=lambda report: told.append((report.done, report.total))))
+    assert [one for one in told if one[0] in (100, 130)][-2:] == [(100, 130), (130, 130)]

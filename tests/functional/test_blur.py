@@ -22,3 +22,8 @@ def test_a_blur_reaches_the_next_pixel_however_small() -> None:
     theirs = gaussian_filter(images.numpy(), (0, 0, 0.15, 0.15), mode="constant", radius=1)
     assert theirs[0, 0, 1, 1] > 0
     torch.testing.assert_close(gaussian_blur(images, 0.15), torch.from_numpy(theirs), rtol=1e-9, atol=0)
+
+
+def test_beyond_the_edges_nothing_is_seen_unless_asked() -> None:
+    images = torch.ones(1, 1, 6, 6)
+    assert float(gaussian_blur(images, 1.0)[0, 0, 0, 0]) < 0.6

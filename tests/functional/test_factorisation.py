@@ -9,7 +9,15 @@ from reference.parts import hals_round
 from scipy.optimize import nnls
 from sklearn.decomposition import NMF
 
-from likethat.functional.factorisation import _solve_parts, encode, factorise, relative_error, singular_parts
+from likethat.functional.factorisation import (
+    _solve_parts,
+    encode,
+    factorise,
+    non_negative,
+    regions_of,
+    relative_error,
+    singular_parts,
+)
 from likethat.functional.starts import start_parts
 
 
@@ -250,3 +258,17 @@ def test_parts_of_faint_cells_are_those_of_bright_ones() -> None:
         torch.testing.assert_close(found, torch.linalg.lstsq(occurrence, cells).solution, rtol=1e-3, atol=1e-4)
     gram[:, 2], gram[:, :, 2], product[:, 2] = 0, 0, 0
     assert _solve_parts(gram, product)[0, 2].tolist() == [0.0] * 8  # a part that never occurs
+
+
+def test_signed_cells_become_twice_as_many_channels_whatever_they_are_stacked_in() -> None:
+    cells = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    wide = non_negative(cells, signed=True)
+    assert wide.shape == (2, 5, 6)
+    torch.testing.assert_close(wide[..., :3] - wide[..., 3:], cells)
+    assert torch.equal(non_negative(cells, signed=False), cells.clamp_min(0))
+
+
+def test_regions_come_the_largest_first() -> None:
+    cells = torch.cat([torch.tensor([[0.0, 0.0, 1.0]]).repeat(3, 1), torch.tensor([[1.0, 0.0, 0.0]]).repeat(9, 1)])
+    (found,) = regions_of(cells[None], 2)
+    assert found.argmax(1).tolist() == [0, 2]

@@ -109,3 +109,11 @@ def test_a_channel_that_never_varies_is_left_as_it_is() -> None:
     assert (float(probe.centre[3]), float(probe.scale[3])) == (7.0, 1.0)
     assert float(probe.weight[:, 3].abs().max()) == 0.0
     assert float(probe.scale[2]) < 0.1  # a small one keeps its own
+
+
+def test_faint_cells_are_told_apart_as_bright_ones() -> None:
+    rng = torch.Generator().manual_seed(0)
+    cells, images = torch.randn(60, 4, generator=rng), torch.arange(60) // 6
+    targets = torch.nn.functional.one_hot((cells[:, 0] > 0).long(), 2).float()
+    plain, faint = (fit_probe(scale * cells, targets, images).shares(scale * cells) for scale in (1.0, 1e-5))
+    torch.testing.assert_close(plain, faint, rtol=1e-3, atol=1e-3)

@@ -39,3 +39,9 @@ def test_a_head_that_fits_already_is_left_and_one_class_is_no_case() -> None:
     logits = torch.eye(3)[torch.tensor([0, 1, 2, 0])] * 4
     assert match_frequencies(logits, torch.tensor([2, 1, 1])).tolist() == [0, 0, 0]
     assert match_frequencies(torch.randn(5, 1), torch.tensor([5])).tolist() == [0]
+
+
+def test_of_two_classes_both_are_matched() -> None:
+    logits = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)) + torch.tensor([1.0, 0.0])
+    bias = match_frequencies(logits, torch.tensor([50, 150]))
+    assert torch.bincount((logits + bias).argmax(1), minlength=2).tolist() == [50, 150]

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 
 from likethat.search.gaussian_process import Posterior, fit_gaussian_process
 
@@ -63,3 +64,18 @@ def test_draws_have_the_mean_and_the_variance() -> None:
 def test_what_changes_quickly_has_a_quarter_of_the_roots_length() -> None:
     points = torch.linspace(-1.5, 1.5, 40, dtype=torch.float64)[:, None]
     assert fit_gaussian_process(points, (8 * points).sin()).length == 0.25
+
+
+def test_the_likelihood_is_that_of_normal_outputs_up_to_a_constant() -> None:
+    points, outputs = draws(6, 2), draws(6, 3, seed=1)
+    found = []
+    for length in (0.5, 2.0):
+        fit = fit_gaussian_process(points, outputs, lengths=(length,), noises=(1e-2,))
+        kernel = torch.exp(-0.5 * (torch.cdist(points, points) / length) ** 2) + 1e-2 * torch.eye(
+            6, dtype=torch.float64
+        )
+        theirs = sum(
+            multivariate_normal(fit.mean[k].repeat(6), fit.variance[k] * kernel).logpdf(outputs[:, k]) for k in range(3)
+        )
+        found.append(fit.log_likelihood - float(theirs))
+    assert found[0] == pytest.approx(found[1], abs=1e-6)

@@ -211,3 +211,19 @@ def test_the_forty_best_are_moved_six_times_each_three_times(monkeypatch: pytest
     monkeypatch.setattr(module.Candidates, "near", watched)
     search.ask()
     assert moved == [(3, 0.3, 20), (40, 0.6, 6), (40, 0.35, 6), (40, 0.2, 6)]
+
+
+def test_ways_lead_between_the_surest_of_both_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    search, ends = Surrogate(candidates=20).begin(problem(GRID)), []
+    between = module.Candidates.between
+
+    def watched(self: object, first: Tensor, second: Tensor, n: int) -> Tensor:
+        ends.append((first, second))
+        return between(self, first, second, n)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.Candidates, "between", watched)
+    search.ask()
+    ((first, second),) = ends
+    back = search._make.whitening.back  # type: ignore[attr-defined]
+    assert sorted(back(first).flatten().tolist()) == pytest.approx([-2.0, -1.5, -1.0, -0.5])  # of the left class
+    assert sorted(back(second).flatten().tolist()) == pytest.approx([0.5, 1.0, 1.5, 2.0])

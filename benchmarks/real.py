@@ -11,7 +11,6 @@ import dataclasses
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -62,7 +61,7 @@ SECTIONS = {
     "pages": "Pages of large banks: EfficientNet-Lite0, 500 ImageNet photos",
 }
 NOTES = {
-    "pages": "\n\nOne file. *On the page*: units that have a card or a line of their own. *s*: to write it.",
+    "pages": "\n\nOne file. *On the page*: units that have a card or a line of their own. *s*: fit and page.",
     "rotation": "\n\nJudged on 1,500 test photos. *Always turned* is what EPIC did before: the rotation of the photos "
     "alone (lambda 0), whatever others say. Lambda is what halves of the fit's own photos chose.",
     "choice": "\n\nJudged on 1,500 test photos; the worst of four draws, *less own* beside the network's own channels.",
@@ -447,10 +446,9 @@ def pages(rows: Rows) -> None:
 
     def row(method: Any) -> Row:
         bank = method.fit(lite0_split(), as_source(imagenet_folder()))
-        started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             page = bank.save(Path(folder) / "bank.html")
-            seconds, size = time.perf_counter() - started, page.stat().st_size / 1e6
+            size = page.stat().st_size / 1e6
             reached = len(set(re.findall(r' id="u(\d+)"', page.read_text("utf-8"))))
         shown = {prototype.unit for prototype in bank.prototypes}
         return {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from likethat._progress import Progress
     from likethat._responses import Above, Below, Between, Label, Less, More, Response
     from likethat.auditing import audit, repair
-    from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG, explain
+    from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG, explain, explain_all
     from likethat.explanations import Audit, Bank, Explanation, Prototype, open, open_bank
     from likethat.generators import Denoiser, Generated, LatentGenerator, TextEdits, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
@@ -32,6 +32,7 @@ _HOMES = {
     "audit": "likethat.auditing",
     "repair": "likethat.auditing",
     "explain": "likethat.explainers",
+    "explain_all": "likethat.explainers",
     "Bank": "likethat.explanations",
     "Explanation": "likethat.explanations",
     "Prototype": "likethat.explanations",
@@ -96,6 +97,7 @@ __all__ = [
     "digits",
     "errors",
     "explain",
+    "explain_all",
     "load",
     "load_generator",
     "open",

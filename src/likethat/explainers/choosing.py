@@ -29,11 +29,11 @@ from likethat.generators.reading import TABLES, fitted, read_input
 from likethat.models import SplitModel
 from likethat.sources.base import Sample
 
-__all__ = ["explain"]
+__all__ = ["MADE", "explain"]
 
 Explained: TypeAlias = Explanation | Counterfactual | Attribution | WordAttribution
 
-_MADE = 500
+MADE = 500
 """Images that a generator makes where none are at hand: as many as README's example takes, in seconds on one core."""
 _LONGEST = 1024  # signs of a path: file systems take no more, and refuse to be asked
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".heic"}
@@ -179,11 +179,11 @@ def _image(at_hand: _AtHand) -> Explained:
 
 def _by_parts(at_hand: _AtHand) -> Explanation:
     is_made = at_hand.data is None
-    images = Generated(at_hand.generator, _MADE, seed=at_hand.seed) if is_made else at_hand.data
+    images = Generated(at_hand.generator, MADE, seed=at_hand.seed) if is_made else at_hand.data
     assert not isinstance(at_hand.target, Wanted)
     bank = PartPrototypes(seed=at_hand.seed).fit(at_hand.model, images, watch=at_hand.watch)
     found = bank.explain(at_hand.one, at_hand.target, top=at_hand.top)
-    made = f"the weights are at hand, and the images looked at are {_MADE} that the generator made"
+    made = f"the weights are at hand, and the images looked at are {MADE} that the generator made"
     why = (
         f"Explained by PartPrototypes: {made if is_made else 'weights and images are at hand'}. likethat.EPIC explains "
         f"by channels; the bank of a fit explains many images.{_idle(at_hand, takes='data')}"

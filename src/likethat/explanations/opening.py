@@ -14,6 +14,7 @@ from likethat.explanations.bank import Bank
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.exemplars import ExemplarSet
 from likethat.explanations.explanation import Explanation
+from likethat.explanations.many import MANY, Many, read_many
 from likethat.explanations.result import Result
 from likethat.explanations.saved import read_result
 from likethat.explanations.storage import MANIFEST, read_bank
@@ -48,7 +49,7 @@ def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> 
 @in_own_session
 def open(
     path: str | Path, model: SplitModel | nn.Module | None = None
-) -> Bank | Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet | Audit:
+) -> Bank | Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet | Audit | Many:
     """Open what any result's `save` wrote as a folder.
 
     Args:
@@ -63,6 +64,8 @@ def open(
     path = check_path(path)
     if (path / MANIFEST).exists():
         return open_bank(path, model)
+    if (path / MANY).exists() and model is None:
+        return read_many(path)
     if model is not None:
         raise InputError(f"`model` must be None for what is no bank, got one for {path}. Leave it out.")
     kinds: tuple[type[Result], ...] = (Explanation, Counterfactual, Attribution, WordAttribution, ExemplarSet, Audit)

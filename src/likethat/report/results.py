@@ -8,6 +8,7 @@ from likethat.explanations import Bank, ExemplarSet, Explanation
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.audit import Audit
 from likethat.explanations.counterfactual import Counterfactual
+from likethat.explanations.many import Many
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.attribution import attribution_figure, save_attribution
 from likethat.report.audit import audit_figure, save_audit
@@ -15,6 +16,7 @@ from likethat.report.counterfactual import counterfactual_figure, save_counterfa
 from likethat.report.exemplar_figures import exemplar_figure
 from likethat.report.exemplars import save_exemplars
 from likethat.report.figures import bank_figure, explanation_figure
+from likethat.report.many import many_figure, save_many
 from likethat.report.pages import save_bank, save_explanation
 from likethat.report.word_attribution import save_word_attribution, word_attribution_figure
 
@@ -33,6 +35,7 @@ _SHOWN: tuple[tuple[type[Any], Callable[..., Path], Callable[[Any], Any]], ...] 
     (Attribution, save_attribution, attribution_figure),
     (WordAttribution, save_word_attribution, word_attribution_figure),
     (Audit, save_audit, audit_figure),
+    (Many, save_many, many_figure),
 )
 """Each kind of result with what writes its page and what draws its figure."""
 

@@ -155,6 +155,22 @@ class BlackBox:
         """
         return self._view(SearchAccount(budget, above=self._account, checks=self._oracle.checks))
 
+    @property
+    def oracle(self) -> Oracle:
+        """What all views share: the predictor with its memory."""
+        return self._oracle
+
+    @property
+    def account(self) -> Account:
+        """What is charged for the questions of this view."""
+        return self._account
+
+    def through(self, oracle: Any) -> "BlackBox":
+        """Return a view that asks through something else, which stands before the predictor."""
+        view = self._view(self._account)
+        view._oracle = oracle
+        return view
+
     def _view(self, account: Account) -> "BlackBox":
         view = copy.copy(self)
         view._account = account

@@ -66,6 +66,12 @@ class Oracle:
         with self._lock:
             return account.affordable(keys, self._store.known(keys).keys())
 
+    def n_new(self, inputs: Inputs) -> int:
+        """Count the rows that no answer is known to."""
+        keys = digests(inputs)
+        with self._lock:
+            return len(set(keys) - self._store.known(keys).keys())
+
     def ask(self, inputs: Inputs, account: Account) -> Float[Tensor, "n cls"]:
         """Return probabilities (n, class), asking only what is not known.
 

@@ -1,0 +1,157 @@
+"""Many searches that ask one model: they run in turns, and one call answers what all of them ask next."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from likethat._inputs import Inputs, join_inputs, take
+from likethat.errors import LikethatError
+from likethat.models.black_box.box import BlackBox
+from likethat.models.black_box.budget import Account
+from likethat.models.black_box.oracle import Oracle
+
+__all__ = ["together"]
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True, eq=False)
+class _Turn:
+    """One search in a thread of its own, which runs only while it has the turn.
+
+    Attributes:
+        place: of the search among all.
+        asks: what it waits for an answer to; None while it runs, and when it has ended.
+        found: what it returned, or raised.
+    """
+
+    place: int
+    mine: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    back: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    asks: Inputs | None = None
+    n_new: int = 0
+    stops: bool = False
+    has_ended: bool = False
+    found: Any = None
+
+
+class _Gathered:
+    """Stands before the oracle of a black box: a search that asks gives its turn away until all others ask too."""
+
+    def __init__(self, oracle: Oracle, account: Account) -> None:
+        self._oracle, self._account = oracle, account
+        self._here = threading.local()
+        self.promised = 0  # rows that waiting searches are about to ask
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._oracle, name)
+
+    def enter(self, turn: _Turn) -> None:
+        """Note whose thread this is."""
+        self._here.turn = turn
+
+    def affordable(self, inputs: Inputs, account: Account) -> int:
+        """Return how many leading rows an account can pay for, beside what others are about to ask."""
+        n, left = self._oracle.affordable(inputs, account), self._account.remaining
+        return n if left is None else min(n, self._oracle.affordable(inputs, Account(max(0, left - self.promised))))
+
+    def ask(self, inputs: Inputs, account: Account) -> Float[Tensor, "n cls"]:
+        """Wait until the question was asked with those of others, then look the answers up.
+
+        Raises:
+            KeyboardInterrupt: all searches are to stop.
+        """
+        turn: _Turn = self._here.turn
+        n_new = self._oracle.n_new(inputs)
+        if n_new:
+            turn.asks, turn.n_new = inputs, n_new
+            self.promised += n_new
+            turn.back.release()
+            turn.mine.acquire()
+            turn.asks = None
+            if turn.stops:
+                raise KeyboardInterrupt
+        return self._oracle.ask(inputs, account)
+
+    def answer(self, turns: list[_Turn]) -> None:
+        """Ask the model what all of these wait for, in one call; what it refuses, each search finds out by itself."""
+        inputs = join_inputs([turn.asks for turn in turns if turn.asks is not None])
+        n = self._oracle.affordable(inputs, self._account)
+        try:
+            if n:
+                self._oracle.ask(take(inputs, range(n)) if n < len(inputs) else inputs, self._account)
+        except LikethatError:
+            return  # one bad row is no reason for others to fail: whoever asked it asks again alone, and is told
+        finally:
+            self.promised = 0
+
+
+def together(
+    box: BlackBox, n: int, search: Callable[[BlackBox, int], T], *, at_once: int
+) -> Iterator[tuple[int, T | Exception]]:
+    """Run searches 0 ... n - 1 of one black box in turns, and yield each one's place and result when it ends.
+
+    No two run at the same time: each has the turn until it asks or ends. When all that are under way have asked, the
+    model answers them in one call. Searches see what they would see alone, so each ends as it would have.
+
+    Args:
+        box: shared; its budget, its memory and its rate limit are those of all searches together.
+        n: searches in all.
+        search: called with a view of `box` and a place.
+        at_once: searches under way at the same time.
+
+    Yields:
+        Results in the order in which they end; an exception instead where a search raised one.
+
+    Raises:
+        KeyboardInterrupt: by Ctrl-C while the model was asked; searches under way have ended before, and were yielded.
+    """
+    gathered = _Gathered(box.oracle, box.account)
+    view = box.through(gathered)
+    waiting, stop = iter(range(n)), None
+    living: list[_Turn] = []
+    while True:
+        while stop is None and len(living) < at_once and (place := next(waiting, None)) is not None:
+            living.append(_started(gathered, view, search, place))
+        for turn in living:
+            turn.stops = turn.stops or stop is not None
+            _run(turn)
+        ended, living = [turn for turn in living if turn.has_ended], [turn for turn in living if not turn.has_ended]
+        for turn in ended:
+            yield turn.place, turn.found
+        if not living and (stop is not None or len(ended) == 0):
+            break
+        if living and stop is None:
+            try:
+                gathered.answer(living)
+            except KeyboardInterrupt as signal:
+                stop = signal
+    if stop is not None:
+        raise stop
+
+
+def _started(gathered: _Gathered, view: BlackBox, search: Callable[[BlackBox, int], Any], place: int) -> _Turn:
+    turn = _Turn(place=place)
+
+    def work() -> None:
+        turn.mine.acquire()
+        gathered.enter(turn)
+        try:
+            turn.found = search(view, place)
+        except BaseException as error:  # told where all others are told
+            turn.found = error
+        turn.has_ended = True
+        turn.back.release()
+
+    threading.Thread(target=work, name=f"likethat-search-{place}", daemon=True).start()
+    return turn
+
+
+def _run(turn: _Turn) -> None:
+    """Give a search the turn, and wait until it asks or ends."""
+    turn.mine.release()
+    turn.back.acquire()

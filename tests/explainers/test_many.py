@@ -1,0 +1,197 @@
+"""Many inputs in one call: each as it would be alone, answered together, kept in a folder that goes on."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from spread import Sums
+from torch import Tensor
+from toys import small_cnn
+
+import likethat as lt
+from likethat.errors import BlackBoxError, InputError
+from likethat.explanations.many import Many
+from likethat.models.black_box.together import together
+
+
+class Counted:
+    """Two classes by the sign of the sum of four latents' pixels; notes the size of each call."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self.sizes.append(len(images))
+        chances = [
+            1 / (1 + math.exp(3 - 6 * float(image.double().mean()))) for image in images
+        ]  # whatever stands beside
+        return torch.tensor([[1 - chance, chance] for chance in chances], dtype=torch.float64)
+
+
+def images(n: int = 6) -> list[Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    return [Sums("image")(torch.randn(1, 4, generator=rng))[0] for _ in range(n)]
+
+
+def plain(result: Any) -> dict[str, Any]:
+    found = result.to_dict()
+    found.pop("seconds", None)
+    return found
+
+
+@pytest.mark.slow
+def test_searches_find_what_they_find_alone_in_fewer_calls() -> None:
+    method, sources = lt.FreeMCG(Sums("image"), seed=0), images()
+    alone, models = [], Counted()
+    for source in sources:
+        alone.append(method.counterfactual(lt.BlackBox(models, class_names=["a", "b"]), source, budget=60))
+    model = Counted()
+    box = lt.BlackBox(model, class_names=["a", "b"])
+    found = dict(
+        together(box, 6, lambda view, place: method.counterfactual(view, sources[place], budget=60), at_once=4)
+    )
+    assert sorted(found) == list(range(6))
+    for place, one in enumerate(alone):
+        assert plain(found[place]) == plain(one)
+        np.testing.assert_array_equal(found[place].best.input.numpy(), one.best.input.numpy())  # type: ignore[union-attr]
+    assert len(model.sizes) < len(models.sizes) / 2
+    assert max(model.sizes) > max(models.sizes)
+    assert box.queries <= sum(one.queries for one in alone)  # all share one memory
+
+
+def test_a_budget_is_that_of_all_together() -> None:
+    method, sources = lt.FreeMCG(Sums("image"), seed=0), images()
+    box = lt.BlackBox(Counted(), class_names=["a", "b"], budget=90)
+    found = dict(
+        together(box, 6, lambda view, place: method.counterfactual(view, sources[place], budget=60), at_once=6)
+    )
+    assert box.queries <= 90
+    assert all(isinstance(one, lt.explanations.counterfactual.Counterfactual | Exception) for one in found.values())
+    assert sum(not isinstance(one, Exception) for one in found.values()) >= 3
+
+
+def test_one_that_cannot_be_asked_stops_no_other() -> None:
+    def picky(images: Tensor) -> Tensor:
+        if bool((images.amax(dim=(1, 2, 3)) > 0.999).any()):
+            raise ValueError("too bright")
+        return Counted()(images)
+
+    bright = torch.ones_like(images()[0])
+    found = lt.explain_all(
+        lt.BlackBox(picky, class_names=["a", "b"], check_determinism=False), [*images(3), bright], budget=40
+    )
+    assert [row.kind for row in found.rows] == ["Attribution"] * 3 + [""]
+    assert list(found.failures) == ["image 3"]
+    assert "too bright" in found.failures["image 3"]
+    assert repr(found) == "<Many: 3 of 4 inputs explained, 1 failed>"
+
+
+def test_what_is_no_error_of_ours_is_raised() -> None:
+    def broken(view: lt.BlackBox, place: int) -> int:
+        raise ZeroDivisionError
+
+    ((place, error),) = together(lt.BlackBox(Counted(), class_names=["a", "b"]), 1, broken, at_once=2)
+    assert place == 0
+    assert isinstance(error, ZeroDivisionError)
+
+
+@pytest.mark.slow
+def test_a_folder_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    sources, seen = images(), []
+
+    def stop(report: lt.Progress) -> None:
+        seen.append((report.stage, report.done, report.total))
+        if report.done == 2:
+            raise KeyboardInterrupt
+
+    def call(model: Any, **more: Any) -> Many:
+        box = lt.BlackBox(model, class_names=["a", "b"])
+        return lt.explain_all(box, sources, budget=40, at_once=2, into=tmp_path / "all", **more)
+
+    first = call(Counted(), watch=stop)
+    assert first.is_interrupted
+    assert repr(first) == "<Many: 2 of 6 inputs explained, 4 not reached>"
+    kept = {path: path.read_bytes() for path in (tmp_path / "all" / "00000").rglob("*") if path.is_file()}
+    model = Counted()
+    whole = call(model, watch=lambda report: seen.append((report.stage, report.done, report.total)))
+    assert seen[-1] == ("explaining", 6, 6)
+    assert ("explaining", 3, 6) in seen
+    assert all(path.read_bytes() == data for path, data in kept.items())
+    assert not whole.is_interrupted
+    again = lt.explain_all(lt.BlackBox(Counted(), class_names=["a", "b"]), sources, budget=40)
+    assert [plain(one) for one in whole] == [plain(one) for one in again]
+    call(asked := Counted())
+    assert asked.sizes == []  # all was there
+    opened = lt.open(tmp_path / "all")
+    assert isinstance(opened, Many)
+    assert opened.rows == whole.rows == again.rows
+    assert plain(opened[5]) == plain(again[5])
+    page = (tmp_path / "all" / "index.html").read_text()
+    assert all(f'href="{place:05d}.html"' in page for place in range(6))
+    assert len(pd.read_csv(tmp_path / "all" / "table.csv")) == 6
+
+
+def test_a_folder_of_another_call_or_of_others_is_left_as_it_is(tmp_path: Path) -> None:
+    box = lt.BlackBox(Counted(), class_names=["a", "b"])
+    lt.explain_all(box, images(2), budget=40, into=tmp_path / "mine")
+    (tmp_path / "mine" / "00001" / "note.txt").write_text("mine")
+    for change in ({"budget": 41}, {"seed": 1}, {"target": 0}):
+        with pytest.raises(InputError, match="holds results of other inputs, another model or other options"):
+            lt.explain_all(box, images(2), **{"budget": 40, "into": tmp_path / "mine", **change})  # type: ignore[arg-type]
+    lt.explain_all(box, images(2), budget=40, into=tmp_path / "mine")
+    assert (tmp_path / "mine" / "00001" / "note.txt").read_text() == "mine"
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "a.txt").write_text("theirs")
+    with pytest.raises(InputError, match="is in use"):
+        lt.explain_all(box, images(1), budget=40, into=tmp_path / "theirs")
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["a.txt"]
+
+
+@pytest.mark.slow
+def test_a_bank_explains_all_and_is_fitted_once(tmp_path: Path) -> None:
+    pictures = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    model = lt.split(small_cnn(n_classes=3), example=pictures[:4])
+    bank = lt.PartPrototypes(n_parts=2, n_prototypes=2).fit(model, pictures)
+    found = lt.explain_all(bank, pictures[:3], 1, top=2)
+    assert [row.target for row in found.rows] == ["class 1"] * 3
+    assert [plain(one)["logit"] for one in found] == [
+        plain(bank.explain(one, 1, top=2))["logit"] for one in pictures[:3]
+    ]
+    fitted = lt.explain_all(model, pictures[:2], data=pictures)
+    assert [row.kind for row in fitted.rows] == ["Explanation"] * 2
+    saved = found.save(tmp_path / "kept")
+    assert lt.open(saved).rows == found.rows  # type: ignore[union-attr]
+    assert "3 of 3 inputs explained" in found.save(tmp_path / "page.html").read_text()
+    assert found.to_frame()["probability"].between(0, 1).all()
+
+
+@pytest.mark.slow
+def test_rows_and_texts() -> None:
+    frame = pd.DataFrame({"x": np.linspace(0, 1, 40), "y": np.linspace(1, 0, 40)})
+    model = lt.BlackBox(lambda rows: np.stack([1 - rows["x"], rows["x"]], 1), class_names=["low", "high"])
+    rows = lt.explain_all(model, frame.iloc[[3, 36]], data=frame, budget=40)
+    assert [row.target for row in rows.rows] == ["anything but low", "anything but high"]
+    assert [row.name for row in rows.rows] == ["row 3", "row 36"]
+    words = lt.explain_all(
+        lambda texts: [[0.9, 0.1] if "good" in text else [0.2, 0.8] for text in texts], ["good as it is", "a bad one"],
+        budget=40,
+    )  # fmt: skip
+    assert [row.kind for row in words.rows] == ["WordAttribution"] * 2
+
+
+@pytest.mark.parametrize("nothing", [[], torch.zeros(0, 3, 8, 8), pd.DataFrame({"x": []}), 3])
+def test_no_inputs_are_said(nothing: Any) -> None:
+    with pytest.raises(InputError):
+        lt.explain_all(Counted(), nothing, budget=40)
+
+
+def test_a_server_that_fails_is_told_by_every_input() -> None:
+    def down(images: Tensor) -> Tensor:
+        raise BlackBoxError("the server is down.")
+
+    found = lt.explain_all(lt.BlackBox(down, class_names=["a", "b"]), images(2), budget=40)
+    assert set(found.failures.values()) == {"the server is down."}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from likethat.errors import ModelError
 from likethat.models import split
 from likethat.models._frozen import FrozenTail, NotFrozenError
+from likethat.models._frozen_rules import RULES
 from likethat.models._trace import relative_error
 
 
@@ -175,3 +176,20 @@ def test_a_tail_holds_the_network_s_own_weights_so_that_it_follows_them() -> Non
         model.check_unchanged()
     _, error = model._reader.error(images)
     assert error <= 1e-5
+
+
+@torch.no_grad()
+def test_a_map_that_lies_channels_last_is_pooled_all_the_same() -> None:
+    network = _behind(nn.Sequential(nn.Linear(8, 9), nn.GELU(), nn.Linear(9, 3))).to(memory_format=torch.channels_last)
+    images = torch.rand(3, 3, 64, 64).to(memory_format=torch.channels_last)
+    assert network[0](images).is_contiguous(memory_format=torch.channels_last)
+    model = split(network, example=images)
+    assert model.how == "frozen"
+    assert model._reader.error(model._inputs(images))[1] <= 1e-5
+
+
+def test_values_laid_otherwise_are_the_same_only_where_one_axis_is_longer_than_one() -> None:
+    pooled, square = torch.rand(1, 8, 1, 1), torch.rand(1, 2, 2, 1)
+    assert RULES["as_strided_"](None, [pooled], {}, [pooled], pooled) is pooled  # type: ignore[arg-type]
+    with pytest.raises(NotImplementedError):
+        RULES["as_strided_"](None, [square], {}, [square], square)  # type: ignore[arg-type]

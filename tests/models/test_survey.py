@@ -69,3 +69,33 @@ def test_nothing_takes_longer_than_it_may() -> None:
     row = worker.ask("timm:test_resnet", 0.0)
     assert (row["kind"], row["note"]) == ("not finished", "not cut within 0 s")
     assert worker._process is None
+
+
+def test_fresh_weights_that_make_all_images_alike_are_livened(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scaled(torch.nn.Module):
+        """Adds to a constant what a scale near 0 lets through, as layer scales do when they are fresh."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
+            self.gamma = torch.nn.Parameter(torch.full((4,), 1e-9))
+            self.head = torch.nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(1 + (self.gamma[:, None, None] * self.layers(x)).mean((2, 3)))
+
+    network = Scaled().eval()
+    monkeypatch.setattr(surveying, "_built", lambda _: network)
+    row = surveying._row("hf-config:none")
+    assert row["kind"].startswith("exact")
+    assert row["note"].startswith("Scales set to 1")
+    assert network.gamma.tolist() == [1.0] * 4
+    assert float(network.layers[1].running_mean.abs().max()) > 0  # type: ignore[union-attr]
+    assert not network.layers[1].training
+
+
+@pytest.mark.slow
+def test_a_name_of_features_alone_gets_a_head() -> None:
+    assert surveying._built("timm:test_vit").num_classes > 0
+    config = surveying._built("hf-config:levit").config  # a family with several heads
+    assert config.num_labels == 2

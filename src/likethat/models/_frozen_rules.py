@@ -139,6 +139,13 @@ def _larger_of_two(_: Any, args: Sequence[Any], __: dict[str, Any], own: Sequenc
     return torch.where(own[0] == result, args[0], args[1])
 
 
+def _restrided(_: Any, args: Sequence[Any], __: dict[str, Any], own: Sequence[Any], result: Any) -> Any:  # noqa: ARG001
+    """Return the same values: pooling lays its result in memory as its channels-last input lay."""
+    if result.shape != args[0].shape or sum(size > 1 for size in result.shape) > 1:
+        raise NotImplementedError("a tensor laid otherwise in memory")
+    return args[0]
+
+
 _AFFINE = (
     "view _unsafe_view reshape expand permute transpose t unsqueeze squeeze slice select cat stack split "
     "split_with_sizes unbind clone contiguous _to_copy alias detach lift_fresh_copy lift_fresh mean sum add sub rsub "
@@ -175,6 +182,7 @@ RULES: dict[str, Rule] = {
     "amax": _maximum_over,
     "maximum": _larger_of_two,
     "minimum": _larger_of_two,
+    "as_strided_": _restrided,
 }
 
 _HELD = frozenset(_CONSTANTS.split())

@@ -17,7 +17,7 @@ from torch import nn
 from likethat._checks import require
 from likethat._documents import parse_json, read_bytes
 from likethat._progress import Clock
-from likethat.errors import InputError, LikethatError
+from likethat.errors import InputError, LikethatError, ModelError
 from likethat.models._frozen_search import Counting
 from likethat.models._hubs import load_timm, load_torchvision
 from likethat.models._probe import logits_of, probe_images
@@ -43,7 +43,7 @@ _TIMM = """
     mixnet_s semnasnet_075 regnetx_002 regnety_002 regnetz_005 vovnet39a cspresnet50 cspdarknet53 darknet17 darknetaa53
     nfnet_l0 eca_nfnet_l0 dm_nfnet_f0 densenet121 inception_next_atto xception41 convnext_atto convnextv2_atto
     convmixer_768_32 edgenext_xx_small efficientformer_l1 efficientformerv2_s0 efficientvit_b0 efficientvit_m0
-    fastvit_t8 repvit_m0_9 repghostnet_050 starnet_s1 shvit_s1 swiftformer_xs poolformer_s12 metaformerpooling_s12
+    fastvit_t8 repvit_m0_9 repghostnet_050 starnet_s1 shvit_s1 swiftformer_xs poolformer_s12 poolformerv2_s12
     caformer_s18 convformer_s18 pvt_v2_b0 twins_svt_small coat_tiny coatnet_nano_rw_224 coat_lite_tiny crossvit_tiny_240
     convit_tiny cait_xxs24_224 xcit_nano_12_p16_224 volo_d1_224 levit_128s levit_conv_128s mobilevit_xxs mobilevitv2_050
     mvitv2_tiny nest_tiny pit_ti_224 pit_ti_distilled_224 tnt_s_patch16_224 visformer_tiny vit_tiny_patch16_224
@@ -59,7 +59,7 @@ _TIMM = """
 _FROM_CONFIGURATION = """
     vit deit dinov2 dinov2_with_registers beit data2vec-vision resnet convnext convnextv2 swin swinv2 mobilevit
     mobilevitv2 mobilenet_v1 mobilenet_v2 regnet poolformer pvt pvt_v2 levit cvt efficientnet focalnet vit_msn ijepa
-    siglip clip bit van hiera swiftformer textnet perceiver
+    siglip clip bit segformer hiera swiftformer textnet perceiver
 """
 ARCHITECTURES = (
     *(f"torchvision:{name}" for name in _TORCHVISION.split()),
@@ -70,6 +70,9 @@ ARCHITECTURES = (
 
 _LOADERS = {"timm": load_timm, "torchvision": load_torchvision}
 _SEED = 0  # of the random weights
+_CLASSES = 1000  # of a head that is not there
+_ALIKE = "must tell images apart"  # how `split` begins its refusal of a network that gives all images the same
+_LIVENED = "Scales set to 1 and batch norms measured first: fresh weights make all images alike. "
 _KINDS = {"frozen": "exact for this image", "followed": "exact for this image", "replay": "replay only"}
 
 
@@ -166,14 +169,23 @@ def _row(name: str) -> Row:
     weights = sum(value.numel() * value.element_size() for value in network.state_dict().values()) / 2**20
     row: Row = {"name": name, "weights, MB": round(weights, 1)}
     before = _memory(forget=True)
+    livened = ""
     try:
         with Counting() as counted:
-            model = split(network, preprocess="auto" if name.startswith("timm:") else "default")
+            try:
+                model = _split(network, name)
+            except ModelError as error:
+                if _ALIKE not in str(error):
+                    raise
+                _liven(network)
+                livened = _LIVENED
+                model = _split(network, name)
     except LikethatError as error:
         return {**row, "kind": "refused", "note": str(error), "seconds": round(clock.seconds, 1)}
     with torch.no_grad(), Counting() as once:
         logits_of(network(model._inputs(_images(model, 3))), 3)
     row |= _said(model)
+    row["note"] = f"{livened}{row['note']}"
     row |= {"cost": counted.total / max(1, once.total), "seconds": clock.seconds}
     return row | ({} if before is None else {"memory, MB": (_memory() or before) - before})
 
@@ -192,11 +204,37 @@ def _built(name: str) -> nn.Module:
     """Return a network with random weights."""
     prefix, _, rest = name.partition(":")
     if prefix in _LOADERS:
-        return _LOADERS[prefix](rest, None, {}).network.eval()
+        network: nn.Module = _LOADERS[prefix](rest, None, {}).network
+        if getattr(network, "num_classes", None) == 0:  # features alone are kept under this name: with a fresh head
+            network = _LOADERS[prefix](rest, None, {"num_classes": _CLASSES}).network
+        return network.eval()
     transformers = require("transformers", purpose=f"Building {name!r}")
     config = transformers.AutoConfig.for_model(rest)
-    network: nn.Module = transformers.AutoModelForImageClassification.from_config(config)
+    kinds = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[
+        type(config)
+    ]  # several where a family has several heads
+    network = (kinds[0] if isinstance(kinds, tuple) else kinds)(config)
     return network.eval()
+
+
+def _split(network: nn.Module, name: str) -> SplitModel:
+    return split(network, preprocess="auto" if name.startswith("timm:") else "default")
+
+
+@torch.no_grad()
+def _liven(network: nn.Module) -> None:
+    """Let images differ at the end of a fresh network: scales that begin near 0 become 1, batch norms are measured."""
+    for name, value in network.named_parameters():
+        if value.ndim == 1 and not name.endswith("bias") and bool((value == value[0]).all()):
+            value.fill_(1.0)
+    norms = [one for one in network.modules() if isinstance(one, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for one in norms:
+        one.reset_running_stats()
+        one.momentum = None  # the mean of what is seen
+        one.train()
+    network(probe_images(8, 3, (224, 224), seed=_SEED))
+    for one in norms:
+        one.eval()
 
 
 def _images(model: SplitModel, n: int) -> torch.Tensor:

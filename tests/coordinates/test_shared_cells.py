@@ -111,3 +111,11 @@ def test_regions_of_no_such_class_are_refused() -> None:
         with pytest.raises(InputError, match=message):
             PhotoRegions(torch.rand(2, 4), torch.tensor([0, 1]), torch.tensor(classes), head_weight=torch.rand(3, 4),
                          unit_names=["a", "b"], n_regions=n)  # fmt: skip
+
+
+def test_one_region_and_one_shown_will_do() -> None:
+    found = PhotoRegions(
+        torch.rand(2, 4), torch.tensor([0, 1]), torch.tensor([0, 2]), head_weight=torch.rand(3, 4),
+        unit_names=["a", "b"], n_regions=1, n_shown=1,
+    )  # fmt: skip
+    assert found.n_units == 2

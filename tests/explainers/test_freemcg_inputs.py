@@ -19,7 +19,9 @@ from likethat.explainers.freemcg.inputs import (
     check_mask,
     check_words,
     exact_map,
+    explained_by,
     explained_of,
+    kept_places,
     name_of,
     one_input,
     read_mask,
@@ -148,3 +150,18 @@ def test_the_exact_map_is_offered_where_there_is_one() -> None:
     assert "model.heat_map" in split[0]
     assert "if it can be split" not in split[0]
     assert exact_map(SimpleNamespace()) == ()  # type: ignore[arg-type]
+
+
+def test_log_odds_of_a_sure_answer_are_finite() -> None:
+    odds = explained_by(1, None)(torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.25, 0.75]], dtype=torch.float64))
+    assert odds.tolist() == pytest.approx([math.log(9999), -math.log(9999), math.log(3)])
+
+
+def test_words_that_stay_are_found_wherever_they_stand() -> None:
+    assert kept_places("A good film, a GOOD day", ["good"]) == kept_places("A good film, a GOOD day", ["Good!"])
+    assert len(kept_places("A good film, a GOOD day", ["good"])) == 2
+    for nothing in ("bad", "...", "good day film"):
+        with pytest.raises(InputError, match="which does not stand in it"):
+            kept_places("A good film, a GOOD day", [nothing])
+    with pytest.raises(InputError):
+        kept_places("A good film", "good")  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from spread import Sums
+from spread import Echo, Sums
 from torch import Tensor
 
 import likethat as lt
@@ -120,3 +120,10 @@ def test_images_are_sought_among_latents_where_nothing_denoises() -> None:
     found = lt.FreeMCG(Sums("image")).counterfactual(first, torch.full((1, 2, 2), 0.3), 1, budget=60)
     assert found.best.is_valid
     assert found.mean is None  # of latents there is none to show
+
+
+def test_a_denoisers_algorithm_needs_one() -> None:
+    with pytest.raises(InputError, match="`generator` must be a denoiser for algorithm='freemcg', got none"):
+        lt.FreeMCG(seed=0).attribute(squares, picture(), budget=40, algorithm="freemcg")
+    found = lt.FreeMCG(Echo((8, 8)), seed=0).attribute(squares, picture(), budget=64, algorithm="freemcg")
+    assert (found.method, found.generator) == ("freemcg", "Echo")  # type: ignore[union-attr]

@@ -166,3 +166,8 @@ def test_adam_goes_on_from_what_it_left(tmp_path: Path, monkeypatch: pytest.Monk
     found = solver.fit(features, schedule, checkpoint=again, watch=seen.append)
     assert torch.equal(found, solver.fit(features, schedule))
     assert [one.done for one in seen] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_of_channels_that_are_never_used_all_weigh_alike() -> None:
+    found = _usage(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long), torch.eye(3), torch.ones(1, 3))
+    assert found.tolist() == [1.0, 1.0, 1.0]

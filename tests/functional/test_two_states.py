@@ -82,3 +82,12 @@ def test_a_step_is_the_formula() -> None:
         two = math.log(sum(map(math.exp, odds))) - math.log(variance) / 2
         assert float(fit.gains[0, i]) == pytest.approx(two + x[i] ** 2 / 2)
         assert float(fit.on[0, i]) == pytest.approx(1 / (1 + math.exp(odds[0] - odds[1])))
+
+
+def test_a_class_of_one_picture_lies_at_its_own_mean() -> None:
+    values, groups, _ = drawn([0.9, 0.1])
+    values, groups = torch.cat([values, torch.tensor([50.0])]), torch.cat([groups, torch.tensor([2])])
+    with_one = two_states(values[None], groups, n_groups=3)
+    assert float(with_one.gap[0]) == pytest.approx(
+        float(two_states(values[None, :-1], groups[:-1], n_groups=2).gap[0]), rel=0.02
+    )

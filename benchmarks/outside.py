@@ -1,0 +1,260 @@
+"""Counterfactuals through generators that nobody here made: plain functions from latents to images, no encoder.
+
+    python benchmarks/outside.py            # about ten minutes on one core; a stopped run goes on
+    python benchmarks/outside.py --fresh    # from the beginning
+
+Generators, networks and judges are trained here in plain torch: a VAE's decoder and a GAN on real handwriting
+(28 x 28), a decoder on drawings (64 x 64). Sources are held out from all of them. The network is asked, 200 questions
+each, and the judge, another network with other weights, says whether it sees the wanted class too. Beside them the
+nearest real image that the network gives to the class as surely: what can be had without a generator.
+Writes benchmarks/results/outside.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from _rows import Row, Rows, run
+from scipy.stats import binomtest
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+import likethat as lt
+
+BUDGET, N_SOURCES = 200, 20
+LATENT = {"vae": 16, "gan": 32, "drawings": 48}
+HEADINGS = {
+    "digits": "Real handwriting, 28 x 28",
+    "drawings": "Drawings, 64 x 64",
+}
+NOTES = {
+    "digits": f"\n\n{N_SOURCES} held-out digits of scikit-learn's (8 x 8, made larger), each to the class three "
+    f"further; {BUDGET} questions, at the default confidence (.98). *Judged*: the judge's first class is the wanted "
+    "one. *Changed*: mean absolute difference of a pixel. In brackets: 95 % interval.",
+    "drawings": f"\n\n{N_SOURCES} held-out drawings, to the class that the network has second; the network is "
+    "`zoo:creatures`, the judge `zoo:creatures-vit`.",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is asked: generator, network, judge, sources with their targets, and real images."""
+
+    generator: Callable[[Tensor], Tensor]
+    latent: int
+    network: Callable[[Tensor], Tensor]
+    judge: Callable[[Tensor], Tensor]
+    sources: Tensor
+    targets: list[int]
+    real: Tensor
+
+
+@cache
+def digits() -> tuple[Tensor, Tensor]:
+    data = load_digits()
+    images = torch.tensor(data.images / 16, dtype=torch.float32)[:, None]
+    larger = nn.functional.interpolate(images, size=28, mode="bicubic", align_corners=False)
+    return larger.clamp(0, 1), torch.tensor(data.target)
+
+
+TRAINED = 1400  # of 1,797 digits
+
+
+@cache
+def classifier(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    images, labels = digits()
+    network = nn.Sequential(
+        nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(32 * 49, 64), nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(15):
+        for rows in torch.randperm(TRAINED).split(64):
+            noisy = images[rows] + 0.1 * torch.randn(len(rows), 1, 28, 28)
+            loss = nn.functional.cross_entropy(network(noisy), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return network.eval()
+
+
+@cache
+def vae() -> Callable[[Tensor], Tensor]:
+    torch.manual_seed(0)
+    images, latent = digits()[0][:TRAINED].flatten(1), LATENT["vae"]
+    encoder = nn.Sequential(nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 2 * latent))
+    decoder = nn.Sequential(
+        nn.Linear(latent, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28))
+    )
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
+    for _ in range(60):
+        for rows in torch.randperm(TRAINED).split(64):
+            loss = elbo(encoder, decoder, images[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return decoder.eval()
+
+
+def elbo(encoder: nn.Module, decoder: nn.Module, x: Tensor) -> Tensor:
+    mean, log_variance = encoder(x).chunk(2, 1)
+    made = decoder(mean + torch.randn_like(mean) * (log_variance / 2).exp())
+    error = nn.functional.binary_cross_entropy(made, x.reshape(made.shape), reduction="sum") / len(x)
+    return error - 0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1).mean()
+
+
+@cache
+def gan() -> Callable[[Tensor], Tensor]:
+    """Train a generator against a discriminator that is kept smooth (R1, Mescheder et al., 2018)."""
+    torch.manual_seed(0)
+    images, latent = digits()[0][:TRAINED], LATENT["gan"]
+    generator = nn.Sequential(
+        nn.Linear(latent, 256), nn.LeakyReLU(0.2), nn.Linear(256, 64 * 49), nn.LeakyReLU(0.2),
+        nn.Unflatten(1, (64, 7, 7)),
+        nn.Upsample(scale_factor=2), nn.Conv2d(64, 32, 3, 1, 1), nn.LeakyReLU(0.2),
+        nn.Upsample(scale_factor=2), nn.Conv2d(32, 1, 3, 1, 1), nn.Sigmoid(),
+    )  # fmt: skip
+    discriminator = nn.Sequential(
+        nn.Conv2d(1, 32, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(32, 64, 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(),
+        nn.Linear(64 * 49, 1),
+    )  # fmt: skip
+    first, second = (
+        torch.optim.Adam(part.parameters(), 2e-4, betas=(0.5, 0.99)) for part in (generator, discriminator)
+    )
+    for _ in range(120):
+        for rows in torch.randperm(TRAINED).split(64):
+            real = images[rows].clone().requires_grad_(True)
+            made = generator(torch.randn(len(rows), latent))
+            said = discriminator(real)
+            slope = torch.autograd.grad(said.sum(), real, create_graph=True)[0].square().sum((1, 2, 3)).mean()
+            loss = nn.functional.softplus(-said).mean() + nn.functional.softplus(discriminator(made.detach())).mean()
+            second.zero_grad()
+            (loss + 0.5 * slope).backward()
+            second.step()
+            first.zero_grad()
+            nn.functional.softplus(-discriminator(made)).mean().backward()
+            first.step()
+    return generator.eval()
+
+
+@cache
+def drawn() -> Callable[[Tensor], Tensor]:
+    """Train the decoder of a VAE on drawings of 64 x 64."""
+    torch.manual_seed(0)
+    source, latent = lt.creatures(2000, seed=5, size=64), LATENT["drawings"]
+    images = torch.stack([source[place].image for place in range(len(source))])
+    encoder = nn.Sequential(
+        nn.Conv2d(3, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 48, 4, 2, 1), nn.ReLU(),
+        nn.Conv2d(48, 64, 4, 2, 1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(64 * 64, 2 * latent),
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Linear(latent, 64 * 64), nn.ReLU(), nn.Unflatten(1, (64, 8, 8)),
+        nn.Upsample(scale_factor=2), nn.Conv2d(64, 48, 3, 1, 1), nn.ReLU(),
+        nn.Upsample(scale_factor=2), nn.Conv2d(48, 32, 3, 1, 1), nn.ReLU(),
+        nn.Upsample(scale_factor=2), nn.Conv2d(32, 3, 3, 1, 1), nn.Sigmoid(),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
+    for _ in range(12):
+        for rows in torch.randperm(len(images)).split(32):
+            loss = elbo(encoder, decoder, images[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return decoder.eval()
+
+
+def of_digits(generator: Callable[[Tensor], Tensor], latent: int) -> Case:
+    images = digits()[0]
+    network, judge = classifier(1), classifier(2)
+    sources = images[TRAINED :: (len(images) - TRAINED) // N_SOURCES][:N_SOURCES]
+    targets = [(int(one) + 3) % 10 for one in network(sources).argmax(1)]
+    return Case(generator, latent, network, judge, sources, targets, images[:TRAINED])
+
+
+def of_drawings() -> Case:
+    held_out, others = lt.creatures(N_SOURCES, seed=9, size=64), lt.creatures(1000, seed=11, size=64)
+    network, judge = (lt.load(name).network for name in ("zoo:creatures", "zoo:creatures-vit"))
+    sources = torch.stack([held_out[place].image for place in range(N_SOURCES)])
+    with torch.no_grad():
+        targets = network(sources).topk(2).indices[:, 1].tolist()
+    real = torch.stack([others[place].image for place in range(len(others))])
+    return Case(drawn(), LATENT["drawings"], network, judge, sources, targets, real)
+
+
+@torch.no_grad()
+def judged(case: Case, changed: list[Tensor], reached: list[bool]) -> Row:
+    """Return how many were reached, how many the judge sees so, and how much was changed."""
+    images = torch.stack(changed)
+    sees = case.judge(images).argmax(1) == torch.tensor(case.targets)
+    off = [float((one - source).abs().mean()) for one, source in zip(images, case.sources, strict=True)]
+    return {
+        "reached": counted(sum(reached)),
+        "judged so": counted(int(sum(bool(one) and is_there for one, is_there in zip(sees, reached, strict=True)))),
+        "changed": f"{sum(off) / len(off):.3f}",
+    }
+
+
+def counted(n: int) -> str:
+    low, high = binomtest(n, N_SOURCES).proportion_ci(method="wilson")
+    return f"{n} of {N_SOURCES} ({100 * low:.0f} to {100 * high:.0f} %)"
+
+
+def through(case: Case) -> Row:
+    """Search a counterfactual of each source through the generator."""
+    method = lt.FreeMCG(lt.load_generator(case.generator, latent_dim=case.latent), seed=0)
+    changed, reached, queries = [], [], 0
+    for source, target in zip(case.sources, case.targets, strict=True):
+        box = lt.BlackBox(case.network)
+        found = method.counterfactual(box, source, target, budget=BUDGET)
+        image = found.best.input
+        assert isinstance(image, Tensor)
+        changed.append(image[0])
+        reached.append(bool(found.status))
+        queries += found.queries
+    return {**judged(case, changed, reached), "questions": queries / N_SOURCES}
+
+
+@torch.no_grad()
+def nearest(case: Case) -> Row:
+    """Take the nearest real image that the network gives to the class with .98 against the next."""
+    logits = case.network(case.real)
+    changed, reached = [], []
+    for source, target in zip(case.sources, case.targets, strict=True):
+        others = logits.clone()
+        others[:, target] = -torch.inf
+        sure = (logits[:, target] - others.amax(1) >= torch.logit(torch.tensor(0.98))).nonzero()[:, 0]
+        far = (case.real[sure] - source).abs().mean((1, 2, 3))
+        reached.append(bool(len(sure)))
+        changed.append(case.real[sure[far.argmin()]] if len(sure) else source)
+    return judged(case, changed, reached)
+
+
+def on_digits(rows: Rows) -> None:
+    """Measure both generators of handwriting."""
+    rows.add("digits", "decoder of a VAE", lambda: through(of_digits(vae(), LATENT["vae"])))
+    rows.add("digits", "GAN", lambda: through(of_digits(gan(), LATENT["gan"])))
+    rows.add("digits", "nearest real digit", lambda: nearest(of_digits(vae(), LATENT["vae"])))
+
+
+def on_drawings(rows: Rows) -> None:
+    """Measure the decoder of drawings."""
+    rows.add("drawings", "decoder of a VAE", lambda: through(of_drawings()))
+    rows.add("drawings", "nearest real drawing", lambda: nearest(of_drawings()))
+
+
+def main() -> None:
+    """Parse the command line and measure."""
+    folder = Path(__file__).parent
+    run(
+        {"digits": on_digits, "drawings": on_drawings}, store=folder.parent / "out" / "outside.json",
+        results=folder / "results" / "outside.md", title="Generators that nobody here made, measured",
+        headings=HEADINGS, notes=NOTES, description=__doc__,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

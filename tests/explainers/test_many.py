@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from spread import Sums
 from torch import Tensor
 from toys import small_cnn
@@ -189,9 +190,41 @@ def test_no_inputs_are_said(nothing: Any) -> None:
         lt.explain_all(Counted(), nothing, budget=40)
 
 
-def test_a_server_that_fails_is_told_by_every_input() -> None:
+def test_a_server_that_fails_is_told_and_asked_again_by_the_same_call(tmp_path: Path) -> None:
     def down(images: Tensor) -> Tensor:
         raise BlackBoxError("the server is down.")
 
-    found = lt.explain_all(lt.BlackBox(down, class_names=["a", "b"]), images(2), budget=40)
-    assert set(found.failures.values()) == {"the server is down."}
+    up = []
+
+    def mended(images: Tensor) -> Tensor:
+        return Counted()(images) if up else down(images)
+
+    def call() -> Many:
+        box = lt.BlackBox(mended, class_names=["a", "b"], check_determinism=False)
+        return lt.explain_all(box, images(2), budget=40, into=tmp_path / "all")
+
+    with pytest.raises(InputError, match="the server is down"):
+        call()
+    up.append(True)
+    found = call()  # what failed is tried again
+    assert not found.failures
+    assert lt.open(tmp_path / "all").rows == found.rows  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("change", [{"target": "zebra"}, {"budget": 5}])
+def test_a_call_that_fits_no_input_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="`target` must be|`budget` must be"):
+        lt.explain_all(lt.load("zoo:digits"), torch.rand(2, 1, 8, 8), **{"budget": 40, **change})
+
+
+def test_pictures_are_called_as_their_files_and_one_that_does_not_open_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("b&<i>", "c"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a" / f"{name}.png")
+    (tmp_path / "a" / "bad.png").write_bytes(b"no picture")
+    found = lt.explain_all(lt.load("zoo:digits"), tmp_path, budget=40)
+    assert [row.name for row in found.rows] == ["a/b&<i>.png", "a/bad.png", "a/c.png"]
+    assert list(found.failures) == ["a/bad.png"]
+    page = found.save(tmp_path / "page.html").read_text()
+    assert "a/b&amp;&lt;i&gt;.png" in page
+    assert "<i>" not in page

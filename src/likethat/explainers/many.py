@@ -1,7 +1,7 @@
 """`explain_all`: many inputs in one call, whose questions to a model are answered together."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -108,7 +108,8 @@ def explain_all(
         Results in the order of the inputs. What cannot be explained is in `failures`, and stops no other.
 
     Raises:
-        InputError: no inputs, or `into` holds something else: results of another call too.
+        InputError: no inputs, what is wrong with every one of them (a class that the model does not have), or `into`
+            holds something else: results of another call too.
         StorageError: `into` cannot be written.
 
     Example:
@@ -143,6 +144,7 @@ def explain_all(
             stage.add(1)
     except KeyboardInterrupt:
         is_interrupted = True
+    _refuse_what_fits_none(found if growing is None else growing.failures, given, done)
     if growing is not None:
         return growing.close(is_interrupted=is_interrupted)
     results = [one if isinstance(one := found.get(place), Result) else None for place in range(len(given.names))]
@@ -207,6 +209,17 @@ def _told(result: Result | Exception) -> Result | str:
     raise result
 
 
+def _refuse_what_fits_none(found: Mapping[int, Result | str], given: _Inputs, done: Sequence[int]) -> None:
+    """Raise what went wrong with every input in the same way: the call is wrong, or the model is not there.
+
+    Raises:
+        InputError: the sentence that all of them have.
+    """
+    told = set(found.values())
+    if not done and len(found) == len(given.names) and len(told) == 1 and isinstance(sentence := told.pop(), str):
+        raise InputError(sentence)
+
+
 def _was_stopped(result: Any) -> bool:
     return bool(getattr(getattr(result, "status", None), "is_interrupted", False))
 
@@ -240,8 +253,8 @@ def _images(inputs: Any) -> _Inputs:
 
 
 def _name(source: Any, at: int) -> str:
-    paths = getattr(source, "paths", None)
-    return f"image {at}" if paths is None else str(paths[at].relative_to(source.root))
+    files = getattr(source, "files", None)
+    return f"image {at}" if files is None else files[at].relative_to(source.root).as_posix()
 
 
 def _filled(names: list[str]) -> list[str]:

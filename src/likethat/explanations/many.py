@@ -188,7 +188,7 @@ class Growing:
                     f"`into` must be a new folder, or that of the same call, got {path}, which holds results of other "
                     "inputs, another model or other options. Choose another folder."
                 )
-            self.failures = _failures(path)
+            self.failures = _failures(path)  # told as long as nothing better has come
             return
         try_folder(path, name="into")
         self._own.claim(name="into")
@@ -196,9 +196,8 @@ class Growing:
 
     @property
     def done(self) -> list[int]:
-        """The places whose results lie there, or that failed."""
-        there = (place for place in range(len(self.names)) if (_place(self.path, place) / RECORD).is_file())
-        return sorted({*there, *self.failures})
+        """The places whose results lie there; what failed is tried again."""
+        return [place for place in range(len(self.names)) if (_place(self.path, place) / RECORD).is_file()]
 
     def put(self, place: int, result: Result | str) -> None:
         """Write one result with its page, or the sentence of why there is none."""
@@ -206,6 +205,8 @@ class Growing:
             self.failures[place] = result
             self._write_failures()
             return
+        if self.failures.pop(place, None) is not None:
+            self._write_failures()
         result.save(_place(self.path, place), overwrite=True)
         result.save(_page(self.path, place), overwrite=True)
 

@@ -1,5 +1,6 @@
 """The site by its routes: browsing, a dropped picture, who may ask."""
 
+import html
 import io
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ from starlette.testclient import TestClient
 from toys import pictures, small_cnn
 
 import likethat as lt
+from likethat.explanations.regions import Maps, explain_region
+from likethat.report.text import decimals_for, signed
 from likethat.serve import Limits, application
 
 HOST = "http://127.0.0.1"
@@ -160,6 +163,8 @@ def test_every_answer_forbids_scripts_of_others(client: TestClient) -> None:
         assert "script-src 'self'" in policy or "script-src" not in policy
     page = client.get("/").text
     assert page.count("<script") == page.count('<script src="/static/serve.js" defer>') == 1
+    page += client.get(dropped(client, png())).text
+    assert page.count("<script") == page.count('<script src="/static/') == 3
     assert "http://" not in page
     assert "https://" not in page
 
@@ -187,3 +192,35 @@ def test_bad_calls(bank: lt.Bank) -> None:
         application({})
     with pytest.raises(lt.errors.InputError, match="`upload`"):
         Limits(upload=0)
+
+
+def test_a_marked_part_of_a_dropped_picture(client: TestClient, bank: lt.Bank) -> None:
+    address, _, query = dropped(client, png()).partition("?")
+    assert 'data-mark aria-labelledby="mark-title"' in client.get(f"{address}?{query}").text
+    mark = {"mark_left": "0", "mark_top": "0", "mark_right": "50", "mark_bottom": "50", "target": "index:1"}
+    page = client.get(f"{address}/region?{query}", params={"bank": "toys", **mark})
+    assert page.status_code == 200, page.text
+    told = explain_region(bank, Image.open(io.BytesIO(png())), (0, 0, 0.5, 0.5), Maps(bank, 1), target=1)
+    text = html.unescape(page.text)
+    decimals = decimals_for([told.contribution, *(one.contribution for one in told.units)])
+    assert f"{told.n_cells} of the {told.n_all} cells add {signed(told.contribution, decimals)} " in text
+    assert text.count('class="prototype"') == len(told.alike)
+    for one in told.units:
+        assert f'href="/banks/toys/units/{one.unit}"' in page.text
+    for side in ({"left": "60"}, {"top": "nan"}, {"right": "x"}, {"bottom": "101"}, {"left": ""}):
+        wrong = {f"mark_{name}": value for name, value in side.items()}
+        assert client.get(f"{address}/region", params={"bank": "toys", **mark, **wrong}).status_code == 422
+    client.cookies.clear()
+    assert client.get(f"{address}/region", params={"bank": "toys", **mark}).status_code == 404
+
+
+def test_a_kept_picture_is_explained_and_marked(client: TestClient, bank: lt.Bank) -> None:
+    own = bank.prototypes[0]
+    unit = client.get(f"/banks/toys/units/{own.unit}").text
+    assert f'href="/why/kept-{own.image}?bank=toys"' in unit
+    page = client.get(f"/why/kept-{own.image}?bank=toys").text
+    assert "it is left out of its own prototypes" in page
+    mark = {"bank": "toys", "mark_left": 0, "mark_top": 0, "mark_right": 30, "mark_bottom": 100}
+    answer = client.get(f"/why/kept-{own.image}/region", params=mark).text
+    assert f"kept-{own.image}?bank=toys" not in answer.split("What looks like it</h2>")[1]
+    assert client.get("/why/kept-no-such?bank=toys").status_code == 404

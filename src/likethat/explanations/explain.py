@@ -24,7 +24,7 @@ from likethat.sources.base import Sample
 if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
 
-__all__ = ["ImageLike", "as_sample", "explain"]
+__all__ = ["ImageLike", "Seen", "Terms", "as_sample", "classes_of", "explain", "look_at", "terms_of"]
 
 SHARED = (
     "The rows add up to the logit, not to the class's row of the head: each takes its share of what every cell of this "
@@ -79,7 +79,7 @@ def _as_said(reading: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Seen:
+class Seen:
     """What the network makes of one image, on the CPU."""
 
     view: Tensor
@@ -101,18 +101,10 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     """
     check_count(top, name="top")
     model = bank.model
-    model.require_linear(bank.provenance.method)
-    sample = as_sample(image, bank.provenance.data.get("reading"))
-    try:
-        seen = _look(model, sample)
-    finally:  # once, after the pass: it may have changed before, or another thread may have trained it meanwhile
-        model.check_unchanged()
+    sample, seen = look_at(bank, image)
     predicted = int(seen.logits.argmax())
-    chosen = predicted if target is None else target
-    other = _other_class(seen.logits, chosen) if against == -1 else against
-    if other == chosen:
-        raise InputError(f"`against` must be another class than `target`, got {bank.class_names[chosen]!r} twice.")
-    terms = _terms(bank, seen, model, chosen, other)
+    chosen, other = classes_of(bank, seen, target, against)
+    terms = terms_of(bank, seen, model, chosen, other)
     logit = float(seen.logits[chosen]) - (float(seen.logits[other]) if other is not None else 0.0)
     scale = max(abs(float(seen.logits[index])) for index in (chosen, other) if index is not None)
     named = _remainder_terms(model, terms, logit, scale)
@@ -154,8 +146,25 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     )
 
 
+def look_at(bank: "Bank", image: ImageLike) -> tuple[Sample, Seen]:
+    """Return an image, and what a bank's network makes of it.
+
+    Raises:
+        BankError: the bank has no model.
+        NotLinearError: the model's head cannot be taken apart.
+        NonFiniteError: its logits are no numbers.
+    """
+    model = bank.model
+    model.require_linear(bank.provenance.method)
+    sample = as_sample(image, bank.provenance.data.get("reading"))
+    try:
+        return sample, _seen(model, sample)
+    finally:  # once, after the pass: it may have changed before, or another thread may have trained it meanwhile
+        model.check_unchanged()
+
+
 @torch.no_grad()
-def _look(model: SplitModel, sample: Sample) -> _Seen:
+def _seen(model: SplitModel, sample: Sample) -> Seen:
     view = model.preprocess.view(sample.image)
     output = model.forward(view[None])
     logits = output.logits[0].cpu()
@@ -165,7 +174,7 @@ def _look(model: SplitModel, sample: Sample) -> _Seen:
             "precision the model runs in."
         )
     feature_map = output.feature_map[0].cpu()
-    return _Seen(
+    return Seen(
         view=view.cpu(),
         feature_map=feature_map,
         mean=feature_map.flatten(1).mean(1),
@@ -173,6 +182,19 @@ def _look(model: SplitModel, sample: Sample) -> _Seen:
         logits=logits,
         constant=model.constant(view[None])[0].cpu() if model.held else torch.zeros_like(output.pooled[0]).cpu(),
     )
+
+
+def classes_of(bank: "Bank", seen: Seen, target: int | None, against: int | None) -> tuple[int, int | None]:
+    """Return the class that is explained, and the one that it is held against, if any.
+
+    Raises:
+        InputError: they are one.
+    """
+    chosen = int(seen.logits.argmax()) if target is None else target
+    other = _other_class(seen.logits, chosen) if against == -1 else against
+    if other == chosen:
+        raise InputError(f"`against` must be another class than `target`, got {bank.class_names[chosen]!r} twice.")
+    return chosen, other
 
 
 def _other_class(logits: Tensor, target: int) -> int:
@@ -198,11 +220,12 @@ class _Unit:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Terms:
+class Terms:
     """All units' terms of one logit, in float64."""
 
     units: Tensor
     unit: Callable[[int], _Unit]  # by its place among the units
+    heat_maps: Callable[[], Float[Tensor, "unit cell"]]  # of all of them
     head: Float[Tensor, " channel"]  # of the logit, times the spatial weight
     located: Float[Tensor, " all_units"]
     unlocated: Float[Tensor, " all_units"]
@@ -210,7 +233,8 @@ class _Terms:
     n_shown: int | None = None  # prototypes a row; None: all
 
 
-def _terms(bank: "Bank", seen: _Seen, model: SplitModel, target: int, against: int | None) -> _Terms:
+def terms_of(bank: "Bank", seen: Seen, model: SplitModel, target: int, against: int | None) -> Terms:
+    """Return what every unit supplies to a logit, or to the difference of two."""
     coordinates = bank.coordinates
     if isinstance(coordinates, SharedCells):
         return _of_shares(bank, coordinates, seen, model, target, against)
@@ -230,9 +254,10 @@ def _terms(bank: "Bank", seen: _Seen, model: SplitModel, target: int, against: i
             prototypes=bank.prototypes_of(number),
         )
 
-    return _Terms(
+    return Terms(
         units=units,
         unit=unit,
+        heat_maps=lambda: spread @ cells.double() / cells.shape[1],
         head=spread.sum(0).double(),
         located=_everywhere(located, units, bank.n_units),
         unlocated=_everywhere(unlocated, units, bank.n_units),
@@ -241,8 +266,8 @@ def _terms(bank: "Bank", seen: _Seen, model: SplitModel, target: int, against: i
 
 
 def _of_shares(
-    bank: "Bank", coordinates: SharedCells, seen: _Seen, model: SplitModel, target: int, against: int | None
-) -> _Terms:
+    bank: "Bank", coordinates: SharedCells, seen: Seen, model: SplitModel, target: int, against: int | None
+) -> Terms:
     """Share out what every cell supplies, and what has no place as the cells are shared on average."""
     cells = seen.feature_map.flatten(1)
     divided = coordinates.divide(cells, target)
@@ -263,9 +288,10 @@ def _of_shares(
             prototypes=tuple(replace(item, unit=own, rank=rank) for rank, item in enumerate(alike)),
         )
 
-    return _Terms(
+    return Terms(
         units=divided.units,
         unit=unit,
+        heat_maps=lambda: heat_maps,
         head=head,
         located=_everywhere(heat_maps.sum(1), divided.units, divided.n_units),
         unlocated=_everywhere(unlocated, divided.units, divided.n_units),
@@ -301,7 +327,7 @@ def _summands(coordinates: Coordinates, target: int, against: int | None) -> tup
     return torch.cat([units, other_units]), torch.cat([summands, -other_summands])
 
 
-def _remainder_terms(model: SplitModel, terms: _Terms, logit: float, scale: float) -> dict[str, float]:
+def _remainder_terms(model: SplitModel, terms: Terms, logit: float, scale: float) -> dict[str, float]:
     """Name what is not localised, the rounding of a half-precision head included.
 
     Raises:
@@ -332,7 +358,7 @@ def _way(logits: Tensor, against: int | None) -> int:
     return -1 if len(logits) == 1 and float(logits[0]) < 0 else 1
 
 
-def _rows(bank: "Bank", terms: _Terms, seen: _Seen, top: int, *, way: int) -> tuple[Contribution, ...]:
+def _rows(bank: "Bank", terms: Terms, seen: Seen, top: int, *, way: int) -> tuple[Contribution, ...]:
     totals = (terms.located + terms.unlocated)[terms.units]
     order = (way * totals if way else totals.abs()).sort(descending=True, stable=True).indices[:top]
     if isinstance(bank.coordinates, HeadParts):  # what surrounds the object stands last
@@ -340,7 +366,7 @@ def _rows(bank: "Bank", terms: _Terms, seen: _Seen, top: int, *, way: int) -> tu
     return tuple(_row(bank, terms, seen, int(place)) for place in order)
 
 
-def _row(bank: "Bank", terms: _Terms, seen: _Seen, place: int) -> Contribution:
+def _row(bank: "Bank", terms: Terms, seen: Seen, place: int) -> Contribution:
     number, unit = int(terms.units[place]), terms.unit(place)
     grid = (seen.feature_map.shape[1], seen.feature_map.shape[2])
     activation_map = unit.activation_map.reshape(grid)
@@ -371,7 +397,7 @@ def _ranked(row: Contribution, n: int) -> Contribution:
     return replace(row, prototypes=tuple(replace(item, rank=rank) for rank, item in shown))
 
 
-def _warnings(model: SplitModel, seen: _Seen, terms: _Terms, logit: float) -> tuple[str, ...]:
+def _warnings(model: SplitModel, seen: Seen, terms: Terms, logit: float) -> tuple[str, ...]:
     if model.spatially_additive:
         return ()
     if model.held:
@@ -387,7 +413,7 @@ def _warnings(model: SplitModel, seen: _Seen, terms: _Terms, logit: float) -> tu
     )
 
 
-def _unlocated(seen: _Seen, terms: _Terms) -> str:
+def _unlocated(seen: Seen, terms: Terms) -> str:
     """Say what has no place: what tokens have of their own, a constant, the bias."""
     constant = float(terms.head @ seen.constant.double())
     tokens = float(terms.unlocated.sum()) - constant
@@ -415,7 +441,7 @@ def _bare(rows: Sequence[Contribution], name: str) -> tuple[str, ...]:
     return (f"No row has a prototype: the images given hold no other one of {name!r}. Give images of it.",)
 
 
-def _surroundings(bank: "Bank", terms: _Terms) -> float | None:
+def _surroundings(bank: "Bank", terms: Terms) -> float | None:
     """Return the share of the positive evidence that units of the surroundings supply; None where they are a guess."""
     if not isinstance(bank.coordinates, HeadParts) or not bool(bank.coordinates.surroundings[terms.units].any()):
         return None

@@ -19,6 +19,7 @@ __all__ = [
     "ProvenanceView",
     "Tile",
     "class_name",
+    "classes_of",
     "label_of",
     "measure_rows",
     "noun_of",
@@ -56,6 +57,7 @@ class Tile:
     """A prototype as it is shown.
 
     Attributes:
+        image: key of its picture in the bank.
         sprite: its picture.
         box: left, top, width and height, in the picture's pixels.
         window: the close-up, likewise.
@@ -69,6 +71,7 @@ class Tile:
         purity: at the peak.
     """
 
+    image: str
     sprite: Sprite
     box: tuple[int, int, int, int]
     window: tuple[int, int, int, int]
@@ -125,11 +128,12 @@ def tile(
         true_part: of the explained picture's box, where known.
     """
     sprite = sheet.add(images, prototype.image)
-    classes = _classes(prototype, class_names)
+    classes = classes_of(prototype, class_names)
     part = prototype.true_part or ""
     about = ", ".join(filter(None, [classes, f"the box is on: {shorten(part, 40)}" if part else ""]))
     name = f"{prototype.kind} prototype {prototype.rank + 1} of {shorten(unit_name, 40)}"
     return Tile(
+        image=prototype.image,
         sprite=sprite,
         box=_sides(prototype.box),
         window=_sides(close_up(prototype.box, (sprite.height, sprite.width))),
@@ -179,7 +183,8 @@ def label_of(prototype: Prototype, class_names: Sequence[str]) -> str | None:
     return f"{shorten(theirs, 32)} ({shorten(ours, 32)})"
 
 
-def _classes(prototype: Prototype, class_names: Sequence[str]) -> str:
+def classes_of(prototype: Prototype, class_names: Sequence[str]) -> str:
+    """Return what a prototype's picture shows: its label, and the predicted class where that is another."""
     named = label_of(prototype, class_names)
     label = None if named is None else shorten(named, 70)
     predicted = None if prototype.predicted is None else shorten(class_name(class_names, prototype.predicted), 32)

@@ -31,11 +31,13 @@ class Dropped:
         key: in addresses.
         name: what the visitor's file is called.
         data: the file.
+        kept: its key in a bank, where it is one of a bank's pictures; "" for what a visitor dropped.
     """
 
     key: str
     name: str
     data: bytes
+    kept: str = ""
 
 
 class Dropbox:

@@ -2,17 +2,25 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from likethat._checks import check_count
 from likethat.errors import InputError, TargetError
 from likethat.explanations import Bank, Explanation
+from likethat.explanations.regions import Maps, Region, explain_region
 from likethat.serve.dropped import Dropped, decoded
 from likethat.serve.limits import Limits
 from likethat.serve.shelf import Shelved
+from likethat.sources.base import Sample
 
-__all__ = ["Explainer", "Question", "class_of"]
+__all__ = ["Explainer", "Mark", "Question", "class_of", "mark_of"]
+
+Mark = tuple[float, float, float, float]
+"""Left, top, right and bottom of a part of a picture, as shares of it."""
+_SIDES = ("left", "top", "right", "bottom")
+_Found = TypeVar("_Found")
 
 _MOST_ROWS = 12  # that a page shows: each brings a dozen pictures
 
@@ -64,6 +72,23 @@ def class_of(bank: Bank, word: str) -> int | None:
     raise TargetError(f"`class` must be one of the {len(folded):,} classes, got {word[:80]!r}. Choose one of the list.")
 
 
+def mark_of(words: Mapping[str, str]) -> Mark:
+    """Return the part of a picture that an address names, in percent.
+
+    Raises:
+        InputError: a side is no number. What is no part of the picture, `explain_region` refuses.
+    """
+    sides = []
+    for side in _SIDES:
+        word = words.get(f"mark_{side}", "").strip()
+        try:
+            sides.append(float(word[:20]) / 100)
+        except ValueError as error:
+            raise InputError(f"`mark_{side}` must be a number of percent from 0 to 100, got {word[:40]!r}.") from error
+    left, top, right, bottom = sides
+    return left, top, right, bottom
+
+
 class Explainer:
     """Explains pictures, and keeps the last explanations.
 
@@ -73,7 +98,8 @@ class Explainer:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._kept: OrderedDict[tuple[str, str, Question], Explanation] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._maps: dict[str, Maps] = {}
         self._lock = threading.Lock()
 
     def explain(self, shelved: Shelved, picture: Dropped, question: Question) -> Explanation:
@@ -85,12 +111,30 @@ class Explainer:
         place = (shelved.name, picture.key, question)
         return self._once(place, lambda: self._explained(shelved.bank, picture, question))
 
-    def _once(self, place: tuple[str, str, Question], work: Callable[[], Explanation]) -> Explanation:
+    def region(self, shelved: Shelved, picture: Dropped, question: Question, mark: Mark) -> Region:
+        """Return what a part of a picture adds to the logit, and what looks like it.
+
+        Raises:
+            LikethatError: as `explain`, or it is no part of the picture.
+        """
+        bank = shelved.bank
         with self._lock:
-            found = self._kept.get(place)
-            if found is not None:
+            maps = self._maps.setdefault(shelved.name, Maps(bank, self._limits.maps))
+
+        def work() -> Region:
+            return explain_region(
+                bank, self._sample(bank, picture), mark, maps,
+                target=question.target, against=question.against, without=picture.kept,
+            )  # fmt: skip
+
+        return self._once((shelved.name, picture.key, question, mark), work)
+
+    def _once(self, place: Hashable, work: Callable[[], _Found]) -> _Found:
+        with self._lock:
+            if place in self._kept:
                 self._kept.move_to_end(place)
-                return found
+                known: _Found = self._kept[place]
+                return known
         found = work()
         with self._lock:
             self._kept[place] = found
@@ -98,9 +142,13 @@ class Explainer:
                 self._kept.popitem(last=False)
         return found
 
+    def _sample(self, bank: Bank, picture: Dropped) -> Sample:
+        # What a bank keeps is as the network saw it: there is nothing left to say of its pixels.
+        reading = None if picture.kept else bank.provenance.data.get("reading")
+        return decoded(picture.data, picture.name, reading, most=self._limits.pixels)
+
     def _explained(self, bank: Bank, picture: Dropped, question: Question) -> Explanation:
-        reading = bank.provenance.data.get("reading")
-        sample = decoded(picture.data, picture.name, reading, most=self._limits.pixels)
+        sample = self._sample(bank, picture)
         if question.against is None:
             return bank.explain(sample, question.target, top=question.top)
         return bank.contrast(sample, question.target, question.against, top=question.top)

@@ -19,6 +19,7 @@ class Limits:
         pictures: dropped pictures that are kept of one visitor; the oldest goes first.
         kept: bytes of dropped pictures that are kept of all visitors.
         explanations: results that are kept, so that a page and its downloads are computed once.
+        maps: bytes of feature maps of each bank's pictures that are kept, for finding what looks like a mark.
         workers: questions to the models that are worked on at once: each takes the cores there are.
         waiting: questions that are worked on or wait; beyond it the server says that it is busy.
         seconds: that a request may take to arrive.
@@ -29,6 +30,7 @@ class Limits:
     pictures: int = 8
     kept: int = 256 * _MEGABYTE
     explanations: int = 32
+    maps: int = 128 * _MEGABYTE
     workers: int = 2
     waiting: int = 16
     seconds: int = 60

@@ -71,6 +71,11 @@ class Shelved:
             found.setdefault(item.unit, set()).update(one.casefold() for one in said if one)
         return {unit: "\n".join(sorted(said)) for unit, said in found.items()}
 
+    def source_of(self, key: str) -> str:
+        """Return where a picture of the bank came from; its key, where that is not known."""
+        found = next((item.source for item in self.bank.prototypes if item.image == key), "")
+        return found.replace("\\", "/").rsplit("/", 1)[-1] or key
+
     def found(self, words: str, target: int | None, least: float, order: str) -> list[int]:
         """Return the units that match.
 

@@ -52,15 +52,23 @@ class Site:
         return self.shelf.named(request.path_params.get("bank") or request.query_params.get("bank", ""))
 
     def picture(self, request: Request) -> Dropped:
-        """Return the visitor's own picture that a request names.
+        """Return the visitor's own picture that a request names, or one of the bank's (``kept-KEY``).
 
         Raises:
             HTTPException: 404, it is gone, or somebody else's.
         """
-        found = self.dropbox.get(self.visitor(request), request.path_params["picture"])
+        key = request.path_params["picture"]
+        found = self._kept(self.shelved(request), key) or self.dropbox.get(self.visitor(request), key)
         if found is None:
             raise HTTPException(404, "That picture is not here: older ones make place for new ones. Drop it again.")
         return found
+
+    @staticmethod
+    def _kept(shelved: Shelved, key: str) -> Dropped | None:
+        images, kept = shelved.bank.images, key.removeprefix("kept-")
+        if kept == key or kept not in images:
+            return None
+        return Dropped(key=key, name=shelved.source_of(kept), data=images.encode(kept)[1], kept=kept)
 
     def sheet(self) -> PictureSheet:
         """Return a sheet whose pictures are served, not embedded."""

@@ -9,18 +9,22 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from likethat.explanations import Explanation
+from likethat.explanations.regions import Region
 from likethat.report.explanation_page import explanation_view
+from likethat.report.region_page import region_view
+from likethat.report.sheet import PictureSheet
 from likethat.report.text import shorten
 from likethat.report.views import class_name
 from likethat.serve.body import read_body
 from likethat.serve.downloads import as_file
 from likethat.serve.dropped import Dropped
-from likethat.serve.explaining import Question
+from likethat.serve.explaining import Question, mark_of
 from likethat.serve.shelf import Shelved
 from likethat.serve.site import Site, site_of
 
 __all__ = ["ROUTES"]
 
+_MARK = ("25", "25", "75", "75")  # percent: left, top, right and bottom of the mark before it is moved
 _STRONGEST = 5  # answers of the model that are shown beside the explained one
 
 
@@ -68,6 +72,39 @@ def _why(site: Site, shelved: Shelved, picture: Dropped, found: Explanation, req
         asked={name: request.query_params.get(name, "")[:200] for name in ("target", "against", "top")},
         query=urlencode({"bank": shelved.name, **dict(request.query_params)}),
         strongest=_strongest(found),
+        mark=_MARK,
+    )
+
+
+async def region(request: Request) -> Response:
+    """Show what a marked part of a picture adds, and what looks like it."""
+    site, shelved, picture, question = _asked(request)
+    mark = mark_of(request.query_params)
+
+    def work() -> tuple[Explanation, Region]:
+        explainer = site.explainer
+        return explainer.explain(shelved, picture, question), explainer.region(shelved, picture, question, mark)
+
+    found = await site.desk.run(work)
+    return await run_in_threadpool(partial(_region, site, shelved, picture, *found, request))
+
+
+def _region(
+    site: Site, shelved: Shelved, picture: Dropped, found: Explanation, part: Region, request: Request
+) -> HTMLResponse:
+    sheet, words = site.sheet(), request.query_params
+    return site.page(
+        "served/region.html.jinja",
+        shelved,
+        sheet=sheet,
+        title=f"A part of {shorten(picture.name, 60)}",
+        seen=explanation_view(found, PictureSheet(sheet.limit)),
+        view=region_view(part, found, sheet),
+        picture=picture.key,
+        asked={name: words.get(name, "")[:200] for name in ("target", "against")},
+        mark=[f"{100 * side:.4g}" for side in part.mark],
+        n_units=shelved.bank.n_units,
+        back=urlencode({name: words[name] for name in ("bank", "target", "against", "top") if name in words}),
     )
 
 
@@ -94,5 +131,6 @@ async def download(request: Request) -> Response:
 ROUTES = (
     Route("/pictures", drop, methods=["POST"]),
     Route("/why/{picture}", why),
+    Route("/why/{picture}/region", region),
     Route("/why/{picture}/download/{ending}", download),
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from likethat.explanations import Audit, Bank, Explanation, Prototype, open, open_bank
     from likethat.generators import Denoiser, Generated, LatentGenerator, TextEdits, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
-    from likethat.sources import ImageFolder, Images, Marks, creatures, digits
+    from likethat.sources import ImageFolder, Images, Marks, Shards, creatures, digits
 
 plug(lambda: importlib.import_module("likethat.report.results"))  # a module is a Reporter
 
@@ -58,6 +58,7 @@ _HOMES = {
     "load": "likethat.models",
     "split": "likethat.models",
     "ImageFolder": "likethat.sources",
+    "Shards": "likethat.sources",
     "Images": "likethat.sources",
     "Marks": "likethat.sources",
     "creatures": "likethat.sources.creatures",
@@ -90,6 +91,7 @@ __all__ = [
     "Progress",
     "Prototype",
     "Response",
+    "Shards",
     "SplitModel",
     "TextEdits",
     "audit",

@@ -79,17 +79,18 @@ def read_names(path: Path) -> list[str]:
 
 
 def open_images(given: str, *, held_out: bool = False, name: str = "--images") -> Any:
-    """Return the source that a folder, ``zoo:creatures`` or ``zoo:digits`` stands for.
+    """Return the source that a folder, shards, ``zoo:creatures`` or ``zoo:digits`` stand for.
 
     Args:
-        given: a folder, or one of the two sets that come with the library.
+        given: a folder, shards as `likethat.Shards` takes them, or one of the two sets that come with the library.
         held_out: of those two, the images to measure on instead of the ones to fit on.
         name: what errors call it.
 
     Raises:
         InputError: no such folder, or no such set.
     """
-    from likethat.sources import ImageFolder, creatures, digits
+    from likethat.sources import ImageFolder, Shards, creatures, digits
+    from likethat.sources.shards.places import name_shards
 
     if given.startswith("zoo:"):
         sets: dict[str, Callable[[], Any]] = {
@@ -100,9 +101,13 @@ def open_images(given: str, *, held_out: bool = False, name: str = "--images") -
             raise InputError(f"`{name}` must be a folder or one of {', '.join(sets)}, got {given!r}.")
         return sets[given]()
     path = Path(given)
+    if name_shards(given) and not path.is_dir():
+        return Shards(given)
     if not path.is_dir():
         found = "which is a file" if path.exists() else "which does not exist"
-        raise InputError(f"`{name}` must be a folder of images, got {given}, {found}. Name the folder.")
+        raise InputError(
+            f"`{name}` must be a folder of images or shards (.tar, .parquet), got {given}, {found}. Name the folder."
+        )
     return ImageFolder(path)
 
 

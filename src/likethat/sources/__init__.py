@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from likethat.sources.incomes import incomes
 from likethat.sources.marks.marks import Mark, MarkedImage, Marks
 from likethat.sources.reading import Batch, read
 from likethat.sources.sentences import sentences
+from likethat.sources.shards.places import name_shards
+from likethat.sources.shards.shards import Shards
 
 __all__ = [
     "Batch",
@@ -42,6 +45,7 @@ __all__ = [
     "MarkedImage",
     "Marks",
     "Sample",
+    "Shards",
     "Skipped",
     "as_source",
     "creatures",
@@ -56,9 +60,10 @@ def as_source(images: Any) -> ImageSource | IterableSource:
     """Take images in whatever form they come.
 
     Args:
-        images: an `ImageSource`; a folder or a picture's path; a tensor or array of images; a list of paths, PIL
-            images, arrays or tensors, or of (image, label); a torch or Hugging Face data set; a stream of such items (a
-            generator, an iterable data set); or a `DataLoader`, whose data set is taken in its own order.
+        images: an `ImageSource`; a folder or a picture's path; shards, as `Shards` takes them; a tensor or array of
+            images; a list of paths, PIL images, arrays or tensors, or of (image, label); a torch or Hugging Face data
+            set; a stream of such items (a generator, an iterable data set); or a `DataLoader`, whose data set is taken
+            in its own order.
 
     Raises:
         InputError: none of these, or no images in it.
@@ -68,12 +73,12 @@ def as_source(images: Any) -> ImageSource | IterableSource:
         >>> len(as_source(torch.zeros(5, 3, 8, 8)))
         5
     """
-    if isinstance(images, Images | ImageFolder | DatasetSource | IterableSource | Creatures):
+    if isinstance(images, Images | ImageFolder | Shards | DatasetSource | IterableSource | Creatures):
         return images
     if hasattr(images, "signature") and isinstance(images, ImageSource):
         return images  # numbered images that say themselves which they are, such as `likethat.Generated`
-    if isinstance(images, str | os.PathLike):
-        return ImageFolder(images)
+    if isinstance(images, str | os.PathLike) or name_shards(images):
+        return Shards(images) if name_shards(images) and not _is_folder(images) else ImageFolder(images)
     if isinstance(images, Tensor | np.ndarray | list | tuple):
         return _from_values(images)
     images = _dataset_of(images) if isinstance(images, DataLoader) else images
@@ -87,6 +92,11 @@ def as_source(images: Any) -> ImageSource | IterableSource:
         f"`images` must be a folder, images, or a data set of images, got {type(images).__name__}. See "
         "likethat.ImageFolder and likethat.Images."
     )
+
+
+def _is_folder(images: Any) -> bool:
+    """Whether it is a folder, which may be called as a shard is."""
+    return isinstance(images, str | os.PathLike) and Path(images).is_dir()
 
 
 def _dataset_of(loader: "DataLoader[Any]") -> Any:

@@ -16,11 +16,11 @@ from likethat.sources._dataset_labels import as_label, in_order, numbered_names
 from likethat.sources._decode import to_image
 from likethat.sources.base import Sample
 
-__all__ = ["DatasetSource", "IterableSource"]
+__all__ = ["IMAGE_KEYS", "LABEL_KEYS", "NAME_KEYS", "DatasetSource", "IterableSource"]
 
-_IMAGE_KEYS = ("image", "img", "pixel_values", "images", "picture", "x")
-_LABEL_KEYS = ("label", "labels", "fine_label", "target", "y", "class")
-_NAME_KEYS = ("label_name", "class_name")  # beside a number: what it stands for
+IMAGE_KEYS = ("image", "img", "pixel_values", "images", "picture", "x")
+LABEL_KEYS = ("label", "labels", "fine_label", "target", "y", "class")
+NAME_KEYS = ("label_name", "class_name")  # beside a number: what it stands for
 _END = object()
 _Columns = tuple[str | None, str | None]
 
@@ -74,7 +74,7 @@ class DatasetSource:
         """Return the image of item `index` as the data set gives it: a file's bytes or path, a PIL image, an array."""
         item = self._item(index) if self._encoded is None else self._encoded[index]
         if isinstance(item, Mapping):
-            return next((item[key] for key in (self._columns[0], *_IMAGE_KEYS) if key in item), item)
+            return next((item[key] for key in (self._columns[0], *IMAGE_KEYS) if key in item), item)
         return item[0] if isinstance(item, tuple | list) and item else item
 
     def _named(self, sample: Sample, index: int) -> Sample:
@@ -190,14 +190,14 @@ def _columns(dataset: Any) -> _Columns:
     if not isinstance(features, dict):
         return None, None
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
-    image = _first_of(_IMAGE_KEYS, kinds, "Image") or next((name for name in _IMAGE_KEYS if name in kinds), None)
+    image = _first_of(IMAGE_KEYS, kinds, "Image") or next((name for name in IMAGE_KEYS if name in kinds), None)
     if image is None:
         raise InputError(
             f"`images` must have a column of images, got the columns {sorted(kinds)}. Cast one with "
             "dataset.cast_column(name, datasets.Image())."
         )
-    label = next((name for name in _LABEL_KEYS if name in kinds and kinds[name] in ("ClassLabel", "Value")), None)
-    return image, label or _first_of(_LABEL_KEYS, kinds, "ClassLabel")
+    label = next((name for name in LABEL_KEYS if name in kinds and kinds[name] in ("ClassLabel", "Value")), None)
+    return image, label or _first_of(LABEL_KEYS, kinds, "ClassLabel")
 
 
 def _first_of(usual: Sequence[str], kinds: Mapping[str, str], kind: str) -> str | None:
@@ -241,14 +241,14 @@ def _as_sample(item: Any, index: int, columns: _Columns) -> Sample:
 
 
 def _from_mapping(item: Mapping[Any, Any], name: str, columns: _Columns) -> Sample:
-    key = next((key for key in (columns[0], *_IMAGE_KEYS) if key is not None and key in item), None)
+    key = next((key for key in (columns[0], *IMAGE_KEYS) if key is not None and key in item), None)
     if key is None and item.keys() <= {"bytes", "path"}:
         return Sample(image=to_image(item, name=name), name=name)
     if key is None:
         raise InputError(f"{name} must have a key 'image', got a dict with the keys {sorted(map(str, item))}.")
-    label = next((key for key in (columns[1], *_LABEL_KEYS) if key is not None and key in item), None)
+    label = next((key for key in (columns[1], *LABEL_KEYS) if key is not None and key in item), None)
     sample = _sample(item[key], item.get(label), name)
-    text = next((item[key] for key in _NAME_KEYS if isinstance(item.get(key), str)), "").strip()
+    text = next((item[key] for key in NAME_KEYS if isinstance(item.get(key), str)), "").strip()
     return replace(sample, label_name=text) if text and sample.label_name is None and columns[1] is None else sample
 
 

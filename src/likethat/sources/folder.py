@@ -19,7 +19,7 @@ from likethat.sources._pixels import Background, as_pixels
 from likethat.sources.base import Sample, Skipped
 from likethat.sources.signature import digest_of_all, file_facts
 
-__all__ = ["ImageFolder"]
+__all__ = ["ImageFolder", "picture_endings"]
 
 _SNIFFED = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF", "JPEG2000")
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"\x00\x00\x00")
@@ -106,7 +106,7 @@ class ImageFolder:
 
     def _found(self, wanted: set[str] | None) -> Iterator[str]:
         """Yield the paths of all pictures below the folder, with slashes; note what is left out."""
-        allowed, endings = os.path.realpath(self.root), _endings()
+        allowed, endings = os.path.realpath(self.root), picture_endings()
         waiting = [""]
         while waiting:
             prefix = waiting.pop()
@@ -203,7 +203,8 @@ def _existing(path: str | os.PathLike[str]) -> Path:
     return found
 
 
-def _endings() -> frozenset[str]:
+def picture_endings() -> frozenset[str]:
+    """Return the endings of files that Pillow reads here, each with its dot."""
     readable = {*formats(), "MPO"}  # Pillow's JPEG reader opens MPO
     return frozenset(ending.lower() for ending, kind in Image.registered_extensions().items() if kind in readable)
 

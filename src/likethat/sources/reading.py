@@ -17,6 +17,7 @@ from likethat.sources.arrays import Images
 from likethat.sources.base import ImageSource, Sample, Skipped, class_names_of
 from likethat.sources.datasets import IterableSource
 from likethat.sources.folder import ImageFolder
+from likethat.sources.shards.shards import Shards
 
 __all__ = ["Batch", "read"]
 
@@ -75,7 +76,7 @@ def read(
         workers: threads that decode; the order does not depend on it. A data set of yours must bear several threads.
         start: the item to begin with; items before it are not decoded.
         again: items before `start` that are, all the same.
-        skipped: receives what could not be read, in order; before it, what a folder left out.
+        skipped: receives what could not be read, in order; before it, what a folder or a shard left out.
 
     Raises:
         InputError: images of different sizes, or other bad arguments.
@@ -85,7 +86,7 @@ def read(
     check_count(start, name="start", minimum=0)
     if not isinstance(source, ImageSource | IterableSource) or isinstance(source, str | Tensor):
         raise InputError(f"`source` must be a source of images, got {type(source).__name__}. Give as_source(images).")
-    if skipped is not None and start == 0 and isinstance(source, ImageFolder):
+    if skipped is not None and start == 0 and isinstance(source, ImageFolder | Shards):
         skipped += source.left_out
     if view is None and isinstance(source, Images) and source.batch(0, 0) is not None:
         return _read_stacked(source, batch_size, start)
@@ -201,7 +202,7 @@ def _in_threads(
 
 
 def _name_of(source: ImageSource | IterableSource, index: int) -> str:
-    return source.name(index) if isinstance(source, Images | ImageFolder) else f"image {index}"
+    return source.name(index) if isinstance(source, Images | ImageFolder | Shards) else f"image {index}"
 
 
 def _reason(error: UnreadableImageError, name: str) -> str:

@@ -228,3 +228,38 @@ def test_pictures_are_called_as_their_files_and_one_that_does_not_open_is_told(t
     page = found.save(tmp_path / "page.html").read_text()
     assert "a/b&amp;&lt;i&gt;.png" in page
     assert "<i>" not in page
+
+
+@pytest.mark.parametrize("kind", ["images of two sizes", "columns of whole numbers and of others"])
+def test_questions_that_cannot_be_joined_are_asked_apart(kind: str) -> None:
+    calls: list[str] = []
+
+    def predict(inputs: Any) -> np.ndarray:
+        is_image = isinstance(inputs, Tensor)
+        calls.append(str(tuple(inputs.shape[1:])) if is_image else ",".join(map(str, inputs.dtypes)))
+        mean = inputs.double().mean((1, 2, 3)).numpy() if is_image else inputs["x"].to_numpy(dtype=float)
+        return np.stack([1 - mean, mean], axis=1)
+
+    given = (
+        [torch.full((1, 3, size, size), 0.25) for size in (8, 12, 8)]
+        if kind.startswith("images")
+        else [pd.DataFrame({"x": values}) for values in ([0], [0.25], [1])]
+    )
+    box = lt.BlackBox(predict, class_names=["a", "b"], check_determinism=False)
+    found = dict(together(box, 3, lambda view, place: view(given[place])[0, 1].item(), at_once=3))
+    assert found == ({0: 0.25, 1: 0.25, 2: 0.25} if kind.startswith("images") else {0: 0.0, 1: 0.25, 2: 1.0})
+    assert sorted(calls) == (["(3, 12, 12)", "(3, 8, 8)"] if kind.startswith("images") else ["float64", "int64"])
+
+
+@pytest.mark.slow
+def test_pictures_of_any_size_are_explained_together() -> None:
+    def halves(x: Tensor) -> Tensor:
+        p = (9 * (x[..., :8].double().mean((1, 2, 3)) - x[..., 8:].double().mean((1, 2, 3)))).sigmoid()
+        return torch.stack([p, 1 - p], 1)
+
+    rng = torch.Generator().manual_seed(0)
+    pictures = [torch.rand(3, size, size + 4, generator=rng) for size in (12, 16, 12)]
+    found = lt.explain_all(lt.BlackBox(halves), pictures, budget=40)
+    assert not found.failures
+    for picture, one in zip(pictures, found, strict=True):
+        assert plain(one) == plain(lt.explain(lt.BlackBox(halves), picture, budget=40))

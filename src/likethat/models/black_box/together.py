@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -78,16 +79,30 @@ class _Gathered:
         return self._oracle.ask(inputs, account)
 
     def answer(self, turns: list[_Turn]) -> None:
-        """Ask the model what all of these wait for, in one call; what it refuses, each search finds out by itself."""
-        inputs = join_inputs([turn.asks for turn in turns if turn.asks is not None])
-        n = self._oracle.affordable(inputs, self._account)
+        """Ask the model what all of these wait for, all of one shape and type in one call."""
+        alike: dict[Any, list[Inputs]] = {}
+        for turn in turns:
+            if turn.asks is not None:
+                alike.setdefault(_type_of(turn.asks), []).append(turn.asks)
         try:
-            if n:
-                self._oracle.ask(take(inputs, range(n)) if n < len(inputs) else inputs, self._account)
-        except LikethatError:
-            return  # one bad row is no reason for others to fail: whoever asked it asks again alone, and is told
+            for questions in alike.values():
+                self._answer(join_inputs(questions))
         finally:
             self.promised = 0
+
+    def _answer(self, inputs: Inputs) -> None:
+        """Ask what the budget allows; what the model refuses, each search finds out by itself."""
+        n = self._oracle.affordable(inputs, self._account)
+        if n:
+            with suppress(LikethatError):  # one bad row is no reason for others to fail: whoever asked it asks again
+                self._oracle.ask(take(inputs, range(n)) if n < len(inputs) else inputs, self._account)
+
+
+def _type_of(inputs: Inputs) -> Any:
+    """Return what batches share that can be joined with every number left as it is."""
+    if isinstance(inputs, Tensor):
+        return inputs.dtype, inputs.device, inputs.shape[1:]
+    return "text" if isinstance(inputs, list) else tuple(inputs.dtypes.items())
 
 
 def together(

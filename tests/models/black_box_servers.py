@@ -65,10 +65,13 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(answer: Callable[[Request], Reply], *, tls: tuple[Path, Path] | None = None) -> Iterator[Service]:
+def serve(
+    answer: Callable[[Request], Reply], *, tls: tuple[Path, Path] | None = None, clients: Path | None = None
+) -> Iterator[Service]:
     """Run a service whose every answer is ``answer(request)``, and write down what it was asked.
 
-    `tls` names the files of a certificate and its key: the service then speaks https.
+    `tls` names the files of a certificate and its key: the service then speaks https. `clients` is
+    the authority that must have signed the certificate which a client then has to show.
     """
     requests: list[Request] = []
 
@@ -96,6 +99,9 @@ def serve(answer: Callable[[Request], Reply], *, tls: tuple[Path, Path] | None =
     if tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*tls)
+        if clients is not None:
+            context.load_verify_locations(clients)
+            context.verify_mode = ssl.CERT_REQUIRED
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

@@ -24,6 +24,12 @@ __all__ = [
 
 INPUT_HELP = "an image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7"
 TARGET_FLAGS = ("--target", "-t")
+_SPOKEN = (
+    "cache", "batch_size", "output_name", "token_env", "ca", "certificate", "certificate_key",
+    "certificate_password_env", "timeout",
+)  # fmt: skip
+"""Options of the black box that are called the same here."""
+_SERVICE_PANEL = "A model on a server"
 _MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")  # what `likethat.load` opens, with its weights
 
 
@@ -36,9 +42,34 @@ class Asked(Declared, panel=MODEL_PANEL):
         flags=("--black-box", "-m"), metavar="NAME|FILE|URL",
     )  # fmt: skip
     class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE")
-    token_env: str | None = option(None, "environment variable with a service's credential", metavar="VARIABLE")
     cache: Path | None = option(None, "keep answers here for later runs", metavar="FILE")
     device: str = option("auto", DEVICE_HELP, metavar="NAME")
+    output_name: str | None = option(
+        None, "which of several outputs holds the probabilities, also of an .onnx file", metavar="NAME",
+        panel=_SERVICE_PANEL,
+    )  # fmt: skip
+    token_env: str | None = option(
+        None, "environment variable with a service's credential", metavar="VARIABLE", panel=_SERVICE_PANEL
+    )
+    header: list[str] | None = option(
+        None, "'Name: value' to send, where ${VARIABLE} is read from the environment, or @FILE with one a line; may be "
+        "repeated", metavar="HEADER", panel=_SERVICE_PANEL,
+    )  # fmt: skip
+    ca: Path | None = option(None, "certificates to trust beside the system's", metavar="FILE", panel=_SERVICE_PANEL)
+    certificate: Path | None = option(
+        None, "certificate that the service wants to see (PEM)", metavar="FILE", panel=_SERVICE_PANEL
+    )
+    certificate_key: Path | None = option(None, "its key, where that lies apart", metavar="FILE", panel=_SERVICE_PANEL)
+    certificate_password_env: str | None = option(
+        None, "environment variable with the key's password", metavar="VARIABLE", panel=_SERVICE_PANEL
+    )
+    timeout: float | None = option(
+        None, "seconds for one request to a service (30)", with_low=False, metavar="SECONDS", panel=_SERVICE_PANEL
+    )
+    batch_size: int | None = option(
+        None, "inputs sent at once; what the model takes at most is learned from it", low=1, metavar="N",
+        panel=_SERVICE_PANEL,
+    )  # fmt: skip
 
     def stop(self) -> KeyboardInterrupt:
         """Return how a stopped search ends the command: with answers that were kept the same words go on."""
@@ -48,9 +79,8 @@ class Asked(Declared, panel=MODEL_PANEL):
         """Return the black box, and how many channels its images have, if known."""
         from likethat.models import BlackBox
 
-        options: dict[str, Any] = {} if self.cache is None else {"cache": self.cache}
-        if self.token_env is not None:
-            options["token_env"] = self.token_env
+        own = {name: getattr(self, name) for name in _SPOKEN} | {"headers": self.header}
+        options: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         if has_weights(self.black_box):
             model = open_model(self.black_box, class_names=self.class_names, device=self.device)
             return BlackBox(model, **options), model.in_channels

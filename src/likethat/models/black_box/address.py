@@ -7,15 +7,20 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from likethat.errors import InputError
 
-__all__ = ["Address", "Credential", "is_url"]
+__all__ = ["Address", "Credential", "is_url", "speaks_of_a_secret"]
 
-_SECRET = re.compile(r"key|token|secret|passw|signature|^sig$|auth|credential", re.IGNORECASE)
+_SECRET = re.compile(r"key|token|secret|passw|signature|^sig$|auth|credential|cookie|session", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def is_url(predict: object) -> bool:
     """Whether it is the text of an http or https address."""
     return isinstance(predict, str) and predict.lower().startswith(("http://", "https://"))
+
+
+def speaks_of_a_secret(name: str) -> bool:
+    """Whether what is called so, in a query or among headers, is likely to be a credential."""
+    return _SECRET.search(name) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,7 @@ class Address:
             host, port = None, None
         if not host:
             raise InputError("`predict` must be the address of a service, such as https://host/path, got a broken URL.")
-        secret = next((name for name, _ in parse_qsl(parts.query) if _SECRET.search(name)), None)
+        secret = next((name for name, _ in parse_qsl(parts.query) if speaks_of_a_secret(name)), None)
         if secret is not None:
             raise InputError(
                 f"`predict` must be an address without credentials, got one in its query ({secret!r}). Put it into an "

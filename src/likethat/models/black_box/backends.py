@@ -1,6 +1,6 @@
 """Which backend a predictor goes through; and the simplest backend, for functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypedDict
@@ -34,7 +34,11 @@ class BackendOptions(TypedDict, total=False):
     answer: str
     token_env: str | None
     token_header: str
+    headers: Mapping[str, str] | Sequence[str] | None
     ca: str | Path | None
+    certificate: str | Path | None
+    certificate_key: str | Path | None
+    certificate_password_env: str | None
     timeout: float
     retries: int
     backoff: float
@@ -131,7 +135,8 @@ def open_backend(predict: Any, options: BackendOptions, *, response: Response | 
 
 def _open_url(url: str, options: BackendOptions) -> Backend:
     require("httpx", purpose="A URL")
-    from likethat.models.black_box.http import Link, LinkOptions
+    from likethat.models.black_box.http import Link
+    from likethat.models.black_box.link_options import LinkOptions
 
     address = Address.parse(url)
     own = {field.name for field in fields(LinkOptions)}

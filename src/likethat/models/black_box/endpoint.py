@@ -46,7 +46,7 @@ class EndpointBackend:
         rule = json.dumps([template, answer], sort_keys=True, default=str)
         self.facts = Facts(
             name=link.address.shown,
-            identity=None if "?" in link.address.url else f"{link.address.shown} {rule}",
+            identity=f"{link.identity} {rule}" if link.identity else None,
             batch_size=1 if self._is_single else 64,
             workers=int(link.options.concurrency),
             notes=link.notes,

@@ -3,14 +3,12 @@
 import json
 import math
 import random
-import ssl
 import threading
 import time
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,11 +16,14 @@ import httpx
 
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.address import Address, Credential
+from likethat.models.black_box.certificates import Certificates
 from likethat.models.black_box.discretion import Discretion, forget_in_logs
+from likethat.models.black_box.headers import OwnHeaders
+from likethat.models.black_box.link_options import LinkOptions
 from likethat.models.black_box.patience import Patience
 from likethat.models.black_box.unpacking import BadPackingError, TooLargeError, unpacked
 
-__all__ = ["Link", "LinkOptions"]
+__all__ = ["Link"]
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 120.0  # seconds; a service that asks for more is said, not waited for
@@ -39,43 +40,6 @@ _ADVICE = {
     413: "Lower batch_size.",
     429: "Lower rate=, or concurrency=.",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class LinkOptions:
-    """How a service is spoken to.
-
-    Attributes:
-        token_env: name of the environment variable with the credential; it is read anew for each request.
-        token_header: header that carries it; "Authorization" sends ``Bearer <credential>``.
-        ca: file of certificates to trust beside the system's own.
-        timeout: seconds for one request, from the connection to the last byte of the answer.
-        retries: how often a request is repeated after 408, 425, 429, 5xx, or a connection that failed.
-        backoff: seconds before the first repetition, at most; doubled each time, drawn at random below that.
-        rate: requests a second, at most; None for no limit.
-        concurrency: requests under way at once.
-        max_answer: bytes of an answer, at most, also after unpacking.
-    """
-
-    token_env: str | None = None
-    token_header: str = "Authorization"  # noqa: S105
-    ca: str | Path | None = None
-    timeout: float = 30.0
-    retries: int = 4
-    backoff: float = 0.5
-    rate: float | None = None
-    concurrency: int = 1
-    max_answer: int = 64 * 2**20
-
-    def __post_init__(self) -> None:
-        for name, least in (("timeout", 1e-3), ("backoff", 0.0), ("retries", 0), ("concurrency", 1), ("max_answer", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-                raise InputError(f"`{name}` must be a number of at least {least}, got {value!r}.")
-        if self.rate is not None and not (isinstance(self.rate, int | float) and self.rate > 0):
-            raise InputError(f"`rate` must be requests a second, more than 0, got {self.rate!r}.")
-        if self.ca is not None and not Path(self.ca).is_file():
-            raise InputError(f"`ca` must be a file of certificates, got {str(self.ca)!r}, which does not exist.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,6 +68,14 @@ class Link:
         self._credential = (
             None if options.token_env is None else Credential(options.token_env, header=options.token_header)
         )
+        self._own = OwnHeaders(options.headers)
+        self._check_headers()
+        self._certificates = Certificates(
+            ca=options.ca,
+            certificate=options.certificate,
+            key=options.certificate_key,
+            password_env=options.certificate_password_env,
+        )
         self._discretion = Discretion(self._secrets)
         forget_in_logs(self._discretion)
         self._lock = threading.Lock()
@@ -115,11 +87,19 @@ class Link:
     @property
     def notes(self) -> tuple[str, ...]:
         """What its user should know."""
-        is_secret = self._credential is not None or self.address.user is not None
+        is_secret = self._credential is not None or self.address.user is not None or bool(self._own.secrets())
         host = urlsplit(self.address.url).hostname
         return (
             (f"the credential travels to {host} unencrypted: use https",) if is_secret and self.address.is_plain else ()
         )
+
+    @property
+    def identity(self) -> str:
+        """The address, and the headers by which it may answer for another model; "" of one with a query."""
+        if "?" in self.address.url:
+            return ""
+        telling = self._own.telling
+        return f"{self.address.shown} {json.dumps(telling)}" if telling else self.address.shown
 
     def json(self, url: str, body: Any = None) -> Any:
         """POST `body` as JSON, or GET when there is none, and return the answer.
@@ -196,6 +176,7 @@ class Link:
             headers["Content-Type"] = "application/json"
         if self._credential is not None:
             headers.update(self._credential.headers())
+        headers.update(self._own.pairs())
         with self._lock:
             self.requests += 1
         method = "GET" if content is None else "POST"
@@ -259,6 +240,14 @@ class Link:
                 f"{self.address.shown} must show a certificate that this machine trusts, and does not. Name the file "
                 "of the authority that signed it: ca=."
             ) from None
+        if "CERTIFICATE_REQUIRED" in str(error) or "HANDSHAKE_FAILURE" in str(error) or "UNKNOWN_CA" in str(error):
+            what = (
+                "wants a certificate of those who ask" if self.options.certificate is None else "refuses `certificate`"
+            )
+            raise BlackBoxError(
+                f"{self.address.shown} must accept this client, and {what}. Name the file of one that its operator "
+                "signed: certificate=, and certificate_key= where its key lies apart."
+            ) from None
         if isinstance(error, httpx.TimeoutException):
             return f"no answer in {self.options.timeout:g} s"
         if isinstance(error, httpx.UnsupportedProtocol | httpx.ProxyError):
@@ -287,16 +276,19 @@ class Link:
 
     def _secrets(self) -> list[str]:
         """Return what must be in no message, log, name or cache."""
-        return [*([] if self._credential is None else [self._credential.secret()]), *self.address.secrets()]
+        credential = [] if self._credential is None else [self._credential.secret()]
+        return [*credential, *self.address.secrets(), *self._own.secrets()]
+
+    def _check_headers(self) -> None:
+        taken = "" if self._credential is None else self.options.token_header
+        taken = taken if self.address.user is None else "Authorization"
+        if taken and taken.lower() in self._own.names:
+            other = "`token_env`" if self._credential is not None else "the user in the address"
+            raise InputError(f"`headers` must not hold {taken!r} beside {other}, which is sent in it. Choose one.")
 
     def _new_client(self) -> httpx.Client:
         is_tls = self.address.url.startswith("https:")
-        context = ssl.create_default_context() if is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the quick one
-        if self.options.ca is not None:
-            try:
-                context.load_verify_locations(cafile=str(self.options.ca))
-            except ssl.SSLError as error:
-                raise InputError(f"`ca` must be a file of certificates (PEM), got {str(self.options.ca)!r}.") from error
+        context = self._certificates.context(is_tls=is_tls)
         try:
             client = httpx.Client(
                 verify=context,

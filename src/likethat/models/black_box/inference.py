@@ -56,10 +56,9 @@ class InferenceBackend:
         self._brightness = Brightness()
         self._padding: tuple[str, ...] = ()
         self._lock = threading.Lock()
-        is_known = "?" not in link.address.url
         self.facts = Facts(
             name=link.address.shown,
-            identity=f"{link.address.shown} {output_name or ''} {_RULES}" if is_known else None,
+            identity=f"{link.identity} {output_name or ''} {_RULES}" if link.identity else None,
             batch_size=64,
             workers=int(link.options.concurrency),
             notes=link.notes,

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from command_line import likethat
+from PIL import Image
 from schemas import command_schema, faults
 from torch import Tensor
 
@@ -67,7 +69,10 @@ def test_texts_beside_a_black_box(asked: Path, tmp_path: Path) -> None:
         (["nobank", "x.png"], "must be a folder that likethat fit wrote, or a model"),
         (["zoo:digits", "zoo:digits:1", "zoo:digits:2"], "must be one where no bank is given, got 2"),
         (["zoo:digits", "zoo:digits:1", "--against", "3"], "`--against` must be left out where no bank is given"),
-        (["zoo:digits", "zoo:digits:1", "-d", "nowhere"], "`--data` must be a folder of images, got nowhere"),
+        (
+            ["zoo:digits", "zoo:digits:1", "-d", "nowhere"],
+            "`--data` must be a folder of images or shards (.tar, .parquet), got nowhere",
+        ),
     ],
     ids=["no bank", "two inputs", "against", "no data"],
 )
@@ -85,3 +90,26 @@ def test_data_beside_a_bank(tmp_path: Path) -> None:
     result = likethat("explain", tmp_path / "bank", "x.png", "-d", tmp_path / "rows.csv")
     assert result.exit_code == 2
     assert "must be left out with a bank" in result.stderr.replace("\n", " ")
+
+
+def test_a_folder_to_write_to_takes_many_inputs(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "pictures" / f"{name}.png")
+    (tmp_path / "pictures" / "c.png").write_bytes(b"no picture")
+    words = ["explain", "zoo:digits", tmp_path / "pictures", "--budget", 40, "-o", tmp_path / "explained"]
+    result = likethat("--json", *words)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    schema = command_schema()
+    assert faults(document, schema, schema) == []
+    assert [row["kind"] for row in document["results"][0]["rows"]] == ["Attribution", "Attribution", ""]
+    assert "c.png is in no image format" in result.stderr
+    assert 'href="00001.html"' in (tmp_path / "explained" / "index.html").read_text("utf-8")
+    assert likethat(*words).exit_code == 0  # the same words go on
+    other = likethat(*words, "--seed", 1)
+    assert other.exit_code == 2
+    assert "holds results of other inputs" in other.stderr.replace("\n", " ")
+    wrong = likethat("explain", "zoo:digits", tmp_path / "pictures", "--against", "3", "-o", tmp_path / "new")
+    assert wrong.exit_code == 2
+    assert "`--against` must be left out" in wrong.stderr.replace("\n", " ")

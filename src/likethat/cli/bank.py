@@ -7,9 +7,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from likethat._showing import kind_of
 from likethat.cli.console import give, notes, say, say_path, say_table
 from likethat.cli.console import out as output
 from likethat.cli.flags import with_flags
+from likethat.cli.many import explain_into
 from likethat.cli.opening import open_bank_with_model, open_images
 from likethat.cli.options import OfBank, OverwriteOption, class_index_or_name, examples
 from likethat.cli.places import check_page
@@ -27,6 +29,7 @@ EXPLAIN_EXAMPLES = examples(
     "likethat explain bank photo.jpg --out why.html",
     "likethat explain bank photo.jpg --target wolf --against husky",
     "likethat explain bank photos/*.jpg --out gallery.html --top 6",
+    "likethat explain bank photos/ --out explained",
     "likethat explain zoo:digits zoo:digits:7 --generator zoo:digits",
     "likethat explain model.onnx customers.csv:12 --data customers.csv --target good",
 )
@@ -53,12 +56,17 @@ def explain(
     at_hand: dict[str, Any],
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE...", help="Image files, which make one gallery; of a model one input."),
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Image files, which make one gallery; of a model one input. With --out FOLDER also a folder, a table "
+            "or a .txt with one text a line.",
+        ),
     ],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The report, one HTML file.")] = Path(
-        "why.html"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FILE|DIR", help="The report (.html), or a folder with a result for each."),
+    ] = Path("why.html"),
     target: TargetOption = None,
     against: Annotated[str | None, typer.Option(metavar="CLASS", help="Explain why target and not this class.")] = None,
     top: Annotated[int, typer.Option(help="How many channels to show.")] = 4,
@@ -66,10 +74,17 @@ def explain(
 ) -> None:
     """Say why the model gives images their class: which prototypes, where, and how much of the logit.
 
+    With --out FOLDER every input has a result and a page of its own there, and the same words go on where they stopped.
     A model in place of the bank is explained by the method that fits what is at hand (--data, --generator).
     """
-    check_page(out, overwrite=overwrite)
     told = AtHand(**at_hand)
+    if kind_of(out) == "folder":
+        if against is not None or overwrite:
+            flag = "--against" if against is not None else "--overwrite"
+            raise InputError(f"`{flag}` must be left out where --out is a folder of many results.")
+        explain_into(bank, images, out=out, target=target, of=of, told=told, top=top)
+        return
+    check_page(out, overwrite=overwrite)
     if not Path(bank).is_dir():
         said = [flag for flag, value in (("--against", against), ("--model", of["model"])) if value is not None]
         if said:

@@ -16,7 +16,7 @@ from likethat.options.declaring import Declared, option, seed_option
 if TYPE_CHECKING:
     from likethat.explanations import Explanation
 
-__all__ = ["AtHand", "explain_without_bank"]
+__all__ = ["AtHand", "data_at_hand", "explain_without_bank", "model_named"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +58,7 @@ def explain_without_bank(
         raise InputError(
             f"`IMAGE` must be one where no bank is given, got {len(inputs)}. A bank (likethat fit) explains many."
         )
-    model, channels = _model(name, of)
+    model, channels = model_named(name, of)
     made = None if told.generator is None else open_generator(told.generator)
     one: Any = inputs[0]
     if not one.is_file():  # a row of a table, or of what comes with the library
@@ -68,7 +68,7 @@ def explain_without_bank(
             model,
             one,
             class_index_or_name(target, tuple(model.class_names)),
-            data=_data(told.data),
+            data=data_at_hand(told.data),
             generator=made,
             budget=told.budget,
             seed=told.seed,
@@ -82,7 +82,7 @@ def explain_without_bank(
     return None
 
 
-def _model(name: str, of: dict[str, Any]) -> tuple[Any, int | None]:
+def model_named(name: str, of: dict[str, Any]) -> tuple[Any, int | None]:
     """Return what is explained: with its weights where a name or a file of code leads to them, else a black box."""
     if has_weights(name):
         model = open_model(name, weights=of["weights"], layer=of["layer"], device=of["device"])
@@ -95,7 +95,7 @@ def _model(name: str, of: dict[str, Any]) -> tuple[Any, int | None]:
     return Asked(black_box=name).open()
 
 
-def _data(name: str | None) -> Any:
+def data_at_hand(name: str | None) -> Any:
     """Return the file of a table or of texts, which `explain` reads, or what lies in a folder of images."""
     from likethat.generators.reading import TABLES  # late: it brings torch
 

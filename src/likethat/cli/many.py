@@ -1,0 +1,59 @@
+"""``likethat explain ... --out FOLDER``: many inputs, results one by one in a folder that goes on where it stopped."""
+
+from pathlib import Path
+from typing import Any
+
+from likethat.cli._generating import open_generator
+from likethat.cli.console import duration, give, notes, say, say_path
+from likethat.cli.group import Stopped
+from likethat.cli.opening import open_bank_with_model
+from likethat.cli.options import class_index_or_name
+from likethat.cli.progress import Estimate, progress_bar
+from likethat.cli.without_bank import AtHand, data_at_hand, model_named
+from likethat.errors import InputError
+
+__all__ = ["explain_into"]
+
+_SHOWN = 5  # failures in a terminal; the page has all
+
+
+def explain_into(
+    name: str, inputs: list[Path], *, out: Path, target: str | None, of: dict[str, Any], told: AtHand, top: int
+) -> None:
+    """Explain every picture of a folder, row of a table or line of a .txt into a folder with an index.
+
+    Raises:
+        InputError: no such model or inputs, or the folder holds something else.
+        Stopped: by Ctrl-C or SIGTERM; the same words go on.
+    """
+    from likethat.explainers import explain_all
+
+    model = open_bank_with_model(Path(name), **of) if Path(name).is_dir() else model_named(name, of)[0]
+    if Path(name).is_dir() and (told.data is not None or told.generator is not None):
+        raise InputError("`--data` and `--generator` must be left out with a bank, which brings its own prototypes.")
+    made = None if told.generator is None else open_generator(told.generator)
+    estimate = Estimate(stage="explaining", sentence=lambda seconds, _: f"about {duration(seconds)} for the others")
+    with progress_bar(estimate) as watch:
+        found = explain_all(
+            model,
+            inputs[0] if len(inputs) == 1 else [str(one) for one in inputs],
+            class_index_or_name(target, tuple(model.class_names)),
+            into=out,
+            data=data_at_hand(told.data),
+            generator=made,
+            budget=told.budget,
+            seed=told.seed,
+            top=top,
+            watch=watch,
+        )
+    give(found)
+    failures = list(found.failures.items())
+    done = sum(bool(row.kind) for row in found.rows)
+    say(f"{done:,} of {len(found):,} inputs explained", style="bold")
+    for which, why in failures[:_SHOWN]:
+        say(f"{which}: {why}", style="yellow")
+    if len(failures) > _SHOWN:
+        notes.print(f"… and {len(failures) - _SHOWN:,} more that failed; the page lists them", soft_wrap=True)
+    say_path("page", out / "index.html")
+    if found.is_interrupted:
+        raise Stopped(again=())

@@ -1,6 +1,8 @@
 """Names that people give units."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from likethat._documents import digest_of
 from likethat.cli.main import app
 from likethat.errors import BankFormatError, InputError
 from likethat.explanations.names import read_names
+from likethat.explanations.storage import write_names
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 
@@ -149,3 +152,17 @@ def test_a_file_that_holds_no_names(text: str, tmp_path: Path) -> None:
     (tmp_path / "names.json").write_text(text)
     with pytest.raises(InputError, match=r"must be a JSON file of names by unit"):
         read_names(tmp_path / "names.json")
+
+
+def test_names_alone_are_written_as_the_whole_bank_would_be(bank: lt.Bank, saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "bank")
+    bank.rename(3, "beak")
+    write_names(bank, tmp_path / "bank")
+    assert same_files(tmp_path / "bank", bank.save(tmp_path / "whole"))
+    assert lt.open_bank(tmp_path / "bank").named == {3: "beak"}
+    bank.rename(3, None)
+    write_names(bank, tmp_path / "bank")
+    assert same_files(tmp_path / "bank", saved)
+    bank.provenance = dataclasses.replace(bank.provenance, seed=9)
+    with pytest.raises(BankFormatError, match="which holds another"):
+        write_names(bank, tmp_path / "bank")

@@ -25,6 +25,7 @@ __all__ = ["EXAMPLES", "serve"]
 EXAMPLES = examples(
     "likethat serve bank",
     "likethat serve before/ after/ --port 9000",
+    "likethat serve bank --write  # names that are given in the page are kept with the bank",
     "likethat serve bank --host 0.0.0.0 --allow-host lab.example.org",
 )
 _PANEL = "The server"
@@ -44,6 +45,7 @@ class Door(Declared, panel=_PANEL):
     allow_host: list[str] | None = option(
         None, "a name that the server goes by, beside those of this machine; may be repeated", metavar="NAME"
     )
+    write: bool = option(False, "keep the names that visitors give in the banks' folders, for everybody")
 
 
 @with_flags(of=OfBank, door=Door)
@@ -65,7 +67,8 @@ def serve(
     own = {told.host} if told.host not in ("0.0.0.0", "::", "") else set()  # noqa: S104 - a comparison
     hosts = LOOPBACK | own | set(told.allow_host or ())
     opened = _opened(banks, of)
-    app = application(opened, token=token, hosts=hosts)
+    folders = dict(zip(opened, banks, strict=True)) if told.write else {}
+    app = application(opened, token=token, hosts=hosts, folders=folders)
     with _listening(told) as listener:
         port = listener.getsockname()[1]
         out.print(_address(told.host, port, token), soft_wrap=True, markup=False)

@@ -9,7 +9,7 @@ from likethat._documents import Damaged, read_json, typed
 from likethat._options import shown
 from likethat.errors import InputError
 
-__all__ = ["check_name", "names_of", "read_names", "unit_called"]
+__all__ = ["check_name", "is_name", "names_of", "read_names", "unit_called"]
 
 _LONGEST = 120  # signs: two lines of a page; a name is no description
 
@@ -34,6 +34,14 @@ def check_name(name: Any, unit: int, own: Sequence[str]) -> str:
     if given in own and own[unit] != given:
         raise InputError(f"`name` must not be another unit's own name, got {given!r} for unit {unit}. Choose another.")
     return given
+
+
+def is_name(name: str, unit: int, own: Sequence[str]) -> bool:
+    """Return whether a unit may be called so, see `check_name`."""
+    try:
+        return check_name(name, unit, own) == name
+    except InputError:
+        return False
 
 
 def unit_called(unit: Any, called: Sequence[str]) -> int:

@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from likethat._documents import Damaged, digest_of, read_bytes, read_whole
-from likethat._files import new_folder
+from likethat._documents import Damaged, digest_of, parse_json, read_bytes, read_whole
+from likethat._files import new_folder, write_into
 from likethat._tensors import tensors_of
 from likethat.coordinates import Coordinates, HeadParts, PhotoRegions, Rotation, SharedCells, SuperclassParts
 from likethat.errors import BankFormatError, InputError
@@ -33,7 +33,7 @@ from likethat.models import Head
 if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
 
-__all__ = ["MANIFEST", "SCHEMA_VERSION", "read_bank", "write_bank"]
+__all__ = ["MANIFEST", "SCHEMA_VERSION", "read_bank", "write_bank", "write_names"]
 
 SCHEMA_VERSION = 1  # raised where a kept file could no longer be read (docs/records.md)
 _T = TypeVar("_T")
@@ -88,6 +88,26 @@ def write_bank(bank: "Bank", path: str | Path, *, overwrite: bool = False) -> Pa
     if bank.images.folder is not None and bank.images.folder.resolve() == (path / _IMAGES).resolve():
         bank.images = ImageStore(folder=path / _IMAGES, checksums=pictures)
     return path
+
+
+def write_names(bank: "Bank", path: str | Path) -> None:
+    """Write the names that people gave into the folder that a bank was opened from; its other files stay as they are.
+
+    Raises:
+        BankFormatError: another bank stands there now, or none.
+        StorageError: the disk did not take it.
+    """
+    path = Path(path)
+    if _manifest(path).provenance != bank.provenance:
+        raise BankFormatError(f"`path` must be the folder this bank was opened from, got {path}, which holds another.")
+    manifest = parse_json(read_bytes(path / MANIFEST, follow=False))
+    had_digest = manifest.pop("digest", None) is not None
+    manifest.pop("named", None)
+    if bank.named:
+        manifest["named"] = {str(unit): name for unit, name in bank.named.items()}
+    if had_digest:
+        manifest["digest"] = digest_of(manifest)
+    write_into(path, MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1).encode())
 
 
 def read_bank(path: Path) -> dict[str, Any]:

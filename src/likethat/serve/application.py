@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from likethat._calls import public
 from likethat.errors import LikethatError
 from likethat.explanations import Bank
-from likethat.serve import browse, why
+from likethat.serve import browse, naming, why
 from likethat.serve.desk import Desk
 from likethat.serve.dropped import Dropbox
 from likethat.serve.explaining import Explainer
@@ -37,6 +37,7 @@ def application(
     token: str | None = None,
     hosts: Iterable[str] = LOOPBACK,
     limits: Limits | None = None,
+    folders: Mapping[str, str | Path] | None = None,
 ) -> Starlette:
     """Return an ASGI application that serves banks.
 
@@ -45,6 +46,7 @@ def application(
         token: what visitors must bring; None where nobody but this machine's user can reach it.
         hosts: names that it goes by, without port; others are refused, which keeps pages of other sites out.
         limits: how much it takes on.
+        folders: where names that visitors give units are kept, by bank; names of other banks are each visitor's own.
 
     Raises:
         InputError: no bank, or a token that can be guessed.
@@ -54,7 +56,7 @@ def application(
     if token is not None:
         check_token(token)
     app = Starlette(
-        routes=[*browse.ROUTES, *why.ROUTES, Route("/static/style.css", _style), _static()],
+        routes=[*browse.ROUTES, *why.ROUTES, *naming.ROUTES, Route("/static/style.css", _style), _static()],
         middleware=[Middleware(Guard, hosts=hosts, token=token, cookie=f"likethat-key-{mark}")],
         exception_handlers={LikethatError: _said, HTTPException: _refused},
     )
@@ -63,6 +65,7 @@ def application(
         dropbox=Dropbox(limits),
         explainer=Explainer(limits),
         desk=Desk(limits),
+        notebook=naming.Notebook(folders or {}, limits),
         limits=limits,
         cookie=f"likethat-visitor-{mark}",
     )

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from likethat.explanations.suggestions import suggested_names
 from likethat.report.bank_page import unit_view
 from likethat.report.text import shorten
 from likethat.report.views import class_name, provenance_view, tile
@@ -22,6 +24,7 @@ from likethat.serve.site import Site, site_of
 __all__ = ["ROUTES"]
 
 _UNITS = 24  # a page: divides by 2, 3 and 4, the columns of a screen
+_SUGGESTED = 5  # names: one line
 _TILES = 6  # pictures of a unit among others; its own page shows all
 _CLASSES = 120  # a page: names and counts alone
 _FOREVER = "private, max-age=31536000, immutable"  # the address of a picture holds the stamp of its bank
@@ -93,6 +96,7 @@ def _units(site: Site, shelved: Shelved, request: Request) -> HTMLResponse:
         orders=_ORDERS,
         asked={name: asked.get(name, "")[:200] for name in ("q", "class", "order", "purity")},
         paging=paging,
+        is_reviewed="reviewed" in asked,
         warning=shorten(bank.provenance.warning, 1000),
         about=f"{bank.provenance.method}, {len(bank.class_names):,} classes",
     )
@@ -110,10 +114,12 @@ def _purity(word: str) -> float:
 async def unit(request: Request) -> Response:
     """Show one unit with all its prototypes."""
     site = site_of(request)
-    return await run_in_threadpool(partial(_unit, site, site.shelved(request), int(request.path_params["unit"])))
+    return await run_in_threadpool(
+        partial(_unit, site, site.shelved(request), int(request.path_params["unit"]), request)
+    )
 
 
-def _unit(site: Site, shelved: Shelved, number: int) -> HTMLResponse:
+def _unit(site: Site, shelved: Shelved, number: int, request: Request) -> HTMLResponse:
     bank = shelved.bank
     if number not in shelved.units:
         raise HTTPException(404, f"No {bank.provenance.unit} of that number has prototypes in this bank.")
@@ -138,7 +144,21 @@ def _unit(site: Site, shelved: Shelved, number: int) -> HTMLResponse:
         before=shelved.units[place - 2] if place > 1 else None,
         after=shelved.units[place] if place < len(shelved.units) else None,
         n_units=len(shelved.units),
+        naming=_naming(site, shelved, number, request),
     )
+
+
+def _naming(site: Site, shelved: Shelved, number: int, request: Request) -> dict[str, Any]:
+    """Return what the form shows that gives a unit a name."""
+    named = site.notebook.named(site.visitor(request), shelved)
+    return {
+        "given": named.get(number, ""),
+        "own": shelved.bank.coordinates.unit_names[number],
+        "suggested": suggested_names(shelved.bank, number)[:_SUGGESTED],
+        "writes": site.notebook.writes(shelved),
+        "is_review": "review" in request.query_params,
+        "n_named": len([unit for unit in shelved.units if unit in named]),
+    }
 
 
 async def classes(request: Request) -> Response:

@@ -129,6 +129,12 @@ class Explainer:
 
         return self._once((shelved.name, picture.key, question, mark), work)
 
+    def forget(self, bank: str) -> None:
+        """Let go of what was said by a bank: its units are called otherwise now."""
+        with self._lock:
+            for place in [place for place in self._kept if isinstance(place, tuple) and place[0] == bank]:
+                del self._kept[place]
+
     def _once(self, place: Hashable, work: Callable[[], _Found]) -> _Found:
         with self._lock:
             if place in self._kept:

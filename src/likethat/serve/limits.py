@@ -18,6 +18,7 @@ class Limits:
         pixels: of one dropped picture; as numbers it takes 12 bytes a pixel.
         pictures: dropped pictures that are kept of one visitor; the oldest goes first.
         kept: bytes of dropped pictures that are kept of all visitors.
+        notebooks: visitors whose names of units are kept, where a bank does not keep them itself.
         explanations: results that are kept, so that a page and its downloads are computed once.
         maps: bytes of feature maps of each bank's pictures that are kept, for finding what looks like a mark.
         workers: questions to the models that are worked on at once: each takes the cores there are.
@@ -29,6 +30,7 @@ class Limits:
     pixels: int = 50_000_000
     pictures: int = 8
     kept: int = 256 * _MEGABYTE
+    notebooks: int = 1000
     explanations: int = 32
     maps: int = 128 * _MEGABYTE
     workers: int = 2

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from likethat.explanations.images import ImageStore
 from likethat.report.pages import fill_page
@@ -17,6 +17,9 @@ from likethat.serve.dropped import Dropbox, Dropped
 from likethat.serve.explaining import Explainer
 from likethat.serve.limits import Limits
 from likethat.serve.shelf import Shelf, Shelved
+
+if TYPE_CHECKING:
+    from likethat.serve.naming import Notebook
 
 __all__ = ["Site", "site_of"]
 
@@ -32,6 +35,7 @@ class Site:
         dropbox: pictures that visitors dropped.
         explainer: explains them.
         desk: where questions to models wait their turn.
+        notebook: names that visitors give units.
         limits: how much it takes on.
         cookie: name of the cookie that tells visitors apart.
     """
@@ -40,12 +44,19 @@ class Site:
     dropbox: Dropbox
     explainer: Explainer
     desk: Desk
+    notebook: "Notebook"
     limits: Limits
     cookie: str
 
     def visitor(self, request: Request) -> str:
         """Return who asks; somebody new where their cookie says nothing."""
         return self.dropbox.visitor(request.cookies.get(self.cookie, ""))
+
+    def known(self, request: Request, answer: Response, visitor: str) -> Response:
+        """Return an answer that leaves a visitor the cookie they are known by."""
+        secure = request.url.scheme == "https"
+        answer.set_cookie(self.cookie, visitor, httponly=True, samesite="strict", secure=secure)
+        return answer
 
     def shelved(self, request: Request) -> Shelved:
         """Return the bank that a request names, in its path or as ``bank``; the first where it names none."""

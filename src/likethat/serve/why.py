@@ -40,8 +40,7 @@ async def drop(request: Request) -> Response:
         site.dropbox.forget(visitor, picture.key)
         raise
     answer = JSONResponse({"address": f"/why/{picture.key}?{urlencode({'bank': shelved.name})}"}, 201)
-    answer.set_cookie(site.cookie, visitor, httponly=True, samesite="strict", secure=request.url.scheme == "https")
-    return answer
+    return site.known(request, answer, visitor)
 
 
 def _asked(request: Request) -> tuple[Site, Shelved, Dropped, Question]:

@@ -103,7 +103,7 @@ def test_what_will_not_pass_is_not_tried_again(status: int, advice: str) -> None
         box = lt.BlackBox(service.url, **QUICK)
         with pytest.raises(BlackBoxError, match=advice) as caught:
             box(ROWS)
-        assert box.requests == 1
+        assert box.requests == (2 if status == 413 else 1)  # a single row is asked after three
     assert "\n" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
 

@@ -87,7 +87,7 @@ class Address:
     def model(self) -> "Address":
         """Return the address of the model that an address of the inference protocol names."""
         parts = urlsplit(self.url)
-        path = parts.path.rstrip("/").removesuffix("/infer").removesuffix("/ready")
+        path = parts.path.rstrip("/").removesuffix("/infer").removesuffix("/ready").removesuffix(":predict")
         url = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
         return replace(self, url=url, shown=url.split("?", maxsplit=1)[0])
 

@@ -1,6 +1,6 @@
 """The protocol between a black box and whatever answers it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 from likethat._inputs import Inputs
@@ -34,6 +34,10 @@ class Facts:
     batch_size: int = 256
     workers: int = 1
     notes: tuple[str, ...] = ()
+
+    def named(self, output: str | None) -> "Facts":
+        """Return the facts of the same predictor, of which one output is read."""
+        return self if output is None or self.identity is None else replace(self, identity=f"{self.identity} {output}")
 
 
 class Backend(Protocol):

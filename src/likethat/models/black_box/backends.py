@@ -18,6 +18,7 @@ from likethat.models.black_box.arrays import as_frame, rows_of, select_columns
 from likethat.models.black_box.backend import Backend, Facts
 from likethat.models.black_box.endpoint import EndpointBackend
 from likethat.models.black_box.estimator import EstimatorBackend, is_estimator
+from likethat.models.black_box.first_version import FirstVersionBackend
 from likethat.models.black_box.inference import InferenceBackend
 from likethat.models.black_box.network import NetworkBackend
 from likethat.models.black_box.onnx_file import OnnxBackend
@@ -147,13 +148,18 @@ def _open_url(url: str, options: BackendOptions) -> Backend:
         return EndpointBackend(
             Link(address, LinkOptions(**chosen)), template=template, answer=options.get("answer", "")
         )
-    if "/v2/models/" not in address.shown:
+    is_first = "/v1/models/" in address.shown
+    if not is_first and "/v2/models/" not in address.shown:
         raise InputError(
             f"`template` must say what to send to {address.shown}, which is no address of an inference server "
-            '(https://host/v2/models/name). Try template={"instances": "$inputs"}, answer="predictions".'
+            "(https://host/v2/models/name, https://host/v1/models/name). "
+            'Try template={"instances": "$inputs"}, answer="predictions".'
         )
     _refuse(options, but=("output_name", *own), what="an inference server")
-    return InferenceBackend(Link(address.model(), LinkOptions(**chosen)), output_name=options.get("output_name"))
+    link, output_name = Link(address.model(), LinkOptions(**chosen)), options.get("output_name")
+    if is_first:
+        return FirstVersionBackend(link, output_name=output_name)
+    return InferenceBackend(link, output_name=output_name)
 
 
 def _refuse(options: BackendOptions, *, but: Sequence[str], what: str) -> None:

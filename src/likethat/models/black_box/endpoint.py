@@ -12,6 +12,7 @@ from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import check_named_once, rows_of
 from likethat.models.black_box.backend import Facts
 from likethat.models.black_box.casting import cells_of
+from likethat.models.black_box.portions import Portions
 
 if TYPE_CHECKING:
     from likethat.models.black_box.http import Link
@@ -31,9 +32,10 @@ class EndpointBackend:
             ``"$input"`` for a single row: then each request holds one.
         answer: where the rows are in what comes back: names and numbers with dots between, as "outputs.0.data"; ""
             where the answer is the list itself.
+        below: what stands behind the address of the model where it is asked.
     """
 
-    def __init__(self, link: "Link", *, template: Any, answer: str = "") -> None:
+    def __init__(self, link: "Link", *, template: Any, answer: str = "", below: str = "") -> None:
         places = [place for place in _PLACES if place in _texts(template)]
         if not {"$inputs", "$records", "$input"} & set(places):
             raise InputError(
@@ -41,6 +43,8 @@ class EndpointBackend:
                 f'{{"instances": "$inputs"}}, got {template!r}.'
             )
         self._link, self._template = link, template
+        self._url = link.address.below(below) if below else link.address.url
+        self._portions = Portions(link.address.shown)
         self._path = [step for step in answer.split(".") if step]
         self._is_single = "$input" in places
         rule = json.dumps([template, answer], sort_keys=True, default=str)
@@ -57,15 +61,23 @@ class EndpointBackend:
         """HTTP requests sent."""
         return self._link.requests
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was learned of the service, in sentences."""
+        return self._portions.notes
+
     def __call__(self, batch: Inputs) -> Any:
         """Send a batch and return the rows of the answer."""
+        return self._portions.ask(batch, self._send)
+
+    def _send(self, batch: Inputs) -> Any:
         if not self._is_single:
             return self._ask(_filled(self._template, _places(batch)))
         rows = [self._ask(_filled(self._template, {"$input": row})) for row in _rows(batch)]
         return [row[0] if isinstance(row, list) and len(row) == 1 and isinstance(row[0], list) else row for row in rows]
 
     def _ask(self, body: Any) -> Any:
-        reply = value = self._link.json(self._link.address.url, body)
+        reply = value = self._link.json(self._url, body)
         if self._path and isinstance(reply, Mapping) and isinstance(reply.get("error"), str) and reply["error"].strip():
             raise BlackBoxError(f"{self.facts.name} must answer without an error, got {self._link.said(reply)}.")
         for step in self._path:

@@ -21,6 +21,7 @@ from likethat.models.black_box.discretion import Discretion, forget_in_logs
 from likethat.models.black_box.headers import OwnHeaders
 from likethat.models.black_box.link_options import LinkOptions
 from likethat.models.black_box.patience import Patience
+from likethat.models.black_box.portions import RefusedError
 from likethat.models.black_box.unpacking import BadPackingError, TooLargeError, unpacked
 
 __all__ = ["Link"]
@@ -133,7 +134,7 @@ class Link:
 
     def _insist(self, url: str, content: bytes | None) -> _Reply:
         for attempt in range(self.options.retries + 1):
-            wait = None
+            wait, status, words = None, 0, ""
             try:
                 reply = self._once(url, content)
             except httpx.TransportError as error:
@@ -149,15 +150,18 @@ class Link:
                 if reply.status not in _AGAIN:
                     raise self._refused(reply)
                 trouble = f"an answer with status {reply.status} ({self._excerpt(reply.body)!r})"
+                status, words = reply.status, self._words(reply.body)
                 wait = _retry_after(reply.headers.get("retry-after"))
             if attempt == self.options.retries or (wait or 0) > _LONGEST_WAIT:
                 break
             bound = min(self.options.backoff * 2**attempt, _LONGEST_WAIT)
             time.sleep(random.uniform(bound / 2, bound) if wait is None else wait)  # noqa: S311
         later = f" It asks for {wait:.0f} s of patience." if wait else ""
-        raise BlackBoxError(
+        raise RefusedError(
             f"{self.address.shown} must answer, got {trouble}, {attempt + 1} times.{later} Check that the service "
-            "runs; what it answered before is kept."
+            "runs; what it answered before is kept.",
+            status=status,
+            said=words,
         )
 
     def _once(self, url: str, content: bytes | None) -> _Reply:
@@ -203,10 +207,11 @@ class Link:
                 f"encoding {self._excerpt(encoding.encode('utf-8', 'replace'))!r}. Switch that off in the service."
             ) from None
 
-    def _too_large(self) -> BlackBoxError:
-        return BlackBoxError(
+    def _too_large(self) -> RefusedError:
+        return RefusedError(
             f"{self.address.shown} must answer with at most {self.options.max_answer} bytes, got more. "
-            "Lower batch_size, or raise max_answer."
+            "Lower batch_size, or raise max_answer.",
+            status=413,
         )
 
     def _wait_for_turn(self) -> None:
@@ -254,11 +259,17 @@ class Link:
             raise BlackBoxError(f"{self.address.shown} cannot be reached ({type(error).__name__}).") from None
         return f"no connection ({type(error).__name__})"
 
-    def _refused(self, reply: _Reply) -> BlackBoxError:
+    def _refused(self, reply: _Reply) -> RefusedError:
         advice = _ADVICE.get(reply.status, "Check the address and what the service takes.")
-        return BlackBoxError(
-            f"{self.address.shown} must answer, got status {reply.status} ({self._excerpt(reply.body)!r}). {advice}"
+        return RefusedError(
+            f"{self.address.shown} must answer, got status {reply.status} ({self._excerpt(reply.body)!r}). {advice}",
+            status=reply.status,
+            said=self._words(reply.body),
         )
+
+    def _words(self, body: bytes) -> str:
+        """Return what a refusal says, of which the number of rows that would be taken is read."""
+        return self._clean_line(body[:_WINDOW].decode("utf-8", "replace"))
 
     def _excerpt(self, body: bytes) -> str:
         """Return the ends of an answer as one line, without the credential that a service may echo."""

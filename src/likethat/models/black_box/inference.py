@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from likethat.models.black_box.arrays import check_named_once, filled_up, fit_sh
 from likethat.models.black_box.backend import Facts
 from likethat.models.black_box.casting import Brightness, as_type, column_of_numbers, fit_type, texts_of
 from likethat.models.black_box.choice import choose_output
+from likethat.models.black_box.portions import Portions, RefusedError, fewer_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,8 @@ _TYPES = {"FP16": "float16", "BF16": "float32", "FP32": "float32", "FP64": "floa
 _TEXTS = ("BYTES", "STRING")
 _FRACTIONS = ("FP16", "BF16", "FP32", "FP64")
 _MOST_ROWS = 65_536  # beyond that, filling a batch up costs more memory than any service takes
+_UNDESCRIBED = frozenset({400, 403, 404, 405, 501})
+"""How a server, or a gateway before it, says that it describes no models; it may answer questions all the same."""
 _RULES = "numbers 2"
 """How inputs become numbers is part of what an answer on disk answers: version 1 cut fractions off."""
 
@@ -55,6 +58,8 @@ class InferenceBackend:
         self._slots: list[_Slot] | None = None
         self._brightness = Brightness()
         self._padding: tuple[str, ...] = ()
+        self._portions = Portions(link.address.shown)
+        self._is_single = False
         self._lock = threading.Lock()
         self.facts = Facts(
             name=link.address.shown,
@@ -72,11 +77,38 @@ class InferenceBackend:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to the inputs, in sentences."""
-        return self._brightness.notes + self._padding
+        return self._brightness.notes + self._padding + self._portions.notes
 
     def __call__(self, batch: Inputs) -> Any:
         """Send a batch and return the numbers of the chosen output."""
         slots = self._known_slots()
+        return self._portions.ask(batch, lambda part: self._send_in_axes(part, slots))
+
+    def _send_in_axes(self, batch: Inputs, slots: list[_Slot]) -> Any:
+        """Send a batch to a model whose description may leave out the axis of the rows.
+
+        It may take them all the same; where it refuses them it gets its rows one by one, without that axis.
+        """
+        if not _lacks_rows(batch, slots):
+            return self._send(batch, slots)
+        whole = [replace(slot, shape=(None, *slot.shape)) for slot in slots]
+        refusal: RefusedError | None = None
+        if not self._is_single:
+            try:
+                return self._send(batch, whole)
+            except RefusedError as error:
+                if fewer_rows(error, rows_of(batch)) is not None:
+                    raise
+                refusal = error
+        tensors = self._tensors(batch, whole)
+        try:
+            answers = [self._ask([_without_axis(tensor, row) for tensor in tensors]) for row in range(rows_of(batch))]
+        except RefusedError:
+            raise refusal or RefusedError(f"{self.facts.name} must take what it describes, and does not.") from None
+        self._is_single = True
+        return torch.cat([torch.as_tensor(answer).reshape(1, -1) for answer in answers])
+
+    def _send(self, batch: Inputs, slots: Sequence[_Slot]) -> Any:
         size = next((slot.shape[0] for slot in slots if slot.shape and slot.shape[0] is not None), None)
         tensors, n = self._tensors(batch, slots), rows_of(batch)
         if size is None or size == n:
@@ -99,7 +131,7 @@ class InferenceBackend:
     def _known_slots(self) -> list[_Slot]:
         with self._lock:
             if self._slots is None:
-                metadata = self._link.json(self._link.address.url)
+                metadata = self._described()
                 if not isinstance(metadata, Mapping):
                     raise BlackBoxError(f"{self.facts.name} must describe its model, got {type(metadata).__name__}.")
                 if "inputs" not in metadata and (said := self._link.said(metadata)):
@@ -110,7 +142,28 @@ class InferenceBackend:
                     raise BlackBoxError(
                         f"{self.facts.name} must describe its inputs by name, datatype and shape, and does not."
                     ) from None
+                if metadata.get("platform"):
+                    self._read_limit()
             return self._slots
+
+    def _described(self) -> Any:
+        try:
+            return self._link.json(self._link.address.url)
+        except RefusedError as error:
+            if error.status not in _UNDESCRIBED:
+                raise
+            return {"inputs": []}
+
+    def _read_limit(self) -> None:
+        """Read how many rows are taken at once from what Triton tells beside the protocol; others have no such page."""
+        try:
+            config = self._link.json(self._link.address.below("/config"))
+        except BlackBoxError:
+            return
+        most = config.get("max_batch_size") if isinstance(config, Mapping) else None
+        if isinstance(most, int) and not isinstance(most, bool) and most >= 0:
+            self._portions.most = most or None
+            self._is_single = most == 0
 
     def _ask(self, tensors: list[dict[str, Any]]) -> Any:
         body: dict[str, Any] = {"inputs": [tensor | {"data": _listed(tensor["data"])} for tensor in tensors]}
@@ -166,6 +219,16 @@ def _is_by_column(table: "pd.DataFrame", slots: Sequence[_Slot]) -> bool:
     if slots:
         return len(slots) > 1 or [slot.name for slot in slots] == [str(name) for name in table.columns]
     return any(column.dtype.kind not in "iufb" for _, column in table.items())
+
+
+def _lacks_rows(batch: Inputs, slots: Sequence[_Slot]) -> bool:
+    """Whether the only input of a model has the shape of one row: its description leaves out the axis of the rows."""
+    if len(slots) != 1 or isinstance(batch, list) or not slots[0].shape:
+        return False
+    row = tuple(batch.shape[1:])
+    return len(row) == len(slots[0].shape) and all(
+        want in (None, have) for want, have in zip(slots[0].shape, row, strict=True)
+    )
 
 
 def _slot(item: Mapping[str, Any]) -> _Slot:
@@ -234,6 +297,11 @@ def _rows(tensor: dict[str, Any], start: int, size: int) -> dict[str, Any]:
     """Return `size` rows of a tensor from one on, the last one repeated where there are fewer."""
     data = filled_up(tensor["data"][start : start + size], size)
     return tensor | {"data": data, "shape": list(data.shape)}
+
+
+def _without_axis(tensor: dict[str, Any], row: int) -> dict[str, Any]:
+    """Return one row of a tensor, without the axis of the rows."""
+    return tensor | {"data": tensor["data"][row], "shape": list(tensor["data"].shape[1:])}
 
 
 def _array(output: Mapping[str, Any], who: str) -> Any:

@@ -383,9 +383,10 @@ def _line(target: Line, names: Sequence[str], output: str, source: Tensor | None
     is_probability = output != "numbers" and not isinstance(of, Response)
     own = None if source is None else float(read(source[None].double())[0])
     low, high = target.stretch(own)
+    is_share = is_probability and not isinstance(target, Less | More)  # by 20 % would be a fifth of the source's own
     about = Measured(
         name=name,
-        wanted=target.words(lambda value: f"{100 * value:g}\u202f%" if is_probability else _number(value, unit)),
+        wanted=target.words(lambda value: f"{100 * value:g}\u202f%" if is_share else _number(value, unit)),
         unit=unit,
         is_probability=is_probability,
         low=None if low == -math.inf else low,

@@ -27,7 +27,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     (tmp_path / "reviews.txt").write_text("\n".join(sentences(60)[0]), encoding="utf-8")
     (tmp_path / "review.txt").write_text(SOURCE, encoding="utf-8")
     box = lt.BlackBox(judge, class_names=["bad", "good"])
-    monkeypatch.setattr("likethat.cli._asking.Asked.open", lambda _: (box, None))
+    monkeypatch.setattr("likethat.cli._asking.Asked.open", lambda *_: (box, None))
     return ["-m", "reviews", "-o", tmp_path / "page.html"]
 
 

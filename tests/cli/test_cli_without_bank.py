@@ -27,7 +27,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A black box under the name of a file."""
     (tmp_path / "model.onnx").write_bytes(b"")
     box = lt.BlackBox(good, class_names=["bad", "good"])
-    monkeypatch.setattr("likethat.cli._asking.Asked.open", lambda _: (box, None))
+    monkeypatch.setattr("likethat.cli._asking.Asked.open", lambda *_: (box, None))
     return tmp_path / "model.onnx"
 
 

@@ -1,5 +1,6 @@
 """What the commands share that ask a black box: the box, one input, where the page goes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model, read_names
 from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, MODEL_PANEL
 from likethat.cli.progress import Estimate
+from likethat.cli.targets import Answers, output_for
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, given, option
 
@@ -42,6 +44,7 @@ class Asked(Declared, panel=MODEL_PANEL):
         flags=("--black-box", "-m"), metavar="NAME|FILE|URL",
     )  # fmt: skip
     class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE")
+    answers: Answers = option("auto", "what it answers with; auto goes by --target and the first answer")
     cache: Path | None = option(None, "keep answers here for later runs", metavar="FILE")
     device: str = option("auto", DEVICE_HELP, metavar="NAME")
     output_name: str | None = option(
@@ -75,17 +78,37 @@ class Asked(Declared, panel=MODEL_PANEL):
         """Return how a stopped search ends the command: with answers that were kept the same words go on."""
         return KeyboardInterrupt() if self.cache is None else Stopped(again=())
 
-    def open(self) -> tuple[Any, int | None]:
-        """Return the black box, and how many channels its images have, if known."""
+    def open(self, *targets: str) -> tuple[Any, int | None]:
+        """Return the black box, and how many channels its images have, if known.
+
+        Args:
+            *targets: what is asked for; a line is asked of numbers, `not smiling` of independent labels.
+        """
         from likethat.models import BlackBox
 
         own = {name: getattr(self, name) for name in _SPOKEN} | {"headers": self.header}
         options: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         if has_weights(self.black_box):
             model = open_model(self.black_box, class_names=self.class_names, device=self.device)
-            return BlackBox(model, **options), model.in_channels
+            return self.asked_of(model, *targets, **options), model.in_channels
         names = None if self.class_names is None else read_names(self.class_names)
-        return BlackBox(self.black_box, class_names=names, **options), None
+        output = self._output(targets, names or ())
+        return BlackBox(self.black_box, class_names=names, output=output, **options), None
+
+    def asked_of(self, model: Any, *targets: str, **options: Any) -> Any:
+        """Return a network as a black box; a line is asked of the probabilities of its classes, if it has several."""
+        from likethat.models import BlackBox
+
+        output = self._output(targets, model.class_names)
+        if self.answers == "auto" and output == "numbers" and len(model.class_names) > 1:
+            output = "auto"
+        return BlackBox(model, output=output, **options)
+
+    def _output(self, targets: tuple[str, ...], names: Sequence[str]) -> Answers:
+        if self.answers != "auto":
+            return self.answers
+        wanted = output_for(targets, names)
+        return "numbers" if wanted == "auto" and len(names) == 1 else wanted  # one name is no choice of classes
 
 
 def has_weights(name: str) -> bool:

@@ -8,9 +8,10 @@ from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, asking_takes, 
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.flags import with_flags
-from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name, examples
+from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, examples
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
+from likethat.cli.targets import TARGET_HELP, read_target
 from likethat.options.declaring import Declared, given, option, seed_option
 
 __all__ = ["EXAMPLES", "attribute"]
@@ -19,6 +20,7 @@ EXAMPLES = examples(
     "likethat attribute -m zoo:creatures -i zoo:creatures:5",
     "likethat attribute -m https://host/v2/models/reviews -i review.txt",
     "likethat attribute -m model.onnx -i photo.jpg --target cat --budget 256",
+    "likethat attribute -m prices.onnx -i house.jpg --target 'above 200000'",
     "likethat attribute -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --algorithm freemcg",
 )
 
@@ -39,7 +41,9 @@ class Map(Declared):
     algorithm: Literal["freemcg", "patches", "masks"] | None = option(
         None, "freemcg needs a denoiser; patches nothing; of texts masks"
     )
-    target: str | None = option(None, "index or name; the predicted by default", flags=TARGET_FLAGS, metavar="CLASS")
+    target: str | None = option(
+        None, f"index or name, the predicted by default; {TARGET_HELP}", flags=TARGET_FLAGS, metavar="CLASS|LINE"
+    )
     out: Path = option(Path("attribution.html"), "the page", flags=("--out", "-o"), metavar="FILE")
     budget: int = option(128, "queries, at most")
     seed: int = seed_option()
@@ -56,9 +60,9 @@ def attribute(heat: dict[str, Any], asked: dict[str, Any]) -> None:
     check_page(told.out, overwrite=told.overwrite)
     made = None if told.generator is None else open_generator(told.generator)
     box_of = Asked(**asked)
-    box, channels = box_of.open()
+    box, channels = box_of.open(*filter(None, [told.target]))
     image = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
-    target = class_index_or_name(told.target, tuple(box.class_names))
+    target = read_target(told.target, box.class_names, output=box.output)
     with progress_bar(asking_takes()) as watch:
         found = FreeMCG(made, seed=told.seed).attribute(
             box, image, target, budget=told.budget, algorithm=told.algorithm, watch=watch

@@ -16,6 +16,7 @@ from likethat.cli.opening import open_bank_with_model, open_images
 from likethat.cli.options import OfBank, OverwriteOption, class_index_or_name, examples
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
+from likethat.cli.targets import TARGET_HELP
 from likethat.cli.without_bank import AtHand, explain_without_bank
 from likethat.errors import InputError
 
@@ -45,7 +46,13 @@ EVALUATE_EXAMPLES = examples(
 
 BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="Folder that likethat fit wrote.")]
 TargetOption = Annotated[
-    str | None, typer.Option("--target", "-t", metavar="CLASS", help="Index or name; the predicted class by default.")
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="CLASS|LINE",
+        help=f"Index or name, the predicted class by default; of a model {TARGET_HELP}.",
+    ),
 ]
 
 

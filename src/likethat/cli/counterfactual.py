@@ -8,9 +8,10 @@ from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, asking_takes, 
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.flags import with_flags
-from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name, examples
+from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, examples
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
+from likethat.cli.targets import TARGET_HELP, read_target
 from likethat.errors import InputError
 from likethat.options import FreeMCGOptions
 from likethat.options.declaring import Declared, given, option
@@ -20,6 +21,7 @@ __all__ = ["EXAMPLES", "counterfactual"]
 EXAMPLES = examples(
     "likethat counterfactual -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --target 3",
     "likethat counterfactual -m model.onnx -g customers/ -i customers.csv:12 --target good --keep sex --up age",
+    "likethat counterfactual -m prices.onnx -g houses/ -i houses.csv:12 --target '20 % less' --keep area",
     "likethat counterfactual -m zoo:creatures -g zoo:creatures-flow -i zoo:creatures:3 --target 1 --mask head.png",
     "likethat counterfactual -m https://host/v2/models/reviews -g reviews.txt -i review.txt --confidence 0.8",
     "likethat counterfactual -m https://host/v2/models/scan -g diffusers:my/ddpm -i scan.png",
@@ -35,7 +37,9 @@ class Change(Declared):
         flags=("--generator", "-g"), metavar="NAME|DIR|FILE",
     )  # fmt: skip
     source: str = given(INPUT_HELP, flags=("--input", "-i"), metavar="FILE[:ROW]")
-    target: str | None = option(None, "index or name; any other class by default", flags=TARGET_FLAGS, metavar="CLASS")
+    target: str | None = option(
+        None, f"index or name, any other class by default; {TARGET_HELP}", flags=TARGET_FLAGS, metavar="CLASS|LINE"
+    )
     out: Path = option(Path("counterfactual.html"), "the page", flags=("--out", "-o"), metavar="FILE")
     n: int = option(1, "how many different ones", flags=("-n",))
     budget: int = option(200, "queries, at most")
@@ -58,14 +62,14 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
     check_page(told.out, overwrite=told.overwrite)
     made = open_generator(told.made_by)
     box_of = Asked(**asked)
-    box, channels = box_of.open()
+    box, channels = box_of.open(*filter(None, [told.target]))
     one = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
     method = FreeMCG(made, **options)
     with progress_bar(asking_takes()) as watch:
         found = method.counterfactual(
             box,
             one,
-            class_index_or_name(told.target, tuple(box.class_names)),
+            read_target(told.target, box.class_names, output=box.output),
             n=told.n,
             budget=told.budget,
             mask=told.mask,

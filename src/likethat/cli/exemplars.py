@@ -15,6 +15,7 @@ from likethat.cli.opening import open_images
 from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name, examples
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
+from likethat.cli.targets import TARGET_HELP, read_target
 from likethat.errors import InputError
 from likethat.options import ExemplarOptions
 from likethat.options.declaring import Declared, given, option
@@ -36,8 +37,10 @@ class Sought(Declared):
         "zoo:NAME, a folder of train-generator, or texts (.txt)", flags=("--generator", "-g"), metavar="NAME|DIR|FILE"
     )
     target: list[str] | None = option(
-        None, "index, name, 'a=.5,b=.5', or all; may be repeated", flags=TARGET_FLAGS, metavar="CLASS"
-    )
+        None,
+        f"index, name, 'a=.5,b=.5', or all; {TARGET_HELP}; may be repeated",
+        flags=TARGET_FLAGS, metavar="CLASS|LINE",
+    )  # fmt: skip
     out: Path = option(
         Path("exemplars.html"),
         "a page (.html), or a folder of numbers and inputs",
@@ -62,11 +65,11 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
     check_page(told.out, overwrite=told.overwrite, or_folder=True)
     made = open_generator(told.made_by)
     box_of = Asked(**asked)
-    box, _ = box_of.open()
+    box, _ = box_of.open(*_whole(told.target or ()))
     method = Exemplars(made, **options)
     is_image = made.kind == "image"
     real = None if told.data is None else inputs_like(made, open_images(told.data) if is_image else told.data)
-    targets = _targets(told.target or ["all"], tuple(box.class_names))
+    targets = _targets(told.target or ["all"], tuple(box.class_names), output=box.output)
     number = f"{len(targets)} targets" if targets is not None else "all classes"
     notes.print(f"looking for {told.n} exemplars of {number}, with at most {told.budget} queries each")
     with progress_bar(asking_takes("finding exemplars")) as watch:
@@ -84,7 +87,12 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
         raise box_of.stop()
 
 
-def _targets(words: Sequence[str], class_names: tuple[str, ...]) -> list[Any] | None:
+def _whole(words: Sequence[str]) -> list[str]:
+    """Return the words that may be a line: not `all`, and no shares of several classes."""
+    return [word for word in words if word != "all" and "=" not in word]
+
+
+def _targets(words: Sequence[str], class_names: tuple[str, ...], *, output: str = "auto") -> list[Any] | None:
     """Return what `search_all` takes for the words of a command; None for all classes.
 
     Example:
@@ -93,12 +101,12 @@ def _targets(words: Sequence[str], class_names: tuple[str, ...]) -> list[Any] | 
     """
     if "all" in words and "all" not in class_names:
         return None
-    return [_target(word, class_names) for word in words]
+    return [_target(word, class_names, output) for word in words]
 
 
-def _target(word: str, class_names: tuple[str, ...]) -> Any:
+def _target(word: str, class_names: tuple[str, ...], output: str = "auto") -> Any:
     if word in class_names or "=" not in word:
-        return class_index_or_name(word, class_names)
+        return read_target(word, class_names, output=output)
     wanted: dict[Any, float] = {}
     for part in word.split(","):
         name, _, number = part.rpartition("=")

@@ -28,7 +28,11 @@ def explain_into(
     """
     from likethat.explainers import explain_all
 
-    model = open_bank_with_model(Path(name), **of) if Path(name).is_dir() else model_named(name, of)[0]
+    if not Path(name).is_dir():
+        model, _, wanted = model_named(name, of, target)
+    else:
+        model = open_bank_with_model(Path(name), **of)
+        wanted = class_index_or_name(target, tuple(model.class_names))
     if Path(name).is_dir() and (told.data is not None or told.generator is not None):
         raise InputError("`--data` and `--generator` must be left out with a bank, which brings its own prototypes.")
     made = None if told.generator is None else open_generator(told.generator)
@@ -37,7 +41,7 @@ def explain_into(
         found = explain_all(
             model,
             inputs[0] if len(inputs) == 1 else [str(one) for one in inputs],
-            class_index_or_name(target, tuple(model.class_names)),
+            wanted,
             into=out,
             data=data_at_hand(told.data),
             generator=made,

@@ -8,8 +8,8 @@ from likethat.cli._asking import Asked, asking_takes, conclude, has_weights, ope
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.opening import open_images, open_model
-from likethat.cli.options import class_index_or_name
 from likethat.cli.progress import progress_bar
+from likethat.cli.targets import read_target
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, option, seed_option
 
@@ -58,7 +58,7 @@ def explain_without_bank(
         raise InputError(
             f"`IMAGE` must be one where no bank is given, got {len(inputs)}. A bank (likethat fit) explains many."
         )
-    model, channels = model_named(name, of)
+    model, channels, wanted = model_named(name, of, target)
     made = None if told.generator is None else open_generator(told.generator)
     one: Any = inputs[0]
     if not one.is_file():  # a row of a table, or of what comes with the library
@@ -67,7 +67,7 @@ def explain_without_bank(
         found: Any = explain(
             model,
             one,
-            class_index_or_name(target, tuple(model.class_names)),
+            wanted,
             data=data_at_hand(told.data),
             generator=made,
             budget=told.budget,
@@ -82,17 +82,21 @@ def explain_without_bank(
     return None
 
 
-def model_named(name: str, of: dict[str, Any]) -> tuple[Any, int | None]:
-    """Return what is explained: with its weights where a name or a file of code leads to them, else a black box."""
+def model_named(name: str, of: dict[str, Any], target: str | None) -> tuple[Any, int | None, Any]:
+    """Return what is explained, its channels, and what is asked: a network, of a class, or else a black box."""
+    said = () if target is None else (target,)
     if has_weights(name):
         model = open_model(name, weights=of["weights"], layer=of["layer"], device=of["device"])
-        return model, model.in_channels
+        box = Asked(black_box=name).asked_of(model, *said)
+        wanted = read_target(target, model.class_names, output=box.output)
+        return model if wanted is None or isinstance(wanted, int | str) else box, model.in_channels, wanted
     if "://" not in name and not Path(name).is_file():
         raise InputError(
             f"`BANK` must be a folder that likethat fit wrote, or a model (timm:resnet18, my.py:build, an .onnx, a "
             f"URL), got {name!r}, which is neither."
         )
-    return Asked(black_box=name).open()
+    box, channels = Asked(black_box=name).open(*said)
+    return box, channels, read_target(target, box.class_names, output=box.output)
 
 
 def data_at_hand(name: str | None) -> Any:

@@ -33,6 +33,7 @@ FLOORS = {
     "_session": 0,
     "_showing": 0,
     "_version": 0,
+    "_workers": 0,
     "options": 1,
     "_queries": 1,
     "_responses": 1,
@@ -79,6 +80,10 @@ NEIGHBOURS = {
     ("_pictures", "errors"),
     ("_tensors", "_documents"),
     ("_pictures", "_unread"),
+    ("_workers", "_calls"),
+    ("_workers", "_checks"),
+    ("_workers", "_options"),
+    ("_workers", "errors"),
     ("models", "zoo"),  # weights that come with the library
     ("sources", "zoo"),
 }

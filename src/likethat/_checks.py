@@ -30,6 +30,7 @@ _EXTRAS = {
     "cma": "search",
     "onnxruntime": "onnx",
     "httpx": "http",
+    "ray": "ray",
 }
 
 _TOO_MANY = 2**63  # beyond what torch and NumPy count with

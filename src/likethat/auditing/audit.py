@@ -35,7 +35,7 @@ def audit(
     seed: int = 0,
     memory_budget: int | str = 2**28,
     batch_size: int = 32,
-    workers: int = 0,
+    workers: int | str = 0,
     watch: Watcher | None = None,
 ) -> Audit:
     """Look for shortcuts that a model takes, and for labels that may be wrong, in one pass over pictures.
@@ -54,7 +54,7 @@ def audit(
         seed: of the halves, the components and the null; the same seed, the same audit.
         memory_budget: bytes for pictures held, or a text such as "2GB"; others are read again where they are shown.
         batch_size: images decoded at a time; no influence on the result.
-        workers: threads that decode; no influence on the result.
+        workers: threads that decode, or ``"ray"`` (docs/guide/workers.md); no influence on the result.
         watch: called with a `Progress`.
 
     Raises:

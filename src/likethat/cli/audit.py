@@ -32,7 +32,10 @@ class Audited(Declared, panel=WORK_PANEL):
     class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE", panel=MODEL_PANEL)
     out: Path = option(Path("audit.html"), "the page", flags=("--out", "-o"), metavar="FILE")
     batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
-    workers: int = option(0, "threads that decode; no influence on the result")
+    workers: str = option(
+        "0", "threads that decode, or ray, ray:2, ray://host:port: processes, machines; no influence on the result",
+        metavar="N",
+    )  # fmt: skip
     repair: Path | None = option(
         None, "write the weights without the first shortcut here, .safetensors; nothing without one", metavar="FILE"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from likethat._options import byte_count
 from likethat._progress import Progress
+from likethat._workers import as_workers
 from likethat.cli.console import duration, give, notes, say, say_path, say_table
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.options import CHECKPOINT_HELP, CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel
@@ -67,7 +68,15 @@ class FitJob(Job, panel=WORK_PANEL):
         flags=("--images", "-i"), metavar="DIR", panel="The images",
     )  # fmt: skip
     batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
-    workers: int = option(0, "threads that decode; no influence on the result")
+    workers: str = option(
+        "0", "threads that decode, or ray, ray:2, ray://host:port: processes, machines; no influence on the result",
+        metavar="N",
+    )  # fmt: skip
+
+    def check_together(self) -> None:
+        """Refuse what names no workers."""
+        super().check_together()
+        as_workers(self.workers, name="--workers")
 
 
 def fit_and_save(method: Any, job: FitJob) -> None:

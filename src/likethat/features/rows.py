@@ -88,6 +88,10 @@ class Keeper:
             chosen=chosen,
         )
 
+    def wants(self, indices: Tensor) -> bool:
+        """Return whether the draw may hold any of these images."""
+        return self.chosen is None or not self.chosen.isdisjoint(indices.tolist())
+
     def put(self, indices: Tensor, maps: Tensor, views: Tensor) -> None:
         """Offer images; those that belong to the draw are held, and may push others out."""
         offered = indices.tolist()

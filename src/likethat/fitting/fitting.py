@@ -17,6 +17,7 @@ from likethat._checks import check_count
 from likethat._options import byte_count, check_callable, check_flag, check_number, check_path
 from likethat._progress import Watcher
 from likethat._version import __version__
+from likethat._workers import as_workers
 from likethat.errors import DataWarning, InputError
 from likethat.explanations import Bank, Provenance
 from likethat.features import Features, collect
@@ -59,7 +60,7 @@ def begin(
     resume: bool = False,
     memory_budget: int | str = 2 * 2**30,
     batch_size: int = 32,
-    workers: int = 0,
+    workers: int | str = 0,
     watch: Watcher | None = None,
     check: Callable[[SplitModel], None] = lambda _: None,
 ) -> Begun:
@@ -76,7 +77,7 @@ def begin(
         resume: go on from there.
         memory_budget: bytes for feature maps, or a text such as "2GB".
         batch_size: images decoded at a time.
-        workers: threads that decode.
+        workers: threads that decode, or workers of Ray.
         watch: called with a `Progress`.
         check: raises where the method has more to ask of the model, before anything is run.
 
@@ -88,7 +89,7 @@ def begin(
     reading: dict[str, Any] = {
         "memory_budget": byte_count(memory_budget),
         "batch_size": check_count(batch_size, name="batch_size"),
-        "workers": check_count(workers, name="workers", minimum=0),
+        "workers": as_workers(workers),
         "watch": check_callable(watch, name="watch", takes="a Progress"),
     }
     source = as_source(images)

@@ -65,6 +65,10 @@ class FrozenReader:
         self.shares = ""  # of the logit, in words
         self.forwards = 1.0  # that reading an image costs, by count of products
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what travels to another process: tails are followed there anew."""
+        return {**self.__dict__, "_tails": {}}
+
     def count(self, inputs: Tensor, *, most: float = float("inf")) -> None:
         """Count what reading an image costs, in forwards of the network.
 

@@ -19,7 +19,7 @@ from likethat.sources.datasets import IterableSource
 from likethat.sources.folder import ImageFolder
 from likethat.sources.shards.shards import Shards
 
-__all__ = ["Batch", "read"]
+__all__ = ["Batch", "View", "read", "read_span"]
 
 View = Callable[[Tensor], Tensor]
 
@@ -93,6 +93,23 @@ def read(
     return _read_items(_decoded(source, view, start, again, workers, batch_size), batch_size, skipped, start)
 
 
+def read_span(
+    source: ImageSource, view: View | None, start: int, stop: int
+) -> tuple[Batch | None, list[tuple[int, Skipped]]]:
+    """Read some items of a source in one batch; None where none can be read. Those that cannot come by their numbers.
+
+    Args:
+        source: what to read.
+        view: as for `read`.
+        start: the first item.
+        stop: the item behind the last.
+    """
+    items = list(_decoded(source, view, start, (), 0, 1, stop=stop))
+    unread = [(item.index, item.skipped) for item in items if item.skipped is not None]
+    found = [item for item in items if item.skipped is None]
+    return (_batch(found) if found else None), unread
+
+
 def _read_items(
     items: Generator[_Item, None, None], batch_size: int, skipped: list[Skipped] | None, start: int
 ) -> Generator[Batch, None, None]:
@@ -136,6 +153,8 @@ def _decoded(
     again: Collection[int],
     workers: int,
     batch_size: int,
+    *,
+    stop: int | None = None,
 ) -> Generator[_Item, None, None]:
     names = class_names_of(source)
 
@@ -151,7 +170,7 @@ def _decoded(
     if isinstance(source, IterableSource):
         items = ((index, item) for index, item in source.raw() if index >= start or index in again)
     else:
-        items = ((index, None) for index in (*sorted(again), *range(start, len(source))))
+        items = ((index, None) for index in (*sorted(again), *range(start, len(source) if stop is None else stop)))
     if workers:
         yield from _in_threads(one, items, workers, ahead=workers * 2 * batch_size)
         return

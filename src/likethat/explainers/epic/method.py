@@ -68,7 +68,7 @@ class EPIC(EPICOptions):
         *,
         memory_budget: int | str = 2 * 2**30,
         batch_size: int = 32,
-        workers: int = 0,
+        workers: int | str = 0,
         checkpoint: str | Path | None = None,
         checkpoint_every: float = EVERY,
         resume: bool = False,
@@ -82,7 +82,8 @@ class EPIC(EPICOptions):
             memory_budget: bytes for feature maps, or a text such as "2GB"; past it the mixing is learned on a random
                 part of the images, while prototypes are still chosen among all of them.
             batch_size: images decoded at a time; the result does not depend on it.
-            workers: threads that decode; the result does not depend on it.
+            workers: threads that decode; or ``"ray"``, ``"ray:2"``, ``"ray://host:port"``: processes, GPUs and machines
+                that Ray runs (docs/guide/workers.md). The result does not depend on it, to the byte.
             checkpoint: folder to leave unfinished work in; removed when the bank is saved.
             checkpoint_every: seconds until its first piece, and between two; more where writing one takes more than a
                 tenth of that.

@@ -93,7 +93,7 @@ class PartPrototypes(PartsOptions):
         parts: Any = None,
         memory_budget: int | str = 2 * 2**30,
         batch_size: int = 32,
-        workers: int = 0,
+        workers: int | str = 0,
         checkpoint: str | Path | None = None,
         checkpoint_every: float = EVERY,
         resume: bool = False,
@@ -111,7 +111,8 @@ class PartPrototypes(PartsOptions):
             memory_budget: bytes for feature maps, or a text such as "2GB"; past it parts are learned on a random part
                 of the images.
             batch_size: images decoded at a time; the result does not depend on it.
-            workers: threads that decode; the result does not depend on it.
+            workers: threads that decode; or ``"ray"``, ``"ray:2"``, ``"ray://host:port"``: processes, GPUs and machines
+                that Ray runs (docs/guide/workers.md). The result does not depend on it, to the byte.
             checkpoint: folder to leave an unfinished pass in; removed when the bank is saved.
             checkpoint_every: seconds until its first piece, and between two; more where writing one takes more than a
                 tenth of that.

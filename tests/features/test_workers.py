@@ -16,7 +16,7 @@ from likethat._progress import Progress
 from likethat._workers import Cluster, as_workers
 from likethat.errors import InputError
 from likethat.features import Features, collect
-from likethat.sources import Sample
+from likethat.sources import Sample, as_source
 
 N = 150  # four chunks and a part of one
 STRANGE = 77  # the network gives NaN for it
@@ -107,8 +107,7 @@ def passed(place: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("budget", [2**31, 2**16])
-@pytest.mark.parametrize("dies_at", [-1, 70])
+@pytest.mark.parametrize(("budget", "dies_at"), [(2**31, -1), (2**16, 70)])
 def test_workers_give_the_serial_bytes(cluster: Any, tmp_path: Path, dies_at: int, budget: int) -> None:
     model, _ = model_of(tmp_path)
     alone = collect(model, Marked(tmp_path), memory_budget=budget)
@@ -144,8 +143,8 @@ def test_a_pass_in_workers_goes_on_where_it_was_stopped(cluster: Any, tmp_path: 
 @pytest.mark.slow
 def test_a_stream_is_read_here_and_passed_by_others(cluster: Any, tmp_path: Path) -> None:
     model, _ = model_of(tmp_path)
-    alone = collect(model, lt.as_source(pictures(70)))
-    assert differing(collect(model, lt.as_source(pictures(70)), workers="ray"), alone) == []
+    alone = collect(model, as_source(iter(pictures(70))))
+    assert differing(collect(model, as_source(iter(pictures(70))), workers="ray"), alone) == []
 
 
 @pytest.mark.slow
@@ -153,7 +152,7 @@ def test_what_the_work_raises_is_raised_here(cluster: Any, tmp_path: Path) -> No
     images = [torch.rand(3, 16, 16, dtype=torch.float32), torch.rand(3, 20, 16, dtype=torch.float32)]
     model, _ = model_of(tmp_path)
     with pytest.raises(InputError, match="one size"):
-        collect(model, lt.as_source(images), workers="ray")
+        collect(model, as_source(images), workers="ray")
 
 
 @pytest.mark.parametrize("text", ["ray:0", "rays", "ray://host", "ray gpu", "ray cpu=1.2.3", "", "-1", "ray:2:3"])

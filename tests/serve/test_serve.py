@@ -11,7 +11,10 @@ from starlette.testclient import TestClient
 from toys import pictures, small_cnn
 
 import likethat as lt
+from likethat.explanations.images import ImageStore
 from likethat.explanations.regions import Maps, explain_region
+from likethat.report.explanation_page import explanation_view
+from likethat.report.sheet import PictureSheet
 from likethat.report.text import decimals_for, signed
 from likethat.serve import Limits, application
 
@@ -224,3 +227,33 @@ def test_a_kept_picture_is_explained_and_marked(client: TestClient, bank: lt.Ban
     answer = client.get(f"/why/kept-{own.image}/region", params=mark).text
     assert f"kept-{own.image}?bank=toys" not in answer.split("What looks like it</h2>")[1]
     assert client.get("/why/kept-no-such?bank=toys").status_code == 404
+
+
+def test_two_classes_and_two_banks_side_by_side(client: TestClient, bank: lt.Bank) -> None:
+    address = dropped(client, png()).partition("?")[0]
+    asked = {"bank": "toys", "target": "index:1", "beside_bank": "again", "beside_target": "index:2", "top": "2"}
+    page = html.unescape(client.get(f"{address}/beside", params=asked).text)
+    for target in (1, 2):
+        told = bank.explain(Image.open(io.BytesIO(png())), target, top=2)
+        view = explanation_view(told, PictureSheet(320))
+        assert view.headline in page
+        assert f'title="{view.waterfall.steps[0].value}"' in page
+    assert "units of two banks are not the same ones" in page
+    same = client.get(f"{address}/beside", params=asked | {"beside_bank": ""}).text
+    assert f'href="{address}?bank=toys&amp;target=index%3A1&amp;against=index%3A2"' in same
+    assert client.get(f"{address}/beside", params=asked | {"beside_bank": "nobody"}).status_code == 404
+    assert client.get(f"{address}/beside", params=asked | {"beside_target": "grue"}).status_code == 422
+
+
+def test_a_kept_picture_is_its_own_banks(bank: lt.Bank) -> None:
+    key = bank.prototypes[0].image
+    images = ImageStore({name: np.asarray(255 - picture) for name, picture in bank.images.items()})
+    names = ("coordinates", "head", "provenance", "usage", "prototypes", "class_names")
+    other = lt.Bank(images=images, model=bank.model, **{name: getattr(bank, name) for name in names})
+    with TestClient(application({"toys": bank, "negative": other}), base_url=HOST) as client:
+        asked = {"bank": "toys", "target": "index:1", "beside_bank": "negative", "beside_target": "index:1"}
+        sides = client.get(f"/why/kept-{key}/beside", params=asked).text.split('aria-labelledby="side-')[1:]
+        sums = [side.split("= logit")[1].split('class="number">')[1].split("<")[0] for side in sides]
+        assert sums[0] == sums[1]  # the same picture twice
+        own = client.get(f"/why/kept-{key}/download/json?bank=negative&target=index:1").json()
+        assert own["logit"] == pytest.approx(other.explain(images[key], 1).logit)

@@ -32,12 +32,14 @@ class Dropped:
         name: what the visitor's file is called.
         data: the file.
         kept: its key in a bank, where it is one of a bank's pictures; "" for what a visitor dropped.
+        bank: that bank's name, or "".
     """
 
     key: str
     name: str
     data: bytes
     kept: str = ""
+    bank: str = ""
 
 
 class Dropbox:

@@ -108,7 +108,7 @@ class Explainer:
         Raises:
             LikethatError: the picture does not decode, or the model cannot be asked so.
         """
-        place = (shelved.name, picture.key, question)
+        place = (shelved.name, picture.bank, picture.key, question)
         return self._once(place, lambda: self._explained(shelved.bank, picture, question))
 
     def region(self, shelved: Shelved, picture: Dropped, question: Question, mark: Mark) -> Region:
@@ -121,13 +121,15 @@ class Explainer:
         with self._lock:
             maps = self._maps.setdefault(shelved.name, Maps(bank, self._limits.maps))
 
+        own = picture.kept if picture.bank == shelved.name else ""
+
         def work() -> Region:
             return explain_region(
                 bank, self._sample(bank, picture), mark, maps,
-                target=question.target, against=question.against, without=picture.kept,
+                target=question.target, against=question.against, without=own,
             )  # fmt: skip
 
-        return self._once((shelved.name, picture.key, question, mark), work)
+        return self._once((shelved.name, picture.bank, picture.key, question, mark), work)
 
     def forget(self, bank: str) -> None:
         """Let go of what was said by a bank: its units are called otherwise now."""

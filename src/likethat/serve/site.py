@@ -79,7 +79,8 @@ class Site:
         images, kept = shelved.bank.images, key.removeprefix("kept-")
         if kept == key or kept not in images:
             return None
-        return Dropped(key=key, name=shelved.source_of(kept), data=images.encode(kept)[1], kept=kept)
+        name, data = shelved.source_of(kept), images.encode(kept)[1]
+        return Dropped(key=key, name=name, data=data, kept=kept, bank=shelved.name)
 
     def sheet(self) -> PictureSheet:
         """Return a sheet whose pictures are served, not embedded."""

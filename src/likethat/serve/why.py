@@ -1,5 +1,6 @@
 """Pages of dropped pictures: why the model says what it says."""
 
+from dataclasses import replace
 from functools import partial
 from urllib.parse import urlencode
 
@@ -75,6 +76,37 @@ def _why(site: Site, shelved: Shelved, picture: Dropped, found: Explanation, req
     )
 
 
+async def beside(request: Request) -> Response:
+    """Show why of one picture twice: by two classes, or by two models."""
+    site, shelved, picture, question = _asked(request)
+    words = request.query_params
+    other = site.shelf.named(words.get("beside_bank", "") or shelved.name)
+    second = Question.of(other.bank, words.get("beside_target", ""), "", words.get("top", ""))
+    question = replace(question, against=None)
+    pairs = ((shelved, question), (other, second))
+    found = [await site.desk.run(partial(site.explainer.explain, one, picture, asked)) for one, asked in pairs]
+    return await run_in_threadpool(partial(_beside, site, (shelved, other), picture, found))
+
+
+def _beside(site: Site, banks: tuple[Shelved, Shelved], picture: Dropped, found: list[Explanation]) -> HTMLResponse:
+    sheet = site.sheet()
+    sides = [(one.name, explanation_view(told, sheet), told.target) for one, told in zip(banks, found, strict=True)]
+    contrast = ""
+    if banks[0] is banks[1] and found[0].target != found[1].target:
+        classes = {"target": f"index:{found[0].target}", "against": f"index:{found[1].target}"}
+        contrast = urlencode({"bank": banks[0].name, **classes})
+    return site.page(
+        "served/beside.html.jinja",
+        banks[0],
+        sheet=sheet,
+        title=f"{shorten(picture.name, 60)}, side by side",
+        sides=sides,
+        picture=picture.key,
+        contrast=contrast,
+        is_kept=bool(picture.kept),
+    )
+
+
 async def region(request: Request) -> Response:
     """Show what a marked part of a picture adds, and what looks like it."""
     site, shelved, picture, question = _asked(request)
@@ -131,5 +163,6 @@ ROUTES = (
     Route("/pictures", drop, methods=["POST"]),
     Route("/why/{picture}", why),
     Route("/why/{picture}/region", region),
+    Route("/why/{picture}/beside", beside),
     Route("/why/{picture}/download/{ending}", download),
 )

@@ -41,10 +41,11 @@ def suggested_names(bank: "Bank", unit: int) -> tuple[Suggestion, ...]:
     They are true parts under the boxes, classes, and words that several classes share ("wader" of "reed wader" and
     "dart wader"), of three prototypes and three fifths of them at least, and twice as frequent as among all prototypes.
     """
+    shared = _shared(name for item in bank.prototypes_of(unit) for name in _classes(bank, item))
     kinds: tuple[tuple[str, Callable[[Prototype], Iterable[str]]], ...] = (
         ("the parts under its boxes", lambda item: [item.true_part] if item.true_part else []),
         ("the classes of its pictures", lambda item: _classes(bank, item)),
-        ("a word in the classes of its pictures", lambda item: _words(_classes(bank, item))),
+        ("a word that classes of its pictures share", lambda item: _words(_classes(bank, item)) & shared),
     )
     found: dict[str, Suggestion] = {}
     for source, labels in kinds:
@@ -77,5 +78,11 @@ def _classes(bank: "Bank", item: Prototype) -> list[str]:
     return [] if index is None or not 0 <= index < len(bank.class_names) else [bank.class_names[index]]
 
 
-def _words(names: Iterable[str]) -> list[str]:
-    return [word for name in names for word in re.findall(r"[^\W\d_]{3,}", name)]
+def _words(names: Iterable[str]) -> set[str]:
+    return {word for name in names for word in re.findall(r"[^\W\d_]{3,}", name)}
+
+
+def _shared(names: Iterable[str]) -> set[str]:
+    """Return words of two classes or more: those of a single one are pieces of its name."""
+    counts = Counter(word for name in set(names) for word in _words([name]))
+    return {word for word, n in counts.items() if n > 1}

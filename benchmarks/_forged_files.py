@@ -344,8 +344,8 @@ def _read_fit(path: Path) -> str:
 
 
 def _train(path: Path, *, resume: bool, stop: bool = False) -> Any:
-    def watch(_: Any) -> None:
-        if stop:
+    def watch(report: Any) -> None:
+        if stop and report.stage == "training":
             raise KeyboardInterrupt
 
     frame = pd.DataFrame({"age": [place % 47 for place in range(60)], "kind": ["=a", "b", "c"] * 20})

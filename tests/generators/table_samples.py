@@ -57,4 +57,4 @@ def mixed_table(seed: int = 0) -> pd.DataFrame:
 
 @cache
 def mixed_generator() -> TableVAE:
-    return train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6))
+    return train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6, quality=False))

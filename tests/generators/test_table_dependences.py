@@ -48,7 +48,7 @@ def customers(n: int = 400, seed: int = 0) -> pd.DataFrame:
 
 @cache
 def generator() -> TableVAE:
-    return train_table(customers(), TableTraining(epochs=15, latent_dim=6))
+    return train_table(customers(), TableTraining(epochs=15, latent_dim=6, quality=False))
 
 
 def n_broken(frame: pd.DataFrame) -> int:

@@ -26,9 +26,11 @@ def is_same(first: TableVAE, second: TableVAE) -> bool:
 
 @pytest.mark.slow
 def test_same_seed_same_generator_and_another_seed_another() -> None:
-    again = train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6))
+    again = train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6, quality=False))
     assert is_same(mixed_generator(), again)
-    assert not is_same(mixed_generator(), train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6, seed=1)))
+    assert not is_same(
+        mixed_generator(), train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6, seed=1, quality=False))
+    )
 
 
 @pytest.mark.slow
@@ -37,13 +39,15 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at
     left = tmp_path / "left"
 
     def stop(report: Progress) -> None:
-        if report.done == stop_at:
+        if report.stage == "training" and report.done == stop_at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6), checkpoint=left, watch=stop)
+        train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6, quality=False), checkpoint=left, watch=stop)
     assert sorted(path.name for path in left.iterdir()) == [".likethat.json", "checkpoint.json", "training.safetensors"]
-    resumed = train_table(mixed_table(), TableTraining(epochs=8, latent_dim=6), checkpoint=left, resume=True)
+    resumed = train_table(
+        mixed_table(), TableTraining(epochs=8, latent_dim=6, quality=False), checkpoint=left, resume=True
+    )
     assert is_same(mixed_generator(), resumed)
     resumed.save(tmp_path / "g")
     assert not left.exists()
@@ -52,7 +56,8 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path, stop_at
 @pytest.mark.slow
 def test_progress_counts_the_steps_and_says_how_long() -> None:
     seen: list[Progress] = []
-    train_table(mixed_table(), TableTraining(epochs=2), watch=seen.append)
+    train_table(mixed_table(), TableTraining(epochs=2, quality=False), watch=seen.append)
+    seen = [report for report in seen if report.stage == "training"]
     assert [report.done for report in seen] == list(range(1, len(seen) + 1))
     assert seen[-1].total == len(seen)
     assert all(report.seconds_left is not None and report.seconds_left >= 0 for report in seen)
@@ -62,18 +67,18 @@ def test_progress_counts_the_steps_and_says_how_long() -> None:
 def test_a_checkpoint_of_another_training(tmp_path: Path) -> None:
     left, count = tmp_path / "left", itertools.count()
 
-    def stop(_: Progress) -> None:
-        if next(count) == 2:
+    def stop(report: Progress) -> None:
+        if report.stage == "training" and next(count) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_table(mixed_table(), TableTraining(epochs=2), checkpoint=left, watch=stop)
+        train_table(mixed_table(), TableTraining(epochs=2, quality=False), checkpoint=left, watch=stop)
     with pytest.raises(InputError, match="left by another training: its data is"):
-        train_table(mixed_table(seed=1), TableTraining(epochs=2), checkpoint=left, resume=True)
+        train_table(mixed_table(seed=1), TableTraining(epochs=2, quality=False), checkpoint=left, resume=True)
     with pytest.raises(InputError, match=r"where no readable checkpoint\.json lies"):
-        train_table(mixed_table(), TableTraining(epochs=2), checkpoint=tmp_path / "none", resume=True)
+        train_table(mixed_table(), TableTraining(epochs=2, quality=False), checkpoint=tmp_path / "none", resume=True)
     with pytest.raises(InputError, match="`checkpoint` must name the folder to resume from"):
-        train_table(mixed_table(), TableTraining(epochs=2), resume=True)
+        train_table(mixed_table(), TableTraining(epochs=2, quality=False), resume=True)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from likethat.cli.console import duration, give, say_path, say_table
+from likethat.cli.console import duration, give, say, say_path, say_table
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images
 from likethat.cli.options import CHECKPOINT_HELP, WORK_PANEL, examples
@@ -94,8 +94,18 @@ def _train(kind: str, told: dict[str, Any], job: Job, data: Any) -> None:
         generator.save(job.out, overwrite=may_replace(job.out, _MARK, **replaces))
     give(values=generator.card)
     say_table({key: value for key, value in generator.card.items() if isinstance(value, str | int | float)})
+    say_quality(generator.quality)
     say_path("generator", job.out)
     say_path("samples", write_samples(generator, job.out, seed=told["seed"]))
+
+
+def say_quality(quality: Any) -> None:
+    """Print how real what a generator makes is, or why nobody knows."""
+    if not quality.is_measured:
+        say(f"quality not measured: {quality.why}")
+        return
+    say(f"quality, on {quality.kept_back_in_words()}: made, and real in brackets")
+    say_table({name: f"{made} ({real})  {about}" for name, made, real, about in quality.lines()})
 
 
 def _left(seconds: float, _report: object) -> str:

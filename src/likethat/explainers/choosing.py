@@ -226,7 +226,7 @@ def _row(at_hand: _AtHand) -> Explained:
                 "`data` must be rows like the one explained, got None. Give a table without the labels, or "
                 "generator=... that was trained on one."
             )
-        made = train_generator(at_hand.data, kind="table", seed=at_hand.seed, watch=at_hand.watch)
+        made = train_generator(at_hand.data, kind="table", seed=at_hand.seed, quality=False, watch=at_hand.watch)
         why = "a generator could be trained on the rows given (likethat.train_generator keeps one for more rows)"
     return _changed(at_hand, at_hand.one, made, why)
 

@@ -190,7 +190,7 @@ def _bank(asked: "_Asked") -> Bank | None:
 
 
 def _made_of(data: Any, kind: str, seed: int) -> Any:
-    return TextEdits(data) if kind == "text" else train_generator(data, kind="table", seed=seed)
+    return TextEdits(data) if kind == "text" else train_generator(data, kind="table", seed=seed, quality=False)
 
 
 def _tried(work: Callable[[int], Result], place: int) -> Result | Exception:

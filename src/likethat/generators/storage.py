@@ -20,6 +20,7 @@ from likethat._session import in_own_session
 from likethat._status import Reason, Status
 from likethat._tensors import checksum_of, read_tensors
 from likethat.errors import InputError
+from likethat.generators.quality import Quality, quality_from
 
 __all__ = ["StoredGenerator", "TrainedGenerator", "filled", "read_generator", "save_generator"]
 
@@ -69,6 +70,11 @@ class TrainedGenerator(ABC):
             return None
         reason = Reason(reason)
         return Status(reached=reason != Reason.LITTLE_LEARNED, reason=reason, advice=str(self.card.get("advice", "")))
+
+    @property
+    def quality(self) -> Quality:
+        """How real what it makes is, as its training measured; says why where nobody did, as of earlier versions."""
+        return quality_from(self.card, getattr(self, "kind", "image"))
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -233,6 +239,26 @@ def _whole(value: Tensor) -> Tensor:
 
 def card_page(name: str, family: str, card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """Return a card as a page for people."""
-    rows = {"family": family, **card, "numbers": f"{sum(value.numel() for value in tensors.values()):,}"}
-    lines = "".join(f"| {key} | {str(value).replace('|', '/')} |\n" for key, value in rows.items())
-    return f"# {name}\n\n| | |\n|---|---|\n{lines}"
+    known = {key: value for key, value in card.items() if key != "quality"}
+    rows = {"family": family, **known, "numbers": f"{sum(value.numel() for value in tensors.values()):,}"}
+    lines = "".join(f"| {key} | {_cell(value)} |\n" for key, value in rows.items())
+    return f"# {name}\n\n| | |\n|---|---|\n{lines}\n{_quality_page(quality_from(card, card.get('kind', 'image')))}"
+
+
+def _quality_page(quality: Quality) -> str:
+    """Return what is known of its quality as a section of the card."""
+    if not quality.is_measured:
+        return f"## Quality\n\nNot measured: {quality.why}.\n"
+    rows = [(name, made, real, about) for name, made, real, about in quality.lines()]
+    for what in ("column", "pair", "feature"):
+        rows += [
+            (f"{what} {one.name}", f"{one.made:.3f}", "" if one.real is None else f"{one.real:.3f}", "")
+            for one in quality.furthest(what)
+        ]
+    lines = "".join(f"| {' | '.join(_cell(cell) for cell in row)} |\n" for row in rows)
+    on, notes = quality.kept_back_in_words(), "\n".join(quality.notes)
+    return f"## Quality\n\nMeasured on {on}.\n\n| | made | real | |\n|---|---|---|---|\n{lines}\n{notes}\n"
+
+
+def _cell(value: Any) -> str:
+    return " ".join(str(value).replace("|", "/").split("\n"))

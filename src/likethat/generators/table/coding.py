@@ -1,6 +1,6 @@
 """A table as numbers a network can learn, and back: normal scores, classes and bits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,13 +78,18 @@ class Coding:
             if _has_score(column):
                 values = _score_values(column, column.to_numbers(frame[column.name]))
                 values = np.sort(values[np.isfinite(values)])
+                values = values if len(values) else np.zeros(1)  # all that it holds stands in rows not learned from
                 levels = np.linspace(0, 1, min(_KNOTS, len(values)))
                 knots.append(values if len(values) <= _KNOTS else np.quantile(values, levels))
                 scales.append(float(normal_scores(values, knots[-1]).std()) or 1.0)
         return cls(columns, knots, scales)
 
-    def encode(self, frame: "pd.DataFrame") -> Coded:
+    def encode(self, frame: "pd.DataFrame", *, each: Callable[[int], None] = lambda _: None) -> Coded:
         """Return a table as numbers; a category never seen is unknown, a number out of range at its end.
+
+        Args:
+            frame: the table.
+            each: told 1 after each column.
 
         Raises:
             InputError: columns are absent, or hold something else than what was learned.
@@ -95,7 +100,10 @@ class Coding:
                 f"the table must have the {len(self.columns)} columns that the generator learned, got one without "
                 f"{absent[0]!r}."
             )
-        numbers = [column.to_numbers(frame[column.name]) for column in self.columns]
+        numbers = []
+        for column in self.columns:
+            numbers.append(column.to_numbers(frame[column.name]))
+            each(1)
         scores = [
             normal_scores(_score_values(self.columns[index], numbers[index]), knots) / scale
             for index, knots, scale in zip(self.scored, self.knots, self.scales, strict=True)

@@ -104,8 +104,8 @@ class Column:
             return numbers
         if self.kind == "category":
             place = {_key(choice): index for index, choice in enumerate(self.choices)}
-            found = [place.get(_key(plain(value)), -1) for value in series[present]]
-            numbers[present] = found
+            codes, values = _different(series[present])
+            numbers[present] = np.array([place.get(_key(plain(value)), -1) for value in values])[codes]
         elif self.kind == "date":
             numbers[present] = (ticks_of(series[present], self) - int(self.low)) / self.step
         else:
@@ -144,6 +144,16 @@ class Column:
         if self.dtype == "object" and self.missing_as == "nan":
             values = [float("nan") if value is None else value for value in values]
         return pd.Series(values, dtype=object).astype(self.dtype)
+
+
+def _different(series: "pd.Series") -> tuple[np.ndarray, Any]:
+    """Return values that differ, and which of them each is; True and 1, which pandas takes for one, stay two."""
+    import pandas as pd
+
+    if series.dtype == object and pd.api.types.infer_dtype(series) != "string":
+        return np.arange(len(series)), series
+    codes, values = pd.factorize(series)
+    return np.asarray(codes), values
 
 
 def _numbers(column: Column, numbers: np.ndarray, missing: np.ndarray) -> Any:

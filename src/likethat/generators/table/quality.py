@@ -1,5 +1,6 @@
 """How close a made table is to real rows: by column, in how columns hang together, and to a classifier."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -7,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from likethat.generators.comparing import told_apart
 from likethat.generators.table.columns import Column
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableQuality", "compare_tables", "is_valid"]
+__all__ = ["TableQuality", "compare_tables", "is_valid", "varying_columns"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,13 +26,17 @@ class TableQuality:
             for nothing in common (Kolmogorov-Smirnov for numbers and dates, total variation for categories).
         correlation_error: mean absolute difference of the rank correlations between columns, categories one by one;
             0 for the same.
+        pairs: by two names, the largest of these differences between the two columns.
         detection: area under the ROC curve of a classifier that learns to tell the two apart, cross-validated; 0.5
             for one that cannot.
+        detection_error: its standard error.
     """
 
     columns: Mapping[str, float]
     correlation_error: float
+    pairs: Mapping[tuple[str, str], float]
     detection: float
+    detection_error: float
 
     @property
     def column_distance(self) -> float:
@@ -49,15 +55,38 @@ def compare_tables(
         columns: what their columns are: ``generator.columns``.
         seed: of the classifier.
     """
-    varying = [column for column in columns if column.kind not in ("constant", "missing") and not column.is_identifier]
+    varying = varying_columns(columns)
     numbers = [(column.to_numbers(first[column.name]), column.to_numbers(second[column.name])) for column in varying]
     features = [_features(column, *pair) for column, pair in zip(varying, numbers, strict=True)]
     a, b = (np.concatenate([pair[side] for pair in features], axis=1) for side in (0, 1))
+    apart = np.abs(_rank_correlations(a) - _rank_correlations(b))
+    widths = [pair[0].shape[1] for pair in features]
+    area, error = told_apart(np.stack([x for x, _ in numbers], 1), np.stack([x for _, x in numbers], 1), seed=seed)
     return TableQuality(
         columns={str(column.name): _distance(column, *pair) for column, pair in zip(varying, numbers, strict=True)},
-        correlation_error=float(np.abs(_rank_correlations(a) - _rank_correlations(b)).mean()),
-        detection=_detection(np.stack([x for x, _ in numbers], 1), np.stack([x for _, x in numbers], 1), seed),
+        correlation_error=float(apart.mean()),
+        pairs=_pairs([str(column.name) for column in varying], apart, widths),
+        detection=area,
+        detection_error=error,
     )
+
+
+def varying_columns(columns: Sequence[Column]) -> list[Column]:
+    """Return the columns in which something varies that means something."""
+    return [column for column in columns if column.kind not in ("constant", "missing") and not column.is_identifier]
+
+
+def _pairs(
+    names: Sequence[str], apart: Float[np.ndarray, "feature feature"], widths: Sequence[int]
+) -> dict[tuple[str, str], float]:
+    """Return the largest difference in the block of each two columns."""
+    ends = np.cumsum(widths)
+    spans = [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
+    return {
+        (names[i], names[j]): float(apart[spans[i], spans[j]].max())
+        for i, j in itertools.combinations(range(len(names)), 2)
+        if widths[i] and widths[j]
+    }
 
 
 def is_valid(frame: "pd.DataFrame", columns: Sequence[Column]) -> bool:
@@ -115,13 +144,3 @@ def _rank_correlations(features: Float[np.ndarray, "n feature"]) -> Float[np.nda
     spread = np.sqrt((ranks**2).mean(0))
     standard = ranks / np.where(spread > 0, spread, 1.0)
     return standard.T @ standard / len(ranks)
-
-
-def _detection(a: np.ndarray, b: np.ndarray, seed: int) -> float:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
-
-    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    labels = np.repeat([0, 1], [len(a), len(b)])
-    judge = HistGradientBoostingClassifier(max_iter=60, random_state=seed)
-    return float(cross_val_score(judge, np.concatenate([a, b]), labels, cv=folds, scoring="roc_auc").mean())

@@ -1,5 +1,6 @@
 """Learn from a table what its columns are."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,12 @@ _NAMED, _NEARLY_ALL = 30, 0.9  # rows, and the share of them with a value of the
 _COLLISIONS = 10  # pairs of equal numbers expected where there is none: by chance once in 22,000 columns
 
 
-def learn_columns(frame: "pd.DataFrame") -> tuple[Column, ...]:
+def learn_columns(frame: "pd.DataFrame", *, each: Callable[[int], None] = lambda _: None) -> tuple[Column, ...]:
     """Return what the columns of a table are.
+
+    Args:
+        frame: the table.
+        each: told 1 after each column.
 
     Raises:
         InputError: names that occur twice or are no text or number; values of a kind that has no place in a table.
@@ -34,7 +39,11 @@ def learn_columns(frame: "pd.DataFrame") -> tuple[Column, ...]:
     for name in names:
         if not isinstance(plain(name), str | int | float | bool):
             raise InputError(f"a column's name must be text or a number, got {name!r}. Flatten the columns first.")
-    return tuple(_learn(plain(name), frame[name]) for name in names)
+    columns = []
+    for name in names:
+        columns.append(_learn(plain(name), frame[name]))
+        each(1)
+    return tuple(columns)
 
 
 def _learn(name: Scalar, series: "pd.Series") -> Column:

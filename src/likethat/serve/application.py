@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from likethat._calls import public
 from likethat.errors import LikethatError
 from likethat.explanations import Bank
-from likethat.serve import browse, naming, why
+from likethat.serve import browse, naming, protocol, why
 from likethat.serve.desk import Desk
 from likethat.serve.dropped import Dropbox
 from likethat.serve.explaining import Explainer
@@ -56,7 +56,14 @@ def application(
     if token is not None:
         check_token(token)
     app = Starlette(
-        routes=[*browse.ROUTES, *why.ROUTES, *naming.ROUTES, Route("/static/style.css", _style), _static()],
+        routes=[
+            *browse.ROUTES,
+            *why.ROUTES,
+            *protocol.ROUTES,
+            *naming.ROUTES,
+            Route("/static/style.css", _style),
+            _static(),
+        ],
         middleware=[Middleware(Guard, hosts=hosts, token=token, cookie=f"likethat-key-{mark}")],
         exception_handlers={LikethatError: _said, HTTPException: _refused},
     )

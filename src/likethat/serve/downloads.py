@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-__all__ = ["PAGE_POLICY", "as_file"]
+__all__ = ["PAGE_POLICY", "as_file", "written"]
 
 _KINDS = {
     "html": "text/html; charset=utf-8",
@@ -27,12 +27,17 @@ def as_file(result: Any, name: str, ending: str) -> Response:
     Raises:
         HTTPException: 404, no result becomes such a file.
     """
-    data = _written(result, ending)
+    data = written(result, ending)
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{name}.{ending}', safe='')}"}
     return Response(data, media_type=_KINDS[ending], headers=headers | {"Content-Security-Policy": PAGE_POLICY})
 
 
-def _written(result: Any, ending: str) -> bytes:
+def written(result: Any, ending: str) -> bytes:
+    """Return a result as the content of a file.
+
+    Raises:
+        HTTPException: 404, no result becomes such a file.
+    """
     if ending not in _KINDS or (ending == "coco.json" and not hasattr(result, "to_coco")):
         raise HTTPException(404, f"This is to be had as {', '.join(_KINDS)}.")
     with tempfile.TemporaryDirectory(prefix="likethat-") as folder:

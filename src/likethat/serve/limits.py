@@ -24,6 +24,8 @@ class Limits:
         workers: questions to the models that are worked on at once: each takes the cores there are.
         waiting: questions that are worked on or wait; beyond it the server says that it is busy.
         seconds: that a request may take to arrive.
+        instances: images of one question of a program; they are one batch of the network.
+        explained: images of one question of a program that are explained: each takes as long as a page.
     """
 
     upload: int = 20 * _MEGABYTE
@@ -36,6 +38,8 @@ class Limits:
     workers: int = 2
     waiting: int = 16
     seconds: int = 60
+    instances: int = 256
+    explained: int = 8
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

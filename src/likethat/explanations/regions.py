@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LooksLike", "Maps", "Region", "UnitThere", "explain_region"]
 
 _UNITS, _ALIKE = 8, 12  # shown of a region
-_LOOKED = 64  # pictures of the bank: two seconds of EfficientNet-Lite0 on two cores
+_LOOKED = 64  # pictures of the bank: each costs a pass of the network, the first time that it is wanted
 
 
 @dataclass(frozen=True, kw_only=True)

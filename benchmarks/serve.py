@@ -1,0 +1,192 @@
+"""How long the pages of `likethat serve` take for a large bank, and whether two hundred requests make it grow.
+
+    python benchmarks/serve.py             a made bank of 1,280 channels and 1,000 classes, EfficientNet-Lite0 untrained
+    python benchmarks/serve.py --write     also to benchmarks/results/serve.md
+
+Weights and pictures are drawn at random: they cost what trained ones cost. Exit code 1 where a goal is missed: first
+view under 1 s, a dropped photo explained under 2 s, and no growth over 200 requests.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import _torchvision  # noqa: F401 - before anything imports torchvision
+import numpy as np
+import psutil
+import torch
+import uvicorn
+from _measure import print_rows, write_results
+from PIL import Image
+
+import likethat as lt
+from likethat.coordinates import Rotation
+from likethat.explanations.images import ImageStore
+from likethat.explanations.records import Prototype, Provenance
+from likethat.functional import random_rotation
+from likethat.serve import application
+
+CHANNELS, CLASSES = 1280, 1000  # of EfficientNet-Lite0 and ImageNet
+PICTURES, EACH = 1600, 5  # pictures of the bank; prototypes a channel
+SIDE, PHOTO = 224, (3000, 2000)  # pixels: of the network's view; of a camera's photo
+REQUESTS = 200
+FIRST_VIEW, DROPPED = 1.0, 2.0  # seconds: issue 16
+GROWTH = 16.0  # MB over 200 requests: what the allocator keeps varies by as much from one hundred to the next
+REPEATS = 10
+
+
+def made_bank() -> lt.Bank:
+    """Return a bank of random weights and pictures, with as much in it as a fitted one."""
+    torch.manual_seed(0)
+    model = lt.load("timm:tf_efficientnet_lite0", weights=None)
+    rng = np.random.default_rng(0)
+    images = ImageStore({f"p{place}": pixels(rng, (SIDE, SIDE)) for place in range(PICTURES)})
+    rotation = Rotation(random_rotation(CHANNELS, rng=torch.Generator().manual_seed(0)), model.head.weight)
+    prototypes = [prototype(rng, unit, rank) for unit in range(CHANNELS) for rank in range(EACH)]
+    about = Provenance(
+        method="EPIC", options={}, seed=0, fingerprint=model.fingerprint, model="EfficientNet-Lite0", n_images=PICTURES
+    )
+    usage = rng.random(CHANNELS, dtype=np.float32)
+    return lt.Bank(
+        coordinates=rotation, prototypes=prototypes, images=images, head=model.head, class_names=model.class_names,
+        provenance=about, usage=usage, model=model,
+    )  # fmt: skip
+
+
+def prototype(rng: np.random.Generator, unit: int, rank: int) -> Prototype:
+    """Return a prototype of a random picture."""
+    place, label = int(rng.integers(PICTURES)), int(rng.integers(CLASSES))
+    return Prototype(
+        unit=unit, rank=rank, kind="positive", source=f"photos/{place}.jpg", index=place, image=f"p{place}",
+        cell=(3, 3), box=(96, 96, 128, 128), activation=1.0, peak=2.0, purity=0.5, label=label, predicted=label,
+    )  # fmt: skip
+
+
+def pixels(rng: np.random.Generator, size: tuple[int, int]) -> Any:
+    """Return soft noise, which compresses about as a photo does."""
+    small = rng.integers(0, 256, (size[0] // 8, size[1] // 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+
+
+def photo(seed: int) -> bytes:
+    """Return a photo as a camera writes it."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(np.random.default_rng(seed), PHOTO)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def serving(bank: lt.Bank) -> Iterator[HTTPConnection]:
+    """Serve a bank in a thread of this process."""
+    config = uvicorn.Config(application({"large": bank}), log_level="warning", ws="none")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield HTTPConnection("127.0.0.1", listener.getsockname()[1])
+        server.should_exit = True
+        thread.join()
+
+
+class Visitor:
+    """Asks, and keeps the cookie that tells visitors apart."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self._connection, self._cookie = connection, ""
+
+    def get(self, address: str) -> bytes:
+        """Return a page."""
+        return self._asked("GET", address, b"")
+
+    def drop(self, data: bytes) -> str:
+        """Drop a photo, read its page, and return where that is."""
+        address: str = json.loads(self._asked("POST", "/pictures", data))["address"]
+        self.get(address)
+        return address
+
+    def _asked(self, method: str, address: str, data: bytes) -> bytes:
+        kind = {"Content-Type": "application/octet-stream"} if data else {}
+        self._connection.request(method, address, body=data or None, headers={"Cookie": self._cookie, **kind})
+        answer = self._connection.getresponse()
+        told = answer.read()
+        if answer.status not in (200, 201):
+            raise RuntimeError(f"{method} {address} was answered {answer.status}: {told[:200]!r}")
+        self._cookie = (answer.getheader("Set-Cookie") or self._cookie).partition(";")[0]
+        return told
+
+
+def timed(what: str, work: Callable[[int], object], goal: float | None = None) -> dict[str, Any]:
+    """Return the seconds that something takes: the first time, the median and the worst."""
+    taken = []
+    for place in range(REPEATS):
+        start = time.perf_counter()
+        work(place)
+        taken.append(time.perf_counter() - start)
+    row = {"what": what, "first (s)": taken[0], "median (s)": float(np.median(taken)), "worst (s)": max(taken)}
+    return row | {"goal (s)": goal or "", "reached": "" if goal is None else max(taken) < goal}
+
+
+def growth(visitor: Visitor, photos: list[bytes]) -> dict[str, Any]:
+    """Return by how much the process grew over 200 requests of all kinds, after a hundred that fill what is kept."""
+
+    def ask(n: int) -> None:
+        for place in range(n // 4):  # a drop is two requests
+            address = visitor.drop(photos[place % len(photos)])
+            visitor.get(f"/banks/large?page={place % 50 + 1}")
+            visitor.get(f"{address}&target=index:{place}")
+
+    process = psutil.Process()
+    ask(REQUESTS // 2)
+    before = process.memory_info().rss
+    ask(REQUESTS)
+    grown = (process.memory_info().rss - before) / 2**20
+    return {"requests": REQUESTS, "before (MB)": before / 2**20, "grown (MB)": grown, "reached": grown < GROWTH}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write benchmarks/results/serve.md")
+    asked = parser.parse_args()
+    torch.set_num_threads(2)  # cores that the goals speak of
+    photos = [photo(seed) for seed in range(REPEATS)]
+    with serving(made_bank()) as connection:
+        visitor = Visitor(connection)
+        rows = [
+            timed("first view", lambda _: visitor.get("/banks/large"), FIRST_VIEW),
+            timed("a class's units", lambda place: visitor.get(f"/banks/large?class=index:{place}")),
+            timed("a unit", lambda place: visitor.get(f"/banks/large/units/{place}")),
+            timed("a dropped photo of 6 megapixels explained", lambda place: visitor.drop(photos[place]), DROPPED),
+            timed("a marked part of it", lambda place: visitor.get(marked(visitor.drop(photos[0]), place))),
+        ]
+        print_rows(rows, title="How long a page takes")
+        grown = growth(visitor, photos)
+    print_rows([grown], title="Growth")
+    if asked.write:
+        write_results(
+            Path(__file__).parent / "results" / "serve.md",
+            title="Pages of a large bank",
+            command="python benchmarks/serve.py --write",
+            sections=[("How long a page takes", rows), ("Growth", [grown])],
+        )
+    sys.exit(0 if grown["reached"] and all(row["reached"] is not False for row in rows) else 1)
+
+
+def marked(address: str, place: int) -> str:
+    """Return where the answer to a mark is."""
+    path, _, query = address.partition("?")
+    return f"{path}/region?{query}&mark_left={place * 5}&mark_top=10&mark_right={place * 5 + 40}&mark_bottom=60"
+
+
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,7 @@ FLOORS = {
     "_cells": 0,
     "_checks": 0,
     "_checkpoint": 0,
+    "_vectors": 0,
     "_documents": 0,
     "_double": 0,
     "_options": 0,
@@ -60,6 +61,7 @@ FLOORS = {
 NEIGHBOURS = {
     ("_calls", "errors"),
     ("_checks", "_options"),
+    ("_vectors", "errors"),
     ("_checkpoint", "_calls"),
     ("_checkpoint", "_documents"),
     ("_checkpoint", "_files"),

@@ -11,6 +11,7 @@ from torch import Tensor
 from likethat._checkpoint import Checkpoint
 from likethat._documents import Damaged, going_on_from, typed
 from likethat._progress import Clock, Stage, Watcher
+from likethat._vectors import Vectors
 from likethat._workers import Cluster, as_workers
 from likethat.errors import InputError
 from likethat.features.data import describe, remarks
@@ -67,6 +68,7 @@ def collect(
         class_names=class_names_of(source),
         reading=reading_of(source),
         is_made=getattr(source, "is_made", False) is True,
+        is_kept=checkpoint is not None,
     )
     if checkpoint:
         work.load(checkpoint)
@@ -148,6 +150,9 @@ class _Pass:
     class_names: tuple[str, ...] = ()  # of the source
     reading: dict[str, Any] = field(default_factory=dict)  # what was said of its pixels
     is_made: bool = False  # by a generator
+    is_kept: bool = False  # there is a checkpoint, which `fresh` is left in
+    means: Vectors = field(default_factory=Vectors)
+    pooled: Vectors = field(default_factory=Vectors)  # where they are not the means
     done: list[Rows] = field(default_factory=list)
     fresh: list[Rows] = field(default_factory=list)  # since the last shard
     skipped: list[Skipped] = field(default_factory=list)
@@ -166,8 +171,15 @@ class _Pass:
         if self.keeper is None or self.keeper.wants(seen.rows.indices):
             maps, pixels = seen.held()
             self._keeper_for(maps, pixels).put(seen.rows.indices, maps, pixels)
-        self.fresh.append(seen.rows)
+        self._hold(seen.rows)
+        self.fresh.append(seen.rows if self.is_kept else seen.rows.light())
         self.stop = seen.stop
+
+    def _hold(self, rows: Rows) -> None:
+        """Keep the vectors of images."""
+        self.means.add(rows.means)
+        if not self.model.spatially_additive:
+            self.pooled.add(rows.pooled)
 
     def _keeper_for(self, maps: Tensor, views: Tensor) -> Keeper:
         if self.keeper is None:
@@ -181,7 +193,7 @@ class _Pass:
             rows = Rows.join(self.fresh)
             place = {"number": len(self.done), "start": self.start, "stop": self.stop}
             write_shard(checkpoint, rows, self.keeper, **place, skipped=self.skipped, grid=self.grid)
-            self.done.append(rows)
+            self.done.append(rows.light())
             self.fresh, self.start = [], self.stop
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -190,7 +202,8 @@ class _Pass:
             for rows, held, about in read_shards(checkpoint):
                 if rows.means.shape[1:] != (self.model.n_channels,) or rows.pooled.ndim != 2:
                     raise Damaged("its vectors are of another model")
-                self.done.append(rows)
+                self._hold(rows)
+                self.done.append(rows.light())
                 self._keeper_for(held["maps"], held["views"]).put(held["held"], held["maps"], held["views"])
                 self.stop, self.grid = typed(about["stop"], int), typed(about["grid"], tuple[int, int])
                 skipped = typed(about["skipped"], list[tuple[str, str]])
@@ -203,7 +216,7 @@ class _Pass:
         Raises:
             InputError: no image could be used.
         """
-        parts = [rows for rows in [*self.done, *self.fresh] if rows.names]
+        parts = [rows.light() for rows in [*self.done, *self.fresh] if rows.names]
         if self.keeper is None or not parts:
             first = f" First: {self.skipped[0].name}: {self.skipped[0].reason}." if self.skipped else ""
             raise InputError(
@@ -214,10 +227,11 @@ class _Pass:
         kept, maps, views = self.keeper.in_order_of(rows.indices)
         labels = match_labels(rows, self.class_names, self.model.class_names)
         size = (views.shape[-2], views.shape[-1])
-        data = describe(rows, self.skipped, n_channels=rows.means.shape[1], view=size)
+        means = self.means.all()
+        data = describe(rows, self.skipped, n_channels=means.shape[1], view=size)
         return Features(
-            means=rows.means,
-            pooled=rows.means if self.model.spatially_additive else rows.pooled,
+            means=means,
+            pooled=means if self.model.spatially_additive else self.pooled.all(),
             predicted=rows.predicted,
             labels=labels.classes,
             label_names=rows.label_names,

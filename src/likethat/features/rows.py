@@ -3,7 +3,7 @@
 import hashlib
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -44,6 +44,11 @@ class Rows:
             facts=torch.cat([part.facts for part in parts]),
             digests=torch.cat([part.digests for part in parts]),
         )
+
+    def light(self) -> "Rows":
+        """Return the same without its vectors, which are kept in another place (`Vectors`)."""
+        nothing = self.means[:, :0].clone()
+        return replace(self, means=nothing, pooled=nothing)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the columns that are tensors, by name."""

@@ -1,5 +1,6 @@
 """What an interrupted pass leaves in a checkpoint: shards of its rows and held maps."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
@@ -45,26 +46,25 @@ def write_shard(
     checkpoint.write_state(f"{_START}{number:06d}", tensors, about)
 
 
-def read_shards(checkpoint: Checkpoint) -> list[tuple[Rows, dict[str, Tensor], dict[str, Any]]]:
-    """Return the shards left so far, up to the first that is missing or damaged: rows, held maps and views, notes."""
-    shards: list[tuple[Rows, dict[str, Tensor], dict[str, Any]]] = []
-    stop = 0
-    while state := checkpoint.read_state(f"{_START}{len(shards):06d}"):
+def read_shards(checkpoint: Checkpoint) -> Iterator[tuple[Rows, dict[str, Tensor], dict[str, Any]]]:
+    """Yield the shards left so far, up to the first that is missing or damaged: rows, held maps and views, notes."""
+    number, stop = 0, 0
+    while state := checkpoint.read_state(f"{_START}{number:06d}"):
         tensors, about = state
         if about["start"] != stop:
             break  # of an earlier pass, behind a shard that was damaged and written again
         stop = about["stop"]
         for name, n in _DIMENSIONS.items():
             if tensors[name].ndim != n:
-                raise Damaged(f"shard {len(shards)} holds {name} of {tensors[name].ndim} dimensions, not {n}")
+                raise Damaged(f"shard {number} holds {name} of {tensors[name].ndim} dimensions, not {n}")
         columns: dict[str, Any] = {name: tensors.pop(name) for name in COLUMNS}
         label_names = typed(about["label_names"], list[str | None])
         rows = Rows(names=typed(about["names"], list[str]), label_names=label_names, **columns)
         if {len(label_names), *map(len, columns.values())} != {len(rows.names)}:
-            raise Damaged(f"shard {len(shards)} holds columns of different length")
+            raise Damaged(f"shard {number} holds columns of different length")
         if len({len(tensors[name]) for name in _HELD}) > 1:
-            raise Damaged(f"shard {len(shards)} holds maps of other images than it says")
+            raise Damaged(f"shard {number} holds maps of other images than it says")
         if any(columns[name].is_floating_point() for name in _WHOLE):
-            raise Damaged(f"shard {len(shards)} holds numbers that are not whole, where they count")
-        shards.append((rows, tensors, about))
-    return shards
+            raise Damaged(f"shard {number} holds numbers that are not whole, where they count")
+        yield rows, tensors, about
+        number += 1

@@ -158,16 +158,15 @@ class _Gathering:
     ) -> dict[int, list[_Choice]]:
         """Return the choices by row of the features."""
         can_read_again = isinstance(self.source, ImageSource)
-        within = torch.arange(len(self.features)) if can_read_again else self.features.kept
+        within = None if can_read_again else self.features.kept
         choices: dict[int, list[_Choice]] = {}
         if among is None:
             units = torch.arange(self.coordinates.n_units)
-            live = (
-                varying_units(self.features.means[within], self.coordinates.detectors(units)).nonzero()[:, 0].tolist()
-            )
+            varies = varying_units(self._means(within), self.coordinates.detectors(units))
+            live = varies.nonzero()[:, 0].tolist()
             self._choose(choices, units, live, within, n=n, kinds=kinds)
         for group in among or ():
-            rows = group.rows if can_read_again else group.rows[torch.isin(group.rows, within)]
+            rows = group.rows if within is None else group.rows[torch.isin(group.rows, within)]
             if len(rows):
                 self._choose(choices, group.units, list(range(len(group.units))), rows, n=n, kinds=kinds)
         return choices
@@ -177,20 +176,25 @@ class _Gathering:
         choices: dict[int, list[_Choice]],
         units: Tensor,
         live: list[int],
-        among: Tensor,
+        among: Tensor | None,
         *,
         n: int,
         kinds: tuple[bool, ...],
     ) -> None:
-        means, detectors = self.features.means[among], self.coordinates.detectors(units)
+        means, detectors = self._means(among), self.coordinates.detectors(units)
         for is_positive in kinds:
             rows, values = top_rows(means, detectors, n, lowest=not is_positive)
             for place in live:
                 unit = int(units[place])
-                pairs = zip(among[rows[place]].tolist(), values[place].tolist(), strict=True)
+                chosen = rows[place] if among is None else among[rows[place]]
+                pairs = zip(chosen.tolist(), values[place].tolist(), strict=True)
                 for rank, (row, value) in enumerate(pairs):
                     choice = _Choice(unit=unit, rank=rank, is_positive=is_positive, activation=value)
                     choices.setdefault(row, []).append(choice)
+
+    def _means(self, among: Tensor | None) -> Tensor:
+        """Return the means of some images; of all, which may be more than the memory holds, without a copy."""
+        return self.features.means if among is None else self.features.means[among]
 
     def describe(self, seen: Seen, choices: list[_Choice]) -> list[Prototype]:
         """Find each unit's peak on an image and make its record."""

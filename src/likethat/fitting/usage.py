@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from likethat._vectors import blocks
 from likethat.coordinates import Rotation
 from likethat.features import Features
 from likethat.functional import coverage as coverage_of
@@ -28,9 +29,11 @@ def usage_of(features: Features, rotation: Rotation, *, block: int = 8192) -> Us
     head, matrix = rotation.mixed_head.float(), rotation.matrix()
     total = torch.zeros(rotation.n_units, dtype=torch.float64)
     covered = 0.0
-    for start in range(0, len(features), block):
-        rows = slice(start, start + block)
-        values = (features.pooled[rows] @ matrix.T) * head[features.predicted[rows]]
-        total += values.abs().sum(0)
-        covered += float(coverage_of(values, top=4).sum())
+    for first, part in blocks(features.pooled):
+        for start in range(0, len(part), block):
+            pooled = part[start : start + block]
+            predicted = features.predicted[first + start : first + start + len(pooled)]
+            values = (pooled @ matrix.T) * head[predicted]
+            total += values.abs().sum(0)
+            covered += float(coverage_of(values, top=4).sum())
     return Use(per_channel=(total / len(features)).float().numpy(), coverage=covered / len(features))

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from likethat._vectors import blocks, is_on_disk
+
 __all__ = ["top_rows", "varying_units"]
 
 _BLOCK = 2**26  # activations held at a time: 256 MiB in float32
@@ -38,12 +40,28 @@ def top_rows(
         >>> rows.tolist(), values.tolist()
         ([[1, 2]], [[3.0, 2.0]])
     """
-    n = min(n, len(vectors))
+    best: tuple[Tensor, Tensor] | None = None
+    for start, part in blocks(vectors):
+        rows, values = _top_of_part(part, detectors, min(n, len(part)), lowest)
+        best = (rows + start, values) if best is None else _merged(best, (rows + start, values), n, lowest)
+    assert best is not None  # vectors in memory are one block, however few
+    return best
+
+
+def _top_of_part(vectors: Tensor, detectors: Tensor, n: int, lowest: bool) -> tuple[Tensor, Tensor]:
+    """Return the top of vectors that are in memory, a block of units at a time."""
     block = max(1, _BLOCK // max(len(vectors), 1))
     found = [
         _top_of_block(vectors, detectors[start : start + block], n, lowest) for start in range(0, len(detectors), block)
     ]
     return torch.cat([rows for rows, _ in found]), torch.cat([values for _, values in found])
+
+
+def _merged(best: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], n: int, lowest: bool) -> tuple[Tensor, Tensor]:
+    """Return the top of two tops; among equals the earlier rows, which come first, stay before the others."""
+    rows, values = (torch.cat(pair, dim=1) for pair in zip(best, found, strict=True))
+    order = values.sort(dim=1, descending=not lowest, stable=True).indices[:, :n]
+    return rows.gather(1, order), values.gather(1, order)
 
 
 def varying_units(
@@ -55,9 +73,27 @@ def varying_units(
         >>> varying_units(torch.tensor([[1.0, 5.0], [2.0, 5.0]]), torch.eye(2))
         tensor([ True, False])
     """
-    block = max(1, _BLOCK // max(len(vectors), 1))
-    spread = torch.cat([(part @ vectors.T).std(1, correction=0) for part in detectors.split(block)])
+    if is_on_disk(vectors):
+        spread = _spread_in_blocks(vectors, detectors)
+    else:
+        block = max(1, _BLOCK // max(len(vectors), 1))
+        spread = torch.cat([(part @ vectors.T).std(1, correction=0) for part in detectors.split(block)])
     return spread > 1e-6 * spread.max()
+
+
+def _spread_in_blocks(vectors: Tensor, detectors: Tensor) -> Tensor:
+    """Return the deviation of each unit's activation, by the covariance of the channels: one pass over the vectors."""
+    origin = vectors[:1].clone()  # near the mean, beside which the squares would lose their digits
+    total = torch.zeros(vectors.shape[1], dtype=torch.float64)
+    squares = torch.zeros(vectors.shape[1], vectors.shape[1], dtype=torch.float64)
+    for _, part in blocks(vectors):
+        apart = part - origin
+        total += apart.sum(0)
+        squares += apart.T @ apart
+    mean = total / len(vectors)
+    covariance = squares / len(vectors) - mean[:, None] * mean
+    along = detectors.double()
+    return ((along @ covariance) * along).sum(1).clamp_min(0).sqrt().float()
 
 
 def _top_of_block(vectors: Tensor, detectors: Tensor, n: int, lowest: bool) -> tuple[Tensor, Tensor]:

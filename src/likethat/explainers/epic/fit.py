@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from likethat._checkpoint import Checkpoint
 from likethat._progress import Clock, Watcher
+from likethat._vectors import blocks
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
 from likethat.explanations import Bank, Prototype, Provenance
@@ -201,11 +202,16 @@ def _check_enough(features: Features, n_prototypes: int) -> None:
             f"`images` must hold at least n_prototypes = {n_prototypes} images that can be used, got {len(features)} "
             f"({len(features.skipped)} skipped). Give more images, or lower n_prototypes."
         )
-    if len(features) > 1 and bool((features.means == features.means[:1]).all()):
+    if len(features) > 1 and _are_all_the_same(features.means):
         raise InputError(
             f"`images` must differ, got {len(features)} images with the same features. Give images of what the model "
             "was trained to tell apart."
         )
+
+
+def _are_all_the_same(vectors: Tensor) -> bool:
+    first = vectors[:1].clone()
+    return all(bool((part == first).all()) for _, part in blocks(vectors))
 
 
 def _notes(features: Features, n_dead: int, n_prototypes: int) -> list[str]:

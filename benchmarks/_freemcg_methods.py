@@ -56,16 +56,21 @@ def wachter(source: Tensor, target: int, logits: Callable[[Tensor], Tensor], *, 
 
 def rise(image: Tensor, target: int, ask: Ask, *, budget: int, seed: int, cells: int = 7) -> np.ndarray:
     """RISE: the mean of random masks, weighted by the target's probability; hidden is black."""
+    masks = random_masks(tuple(image.shape[1:]), budget=budget, seed=seed, cells=cells)
+    weight = ask(masks[:, None] * image)[:, target]
+    return ((weight[:, None, None] * masks).sum(0) / masks.sum(0)).numpy()
+
+
+def random_masks(size: tuple[int, int], *, budget: int, seed: int, cells: int) -> Tensor:
+    """RISE's masks (n, height, width): coins on a coarse grid, grown with soft edges and shifted by chance."""
     rng = torch.Generator().manual_seed(seed)
-    height, width = image.shape[1:]
+    height, width = size
     step = (-(-height // cells), -(-width // cells))
     coins = (torch.rand(budget, 1, cells + 1, cells + 1, generator=rng) < 0.5).float()
     grown = [(cells + 1) * size for size in step]
     large = torch.nn.functional.interpolate(coins, size=grown, mode="bilinear", align_corners=False)[:, 0]
     shifts = [torch.randint(size, (budget,), generator=rng).tolist() for size in step]
-    masks = torch.stack([large[k, a : a + height, b : b + width] for k, (a, b) in enumerate(zip(*shifts, strict=True))])
-    weight = ask(masks[:, None] * image)[:, target]
-    return ((weight[:, None, None] * masks).sum(0) / masks.sum(0)).numpy()
+    return torch.stack([large[k, a : a + height, b : b + width] for k, (a, b) in enumerate(zip(*shifts, strict=True))])
 
 
 def captum_map(name: str, image: Tensor, target: int, network: Any, *, budget: int, seed: int) -> np.ndarray:

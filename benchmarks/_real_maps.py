@@ -19,7 +19,7 @@ from likethat import metrics
 from likethat.metrics.attributions import Replacement
 from likethat.sources import as_source
 
-__all__ = ["METHODS", "OURS", "Photos", "Scores", "row_beside", "scores_of"]
+__all__ = ["FILLS", "METHODS", "OURS", "Photos", "Scores", "order", "row_beside", "scores_of"]
 
 FILLS: tuple[Replacement, ...] = ("mean", "blur", "noise")
 _CHOSEN_ON = 200  # photos from the front of the order are left to choosing
@@ -57,13 +57,13 @@ class Photos:
     def cifar(cls, model: lt.SplitModel, n: int) -> "Photos":
         """Return test photos of 32 x 32."""
         source = as_source(cifar_folder("test"))
-        return cls(model=model, images=[source[row].image for row in _order(len(source))[:n]], n_steps=32)
+        return cls(model=model, images=[source[row].image for row in order(len(source))[:n]], n_steps=32)
 
     @classmethod
     def imagenet(cls, model: lt.SplitModel, n: int) -> "Photos":
         """Return photos of 224 x 224, cut from the middle."""
         source = as_source(imagenet_folder())
-        return cls(model=model, images=[_middle(source[row].image) for row in _order(len(source))[:n]], n_steps=8)
+        return cls(model=model, images=[_middle(source[row].image) for row in order(len(source))[:n]], n_steps=8)
 
     def ask(self, images: Tensor) -> Tensor:
         """Return the probabilities."""
@@ -72,7 +72,8 @@ class Photos:
         return logits.softmax(1)
 
 
-def _order(n: int) -> list[int]:
+def order(n: int) -> list[int]:
+    """Return rows of n photos in an order by chance, without those that are left to choosing."""
     rows: list[int] = torch.randperm(n, generator=torch.Generator().manual_seed(77)).tolist()
     return rows[_CHOSEN_ON:]
 

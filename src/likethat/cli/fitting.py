@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from likethat._options import byte_count
 from likethat._progress import Progress
-from likethat._workers import as_workers
 from likethat.cli.console import duration, give, notes, say, say_path, say_table
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.options import CHECKPOINT_HELP, CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel
@@ -76,6 +75,8 @@ class FitJob(Job, panel=WORK_PANEL):
     def check_together(self) -> None:
         """Refuse what names no workers."""
         super().check_together()
+        from likethat._workers import as_workers  # late: it brings torch
+
         as_workers(self.workers, name="--workers")
 
 

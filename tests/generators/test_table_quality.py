@@ -32,7 +32,7 @@ def people(n: int, seed: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def trained() -> TableVAE:
-    return train_table(people(160, 0), TableTraining(epochs=4, latent_dim=2))
+    return train_table(people(160, 0), TableTraining(epochs=4, latent_dim=2, folds=True))
 
 
 def test_a_classifier_tells_apart_what_differs_and_not_what_does_not() -> None:
@@ -83,7 +83,7 @@ def test_rows_that_were_copied_and_dependences_that_were_broken_are_seen() -> No
 
 def test_too_few_rows_to_measure() -> None:
     frame = people(60, 0)
-    made = train_table(frame, TableTraining(epochs=1, latent_dim=2))
+    made = train_table(frame, TableTraining(epochs=1, latent_dim=2, folds=True))
     assert repr(made.quality) == "Quality(table: not measured: 60 rows are too few, 80 are needed)"
 
 
@@ -98,6 +98,8 @@ def test_what_is_kept_back_is_not_learned_from(trained: TableVAE) -> None:
     again = train_table(people(160, 0), TableTraining(epochs=4, latent_dim=2, quality=False))
     assert all((value == again.state()[name]).all() for name, value in trained.state().items())
     assert not again.quality.is_measured
+    plain = train_table(people(160, 0), TableTraining(epochs=1, latent_dim=2))
+    assert "160 rows are too few to spare some; folds=True" in repr(plain.quality)
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ explanations that the pages show, as KServe's explainers do. NAME is that of a b
 is the same as for pages.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -141,7 +140,7 @@ async def _explain(request: Request) -> Response:
             image = image_of(one, bank=bank, limits=site.limits)
             explain = bank.explain if words.against is None else bank.contrast
             among = [words.target] if words.against is None else [words.target, words.against]
-            found.append(json.loads(written(explain(image, *among, top=words.top), "json")))
+            found.append(parse_json(written(explain(image, *among, top=words.top), "json")))
         return found
 
     name, explanations = await _asked(request, work)

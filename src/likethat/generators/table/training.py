@@ -88,10 +88,25 @@ def train_table(
     generator.checkpoint = fitted.checkpoint
     generator.card = _card(generator, len(frame), fitted, told)
     if told.quality:
-        parts = [(generator, learned, unseen)] if len(unseen) else _folds(frame, columns, told, watch)
-        generator.card["quality"] = _measured(parts, n=len(frame), seed=told.seed, watch=watch).to_dict()
+        generator.card["quality"] = _quality(generator, learned, unseen, frame, told, watch).to_dict()
     generator.card["minutes"] = round(clock.seconds / 60, 1)
     return generator
+
+
+def _quality(
+    generator: TableVAE,
+    learned: "pd.DataFrame",
+    unseen: "pd.DataFrame",
+    frame: "pd.DataFrame",
+    told: TableTraining,
+    watch: Watcher | None,
+) -> Quality:
+    """Measure a generator on rows that it, or others trained in its way, did not learn from."""
+    n = len(frame)
+    if not len(unseen) and not told.folds and n >= _FOLDS * FEWEST:
+        return unmeasured("table", f"{n:,} rows are too few to spare some; folds=True (--folds) trains four times more")
+    parts = [(generator, learned, unseen)] if len(unseen) else _folds(frame, generator.columns, told, watch)
+    return _measured(parts, n=n, seed=told.seed, watch=watch)
 
 
 def _columns(frame: "pd.DataFrame", watch: Watcher | None) -> tuple[Column, ...]:

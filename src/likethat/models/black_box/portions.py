@@ -14,7 +14,7 @@ from likethat.models.black_box.arrays import rows_of
 
 __all__ = ["Portions", "RefusedError", "fewer_rows"]
 
-_TOO_LARGE = 413
+_TOO_LARGE = 413  # of HTTP: the request is larger than the server takes
 _ROWS = re.compile(r"batch|\brows?\b|instances|records|samples|examples|inputs|items", re.IGNORECASE)
 _BOUND = re.compile(
     r"max|limit|exceed|at most|no more than|up to|too (?:large|many|big)|<=|(?:larg|great|bigg)er than", re.IGNORECASE

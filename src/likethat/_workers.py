@@ -114,8 +114,8 @@ def as_workers(value: Any, *, name: str = "workers") -> int | Cluster:
     """
     if isinstance(value, Cluster):
         return value
-    if isinstance(value, str) and value.strip().isdecimal():
-        value = int(value)  # from the command line
+    if name.startswith("-") and isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)  # of the command line, where all is text
     if not isinstance(value, str):
         return check_count(value, name=name, minimum=0)
     match = _TEXT.fullmatch(value.strip())

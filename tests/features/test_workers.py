@@ -166,4 +166,6 @@ def test_texts_that_name_workers_are_said_again(text: str) -> None:
     found = as_workers(text)
     assert isinstance(found, Cluster)
     assert found.in_words() == text
-    assert as_workers("4") == 4
+    assert as_workers("4", name="--workers") == 4
+    with pytest.raises(InputError, match="`workers` must be"):
+        as_workers("4")

@@ -8,6 +8,7 @@ import typer
 
 from likethat._files import try_file
 from likethat.cli.console import give, notes, say, say_path
+from likethat.cli.fitting import workers_of
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images, open_model
 from likethat.cli.options import CLASS_NAMES_HELP, MODEL_PANEL, OVERWRITE_HELP, WORK_PANEL, OfModel, examples
@@ -71,7 +72,9 @@ def audit(
     split = open_model(model, **of, class_names=work.class_names)
     notes.print(f"{len(source):,} images in {data}", markup=False, soft_wrap=True)
     with progress_bar() as watch:
-        found = look(split, source, **options, batch_size=work.batch_size, workers=work.workers, watch=watch)
+        found = look(
+            split, source, **options, batch_size=work.batch_size, workers=workers_of(work.workers), watch=watch
+        )
     say(summary(found), style="bold")
     for one in found.clear:
         say(f"{shortcut_sentence(found, one)} Score {one.score:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f}).")

@@ -33,6 +33,7 @@ __all__ = [
     "save_what_fits",
     "say_measures",
     "say_outcome",
+    "workers_of",
 ]
 
 _MARK = "manifest.json"
@@ -75,9 +76,14 @@ class FitJob(Job, panel=WORK_PANEL):
     def check_together(self) -> None:
         """Refuse what names no workers."""
         super().check_together()
-        from likethat._workers import as_workers  # late: it brings torch
+        workers_of(self.workers)
 
-        as_workers(self.workers, name="--workers")
+
+def workers_of(words: str) -> Any:
+    """Return the threads, or the cluster, that ``--workers`` names."""
+    from likethat._workers import as_workers  # late: it brings torch
+
+    return as_workers(words, name="--workers")
 
 
 def fit_and_save(method: Any, job: FitJob) -> None:
@@ -95,7 +101,7 @@ def fit_and_save(method: Any, job: FitJob) -> None:
     source = open_images(job.images)
     model = open_job_model(job)
     notes.print(f"{len(source):,} images in {job.images}", markup=False, soft_wrap=True)
-    reading = {"batch_size": job.batch_size, "workers": job.workers}
+    reading = {"batch_size": job.batch_size, "workers": workers_of(job.workers)}
     estimate = Estimate(stage="reading images", after=1.0, sentence=_reading_left)
     bank = save_what_fits(partial(method.fit, model, source, **reading), job, estimate)
     say_measures(bank, _measures(bank.provenance.measures) | {"images": f"{bank.provenance.n_images:,}"})

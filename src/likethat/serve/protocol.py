@@ -109,7 +109,7 @@ def _numbers(bank: Bank, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return probabilities and logits, (n, class), float64."""
     with torch.no_grad():
         logits = bank.model.logits(images)
-        return bank.model.probabilities(logits).cpu(), logits.double().cpu()
+        return bank.model.probabilities(logits).cpu(), logits.cpu().double()
 
 
 def _tensor(name: str, values: Tensor) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from likethat.cli.console import give, notes, say, say_path
 from likethat.cli.fitting import workers_of
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_images, open_model
-from likethat.cli.options import CLASS_NAMES_HELP, MODEL_PANEL, OVERWRITE_HELP, WORK_PANEL, OfModel, examples
+from likethat.cli.options import (
+    CLASS_NAMES_HELP,
+    MODEL_PANEL,
+    OVERWRITE_HELP,
+    WORK_PANEL,
+    WORKERS_HELP,
+    OfModel,
+    examples,
+)
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.options import AuditOptions
@@ -33,10 +41,7 @@ class Audited(Declared, panel=WORK_PANEL):
     class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE", panel=MODEL_PANEL)
     out: Path = option(Path("audit.html"), "the page", flags=("--out", "-o"), metavar="FILE")
     batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
-    workers: str = option(
-        "0", "threads that decode, or ray, ray:2, ray://host:port: processes, machines; no influence on the result",
-        metavar="N",
-    )  # fmt: skip
+    workers: str = option("0", WORKERS_HELP, metavar="N")
     repair: Path | None = option(
         None, "write the weights without the first shortcut here, .safetensors; nothing without one", metavar="FILE"
     )

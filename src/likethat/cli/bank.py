@@ -100,8 +100,7 @@ def explain(
         if why is not None:
             _conclude([why], out, overwrite=overwrite)
         return
-    if told.data is not None or told.generator is not None:
-        raise InputError("`--data` and `--generator` must be left out with a bank, which brings its own prototypes.")
+    told.check_no_bank()
     opened = open_bank_with_model(Path(bank), **of)
     found = [_explain_one(opened, path, target=target, against=against, top=top) for path in images]
     _conclude(found, out, overwrite=overwrite)

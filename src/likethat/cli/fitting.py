@@ -14,7 +14,7 @@ from likethat._options import byte_count
 from likethat._progress import Progress
 from likethat.cli.console import duration, give, notes, say, say_path, say_table
 from likethat.cli.opening import open_images, open_model
-from likethat.cli.options import CHECKPOINT_HELP, CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel
+from likethat.cli.options import CHECKPOINT_HELP, CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, WORKERS_HELP, OfModel
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.errors import DataWarning, StorageError
@@ -68,10 +68,7 @@ class FitJob(Job, panel=WORK_PANEL):
         flags=("--images", "-i"), metavar="DIR", panel="The images",
     )  # fmt: skip
     batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
-    workers: str = option(
-        "0", "threads that decode, or ray, ray:2, ray://host:port: processes, machines; no influence on the result",
-        metavar="N",
-    )  # fmt: skip
+    workers: str = option("0", WORKERS_HELP, metavar="N")
 
     def check_together(self) -> None:
         """Refuse what names no workers."""

@@ -10,7 +10,6 @@ from likethat.cli.opening import open_bank_with_model
 from likethat.cli.options import class_index_or_name
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.cli.without_bank import AtHand, data_at_hand, model_named
-from likethat.errors import InputError
 
 __all__ = ["explain_into"]
 
@@ -28,13 +27,12 @@ def explain_into(
     """
     from likethat.explainers import explain_all
 
-    if not Path(name).is_dir():
-        model, _, wanted = model_named(name, of, target)
+    if Path(name).is_dir():
+        told.check_no_bank()
+        model: Any = open_bank_with_model(Path(name), **of)
+        wanted: Any = class_index_or_name(target, tuple(model.class_names))
     else:
-        model = open_bank_with_model(Path(name), **of)
-        wanted = class_index_or_name(target, tuple(model.class_names))
-    if Path(name).is_dir() and (told.data is not None or told.generator is not None):
-        raise InputError("`--data` and `--generator` must be left out with a bank, which brings its own prototypes.")
+        model, _, wanted = model_named(name, of, target)
     made = None if told.generator is None else open_generator(told.generator)
     estimate = Estimate(stage="explaining", sentence=lambda seconds, _: f"about {duration(seconds)} for the others")
     with progress_bar(estimate) as watch:

@@ -34,6 +34,13 @@ class AtHand(Declared, panel="Without a bank"):
     budget: int = option(200, "queries, at most, where the model is asked")
     seed: int = seed_option()
 
+    def check_no_bank(self) -> None:
+        """Refuse what a bank has no use for."""
+        if self.data is not None or self.generator is not None:
+            raise InputError(
+                "`--data` and `--generator` must be left out with a bank, which brings its own prototypes."
+            )
+
 
 def explain_without_bank(
     name: str,

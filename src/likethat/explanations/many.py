@@ -18,7 +18,7 @@ from typing import Any, overload
 from likethat._calls import public
 from likethat._cells import csv_of
 from likethat._documents import Damaged, digest_of, read_json, typed
-from likethat._files import OwnFolder, try_folder
+from likethat._files import OwnFolder
 from likethat._session import in_own_session
 from likethat.errors import InputError, MissingExtraError
 from likethat.explanations.attribution import Attribution
@@ -180,6 +180,7 @@ class Growing:
         self.path, self.names = path, tuple(names)
         self._own = OwnFolder(path)
         self.failures: dict[int, str] = {}
+        self._rows: dict[int, Row] = {}  # of what was put here: it need not be read again
         document = {"library": "likethat", "schema": SCHEMA_VERSION, "names": list(names), "key": dict(key)}
         found = _document(path) if self._own.has_list else None
         if found is not None:
@@ -190,7 +191,6 @@ class Growing:
                 )
             self.failures = _failures(path)  # told as long as nothing better has come
             return
-        try_folder(path, name="into")
         self._own.claim(name="into")
         self._own.write(MANY, json.dumps(document, ensure_ascii=False).encode())
 
@@ -207,6 +207,7 @@ class Growing:
             return
         if self.failures.pop(place, None) is not None:
             self._write_failures()
+        self._rows[place] = row_of(self.names[place], result)
         result.save(_place(self.path, place), overwrite=True)
         result.save(_page(self.path, place), overwrite=True)
 
@@ -216,7 +217,10 @@ class Growing:
     def close(self, *, is_interrupted: bool) -> Many:
         """Write the page of all and the table; return what lies there."""
         kept = _Kept(self.path, len(self.names))
-        rows = tuple(row_of(name, kept[at], self.failures.get(at, "")) for at, name in enumerate(self.names))
+        rows = tuple(
+            self._rows.get(at) or row_of(name, kept[at], self.failures.get(at, ""))
+            for at, name in enumerate(self.names)
+        )
         found = Many(rows=rows, results=kept, folder=self.path, is_interrupted=is_interrupted)
         found.save(self.path / "index.html", overwrite=True)
         with suppress(MissingExtraError):

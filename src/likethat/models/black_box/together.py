@@ -34,7 +34,6 @@ class _Turn:
     mine: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     back: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     asks: Inputs | None = None
-    n_new: int = 0
     stops: bool = False
     has_ended: bool = False
     found: Any = None
@@ -69,7 +68,7 @@ class _Gathered:
         turn: _Turn = self._here.turn
         n_new = self._oracle.n_new(inputs)
         if n_new:
-            turn.asks, turn.n_new = inputs, n_new
+            turn.asks = inputs
             self.promised += n_new
             turn.back.release()
             turn.mine.acquire()

@@ -1,6 +1,7 @@
 """Many inputs in one call: each as it would be alone, answered together, kept in a folder that goes on."""
 
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,19 @@ def test_pictures_of_any_size_are_explained_together() -> None:
     assert not found.failures
     for picture, one in zip(pictures, found, strict=True):
         assert plain(one) == plain(lt.explain(lt.BlackBox(halves), picture, budget=40))
+
+
+def test_searches_end_when_nobody_takes_their_results() -> None:
+    method, sources = lt.FreeMCG(Sums("image"), seed=0), images()
+    box = lt.BlackBox(Counted(), class_names=["a", "b"])
+    results = together(
+        box,
+        6,
+        lambda view, place: method.counterfactual(view, sources[place], budget=60) if place else place,
+        at_once=6,
+    )
+    assert next(results) == (0, 0)
+    results.close()  # type: ignore[attr-defined]
+    for thread in [one for one in threading.enumerate() if one.name.startswith("likethat-search-")]:
+        thread.join(timeout=20)
+        assert not thread.is_alive()

@@ -128,22 +128,27 @@ def together(
     view = box.through(gathered)
     waiting, stop = iter(range(n)), None
     living: list[_Turn] = []
-    while True:
-        while stop is None and len(living) < at_once and (place := next(waiting, None)) is not None:
-            living.append(_started(gathered, view, search, place))
-        for turn in living:
-            turn.stops = turn.stops or stop is not None
-            _run(turn)
-        ended, living = [turn for turn in living if turn.has_ended], [turn for turn in living if not turn.has_ended]
-        for turn in ended:
-            yield turn.place, turn.found
-        if not living and (stop is not None or len(ended) == 0):
-            break
-        if living and stop is None:
-            try:
-                gathered.answer(living)
-            except KeyboardInterrupt as signal:
-                stop = signal
+    try:
+        while True:
+            while stop is None and len(living) < at_once and (place := next(waiting, None)) is not None:
+                living.append(_started(gathered, view, search, place))
+            for turn in living:
+                turn.stops = turn.stops or stop is not None
+                _run(turn)
+            ended, living = [turn for turn in living if turn.has_ended], [turn for turn in living if not turn.has_ended]
+            for turn in ended:
+                yield turn.place, turn.found
+            if not living and (stop is not None or len(ended) == 0):
+                break
+            if living and stop is None:
+                try:
+                    gathered.answer(living)
+                except KeyboardInterrupt as signal:
+                    stop = signal
+    finally:
+        for turn in living:  # whoever took the results has gone: they end when they ask next
+            turn.stops = True
+            turn.mine.release()
     if stop is not None:
         raise stop
 

@@ -11,9 +11,10 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import torch
@@ -24,10 +25,12 @@ from likethat._checks import check_count, require
 from likethat._options import shown
 from likethat.errors import InputError, LikethatError
 
-__all__ = ["Cluster", "Crew", "Held", "Work", "as_workers", "packed", "unpacked"]
+__all__ = ["Cluster", "Crew", "Each", "Held", "Work", "as_workers", "connected", "packed", "spread", "unpacked"]
 
 Work = Callable[[Any, Any], tuple[Any, Any]]
 """What is done to a block: (shared, block) -> (told, held). What is held travels when it is read."""
+Each: TypeAlias = Callable[[Callable[[Any, Any], Any], Iterable[Any]], Iterator[Any]]
+"""Does work, of what is shared and a block, on every block; yields what comes of it, in the order of the blocks."""
 
 _TEXT = re.compile(r"ray(?P<address>://[^\s/]+:\d+)?(?::(?P<count>[1-9]\d{0,4}))?(?P<resources>(\s+[\w.-]+=[\d.]+)*)")
 _RETRIES = 3  # of a block whose worker was lost: Ray's own default; a block that kills four workers will kill the fifth
@@ -64,19 +67,34 @@ class Cluster:
             MissingExtraError: Ray is not installed.
             InputError: what is shared cannot be sent, or no cluster is at the address.
         """
-        ray: Any = require("ray", purpose=f"workers={self.in_words()!r}")
         settings = Settings.of_this_process()
-        cpus = self.resources.get("cpu", float(settings.threads))
+        with self.connected() as ray:
+            crew = Crew(ray, self, sent=_sent(ray, shared), settings=settings, cpus=self._cpus, needs_gpu=needs_gpu)
+            try:
+                yield crew
+            finally:
+                crew.cancel()
+
+    @property
+    def _cpus(self) -> float:
+        """Processors that a worker asks for: as many as it computes with threads."""
+        return self.resources.get("cpu", float(torch.get_num_threads()))
+
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        """Give Ray, connected; disconnected afterwards where it was not connected before.
+
+        Raises:
+            MissingExtraError: Ray is not installed.
+            InputError: no cluster is at the address.
+        """
+        ray: Any = require("ray", purpose=f"workers={self.in_words()!r}")
         is_ours = not ray.is_initialized()
         if is_ours:
-            self._connect(ray, cpus)
-        crew = None
+            self._connect(ray, self._cpus)
         try:
-            crew = Crew(ray, self, sent=_sent(ray, shared), settings=settings, cpus=cpus, needs_gpu=needs_gpu)
-            yield crew
+            yield ray
         finally:
-            if crew:
-                crew.cancel()
             if is_ours:
                 ray.shutdown()
 
@@ -100,6 +118,32 @@ class Cluster:
         """Return the text that says this cluster again."""
         head = (self.address or "ray") + (f":{self.count}" if self.count else "")
         return " ".join([head, *(f"{name}={value:g}" for name, value in self.resources.items())])
+
+
+def connected(workers: int | Cluster) -> AbstractContextManager[Any]:
+    """Stay connected to a cluster over several pieces of work; nothing for work in this process."""
+    return workers.connected() if isinstance(workers, Cluster) else nullcontext()
+
+
+@contextmanager
+def spread(workers: int | Cluster, shared: Any, *, on_gpu: bool = False) -> Iterator[Each]:
+    """Give what does work on blocks: in this process, or in the workers of a cluster, as `Cluster.opened` hands it out.
+
+    Example:
+        >>> with spread(0, 10) as each:
+        ...     list(each(lambda shared, block: shared + block, [1, 2]))
+        [11, 12]
+    """
+    if not isinstance(workers, Cluster):
+        yield lambda work, blocks: (work(shared, block) for block in blocks)
+        return
+    with workers.opened(shared, needs_gpu=on_gpu) as crew:
+        yield lambda work, blocks: (told for told, _ in crew.map(partial(_told, work), blocks, on_gpu=on_gpu))
+
+
+def _told(work: Callable[[Any, Any], Any], shared: Any, block: Any) -> tuple[Any, None]:
+    """Do work of which nothing is held; runs in a worker."""
+    return work(shared, block), None
 
 
 def as_workers(value: Any, *, name: str = "workers") -> int | Cluster:

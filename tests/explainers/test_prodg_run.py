@@ -12,9 +12,10 @@ from toys import small_cnn
 import likethat as lt
 from likethat._checkpoint import Checkpoint
 from likethat._progress import Progress
-from likethat.explainers.prodg import run
+from likethat.explainers.prodg import climbing, run
 from likethat.explainers.prodg.ascent import Group, Summit
-from likethat.explainers.prodg.run import Run, _Climbed
+from likethat.explainers.prodg.climbing import RESTARTS, SILENT, Climbed, Climber
+from likethat.explainers.prodg.run import Run
 from likethat.generators import Generated
 
 
@@ -23,10 +24,10 @@ def model() -> lt.SplitModel:
     return lt.split(small_cnn(), example=torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
 
 
-def climbed_of(purity: list[list[float]]) -> _Climbed:
+def climbed_of(purity: list[list[float]]) -> Climbed:
     n = len(purity)
     values = torch.tensor(purity)
-    return _Climbed(
+    return Climbed(
         units=torch.arange(n) + 5, latents=torch.zeros(n, 2, DIM), seeds=torch.zeros(n, 2, dtype=torch.long),
         purity=values, start=values.clone(), calls=7,
     )  # fmt: skip
@@ -41,10 +42,10 @@ def test_channels_that_stay_silent_are_begun_anew_twice_from_other_samples(monke
         groups.append(group)
         return Summit(latents=group.latents, purity=brought[len(groups)], calls=len(group.seeds) * 10)
 
-    monkeypatch.setattr(run, "climb", climb)
-    one: Any = SimpleNamespace(method=prodg(n_prototypes=2, seed=11))
+    monkeypatch.setattr(climbing, "climb", climb)
+    options: Any = SimpleNamespace(generator=Painted(), seed=11)
     # Silent up to .001: the first and the last; the second is not, nor the third, whose other image is seen.
-    kept = Run._restart(one, None, climbed_of([[-0.2, -0.1], [0.0011, -1.0], [-1.0, 0.5], [0.001, 0.0]]))  # type: ignore[arg-type]
+    kept = Climber(options=options).restarted(climbed_of([[-0.2, -0.1], [0.0011, -1.0], [-1.0, 0.5], [0.001, 0.0]]))
     assert [group.units.tolist() for group in groups] == [[5, 8], [5]]
     assert torch.allclose(kept.purity, torch.tensor([[0.0, 0.0], [0.0011, -1.0], [-1.0, 0.5], [0.4, 0.2]]))
     fresh = [Generated(Painted(), 4, seed=11 + 7919), Generated(Painted(), 2, seed=11 + 2 * 7919)]  # others each time
@@ -127,7 +128,7 @@ def test_a_channel_lives_while_one_of_its_prototypes_does(
     assert not [name for name in usual if name.startswith("control_")]  # none were asked for
     climb = Run._climb
 
-    def silenced(self: Run, mixing: Tensor, units: Tensor) -> _Climbed:
+    def silenced(self: Run, mixing: Tensor, units: Tensor) -> Climbed:
         found = climb(self, mixing, units)
         found.purity[0, 0], found.purity[1] = -1.0, -1.0  # one of the first channel's, and all of the second's
         return found
@@ -139,7 +140,7 @@ def test_a_channel_lives_while_one_of_its_prototypes_does(
 
 def test_the_rotation_of_samples_keeps_the_schedule_that_was_measured() -> None:
     assert (run.SCHEDULE.first, run.SCHEDULE.last, run.SCHEDULE.rounds) == (100, 14, 8)  # docs/methods.md
-    assert (run._OF_PRIOR, run._RESTARTS, run._SILENT) == (1000, 2, 1e-3)
+    assert (run._OF_PRIOR, RESTARTS, SILENT) == (1000, 2, 1e-3)
 
 
 @pytest.mark.slow

@@ -52,11 +52,13 @@ class Job(OfModel, panel=WORK_PANEL):
     memory_budget: str = option("2GB", "memory for feature maps, e.g. 500MB or 2GB", metavar="SIZE")
     resume: bool = option(False, "go on from where it was stopped")
     checkpoint_every: float = option(5.0, CHECKPOINT_HELP, metavar="SECONDS")
+    workers: str = option("0", WORKERS_HELP, metavar="N")
     overwrite: bool = option(False, "replace an earlier bank at OUT")
 
     def check_together(self) -> None:
-        """Refuse what is no size."""
+        """Refuse what is no size, and what names no workers."""
         byte_count(self.memory_budget, name="--memory-budget")
+        workers_of(self.workers)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,12 +70,6 @@ class FitJob(Job, panel=WORK_PANEL):
         flags=("--images", "-i"), metavar="DIR", panel="The images",
     )  # fmt: skip
     batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
-    workers: str = option("0", WORKERS_HELP, metavar="N")
-
-    def check_together(self) -> None:
-        """Refuse what names no workers."""
-        super().check_together()
-        workers_of(self.workers)
 
 
 def workers_of(words: str) -> Any:

@@ -15,6 +15,7 @@ from likethat.cli.fitting import (
     save_what_fits,
     say_measures,
     say_outcome,
+    workers_of,
 )
 from likethat.cli.flags import with_flags
 from likethat.cli.options import class_index_or_name, examples
@@ -121,6 +122,7 @@ def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: Wanted
 
     target = class_index_or_name(wanted.target, model.class_names)
     climbing: dict[str, Any] = {"target": target, "n_channels": wanted.n_channels, "channels": wanted.numbers()}
+    climbing["workers"] = workers_of(job.workers)
     estimate = Estimate(stage=SAMPLES, sentence=outlook)
     bank = save_what_fits(partial(method.fit, model, **climbing), job, estimate)
     say_measures(bank, made_rows(bank.provenance.measures))

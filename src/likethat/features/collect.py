@@ -111,7 +111,7 @@ def _looking(
         for _ in check_same(reads(start=len(there.source)), work.done, again) if again else ():
             pass  # what is read again is compared
         span = {"start": work.stop, "stop": len(there.source), "size": work.forward.chunk}
-        read_by_them = read_there(crew, **span, behind=behind)
+        read_by_them = read_there(crew, **span, behind=behind, on_gpu=work.is_made)
         yield _in_order(looked_at_there(crew, read_by_them), behind, work.skipped)
 
 

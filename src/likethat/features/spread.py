@@ -41,7 +41,7 @@ class There:
         return Forward(self.model)
 
 
-def read_there(crew: Crew, *, start: int, stop: int, size: int, behind: list[Skipped]) -> Iterator[Chunk]:
+def read_there(crew: Crew, *, start: int, stop: int, size: int, behind: list[Skipped], on_gpu: bool) -> Iterator[Chunk]:
     """Have the workers read a source; yield the chunks that a pass in one process makes, their views with the workers.
 
     Args:
@@ -50,10 +50,11 @@ def read_there(crew: Crew, *, start: int, stop: int, size: int, behind: list[Ski
         stop: the item behind the last.
         size: images in a chunk, and items read at a time.
         behind: receives what could not be read behind the last chunk.
+        on_gpu: the images are made by a network.
     """
     chunk, unread = Chunk(), list[tuple[int, Skipped]]()
     spans = ((first, min(first + size, stop)) for first in range(start, stop, size))
-    for (batch, missed), held in crew.map(_read, spans):
+    for (batch, missed), held in crew.map(_read, spans, on_gpu=on_gpu):
         unread += missed
         first, n = 0, 0 if batch is None else len(batch.indices)
         while first < n:

@@ -17,7 +17,7 @@ from likethat._checks import check_count
 from likethat._options import byte_count, check_callable, check_flag, check_number, check_path
 from likethat._progress import Watcher
 from likethat._version import __version__
-from likethat._workers import as_workers
+from likethat._workers import Cluster, as_workers
 from likethat.errors import DataWarning, InputError
 from likethat.explanations import Bank, Provenance
 from likethat.features import Features, collect
@@ -31,12 +31,13 @@ __all__ = ["Begun", "begin", "open_checkpoint", "provenance_of"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Begun:
-    """A fit after its pass over the images."""
+    """A fit after its pass over the images; `workers` are those of the pass."""
 
     model: SplitModel
     source: ImageSource | IterableSource
     features: Features
     checkpoint: Checkpoint | None
+    workers: int | Cluster = 0
 
     def work(self) -> AbstractContextManager[Any]:
         """Return the context of what follows: interrupted, it leaves the pass."""
@@ -60,7 +61,7 @@ def begin(
     resume: bool = False,
     memory_budget: int | str = 2 * 2**30,
     batch_size: int = 32,
-    workers: int | str = 0,
+    workers: int | str | Cluster = 0,
     watch: Watcher | None = None,
     check: Callable[[SplitModel], None] = lambda _: None,
 ) -> Begun:
@@ -111,7 +112,7 @@ def begin(
     model.check_unchanged()  # again: another thread may have trained it meanwhile
     if features.warning:
         warn(features.warning, DataWarning)
-    return Begun(model=model, source=source, features=features, checkpoint=opened)
+    return Begun(model=model, source=source, features=features, checkpoint=opened, workers=reading["workers"])
 
 
 def _first_image(source: ImageSource | IterableSource) -> Tensor | None:

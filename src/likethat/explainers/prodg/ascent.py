@@ -55,6 +55,11 @@ class Climb:
         """Where latents are made into images."""
         return torch.device(getattr(self.generator, "device", self.model.device))
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a card is needed."""
+        return "cuda" in (self.device.type, self.model.device.type)
+
     def make(self, latents: Float[Tensor, "image latent"], seeds: list[int] | None) -> Tensor:
         """Return images of latents."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):

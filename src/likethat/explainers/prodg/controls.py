@@ -3,7 +3,8 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -11,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from likethat._progress import Stage, Watcher
+from likethat._workers import Cluster, spread
 from likethat.coordinates import Rotation
 from likethat.explainers.prodg.ascent import Climb, Group, climb
 from likethat.explainers.prodg.channels import best_samples, n_candidates_of
@@ -38,6 +40,7 @@ def best_of_prior(
     units: Int[Tensor, " unit"],
     *,
     n: int,
+    workers: int | Cluster = 0,
     watch: Watcher | None = None,
 ) -> Float[Tensor, " unit"]:
     """Return each channel's mean purity of its best `n` among samples of the prior, chosen as ProDG's starts are.
@@ -49,6 +52,7 @@ def best_of_prior(
         mixing: of the channels.
         units: the channels.
         n: prototypes a channel.
+        workers: that make images.
         watch: called as it goes on.
     """
     detectors = mixing[units]
@@ -58,20 +62,39 @@ def best_of_prior(
         found = _answers(maps, detectors, mixing)
         activation.append(found[0])
         purity.append(found[1])
-    forward = Forward(model)
-    start, stage = n_known, Stage("control: prior samples", watch, total=len(source), done=n_known)
-    while start < len(source):
-        stop = min(start + forward.chunk, len(source))
-        images = torch.stack([source[index].image for index in range(start, stop)])
-        found = _answers(forward(model.preprocess.view(images)).feature_map.flatten(2), detectors, mixing)
-        activation.append(found[0])
-        purity.append(found[1])
-        start = stop
-        stage(start)
+    stage = Stage("control: prior samples", watch, total=len(source), done=n_known)
+    prior, size = _Prior(model=model, source=source, detectors=detectors, mixing=mixing), Forward(model).chunk
+    blocks = (range(start, min(start + size, len(source))) for start in range(n_known, len(source), size))
+    with spread(workers, prior, on_gpu=model.device.type == "cuda") as each:
+        for found in each(_Prior.answers, blocks):
+            activation.append(found[0])
+            purity.append(found[1])
+            stage.add(len(found[0]))
     activations, purities = torch.cat(activation), torch.cat(purity)
     n_candidates = n_candidates_of(len(purities), n)
     candidates = purities.gather(0, activations.topk(n_candidates, dim=0).indices)
     return candidates.topk(n, dim=0).values.mean(0)
+
+
+@dataclass(kw_only=True, eq=False)
+class _Prior:
+    """Plain samples, which are looked at a block at a time."""
+
+    model: SplitModel
+    source: Generated
+    detectors: Tensor
+    mixing: Tensor
+
+    @cached_property
+    def forward(self) -> Forward:
+        """The network on chunks of one size, one a worker."""
+        return Forward(self.model)
+
+    @torch.no_grad()
+    def answers(self, block: range) -> tuple[Tensor, Tensor]:
+        """Return activation and purity (image, unit) of some samples."""
+        views = self.model.preprocess.view(torch.stack([self.source[index].image for index in block]))
+        return _answers(self.forward(views).feature_map.flatten(2), self.detectors, self.mixing)
 
 
 def _answers(maps: Tensor, detectors: Tensor, mixing: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,6 +117,7 @@ def made_for_random_weights(
     n: int,
     batch: int,
     schedule: Schedule,
+    workers: int | Cluster = 0,
     watch: Watcher | None = None,
 ) -> float:
     """Run ProDG on the same network with random weights; return how pure those prototypes are for the model explained.
@@ -115,22 +139,41 @@ def made_for_random_weights(
         n: prototypes a channel.
         batch: images that climb together.
         schedule: of the rotation.
+        workers: that climb.
         watch: called as it goes on.
     """
     random = with_random_weights(model, features.views, seed=options.seed)
-    seen = collect(random, Images(features.views))
+    seen = collect(random, Images(features.views), workers=workers)
     mixing = fit_procrustes(seen, schedule.for_images(len(seen.kept)))
     use = usage_of(seen, Rotation(mixing, random.head.weight)).per_channel
     climber = replace(options, model=random, mixing=mixing.to(random.device))
+    chosen = torch.from_numpy(use).topk(len(units)).indices.split(max(1, batch // n))
+    groups = (
+        starting_group(source, features.kept[best_samples(seen, mixing, part, n).rows], part, n) for part in chosen
+    )
     found, stage = [], Stage("control: random weights", watch, total=len(units))
-    for part in torch.from_numpy(use).topk(len(units)).indices.split(max(1, batch // n)):
-        rows = features.kept[best_samples(seen, mixing, part, n).rows]
-        group = starting_group(source, rows, part, n)
-        latents = climb(climber, group, lambda _: None).latents if options.steps else group.latents
-        found.append(_read_by(model, options, replace(group, latents=latents), units))
-        stage(sum(len(item) for item in found))
-    purity = torch.cat(found).numpy()
-    return float(purity[linear_sum_assignment(purity, maximize=True)].mean())
+    shared = _Random(model=model, options=options, climber=climber, units=units)
+    with spread(workers, shared, on_gpu=options.on_gpu) as each:
+        for purity in each(_Random.purity, groups):
+            found.append(purity)
+            stage.add(len(purity))
+    table = torch.cat(found).numpy()
+    return float(table[linear_sum_assignment(table, maximize=True)].mean())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Random:
+    """What groups share that climb for random weights and are read by the model explained."""
+
+    model: SplitModel
+    options: Climb
+    climber: Climb
+    units: Tensor
+
+    def purity(self, group: Group) -> Float[Tensor, "made unit"]:
+        """Return how pure what a group comes to is for channels of the model explained."""
+        latents = climb(self.climber, group, lambda _: None).latents if self.options.steps else group.latents
+        return _read_by(self.model, self.options, replace(group, latents=latents), self.units)
 
 
 @torch.no_grad()

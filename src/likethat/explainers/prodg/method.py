@@ -7,7 +7,7 @@ Source:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from likethat._checks import check_count, resolve_target
 from likethat._options import check_callable, shown
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
+from likethat._workers import Cluster, as_workers, connected
 from likethat.errors import InputError
 from likethat.explainers.prodg.run import SCHEDULE, Run
 from likethat.explainers.prodg.work import Stages
@@ -89,6 +90,7 @@ class ProDG(ProDGOptions):
         n_channels: int = 12,
         channels: Sequence[int] | None = None,
         memory_budget: int | str = 2 * 2**30,
+        workers: int | str = 0,
         checkpoint: str | Path | None = None,
         checkpoint_every: float = EVERY,
         resume: bool = False,
@@ -102,6 +104,9 @@ class ProDG(ProDGOptions):
             n_channels: how many those are.
             channels: climb only with these.
             memory_budget: bytes for the samples' feature maps, or a text such as "2GB".
+            workers: ``"ray"``, ``"ray:2"``, ``"ray://host:port"``: processes, GPUs and machines that Ray runs, among
+                which samples and channels are split (docs/guide/workers.md). The result does not depend on it, to the
+                byte. Threads have nothing to do here.
             checkpoint: folder to leave unfinished work in; removed when the bank is saved.
             checkpoint_every: seconds until its first piece, and between two; more where writing one takes more than a
                 tenth of that.
@@ -113,39 +118,41 @@ class ProDG(ProDGOptions):
             InputError: a generator whose images the model does not take, or options that do not fit.
             NonFiniteError: the generator made NaN.
         """
-        clock = Clock()
+        clock, cluster = Clock(), _checked_workers(workers)
         check_callable(watch, name="watch", takes="a Progress")
         watch = None if watch is None else Stages(watch)
-        check_count(n_channels, name="n_channels")
+        n_channels = check_count(n_channels, name="n_channels")
         samples = Generated(self.generator, self.n_samples, seed=self.seed)
         check_model(model)
         model = as_model(model, lambda: samples[0].image)
         index = None if target is None else resolve_target(target, model.class_names)
         chosen = _checked_channels(channels, model.n_channels, with_target=index is not None)
         self._check_fit(model)
-        begun = begin(
-            model,
-            samples,
-            method=self.name,
-            options={**self.options(), "target": index, "n_channels": n_channels, "channels": chosen},
-            seed=self.seed,
-            checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
-            resume=resume,
-            memory_budget=memory_budget,
-            watch=watch,
-        )
-        with begun.work():
-            run = Run(
-                method=self,
-                name=self.name,
-                find_mixing=self.find_mixing,
-                model=model,
-                begun=begun,
-                target=index,
+        with connected(cluster):
+            begun = begin(
+                model,
+                samples,
+                method=self.name,
+                options={**self.options(), "target": index, "n_channels": n_channels, "channels": chosen},
+                seed=self.seed,
+                checkpoint=checkpoint,
+                checkpoint_every=checkpoint_every,
+                resume=resume,
+                memory_budget=memory_budget,
+                workers=cluster,
                 watch=watch,
             )
-            bank = run.bank(n_channels=check_count(n_channels, name="n_channels"), channels=chosen, clock=clock)
+            with begun.work():
+                run = Run(
+                    method=self,
+                    name=self.name,
+                    find_mixing=self.find_mixing,
+                    model=model,
+                    begun=begun,
+                    target=index,
+                    watch=watch,
+                )
+                bank = run.bank(n_channels=n_channels, channels=chosen, clock=clock)
         return begun.finished(bank)
 
     def _check_fit(self, model: SplitModel) -> None:
@@ -159,6 +166,13 @@ class ProDG(ProDGOptions):
                 f"`generator` must make images that the model takes, {model.in_channels} channels"
                 f"{_size(model)}, got {tuple(images.shape[1:])} from {type(self.generator).__name__}: {error}"
             ) from error
+
+
+def _checked_workers(workers: Any) -> int | Cluster:
+    found = as_workers(workers)
+    if isinstance(found, int) and found:
+        raise InputError(f"`workers` must be 0, or such as 'ray:2', where no image is decoded, got {found}.")
+    return found
 
 
 def _size(model: SplitModel) -> str:

@@ -6,16 +6,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from likethat._checkpoint import Checkpoint
 from likethat._documents import going_on_from
 from likethat._progress import Clock, Stage, Watcher
+from likethat._workers import Cluster, spread
 from likethat.coordinates import Rotation
 from likethat.errors import InputError, ModelError
-from likethat.explainers.prodg.ascent import Climb, Summit, climb
+from likethat.explainers.prodg.ascent import Climb
 from likethat.explainers.prodg.channels import best_samples, channels_of_class
+from likethat.explainers.prodg.climbing import RESTARTS, SILENT, Climbed, Climber
 from likethat.explainers.prodg.controls import best_of_prior, made_for_random_weights, starting_group
 from likethat.explainers.prodg.work import CONTROL_UNITS
 from likethat.explanations import Bank, ImageStore, Prototype
@@ -32,40 +34,7 @@ from likethat.search import varying_units
 __all__ = ["SCHEDULE", "Run"]
 
 SCHEDULE = Schedule(first=100, last=14, rounds=8)
-_RESTARTS = 2  # of channels that did not climb, each from other samples; then they are called dead
 _OF_PRIOR = 1000  # samples that give its spread, to 2 %
-_SILENT = 1e-3  # purity up to which a channel counts as not active
-
-
-@dataclass(kw_only=True, eq=False)
-class _Climbed:
-    """The channels that are done.
-
-    Attributes:
-        units: their numbers.
-        latents: (unit, own, latent) and seeds: (unit, image) of their prototypes.
-        purity: (unit, image) of the prototypes; start: of the samples they began with.
-        calls: images made on the way.
-        restarted: channels that were begun anew.
-    """
-
-    units: Int[Tensor, " unit"]
-    latents: Float[Tensor, "unit own latent"]
-    seeds: Int[Tensor, "unit image"]
-    purity: Float[Tensor, "unit image"]
-    start: Float[Tensor, "unit image"]
-    calls: int = 0
-    restarted: int = 0
-
-    def joined(self, other: "_Climbed") -> "_Climbed":
-        """Return both."""
-        names = ("units", "latents", "seeds", "purity", "start")
-        joined: dict[str, Any] = {name: torch.cat([getattr(self, name), getattr(other, name)]) for name in names}
-        return _Climbed(**joined, calls=self.calls + other.calls, restarted=self.restarted + other.restarted)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the columns."""
-        return {name: getattr(self, name) for name in ("units", "latents", "seeds", "purity", "start")}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -80,7 +49,7 @@ class Run:
     target: int | None
     watch: Watcher | None
     notes: list[str] = field(default_factory=list)
-    _done: _Climbed | None = None
+    _done: Climbed | None = None
 
     @property
     def source(self) -> Generated:
@@ -96,7 +65,7 @@ class Run:
         rotation = Rotation(mixing, self.model.head.weight)
         units = self._units(rotation, n_channels, channels)
         climbed = self._climb(mixing, units)
-        live = climbed.purity.amax(1) > _SILENT
+        live = climbed.purity.amax(1) > SILENT
         prototypes, pictures = self._prototypes(rotation, climbed, units[~live])
         measures = self._measures(mixing, climbed, live, prototypes)
         usage = usage_of(features, rotation)
@@ -164,20 +133,25 @@ class Run:
         except RuntimeError:
             return False
 
-    def _climb(self, mixing: Tensor, units: Int[Tensor, " unit"]) -> _Climbed:
+    def _climb(self, mixing: Tensor, units: Int[Tensor, " unit"]) -> Climbed:
         """Climb group by group; what is done lies in the checkpoint."""
         options, method = self._climber(mixing), self.method
         if options.search != "gradient" and method.steps:
             self.notes.append(f"Prototypes were found without gradients ({options.search}).")
         self._done = self._load()
         before = set() if self._done is None else set(self._done.units.tolist())
-        each = (method.steps + 1) * method.n_prototypes
-        stage = Stage("climbing", self.watch, total=len(units) * each, done=len(before) * each)
-        with self._leaving():
-            for group in units.split(max(1, method.batch // method.n_prototypes)):
-                if int(group[0]) in before:
-                    continue
-                found = self._climb_group(options, mixing, group, stage)
+        per_unit = (method.steps + 1) * method.n_prototypes
+        stage = Stage("climbing", self.watch, total=len(units) * per_unit, done=len(before) * per_unit)
+        groups = units.split(max(1, method.batch // method.n_prototypes))
+        begun = (self._beginning(mixing, group) for group in groups if int(group[0]) not in before)
+        told = None if isinstance(self.begun.workers, Cluster) else stage.add
+        with (
+            self._leaving(),
+            spread(self.begun.workers, Climber(options=options, told=told), on_gpu=options.on_gpu) as each,
+        ):
+            for found in each(Climber.risen, begun):
+                if told is None:
+                    stage.add(len(found.units) * per_unit)
                 self._done = found if self._done is None else self._done.joined(found)
                 if self.begun.checkpoint and self.begun.checkpoint.is_due():
                     self._leave()
@@ -192,50 +166,30 @@ class Run:
         finally:
             self._leave()
 
-    def _climb_group(self, options: Climb, mixing: Tensor, units: Tensor, stage: Stage) -> _Climbed:
-        method, n = self.method, self.method.n_prototypes
+    def _beginning(self, mixing: Tensor, units: Tensor) -> Climbed:
+        """Return a group of channels with the samples that they begin with."""
+        n = self.method.n_prototypes
         starts = best_samples(self.begun.features, mixing, units, n)
         group = starting_group(self.source, starts.rows, units, n)
-        kept = _Climbed(
+        return Climbed(
             units=units, latents=group.latents, seeds=group.seeds, purity=starts.purity, start=starts.purity.clone()
         )
-        if not method.steps:
-            return kept
-
-        summit = climb(options, group, stage.add)
-        kept = replace(kept, latents=summit.latents, purity=summit.purity, calls=summit.calls)
-        return self._restart(options, kept)
-
-    def _restart(self, options: Climb, kept: _Climbed) -> _Climbed:
-        """Begin anew, from fresh samples, with channels that no image activates."""
-        n = self.method.n_prototypes
-        for attempt in range(1, _RESTARTS + 1):
-            silent = (kept.purity.amax(1) <= _SILENT).nonzero()[:, 0]
-            if not len(silent):
-                break
-            n_fresh = len(silent) * n
-            fresh = Generated(self.method.generator, n_fresh, seed=self.method.seed + 7919 * attempt)
-            rows = torch.arange(n_fresh).reshape(len(silent), n)
-            group = starting_group(fresh, rows, kept.units[silent], n)
-            summit = climb(options, group, lambda _: None)
-            kept = _with_better(kept, silent, summit, group.seeds)
-        return kept
 
     def _leave(self) -> None:
         checkpoint, done = self.begun.checkpoint, self._done
         if checkpoint and done is not None:
             checkpoint.write_state("climbed", done.tensors(), {"calls": done.calls, "restarted": done.restarted})
 
-    def _load(self) -> _Climbed | None:
+    def _load(self) -> Climbed | None:
         state = self.begun.checkpoint.read_state("climbed") if self.begun.checkpoint else None
         if state is None or self.begun.checkpoint is None:
             return None
         columns: dict[str, Any] = {**state[0], **state[1]}
         with going_on_from(self.begun.checkpoint.folder):
-            return _Climbed(**columns)
+            return Climbed(**columns)
 
     def _prototypes(
-        self, rotation: Rotation, climbed: _Climbed, dead: Int[Tensor, " unit"]
+        self, rotation: Rotation, climbed: Climbed, dead: Int[Tensor, " unit"]
     ) -> tuple[list[Prototype], ImageStore]:
         """Gather what climbed, and the samples of highest and lowest activation of all other channels."""
         features, n = self.begun.features, self.method.n_prototypes
@@ -257,7 +211,7 @@ class Run:
         found.sort(key=lambda item: (item.unit, item.kind == "negative", item.rank))
         return [replace(item, index=-1) for item in found], kept
 
-    def _made(self, rotation: Rotation, climbed: _Climbed, live: Sequence[int]) -> tuple[list[Prototype], ImageStore]:
+    def _made(self, rotation: Rotation, climbed: Climbed, live: Sequence[int]) -> tuple[list[Prototype], ImageStore]:
         n, places = self.method.n_prototypes, torch.tensor(live)
         units = climbed.units[places]
         latents = climbed.latents[places].expand(-1, n, -1)
@@ -268,7 +222,7 @@ class Run:
             seeds=climbed.seeds[places].flatten().tolist(),
             names=[f"made for channel {unit}, {how}" for unit in units.tolist() for _ in range(n)],
         )
-        seen = collect(self.model, source, watch=self.watch)
+        seen = collect(self.model, source, workers=self.begun.workers, watch=self.watch)
         among = [
             Candidates(units=units[place : place + 1], rows=torch.arange(place * n, (place + 1) * n))
             for place in range(len(units))
@@ -280,7 +234,7 @@ class Run:
         return [replace(item, rank=place % n) for place, item in enumerate(ranked)], pictures
 
     def _measures(
-        self, mixing: Tensor, climbed: _Climbed, live: Tensor, prototypes: Sequence[Prototype]
+        self, mixing: Tensor, climbed: Climbed, live: Tensor, prototypes: Sequence[Prototype]
     ) -> dict[str, float]:
         own = set(climbed.units[live].tolist())
         purity = [item.purity for item in prototypes if item.kind == "positive" and item.unit in own]
@@ -295,15 +249,14 @@ class Run:
             "generator_calls": float(self.method.n_samples + climbed.calls),
         }
 
-    def _controls(self, mixing: Tensor, climbed: _Climbed, live: Tensor) -> dict[str, float]:
+    def _controls(self, mixing: Tensor, climbed: Climbed, live: Tensor) -> dict[str, float]:
         method = self.method
         if not method.controls or not bool(live.any()):
             return {}
         units = climbed.units[live]
         many = Generated(method.generator, method.n_samples + climbed.calls, seed=method.seed)
-        prior = best_of_prior(
-            self.model, many, self.begun.features, mixing, units, n=method.n_prototypes, watch=self.watch
-        )
+        how: dict[str, Any] = {"n": method.n_prototypes, "workers": self.begun.workers, "watch": self.watch}
+        prior = best_of_prior(self.model, many, self.begun.features, mixing, units, **how)
         found = {"control_prior_purity": float(prior.mean())}
         compared = torch.linspace(0, len(units) - 1, min(CONTROL_UNITS, len(units)), dtype=torch.float32).round().long()
         try:
@@ -313,10 +266,9 @@ class Run:
                 self.source,
                 self._climber(mixing),
                 units[compared],
-                n=method.n_prototypes,
                 batch=method.batch,
                 schedule=SCHEDULE,
-                watch=self.watch,
+                **how,
             )
         except (ModelError, InputError) as error:
             self.notes.append(f"The control with random weights could not be run: {error}")
@@ -324,12 +276,12 @@ class Run:
         ours = float(climbed.purity[live][compared].mean())
         return found | {"control_random_purity": random, "purity_beside_random": ours}
 
-    def _note(self, units: Tensor, live: Tensor, climbed: _Climbed) -> None:
+    def _note(self, units: Tensor, live: Tensor, climbed: Climbed) -> None:
         n_dead = int((~live).sum())
         if n_dead:
             self.notes.append(
                 f"{n_dead:,} of {len(units):,} channels are dead: no image that the generator makes activates them, "
-                f"though they were begun anew {_RESTARTS} times. They have no prototypes."
+                f"though they were begun anew {RESTARTS} times. They have no prototypes."
             )
         if len(units) < self.model.n_channels:
             self.notes.append(
@@ -339,15 +291,3 @@ class Run:
             f"No image was opened: {self.method.n_samples + climbed.calls:,} images were made by "
             f"{type(self.method.generator).__name__}."
         )
-
-
-def _with_better(kept: _Climbed, silent: Tensor, summit: Summit, seeds: Tensor) -> _Climbed:
-    """Return channels with what a new beginning brought where that is better."""
-    better = summit.purity.mean(1) > kept.purity[silent].mean(1)
-    places = silent[better]
-    latents, purity, all_seeds = kept.latents.clone(), kept.purity.clone(), kept.seeds.clone()
-    latents[places], purity[places], all_seeds[places] = summit.latents[better], summit.purity[better], seeds[better]
-    return replace(
-        kept, latents=latents, purity=purity, seeds=all_seeds, calls=kept.calls + summit.calls,
-        restarted=kept.restarted + len(silent),
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A pass that is split over workers gives the serial one to the byte, whatever becomes of them."""
+"""Work that is split over workers gives the serial bytes, whatever becomes of them."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from painted import Painted, prodg
 from toys import pictures, same_files, small_cnn
 
 import likethat as lt
@@ -153,6 +154,43 @@ def test_what_the_work_raises_is_raised_here(cluster: Any, tmp_path: Path) -> No
     model, _ = model_of(tmp_path)
     with pytest.raises(InputError, match="one size"):
         collect(model, as_source(images), workers="ray")
+
+
+class Deadly(Painted):
+    """Kills the worker that makes its first images without a gradient, and the one that makes its first with one."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.driver = place, os.getpid()
+
+    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
+        mark = self.place / f"died with gradient {latents.requires_grad}"
+        if os.getpid() != self.driver and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(latents)
+
+
+@pytest.mark.slow
+def test_channels_climb_in_workers_to_the_serial_bank(cluster: Any, tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.stage == "climbing" and progress.done >= 30:
+            raise KeyboardInterrupt
+
+    model = lt.split(small_cnn(), example=pictures(4))
+    method = prodg(generator=Deadly(tmp_path), controls=True, steps=2)
+    method.fit(model).save(tmp_path / "alone")
+    reading: dict[str, Any] = {"checkpoint": tmp_path / "left", "checkpoint_every": 0.01, "workers": "ray"}
+    with pytest.raises(KeyboardInterrupt):
+        method.fit(model, watch=stop, **reading)
+    seen: list[Progress] = []
+    method.fit(model, resume=True, watch=seen.append, **reading).save(tmp_path / "again")
+    assert same_files(tmp_path / "alone", tmp_path / "again")
+    assert len([*tmp_path.glob("died*")]) == 2
+    climbing = [item.done for item in seen if item.stage == "climbing"]
+    assert climbing[0] > 27  # what was done is not done again: a group is nine images in three steps
+    assert climbing[-1] == 16 * 3 * 3
+    with pytest.raises(InputError, match="`workers` must be 0, or such as 'ray:2', where no image is decoded, got 2"):
+        method.fit(model, workers=2)
 
 
 @pytest.mark.parametrize("text", ["ray:0", "rays", "ray://host", "ray gpu", "ray cpu=1.2.3", "", "-1", "ray:2:3"])

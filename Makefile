@@ -88,7 +88,7 @@ clean:
 $(BIN)/python:
 	@$(call environment,$(VENV))
 
-$(CORE): pyproject.toml $(LOCK) | $(BIN)/python
+$(CORE): pyproject.toml zoo/pyproject.toml $(LOCK) | $(BIN)/python
 	@$(call basis,$(VENV),-c $(LOCK))
 	@$(call likethat,$(VENV),-c $(LOCK))
 	@touch $@
@@ -115,7 +115,7 @@ endef
 
 # $(call likethat,FOLDER,CONSTRAINTS,EXTRAS)
 define likethat
-echo "setup: likethat$(3)" && $(call pip,$(1),$(2)) --no-build-isolation -e ".$(3)"
+echo "setup: likethat$(3)" && $(call pip,$(1),$(2)) --no-build-isolation -e ./zoo -e ".$(3)"
 endef
 
 # Errors alone are printed: that one of several indexes lacks a package is worth no line.

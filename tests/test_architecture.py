@@ -41,7 +41,6 @@ FLOORS = {
     "functional": 1,
     "sources": 2,
     "models": 2,
-    "zoo": 2,
     "coordinates": 2,
     "search": 2,
     "features": 3,
@@ -86,8 +85,6 @@ NEIGHBOURS = {
     ("_workers", "_checks"),
     ("_workers", "_options"),
     ("_workers", "errors"),
-    ("models", "zoo"),  # weights that come with the library
-    ("sources", "zoo"),
 }
 """The rooms that may look into another room of their own floor."""
 HEAVY = ("torch", "torchvision", "timm", "transformers", "datasets", "matplotlib", "PIL", "scipy", "sklearn", "pandas")

@@ -25,7 +25,7 @@ from likethat.models.zoo import ConvNet, PatchTransformer
 from likethat.sources.creatures import CLASS_NAMES, creatures
 from likethat.sources.digits import digits
 
-ZOO = Path(__file__).parents[1] / "src" / "likethat" / "zoo"
+ZOO = Path(__file__).parents[1] / "zoo" / "src" / "likethat_zoo"
 
 
 @dataclass(frozen=True, kw_only=True)

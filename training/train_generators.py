@@ -29,7 +29,7 @@ from likethat.generators.storage import card_page, save_generator
 from likethat.metrics import frechet_distance
 from likethat.options import FlowRecipe, VaeRecipe
 
-ZOO = Path(__file__).parents[1] / "src" / "likethat" / "zoo"
+ZOO = Path(__file__).parents[1] / "zoo" / "src" / "likethat_zoo"
 CACHE = Path(__file__).parent / ".cache"
 N_MEASURED = 1500
 

@@ -49,8 +49,8 @@ def require(module: str, *, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        root = module.split(".", maxsplit=1)[0]
-        extra = _EXTRAS.get(root)
+        extra = _EXTRAS.get(module.split(".", maxsplit=1)[0])
+        root = module.split(".", maxsplit=1)[0].replace("_", "-")  # packages are named with hyphens
         install = f"pip install 'likethat[{extra}]'" if extra else f"pip install {root}"
         raise MissingExtraError(f"{purpose} needs {root}, which is not installed. Run: {install}") from error
     except (ImportError, RuntimeError, OSError) as error:  # a wheel built for another torch, a missing library

@@ -1,24 +1,25 @@
 """The shipped classifiers: small, safe to open, accurate, and split exactly."""
 
+import sys
 from importlib.resources import files
 
 import pytest
 import torch
 
 import likethat as lt
-from likethat.errors import InputError
+from likethat.errors import InputError, MissingExtraError
 from likethat.models.zoo import ZOO, load_zoo, zoo_card
 
 
 def test_together_under_ten_megabytes() -> None:
-    folder = files("likethat") / "zoo"
+    folder = files("likethat_zoo")
     assert sum(len((folder / f"{name}.safetensors").read_bytes()) for name in ZOO) < 10 * 2**20
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_cards_say_what_was_measured(name: str) -> None:
     card = zoo_card(name)
-    page = (files("likethat") / "zoo" / f"{name}.md").read_text()
+    page = (files("likethat_zoo") / f"{name}.md").read_text()
     assert f"{card['accuracy']:.4f}" in page
     assert card["accuracy"] >= 0.95
     assert len(card["class_names"]) == load_zoo(name).head.out_features
@@ -89,3 +90,10 @@ def test_digits_are_told_apart() -> None:
 def test_unknown_names() -> None:
     with pytest.raises(InputError, match="must be one of 'creatures', 'creatures-vit', 'digits', got 'birds'"):
         load_zoo("birds")
+
+
+def test_without_its_package_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "likethat_zoo", None)
+    for call, name in ((lt.load, "zoo:digits"), (lt.load_generator, "zoo:digits-flow")):
+        with pytest.raises(MissingExtraError, match=rf"^{name} needs likethat-zoo, .* Run: pip install likethat-zoo$"):
+            call(name)

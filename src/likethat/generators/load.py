@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from likethat.generators.base import Denoiser, LatentGenerator
 from likethat.generators.callables import CallableGenerator
 from likethat.generators.pipelines.diffusion import adapt, load_pipeline
 from likethat.generators.storage import read_generator
+from likethat.models.zoo import weights_of
 
 __all__ = ["GENERATORS", "load_generator"]
 
@@ -116,7 +116,7 @@ def _from_zoo(name: str, options: Mapping[str, Any]) -> Any:
     if name not in GENERATORS:
         known = ", ".join(f"zoo:{item}" for item in GENERATORS)
         raise InputError(f"`source` must be one of {known}, got 'zoo:{name}'.")
-    with as_file(files("likethat") / "zoo" / f"generator-{name}.safetensors") as path:
+    with weights_of(f"generator-{name}") as path:
         return _built(read_generator(path), options)
 
 

@@ -1,7 +1,10 @@
 """Small classifiers that come with the library: drawn creatures, by convolutions and by attention; digits."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,9 +12,9 @@ from jaxtyping import Float
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from likethat._checks import check_choice
+from likethat._checks import check_choice, require
 
-__all__ = ["ZOO", "ConvNet", "PatchTransformer", "load_zoo", "zoo_card"]
+__all__ = ["ZOO", "ConvNet", "PatchTransformer", "load_zoo", "weights_of", "zoo_card"]
 
 ZOO = ("creatures", "creatures-vit", "digits")
 
@@ -128,7 +131,7 @@ def load_zoo(name: str) -> ConvNet | PatchTransformer:
         >>> load_zoo("digits").head.out_features
         10
     """
-    with as_file(files("likethat") / "zoo" / f"{_checked(name)}.safetensors") as path, safe_open(path, "pt") as file:
+    with weights_of(_checked(name)) as path, safe_open(path, "pt") as file:
         with torch.device("meta"):  # no weights are drawn: torch's random state stays
             config = json.loads(file.metadata()["card"])["config"]
             network = PatchTransformer(**config) if "n_blocks" in config else ConvNet(**config)
@@ -146,9 +149,21 @@ def zoo_card(name: str) -> dict[str, Any]:
         >>> zoo_card("digits")["input_size"]
         [1, 32, 32]
     """
-    with as_file(files("likethat") / "zoo" / f"{_checked(name)}.safetensors") as path, safe_open(path, "pt") as file:
+    with weights_of(_checked(name)) as path, safe_open(path, "pt") as file:
         card: dict[str, Any] = json.loads(file.metadata()["card"])
     return card
+
+
+@contextmanager
+def weights_of(name: str) -> Iterator[Path]:
+    """Yield the file of weights that ships under a name.
+
+    Raises:
+        MissingExtraError: likethat-zoo, the package that holds them, is not installed.
+    """
+    package = require("likethat_zoo", purpose=f"zoo:{name.removeprefix('generator-')}")
+    with as_file(files(package) / f"{name}.safetensors") as path:
+        yield path
 
 
 def _checked(name: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from command_line import likethat
 from PIL import Image
 
+import likethat as lt
 from likethat.explanations.counterfactual import Counterfactual
 
 
@@ -24,6 +25,22 @@ def test_an_attribution_needs_no_generator(tmp_path: Path) -> None:
     result = likethat("attribute", *words)
     assert result.exit_code == 0, result.stderr
     assert "have a clear sign" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_folder_takes_many_inputs_and_what_the_command_takes(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    for place in (7, 8):
+        pixels = (lt.digits(split="test")[place].image[0] * 255).round().byte().numpy()
+        Image.fromarray(pixels).save(tmp_path / "digits" / f"{place}.png")
+    words = ["-m", "zoo:digits", "-i", tmp_path / "digits", "-o", tmp_path / "all"]
+    done = likethat("counterfactual", *words, "-g", "zoo:digits", "--budget", 60, "-n", 2, "--confidence", 0.6)
+    assert done.exit_code == 0, done.stderr
+    assert "2 of 2 inputs explained" in done.stdout
+    found: Any = lt.open(tmp_path / "all")
+    assert [one.options["n"] for one in found] == [2, 2]
+    words[-1] = tmp_path / "maps"
+    assert "2 of 2 inputs explained" in likethat("attribute", *words, "--algorithm", "patches", "--budget", 40).stdout
 
 
 @pytest.mark.slow
@@ -52,7 +69,8 @@ def test_bad_calls_are_one_sentence(tmp_path: Path) -> None:
         (["-i", "zoo:creatures:7"], "= (1, 32, 32) as the generator makes images, got (3, 96, 96)"),
         (["-i", "zoo:digits:7", "-g", "zoo:nothing"], "`--generator` must be one of zoo:creatures"),
         (["-i", "zoo:digits:7", "--budget", 5], "must be "),
-        (["-i", "zoo:digits:7", "-o", "."], "must be a file that ends in .html"),
+        (["-i", "zoo:digits:7", "-o", "."], "must be a folder, a table or a .txt where --out is a folder"),
+        (["-i", "zoo:digits:7", "-o", "all/", "--overwrite"], "`--overwrite` must be left out"),
         (["-i", "zoo:digits:7", "-o", "page.json"], "must be a file that ends in .html"),
         (["-i", "zoo:digits:7", "-o", "text.png/page.html"], "could not be written"),
     ],

@@ -1,6 +1,8 @@
 """Many inputs in one call: each as it would be alone, answered together, kept in a folder that goes on."""
 
+import io
 import math
+import tarfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,12 @@ from torch import Tensor
 from toys import small_cnn
 
 import likethat as lt
-from likethat.errors import BlackBoxError, InputError
+from likethat.errors import ArgumentError, BlackBoxError, InputError
 from likethat.explanations.many import Many
+from likethat.explanations.saved import read_result
+from likethat.generators.table.training import train_table
 from likethat.models.black_box.together import together
+from likethat.options import TableTraining
 
 
 class Counted:
@@ -280,3 +285,80 @@ def test_searches_end_when_nobody_takes_their_results() -> None:
     for thread in [one for one in threading.enumerate() if one.name.startswith("likethat-search-")]:
         thread.join(timeout=20)
         assert not thread.is_alive()
+
+
+@pytest.mark.slow
+def test_a_method_is_taken_with_all_that_it_takes(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.linspace(0, 1, 40), "y": np.linspace(1, 0, 40), "z": [0.5, 0.25] * 20})
+    model = lt.BlackBox(lambda rows: np.stack([1 - rows["x"], rows["x"]], 1), class_names=["low", "high"])
+    method = lt.FreeMCG(train_table(frame, TableTraining(epochs=20)), seed=1)
+    limits: dict[str, Any] = {"n": 2, "immutable": ["z"], "directions": {"x": "up"}}
+    rows = frame.iloc[[3, 8]]
+
+    def call(**more: Any) -> Many:
+        return lt.explain_all(
+            model, rows, "high", into=tmp_path / "all", budget=60, **{"method": method.counterfactual, **limits, **more}
+        )
+
+    found = call()
+    for place, one in enumerate(found):
+        alone = method.counterfactual(model, rows.iloc[[place]], "high", budget=60, **limits)
+        assert plain(one) == plain(alone)
+        edits = getattr(one, "edits", ())
+        assert edits
+        assert {change.name for edit in edits for change in edit.changes} <= {"x", "y"}
+    kept = lt.FreeMCG(lt.load_generator(method.generator.save(tmp_path / "made")), seed=1)  # as another process has it
+    again = lt.explain_all(model, rows, "high", method=kept.counterfactual, into=tmp_path / "all", budget=60, **limits)
+    assert again.rows == found.rows
+    for other in ({"n": 1}, {"immutable": []}, {"method": lt.FreeMCG(method.generator, seed=2).counterfactual}):
+        with pytest.raises(InputError, match="other inputs, another model or other options"):
+            call(**other)
+    maps = lt.explain_all(Counted(), images(2), method=lt.FreeMCG().attribute, budget=40, algorithm="patches")
+    assert [row.kind for row in maps.rows] == ["Attribution"] * 2
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"n": 2}, "`n` is no option of explain_all without `method`"),
+        ({"method": lt.FreeMCG().attribute, "immutable": []}, "`immutable` is no option of FreeMCG.attribute"),
+        ({"method": lt.FreeMCG().attribute, "seed": 3}, "`seed` must be left out beside a method"),
+        ({"method": lt.FreeMCG().attribute, "generator": Sums("image")}, "`generator` must be left out beside"),
+        ({"method": "attribute"}, "`method` must be"),
+    ],
+)
+def test_options_that_nobody_reads_are_refused(more: dict[str, Any], sentence: str) -> None:
+    with pytest.raises((InputError, ArgumentError), match=sentence):
+        lt.explain_all(Counted(), images(1), **{"budget": 40, **more})
+
+
+def test_a_table_of_results_is_read_and_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = lt.BlackBox(Counted(), class_names=["a", "b"])
+    found = lt.explain_all(box, images(3), budget=40, into=tmp_path / "all")
+    read: list[Path] = []
+
+    def noted(folder: Path, kinds: Any) -> Any:
+        read.append(folder)
+        return read_result(folder, kinds)
+
+    monkeypatch.setattr("likethat.explanations.many.read_result", noted)
+    opened = lt.open(tmp_path / "all")
+    assert isinstance(opened, Many)
+    assert opened.rows == found.rows
+    assert lt.explain_all(box, images(3), budget=40, into=tmp_path / "all").rows == found.rows
+    assert read == []
+    (tmp_path / "all" / "rows.json").write_text('{"0": {"name": "another"}, "1": 3}')  # damaged: read what it was of
+    assert lt.open(tmp_path / "all").rows == found.rows  # type: ignore[union-attr]
+    assert len(read) == 3
+
+
+def test_pictures_in_shards_are_called_as_there(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "birds-0.tar", "w") as tar:
+        for name in ("wren/1.png", "wren/2.png"):
+            file = io.BytesIO()
+            Image.fromarray(np.full((8, 8), 90, np.uint8)).save(file, "png")
+            member = tarfile.TarInfo(name)
+            member.size = file.tell()
+            tar.addfile(member, io.BytesIO(file.getvalue()))
+    found = lt.explain_all(lt.load("zoo:digits"), lt.Shards(tmp_path / "birds-0.tar"), budget=40)
+    assert [row.name for row in found.rows] == ["birds-0.tar/wren/1.png", "birds-0.tar/wren/2.png"]

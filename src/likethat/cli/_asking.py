@@ -16,15 +16,18 @@ from likethat.options.declaring import Declared, given, option
 
 __all__ = [
     "INPUT_HELP",
+    "OUT_HELP",
     "TARGET_FLAGS",
     "Asked",
     "asking_takes",
     "conclude",
     "has_weights",
     "open_input",
+    "open_inputs",
 ]
 
-INPUT_HELP = "an image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7"
+INPUT_HELP = "an image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7; of many a folder, a CSV or a .txt"
+OUT_HELP = "the page, or a folder for many inputs, each with a page"
 TARGET_FLAGS = ("--target", "-t")
 _SPOKEN = (
     "cache", "batch_size", "output_name", "token_env", "ca", "certificate", "certificate_key",
@@ -163,6 +166,22 @@ def open_input(name: str, *, shape: tuple[int, ...] | None = None, channels: int
         return read_input(stem if is_row else name, row=_number(row) if is_row else 0, shape=shape, channels=channels)
     except InputError as error:
         raise type(error)(str(error).replace("`path`", "`--input`").replace("`row`", "the row of `--input`")) from error
+
+
+def open_inputs(name: str) -> Any:
+    """Return many inputs, each of which is explained: a path of them, or an image set that comes with the library.
+
+    Raises:
+        InputError: one input, or nothing.
+    """
+    if name.startswith("zoo:") and name.count(":") == 1:
+        return open_images(name, held_out=True)
+    if not Path(name).exists():
+        raise InputError(
+            f"`--input` must be a folder, a table or a .txt where --out is a folder of many results, got {name}. For "
+            "one input give --out a name that ends in .html."
+        )
+    return Path(name)
 
 
 def _number(row: str) -> int:

@@ -4,12 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, asking_takes, conclude, open_input
+from likethat.cli._asking import (
+    INPUT_HELP,
+    OUT_HELP,
+    TARGET_FLAGS,
+    Asked,
+    asking_takes,
+    conclude,
+    open_input,
+    open_inputs,
+)
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.flags import with_flags
+from likethat.cli.many import into_folder
 from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, examples
-from likethat.cli.places import check_page
+from likethat.cli.places import is_folder
 from likethat.cli.progress import progress_bar
 from likethat.cli.targets import TARGET_HELP, read_target
 from likethat.options.declaring import Declared, given, option, seed_option
@@ -44,7 +54,7 @@ class Map(Declared):
     target: str | None = option(
         None, f"index or name, the predicted by default; {TARGET_HELP}", flags=TARGET_FLAGS, metavar="CLASS|LINE"
     )
-    out: Path = option(Path("attribution.html"), "the page", flags=("--out", "-o"), metavar="FILE")
+    out: Path = option(Path("attribution.html"), OUT_HELP, flags=("--out", "-o"), metavar="FILE|DIR")
     budget: int = option(128, "queries, at most")
     seed: int = seed_option()
     overwrite: bool = option(False, OVERWRITE_HELP, panel=WORK_PANEL)
@@ -57,16 +67,19 @@ def attribute(heat: dict[str, Any], asked: dict[str, Any]) -> None:
     from likethat.explanations.word_attribution import WordAttribution
 
     told = Map(**heat)
-    check_page(told.out, overwrite=told.overwrite)
+    is_many = is_folder(told.out, overwrite=told.overwrite)
     made = None if told.generator is None else open_generator(told.generator)
     box_of = Asked(**asked)
     box, channels = box_of.open(*filter(None, [told.target]))
-    image = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
     target = read_target(told.target, box.class_names, output=box.output)
+    method = FreeMCG(made, seed=told.seed).attribute
+    limits: dict[str, Any] = {"budget": told.budget, "algorithm": told.algorithm}
+    if is_many:
+        into_folder(box, open_inputs(told.source), target, out=told.out, method=method, **limits)
+        return
+    image = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
     with progress_bar(asking_takes()) as watch:
-        found = FreeMCG(made, seed=told.seed).attribute(
-            box, image, target, budget=told.budget, algorithm=told.algorithm, watch=watch
-        )
+        found = method(box, image, target, watch=watch, **limits)
     clear, what = float(found.is_clear.mean()), "words" if isinstance(image, str) else "pixels"
     say(f"{found.target_name}: {clear:.0%} of the {what} have a clear sign, {found.queries} queries", style="bold")
     if isinstance(found, WordAttribution):

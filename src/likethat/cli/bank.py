@@ -7,14 +7,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from likethat._showing import kind_of
 from likethat.cli.console import give, notes, say, say_path, say_table
 from likethat.cli.console import out as output
 from likethat.cli.flags import with_flags
 from likethat.cli.many import explain_into
 from likethat.cli.opening import open_bank_with_model, open_images
 from likethat.cli.options import OfBank, OverwriteOption, class_index_or_name, examples
-from likethat.cli.places import check_page
+from likethat.cli.places import check_page, is_folder
 from likethat.cli.progress import progress_bar
 from likethat.cli.targets import TARGET_HELP
 from likethat.cli.without_bank import AtHand, explain_without_bank
@@ -85,13 +84,11 @@ def explain(
     A model in place of the bank is explained by the method that fits what is at hand (--data, --generator).
     """
     told = AtHand(**at_hand)
-    if kind_of(out) == "folder":
-        if against is not None or overwrite:
-            flag = "--against" if against is not None else "--overwrite"
-            raise InputError(f"`{flag}` must be left out where --out is a folder of many results.")
+    if is_folder(out, overwrite=overwrite):
+        if against is not None:
+            raise InputError("`--against` must be left out where --out is a folder of many results.")
         explain_into(bank, images, out=out, target=target, of=of, told=told, top=top)
         return
-    check_page(out, overwrite=overwrite)
     if not Path(bank).is_dir():
         said = [flag for flag, value in (("--against", against), ("--model", of["model"])) if value is not None]
         if said:

@@ -4,12 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likethat.cli._asking import INPUT_HELP, TARGET_FLAGS, Asked, asking_takes, conclude, open_input
+from likethat.cli._asking import (
+    INPUT_HELP,
+    OUT_HELP,
+    TARGET_FLAGS,
+    Asked,
+    asking_takes,
+    conclude,
+    open_input,
+    open_inputs,
+)
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.flags import with_flags
+from likethat.cli.many import into_folder
 from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, examples
-from likethat.cli.places import check_page
+from likethat.cli.places import is_folder
 from likethat.cli.progress import progress_bar
 from likethat.cli.targets import TARGET_HELP, read_target
 from likethat.errors import InputError
@@ -21,6 +31,7 @@ __all__ = ["EXAMPLES", "counterfactual"]
 EXAMPLES = examples(
     "likethat counterfactual -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --target 3",
     "likethat counterfactual -m model.onnx -g customers/ -i customers.csv:12 --target good --keep sex --up age",
+    "likethat counterfactual -m model.onnx -g customers/ -i customers.csv --out changes/",
     "likethat counterfactual -m prices.onnx -g houses/ -i houses.csv:12 --target '20 % less' --keep area",
     "likethat counterfactual -m zoo:creatures -g zoo:creatures-flow -i zoo:creatures:3 --target 1 --mask head.png",
     "likethat counterfactual -m https://host/v2/models/reviews -g reviews.txt -i review.txt --confidence 0.8",
@@ -40,7 +51,7 @@ class Change(Declared):
     target: str | None = option(
         None, f"index or name, any other class by default; {TARGET_HELP}", flags=TARGET_FLAGS, metavar="CLASS|LINE"
     )
-    out: Path = option(Path("counterfactual.html"), "the page", flags=("--out", "-o"), metavar="FILE")
+    out: Path = option(Path("counterfactual.html"), OUT_HELP, flags=("--out", "-o"), metavar="FILE|DIR")
     n: int = option(1, "how many different ones", flags=("-n",))
     budget: int = option(200, "queries, at most")
     keep: list[str] | None = option(None, "a column, or word of a text, that stays; may repeat", metavar="COLUMN")
@@ -59,25 +70,26 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
     from likethat.explainers import FreeMCG
 
     told = Change(**change)
-    check_page(told.out, overwrite=told.overwrite)
+    is_many = is_folder(told.out, overwrite=told.overwrite)
     made = open_generator(told.made_by)
     box_of = Asked(**asked)
     box, channels = box_of.open(*filter(None, [told.target]))
+    target = read_target(told.target, box.class_names, output=box.output)
+    method = FreeMCG(made, **options).counterfactual
+    limits: dict[str, Any] = {
+        "n": told.n,
+        "budget": told.budget,
+        "mask": told.mask,
+        "immutable": tuple(told.keep or ()),
+        "ranges": _ranges(told.within or []) or None,
+        "directions": dict.fromkeys(told.up or [], "up") | dict.fromkeys(told.down or [], "down") or None,
+    }
+    if is_many:
+        into_folder(box, open_inputs(told.source), target, out=told.out, method=method, **limits)
+        return
     one = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
-    method = FreeMCG(made, **options)
     with progress_bar(asking_takes()) as watch:
-        found = method.counterfactual(
-            box,
-            one,
-            read_target(told.target, box.class_names, output=box.output),
-            n=told.n,
-            budget=told.budget,
-            mask=told.mask,
-            immutable=told.keep or (),
-            ranges=_ranges(told.within or []) or None,
-            directions=dict.fromkeys(told.up or [], "up") | dict.fromkeys(told.down or [], "down") or None,
-            watch=watch,
-        )
+        found = method(box, one, target, watch=watch, **limits)
     chance, measured = found.probability(found.best), found.measured
     came = f"probability {chance:.3f}" if measured is None else f"{measured.name} {measured.number(chance)}"
     say(f"{found.target_name}: {found.status.reason}, {came}, {found.queries} queries", style="bold")

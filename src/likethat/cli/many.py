@@ -11,7 +11,7 @@ from likethat.cli.options import class_index_or_name
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.cli.without_bank import AtHand, data_at_hand, model_named
 
-__all__ = ["explain_into"]
+__all__ = ["explain_into", "into_folder"]
 
 _SHOWN = 5  # failures in a terminal; the page has all
 
@@ -25,8 +25,6 @@ def explain_into(
         InputError: no such model or inputs, or the folder holds something else.
         Stopped: by Ctrl-C or SIGTERM; the same words go on.
     """
-    from likethat.explainers import explain_all
-
     if Path(name).is_dir():
         told.check_no_bank()
         model: Any = open_bank_with_model(Path(name), **of)
@@ -34,20 +32,30 @@ def explain_into(
     else:
         model, _, wanted = model_named(name, of, target)
     made = None if told.generator is None else open_generator(told.generator)
+    asked: dict[str, Any] = {"budget": told.budget, "seed": told.seed, "top": top}
+    given = inputs[0] if len(inputs) == 1 else [str(one) for one in inputs]
+    into_folder(model, given, wanted, out=out, data=data_at_hand(told.data), generator=made, **asked)
+
+
+def into_folder(model: Any, inputs: Any, target: Any, *, out: Path, **call: Any) -> None:
+    """Explain many inputs into a folder, and say how it went.
+
+    Args:
+        model: as `likethat.explain_all` takes it; `inputs`, `target` and `call` too.
+        inputs: a path, or several.
+        target: what is explained or wanted.
+        out: the folder.
+        **call: the rest.
+
+    Raises:
+        InputError: no such inputs, or the folder holds something else.
+        Stopped: by Ctrl-C or SIGTERM; the same words go on.
+    """
+    from likethat.explainers import explain_all
+
     estimate = Estimate(stage="explaining", sentence=lambda seconds, _: f"about {duration(seconds)} for the others")
     with progress_bar(estimate) as watch:
-        found = explain_all(
-            model,
-            inputs[0] if len(inputs) == 1 else [str(one) for one in inputs],
-            wanted,
-            into=out,
-            data=data_at_hand(told.data),
-            generator=made,
-            budget=told.budget,
-            seed=told.seed,
-            top=top,
-            watch=watch,
-        )
+        found = explain_all(model, inputs, target, into=out, watch=watch, **call)
     give(found)
     failures = list(found.failures.items())
     done = sum(bool(row.kind) for row in found.rows)

@@ -11,7 +11,7 @@ from likethat._showing import kind_of
 from likethat.cli.group import Stopped
 from likethat.errors import InputError
 
-__all__ = ["check_folder", "check_page", "checkpoint_of", "left_behind", "may_replace"]
+__all__ = ["check_folder", "check_page", "checkpoint_of", "is_folder", "left_behind", "may_replace"]
 
 _LONGEST = 255  # bytes of a name on most disks
 
@@ -82,6 +82,21 @@ def check_page(path: Path, *, overwrite: bool, or_folder: bool = False) -> None:
         wanted = "a page (.html) or a folder" if or_folder else "a file that ends in .html"
         raise InputError(f"`--out` must be {wanted}, got {path}.")
     (try_file if kind == "page" else try_folder)(path, overwrite=overwrite, name="--out")
+
+
+def is_folder(out: Path, *, overwrite: bool) -> bool:
+    """Tell whether results of many inputs are wanted, in a folder; a page is tried as `check_page` does.
+
+    Raises:
+        InputError: a page that cannot be written, or a folder that shall be replaced.
+        StorageError: the place cannot be written.
+    """
+    if kind_of(out) != "folder":
+        check_page(out, overwrite=overwrite)
+        return False
+    if overwrite:
+        raise InputError("`--overwrite` must be left out where --out is a folder of many results.")
+    return True
 
 
 def may_replace(out: Path, mark: str, *, resume: bool, overwrite: bool) -> bool:

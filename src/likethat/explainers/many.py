@@ -1,57 +1,42 @@
 """`explain_all`: many inputs in one call, whose questions to a model are answered together."""
 
-import hashlib
+import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from likethat._calls import public
+from likethat._calls import known_options, public
 from likethat._checks import check_count
-from likethat._inputs import digests
+from likethat._inputs import digests, kind_of
 from likethat._options import check_callable, check_path
 from likethat._progress import Stage, Watcher
 from likethat._responses import Wanted
 from likethat._session import in_own_session
+from likethat._tensors import checksum_of
 from likethat.errors import InputError, LikethatError, NotLinearError
 from likethat.explainers.choosing import MADE, explain
+from likethat.explainers.given import Given, mark_of, read_given
 from likethat.explainers.parts.method import PartPrototypes
 from likethat.explanations.bank import Bank
 from likethat.explanations.many import Growing, Many, row_of
 from likethat.explanations.result import Result
 from likethat.generators import Denoiser, Generated, TextEdits, train_generator
-from likethat.generators.reading import TABLES
-from likethat.generators.table.files import read_table
-from likethat.generators.text.files import read_texts
+from likethat.generators.reading import fitted
+from likethat.generators.storage import TrainedGenerator
 from likethat.models import BlackBox, SplitModel
 from likethat.models.black_box.box import box_for
 from likethat.models.black_box.together import together
-from likethat.sources import as_source
-from likethat.sources.signature import signature_of
+from likethat.options.declaring import options_of
+from likethat.sources.base import Sample
 
 __all__ = ["explain_all"]
 
 _Ended: TypeAlias = tuple[int, Result | Exception]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Inputs:
-    """What is explained, one after the other.
-
-    Attributes:
-        names: of all.
-        one: gives the input at a place, as `explain` takes it.
-        kind: "image", "table" or "text".
-        mark: a digest that the same inputs have again.
-    """
-
-    names: Sequence[str]
-    one: Callable[[int], Any]
-    kind: str
-    mark: str
+_AT = re.compile(r" at 0x[0-9a-f]+")  # where a thing lies in memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,11 +44,12 @@ class _Asked:
     """What a caller gave."""
 
     model: Any
-    given: _Inputs
+    given: Given
     target: Any
     data: Any
     generator: Any
     options: dict[str, Any]
+    method: Callable[..., Result] | None
     at_once: int
 
 
@@ -74,6 +60,7 @@ def explain_all(
     inputs: Any,
     target: int | str | Wanted | None = None,
     *,
+    method: Callable[..., Result] | None = None,
     into: str | Path | None = None,
     data: Any = None,
     generator: Any = None,
@@ -82,6 +69,7 @@ def explain_all(
     top: int = 4,
     at_once: int = 32,
     watch: Watcher | None = None,
+    **options: Any,
 ) -> Many:
     """Explain many inputs as `explain` does one, each with what it would have alone.
 
@@ -94,15 +82,18 @@ def explain_all(
         inputs: images in any form that fits take (a folder, arrays, paths, a data set), a table, or a list of texts;
             or the path of a table, or of a .txt with one text a line.
         target: as `explain` takes it, for all inputs.
+        method: what explains each, called as method(model, input, target, budget=..., **options), such as
+            ``likethat.FreeMCG(generator, seed=0).counterfactual`` or its ``attribute``; None for `explain`.
         into: a folder that results are written to as they come, with a page each, an index (index.html) and a table;
             the same call goes on where it was stopped. None keeps them in memory.
         data: see `explain`.
         generator: see `explain`.
         budget: queries an input, at most, where the model is asked.
-        seed: of all chance.
+        seed: of all chance; a method has its own.
         top: rows shown where inputs are explained by parts or channels.
         at_once: searches under way at the same time; no influence on results.
         watch: called with a `Progress` as inputs are finished.
+        **options: of `method`: ``n``, ``immutable``, ``ranges``, ``directions``, ``mask``, ``algorithm``, ...
 
     Returns:
         Results in the order of the inputs. What cannot be explained is in `failures`, and stops no other.
@@ -120,18 +111,18 @@ def explain_all(
     check_callable(watch, name="watch", takes="a Progress")
     budget, top = check_count(budget, name="budget"), check_count(top, name="top")
     at_once = check_count(at_once, name="at_once")
-    given = _read(inputs)
+    _check_method(method, options, {"data": data, "generator": generator, "seed": seed or None})
+    given = read_given(inputs)
     growing = None
     if into is not None:
-        about = _about(model, target, data, generator)
+        about = _about(model, target, data, generator) | ({} if method is None else _about_method(method, options))
         key = {"inputs": given.mark, "budget": budget, "seed": seed, "top": top, **about}
         growing = Growing(check_path(into, name="into"), names=given.names, key=key)
     done = growing.done if growing is not None else []
     left = sorted({*range(len(given.names))} - {*done})
-    options: dict[str, Any] = {"budget": budget, "seed": seed, "top": top}
-    asked = _Asked(
-        model=model, given=given, target=target, data=data, generator=generator, options=options, at_once=at_once
-    )
+    options |= {"budget": budget} if method is not None else {"budget": budget, "seed": seed, "top": top}
+    at_hand = {"target": target, "data": data, "generator": generator, "method": method}
+    asked = _Asked(model=model, given=given, options=options, at_once=at_once, **at_hand)
     found: dict[int, Result | str] = {}
     stage, is_interrupted = Stage("explaining", watch, total=len(given.names), done=len(done)), False
     try:
@@ -160,7 +151,7 @@ def _explained(asked: "_Asked", left: Sequence[int]) -> Iterator[_Ended]:
     if not left:
         return
     given, options = asked.given, asked.options
-    bank = asked.model if isinstance(asked.model, Bank) else _bank(asked)
+    bank = None if asked.method is not None else asked.model if isinstance(asked.model, Bank) else _bank(asked)
     if bank is not None:
         for place in left:
             yield place, _tried(lambda at: bank.explain(given.one(at), asked.target, top=options["top"]), place)
@@ -170,10 +161,44 @@ def _explained(asked: "_Asked", left: Sequence[int]) -> Iterator[_Ended]:
         made = _made_of(asked.data, given.kind, options["seed"])
 
     def search(view: BlackBox, place: int) -> Result:
+        if asked.method is not None:
+            return asked.method(view, _as_taken(given.one(left[place]), asked), asked.target, **options)
         return explain(view, given.one(left[place]), asked.target, generator=made, **options)
 
     for place, result in together(box_for(asked.model, asked.target), len(left), search, at_once=asked.at_once):
         yield left[place], result
+
+
+def _check_method(method: Any, options: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+    """Refuse what nobody would read.
+
+    Raises:
+        InputError: what a method has itself, or an option that it does not take.
+    """
+    check_callable(method, name="method", takes="a model, an input and a target")
+    takes = inspect.signature(explain_all if method is None else method).parameters
+    takes_any = method is not None and any(one.kind is one.VAR_KEYWORD for one in takes.values())
+    known = [name for name, one in takes.items() if one.kind is one.KEYWORD_ONLY]
+    if not takes_any:
+        known_options(options, known, of="explain_all without `method`" if method is None else _called(method))
+    given = next((name for name, value in others.items() if value is not None), None)
+    if method is not None and given is not None:
+        raise InputError(
+            f"`{given}` must be left out beside a method, which has its own. Give it to {_called(method)}."
+        )
+
+
+def _called(method: Any) -> str:
+    return str(getattr(method, "__qualname__", type(method).__name__))
+
+
+def _as_taken(one: Any, asked: "_Asked") -> Any:
+    """Return an image with the channels and the size in which the method's generator makes them."""
+    if not isinstance(one, Sample):
+        return one[0] if isinstance(one, list) else one
+    made = getattr(getattr(asked.method, "__self__", None), "generator", None)
+    channels = getattr(asked.model, "in_channels", None)
+    return fitted(one.image, one.name, shape=getattr(made, "shape", None), channels=channels)
 
 
 def _bank(asked: "_Asked") -> Bank | None:
@@ -209,7 +234,7 @@ def _told(result: Result | Exception) -> Result | str:
     raise result
 
 
-def _refuse_what_fits_none(found: Mapping[int, Result | str], given: _Inputs, done: Sequence[int]) -> None:
+def _refuse_what_fits_none(found: Mapping[int, Result | str], given: Given, done: Sequence[int]) -> None:
     """Raise what went wrong with every input in the same way: the call is wrong, or the model is not there.
 
     Raises:
@@ -224,57 +249,27 @@ def _was_stopped(result: Any) -> bool:
     return bool(getattr(getattr(result, "status", None), "is_interrupted", False))
 
 
-def _read(inputs: Any) -> _Inputs:
-    """Take inputs in whatever form they come.
-
-    Raises:
-        InputError: none, or no inputs of one kind.
-    """
-    if isinstance(inputs, str | Path) and Path(inputs).suffix.lower() in (*TABLES, ".txt"):
-        inputs = read_table(inputs) if Path(inputs).suffix.lower() in TABLES else read_texts(inputs)
-    if hasattr(inputs, "columns") and hasattr(inputs, "iloc"):
-        marks, names = digests(inputs), [f"row {label}" for label in inputs.index]
-        return _Inputs(names=_filled(names), one=lambda at: inputs.iloc[[at]], kind="table", mark=_mark(marks))
-    if isinstance(inputs, list | tuple | np.ndarray) and len(inputs) and all(isinstance(one, str) for one in inputs):
-        texts = [str(one) for one in inputs]
-        if not all(len(one) < 1024 and "\n" not in one and Path(one).is_file() for one in texts):  # or a picture each
-            names = [one if len(one) <= 80 else f"{one[:79]}…" for one in texts]
-            return _Inputs(names=names, one=lambda at: texts[at], kind="text", mark=_mark(digests(texts)))
-    return _images(inputs)
-
-
-def _images(inputs: Any) -> _Inputs:
-    source: Any = as_source(inputs)
-    if not hasattr(source, "__len__"):
-        raise InputError("`inputs` must be images that can be counted, got a stream. Give list(stream).")
-    count = len(source)
-    names = _filled([_name(source, at) for at in range(count)])
-    return _Inputs(names=names, one=lambda at: source[at], kind="image", mark=str(signature_of(source)))
-
-
-def _name(source: Any, at: int) -> str:
-    files = getattr(source, "files", None)
-    return f"image {at}" if files is None else files[at].relative_to(source.root).as_posix()
-
-
-def _filled(names: list[str]) -> list[str]:
-    if not names:
-        raise InputError("`inputs` must hold at least one input, got none.")
-    return names
-
-
-def _mark(marks: Sequence[bytes]) -> str:
-    return hashlib.sha256(b"".join(marks)).hexdigest()
-
-
 def _about(model: Any, target: Any, data: Any, generator: Any) -> dict[str, str]:
     """Return what else makes it the same call, as far as it can be told."""
     if isinstance(model, Bank):
         who = f"{model.provenance.method} {model.provenance.fingerprint} {model.provenance.options}"
     else:
         who = str(getattr(model, "name", "") or type(model).__name__)
-    others = {"data": data, "generator": generator}
-    return {"model": who, "target": str(target)} | {
-        name: "" if one is None else type(one).__name__ if isinstance(one, Tensor) else str(one)[:200]
-        for name, one in others.items()
-    }
+    return {"model": who, "target": _told_apart(target), "data": _told_apart(data), "generator": _told_apart(generator)}
+
+
+def _about_method(method: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    owner = getattr(method, "__self__", None)
+    own = {each.name: getattr(owner, each.name) for each in options_of(type(owner))}
+    said = {name: _told_apart(value) for name, value in sorted((own | dict(options)).items())}
+    return {"method": _called(method), "options": said}
+
+
+def _told_apart(thing: Any) -> str:
+    """Return what is the same in another process for the same thing, and another for most others."""
+    if isinstance(thing, TrainedGenerator):
+        return checksum_of(thing.state(), str(thing.config()))
+    try:
+        return mark_of(digests(thing)) if kind_of(thing) != "text" or thing else str(thing)
+    except InputError:
+        return "" if thing is None else _AT.sub("", str(thing))[:200]

@@ -4,6 +4,7 @@
 
     many.json       what was asked: names of the inputs, and the key by which the same call goes on
     failures.json   by place, the sentence of an input that could not be explained
+    rows.json       by place, what the table says of a result, so that nobody reads it again for that
     00012/          a result as its `save` writes it; 00012.html its page
     index.html      all of them, and table.csv, when all is done
 """
@@ -30,7 +31,7 @@ from likethat.explanations.word_attribution import WordAttribution
 
 __all__ = ["MANY", "Growing", "Many", "Row", "read_many", "row_of"]
 
-MANY, _FAILURES = "many.json", "failures.json"
+MANY, _FAILURES, _ROWS = "many.json", "failures.json", "rows.json"
 _KINDS: dict[str, type[Result]] = {
     kind.__name__: kind for kind in (Explanation, Counterfactual, Attribution, WordAttribution)
 }
@@ -101,8 +102,11 @@ class _Kept(Sequence[Result | None]):
         if isinstance(place, slice):
             return [self[one] for one in range(*place.indices(self._n))]
         place = range(self._n)[place]
-        folder = _place(self._folder, place)
-        return read_result(folder, _KINDS) if (folder / RECORD).is_file() else None
+        return read_result(_place(self._folder, place), _KINDS) if self.has(place) else None
+
+    def has(self, place: int) -> bool:
+        """Tell whether a result lies there."""
+        return (_place(self._folder, place) / RECORD).is_file()
 
 
 @public
@@ -180,7 +184,7 @@ class Growing:
         self.path, self.names = path, tuple(names)
         self._own = OwnFolder(path)
         self.failures: dict[int, str] = {}
-        self._rows: dict[int, Row] = {}  # of what was put here: it need not be read again
+        self._rows: dict[int, Row] = {}  # of what was put here, now or before
         document = {"library": "likethat", "schema": SCHEMA_VERSION, "names": list(names), "key": dict(key)}
         found = _document(path) if self._own.has_list else None
         if found is not None:
@@ -190,6 +194,7 @@ class Growing:
                     "inputs, another model or other options. Choose another folder."
                 )
             self.failures = _failures(path)  # told as long as nothing better has come
+            self._rows = _known_rows(path, self.names)
             return
         self._own.claim(name="into")
         self._own.write(MANY, json.dumps(document, ensure_ascii=False).encode())
@@ -217,10 +222,9 @@ class Growing:
     def close(self, *, is_interrupted: bool) -> Many:
         """Write the page of all and the table; return what lies there."""
         kept = _Kept(self.path, len(self.names))
-        rows = tuple(
-            self._rows.get(at) or row_of(name, kept[at], self.failures.get(at, ""))
-            for at, name in enumerate(self.names)
-        )
+        rows = _rows(self.names, kept, self.failures, self._rows)
+        known = {str(place): vars(row) for place, row in enumerate(rows) if row.kind}
+        self._own.write(_ROWS, json.dumps(known).encode())
         found = Many(rows=rows, results=kept, folder=self.path, is_interrupted=is_interrupted)
         found.save(self.path / "index.html", overwrite=True)
         with suppress(MissingExtraError):
@@ -239,8 +243,8 @@ def read_many(path: Path) -> Many:
         names = typed((document or {})["names"], list[str])
     except (Damaged, KeyError) as error:
         raise InputError(f"`path` must be a folder of results, got {path}, whose {MANY} is damaged.") from error
-    kept, failures = _Kept(path, len(names)), _failures(path)
-    rows = tuple(row_of(name, kept[place], failures.get(place, "")) for place, name in enumerate(names))
+    kept = _Kept(path, len(names))
+    rows = _rows(names, kept, _failures(path), _known_rows(path, names))
     return Many(rows=rows, results=kept, folder=path)
 
 
@@ -261,6 +265,23 @@ def _failures(path: Path) -> dict[int, str]:
         return {int(place): why for place, why in found.items()}
     except (Damaged, ValueError):
         return {}
+
+
+def _known_rows(path: Path, names: Sequence[str]) -> dict[int, Row]:
+    """Return the rows that were written of results which lie there; none where they do not fit."""
+    try:
+        found = typed(read_json(path / _ROWS, follow=False), dict[str, Row])
+    except Damaged:
+        return {}
+    return {place: row for place, name in enumerate(names) if (row := found.get(str(place))) and row.name == name}
+
+
+def _rows(names: Sequence[str], kept: _Kept, failures: Mapping[int, str], known: Mapping[int, Row]) -> tuple[Row, ...]:
+    """Return the rows of all; a result is read where no row of it is known."""
+    return tuple(
+        known[at] if at in known and kept.has(at) else row_of(name, kept[at], failures.get(at, ""))
+        for at, name in enumerate(names)
+    )
 
 
 def _place(path: Path, place: int) -> Path:

@@ -19,7 +19,7 @@ from likethat.sources.datasets import IterableSource
 from likethat.sources.folder import ImageFolder
 from likethat.sources.shards.shards import Shards
 
-__all__ = ["Batch", "View", "read", "read_span"]
+__all__ = ["Batch", "View", "name_of", "read", "read_span"]
 
 View = Callable[[Tensor], Tensor]
 
@@ -162,7 +162,7 @@ def _decoded(
         try:
             found = source.sample(index, item) if isinstance(source, IterableSource) else source[index]
         except UnreadableImageError as error:
-            name = _name_of(source, index)
+            name = name_of(source, index)
             return _Item(index=index, sample=None, skipped=Skipped(name=name, reason=_reason(error, name)))
         return _Item(index=index, sample=_viewed(found, view, names), shape=_shape(found.image))
 
@@ -220,7 +220,8 @@ def _in_threads(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _name_of(source: ImageSource | IterableSource, index: int) -> str:
+def name_of(source: ImageSource | IterableSource, index: int) -> str:
+    """Return what a source calls an image, without decoding it."""
     return source.name(index) if isinstance(source, Images | ImageFolder | Shards) else f"image {index}"
 
 

@@ -197,7 +197,7 @@ def resolve_target(target: int | str, class_names: Sequence[str]) -> int:
         if matches:
             raise TargetError(f"`target` {target!r} names {len(matches)} classes {matches}. Give the index.")
         known = ", ".join(repr(name) for name in list(class_names)[:6]) + (", …" if n_classes > 6 else "")
-        raise TargetError(f"`target` must be a class of the model, got {target!r}. It knows {known}.")
+        raise TargetError(f"`target` must be a class of the model, got {shown(target)}. It knows {known}.")
     if isinstance(target, bool | np.bool_) and str(target) in class_names:
         return resolve_target(str(target), class_names)
     try:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from likethat._calls import foreign
 from likethat._checks import resolve_target
-from likethat._options import check_callable, check_flag, check_number, check_text
+from likethat._options import check_callable, check_flag, check_number, check_text, shown
 from likethat.errors import InputError, NonFiniteError, TargetError
 
 __all__ = [
@@ -412,8 +412,8 @@ def _number_named(target: int | str | None, names: Sequence[str]) -> int:
         return _place(target, names)
     except TargetError:
         raise TargetError(
-            f"`target` must say where a number shall lie, got {target!r}. Use likethat.Above, Below, Between, Less or "
-            f"More; the model's numbers are {_listed(names)}."
+            f"`target` must say where a number shall lie, got {shown(target)}. Use likethat.Above, Below, Between, "
+            f"Less or More; the model's numbers are {_listed(names)}."
         ) from None
 
 

@@ -165,3 +165,9 @@ def test_bad_images_and_maps() -> None:
 def test_unknown_preprocessing(preprocess: Any) -> None:
     with pytest.raises(InputError, match="`preprocess` must"):
         split(randomise(small_cnn()), preprocess)
+
+
+def test_images_in_the_place_of_preprocessing_are_told_in_one_line() -> None:
+    with pytest.raises(InputError, match="`preprocess` must be .*, got a Tensor") as refused:
+        split(randomise(small_cnn()), torch.rand(4, 3, 32, 32))
+    assert len(str(refused.value)) < 300

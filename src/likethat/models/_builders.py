@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from likethat._calls import warn
+from likethat._options import shown
 from likethat.errors import InputError
 from likethat.models._libraries import (
     configured_part,
@@ -63,7 +64,7 @@ def as_preprocess(anything: Any, network: nn.Module | None = None) -> Preprocess
         return Preprocess()
     if isinstance(anything, str):
         if anything not in ("auto", "default"):
-            raise InputError(f"`preprocess` must be 'auto' where it is a word, got {anything!r}. {_ADVICE}")
+            raise InputError(f"`preprocess` must be 'auto' where it is a word, got {shown(anything)}. {_ADVICE}")
         if network is None:
             return _from_network(network) if anything == "auto" else Preprocess()
         part = configured_part(network)
@@ -84,7 +85,9 @@ def _from_transforms(anything: Any) -> Preprocess:
     if steps is not None:
         return _from_steps(steps)
     if not callable(anything):
-        raise InputError(f"`preprocess` must be transforms, a function, 'auto' or None, got {anything!r}. {_ADVICE}")
+        raise InputError(
+            f"`preprocess` must be transforms, a function, 'auto' or None, got {shown(anything)}. {_ADVICE}"
+        )
     return Preprocess(transform=anything)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from likethat._checks import require
+from likethat._options import shown
 from likethat.errors import InputError, LikethatError, ModelError, UnsafeFileError
 from likethat.models._libraries import configured_names, usual_names
 from likethat.models._weights import head_classes, is_file_name, put_weights, read_weights
@@ -64,7 +65,7 @@ def _weight_set(sets: Any, weights: Any) -> Any:
     known = ["DEFAULT", *sets.__members__]
     if not isinstance(weights, str) or word not in known:
         listed = ", ".join(repr(one) for one in dict.fromkeys(known))
-        raise InputError(f"`weights` must be one of {listed}, a local file or None, got {weights!r}.")
+        raise InputError(f"`weights` must be one of {listed}, a local file or None, got {shown(weights)}.")
     return sets[word]
 
 
@@ -74,8 +75,8 @@ def load_timm(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
     path = _as_file(weights)
     if path is None and weights not in (None, "DEFAULT"):
         raise InputError(
-            f"`weights` must be 'DEFAULT', a local file or None for timm, got {weights!r}. Choose a set of weights by "
-            f"its tag in the name: 'timm:{name.partition('.')[0]}.<tag>'."
+            f"`weights` must be 'DEFAULT', a local file or None for timm, got {shown(weights)}. Choose a set of "
+            f"weights by its tag in the name: 'timm:{name.partition('.')[0]}.<tag>'."
         )
     if not name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
         _check_known(name.partition(".")[0], timm.list_models(), "timm")
@@ -120,7 +121,7 @@ def load_hugging_face(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded
     transformers = require("transformers", purpose=f"Loading 'hf:{name}'")
     path = _as_file(weights)
     if path is None and weights not in (None, "DEFAULT"):
-        raise InputError(f"`weights` must be None or a local file for Hugging Face, got {weights!r}.")
+        raise InputError(f"`weights` must be None or a local file for Hugging Face, got {shown(weights)}.")
     folder = Path(name)
     if folder.is_dir() and path is None:
         _check_folder(folder)
@@ -167,7 +168,7 @@ def load_zoo_network(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
 
     if weights not in (None, "DEFAULT") or kwargs:
         raise InputError(
-            f"`name` 'zoo:{name}' comes with its weights, got {weights!r} and {sorted(kwargs)}. Leave them out."
+            f"`name` 'zoo:{name}' comes with its weights, got {shown(weights)} and {sorted(kwargs)}. Leave them out."
         )
     card = zoo_card(name)
     channels, height, width = card["input_size"]

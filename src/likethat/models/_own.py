@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from likethat._calls import foreign
+from likethat._options import shown
 from likethat.errors import InputError
 from likethat.models._hubs import Loaded
 from likethat.models._weights import is_file_name, put_weights, read_weights
@@ -41,7 +42,7 @@ def load_own(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
     if not path.is_file():
         raise InputError(f"`name` must be FILE.py:FUNCTION, got {name!r}, and there is no file {file}.")
     if weights is not None and not is_file_name(weights):
-        raise InputError(f"`weights` must be a local file or None for a model of your own, got {weights!r}.")
+        raise InputError(f"`weights` must be a local file or None for a model of your own, got {shown(weights)}.")
     with _beside(path), foreign(f"`name` {name!r}", "Run the file with Python first."):
         build = getattr(_run(path), function, None)
         if not callable(build):

@@ -346,7 +346,7 @@ def _outputs(network: Any, cut: _Cut, asked: Outputs | None) -> Outputs:
         return asked or ("sigmoid" if has_independent_labels(network) else "softmax")
     if asked is not None and asked != seen:
         what = cut.end.name or "one logit"
-        raise InputError(f"`outputs` must be {seen!r} as the network ends in {what}, got {asked!r}. Leave it out.")
+        raise InputError(f"`outputs` must be {seen!r} as the network ends in {what}, got {shown(asked)}. Leave it out.")
     return seen
 
 

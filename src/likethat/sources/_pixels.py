@@ -10,6 +10,7 @@ import torch
 from PIL import ImageColor
 from torch import Tensor
 
+from likethat._options import shown
 from likethat.errors import InputError
 
 __all__ = ["AUTO", "DARKEST", "Background", "Pixels", "as_pixels", "check_depth", "laid_on"]
@@ -58,7 +59,7 @@ def as_pixels(background: Background, white: float | None) -> Pixels:
     if white is not None and (
         isinstance(white, bool) or not isinstance(white, Real) or not 0 < float(white) < math.inf
     ):
-        raise InputError(f"`white` must be the value that is white, such as 4095, or None, got {white!r}.")
+        raise InputError(f"`white` must be the value that is white, such as 4095, or None, got {shown(white)}.")
     own = None if white is None else float(white)
     if isinstance(background, str) and background == "auto":
         return Pixels(white=own)
@@ -79,7 +80,7 @@ def _colour(background: Any) -> tuple[float, float, float]:
         pass
     raise InputError(
         "`background` must be a colour such as 'black' or '#808080', a grey or (red, green, blue) in [0, 1], or None "
-        f"to keep a fourth channel, got {background!r}."
+        f"to keep a fourth channel, got {shown(background)}."
     )
 
 

@@ -329,7 +329,7 @@ def _class_index(label: Any, at: int) -> int | None:
         number = float("nan")
     if not number.is_integer():
         raise InputError(
-            f"`labels` must be class indices, got {label!r} for image {at}. Give numbers from 0, or names "
+            f"`labels` must be class indices, got {shown(label)} for image {at}. Give numbers from 0, or names "
             "for all of them."
         )
     return int(number) if number >= 0 else None

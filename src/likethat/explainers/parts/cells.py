@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._options import shown
 from likethat.errors import InputError
 from likethat.features import Features
 from likethat.models.class_names import match_classes
@@ -94,7 +95,7 @@ def _of_source(features: Features, labels: str) -> Tensor:
         InputError: another word, or no such labels.
     """
     if labels != "given":
-        raise InputError(f"`labels` must be None, 'given', 'predicted' or one class an image, got {labels!r}.")
+        raise InputError(f"`labels` must be None, 'given', 'predicted' or one class an image, got {shown(labels)}.")
     if not bool((features.labels >= 0).any()):
         why = features.remarks[0] if features.data.get("labels") and features.remarks else "The images have none."
         raise InputError(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from likethat._options import shown
 from likethat.errors import InputError
 from likethat.generators.pipelines.base import start_rng, swapped
 
@@ -97,7 +98,7 @@ def filled_in(pipe: Any, wanted: Mapping[str, Any], extra: Mapping[str, Any]) ->
         if name not in known:
             raise InputError(f"the call of {type(pipe).__name__} must take `{name}`, and does not. Leave it out.")
         if name in _OURS:
-            raise InputError(f"`{name}` must be left to the generator, got {value!r}. Leave it out.")
+            raise InputError(f"`{name}` must be left to the generator, got {shown(value)}. Leave it out.")
     return given
 
 

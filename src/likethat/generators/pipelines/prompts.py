@@ -12,6 +12,7 @@ from torch import Tensor
 
 from likethat._checks import check_count
 from likethat._inputs import Kind
+from likethat._options import shown
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators.base import Prior
@@ -168,7 +169,7 @@ class PromptGenerator:
         **call: Any,
     ) -> None:
         if not reach > 0:
-            raise InputError(f"`reach` must be above 0, got {reach!r}.")
+            raise InputError(f"`reach` must be above 0, got {shown(reach)}.")
         self.anchors, self.reach = _checked_anchors(anchors), float(reach)
         check_takes_embeddings(pipe)
         refuse_offloading(pipe)
@@ -267,11 +268,11 @@ class PromptGenerator:
 def _checked_anchors(anchors: Any) -> tuple[str, ...]:
     if isinstance(anchors, str) or not isinstance(anchors, Sequence) or not anchors:
         raise InputError(
-            f"`anchors` must be one or more prompts, such as ('',) or ('a wolf', 'a dog'), got {anchors!r}."
+            f"`anchors` must be one or more prompts, such as ('',) or ('a wolf', 'a dog'), got {shown(anchors)}."
         )
     for anchor in anchors:
         if not isinstance(anchor, str):
-            raise InputError(f"every anchor must be a string, got {anchor!r}. Give prompts, not their embeddings.")
+            raise InputError(f"every anchor must be a string, got {shown(anchor)}. Give prompts, not their embeddings.")
     return tuple(anchors)
 
 
@@ -279,7 +280,7 @@ def _checked_size(size: Any) -> dict[str, int | None]:
     if size is None:
         return {"height": None, "width": None}
     if not isinstance(size, Sequence) or len(size) != 2:
-        raise InputError(f"`size` must be (height, width) in pixels, got {size!r}.")
+        raise InputError(f"`size` must be (height, width) in pixels, got {shown(size)}.")
     return {"height": check_count(size[0], name="size[0]"), "width": check_count(size[1], name="size[1]")}
 
 

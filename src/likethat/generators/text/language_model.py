@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from likethat._checks import check_count, check_seed, require
 from likethat._inputs import Kind
+from likethat._options import shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError
 from likethat.generators.latents import check_latents, in_chunks
@@ -72,7 +73,7 @@ class LanguageModel:
         self.max_new_tokens = check_count(max_new_tokens, name="max_new_tokens")
         if not temperature >= 0 or not scale > 0:
             raise InputError(
-                f"`temperature` must be at least 0 and `scale` above 0, got {temperature!r} and {scale!r}."
+                f"`temperature` must be at least 0 and `scale` above 0, got {shown(temperature)} and {shown(scale)}."
             )
         self.temperature, self.seed = float(temperature), check_seed(seed)
         self.card: dict[str, Any] = {"prompt": prompt, "latent_dim": latent_dim, "n_prefix": n_prefix}

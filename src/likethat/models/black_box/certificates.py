@@ -4,6 +4,7 @@ import os
 import ssl
 from pathlib import Path
 
+from likethat._options import shown
 from likethat.errors import InputError
 
 __all__ = ["Certificates"]
@@ -66,7 +67,7 @@ class Certificates:
             context.load_cert_chain(certificate, key, password=self._password)  # given, or OpenSSL asks the terminal
         except (ssl.SSLError, ValueError):  # a password may be too long for OpenSSL, which is then a ValueError
             raise InputError(
-                f"`certificate` must be a certificate and its key (PEM), got {certificate!r}, which cannot be used. "
-                "Name the file of its key, certificate_key=, and the environment variable with the key's password, "
+                f"`certificate` must be a certificate and its key (PEM), got {shown(certificate)}, which cannot be "
+                "used. Name the file of its key, certificate_key=, and the environment variable with its password, "
                 "certificate_password_env=, where there are such."
             ) from None

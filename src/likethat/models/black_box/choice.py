@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from likethat._options import shown
 from likethat.errors import BlackBoxError, InputError
 
 __all__ = ["choose_output"]
@@ -29,7 +30,7 @@ def choose_output(outputs: Mapping[str, bool], *, wanted: str | None, who: str) 
     if wanted is not None:
         if wanted in outputs:
             return wanted
-        raise InputError(f"`output_name` must be an output of {who} ({listed}), got {wanted!r}.")
+        raise InputError(f"`output_name` must be an output of {who} ({listed}), got {shown(wanted)}.")
     numbers = [name for name, is_number in outputs.items() if is_number]
     if not numbers:
         raise BlackBoxError(

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from likethat._inputs import Inputs
+from likethat._options import shown
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import check_named_once, rows_of
 from likethat.models.black_box.backend import Facts
@@ -40,7 +41,7 @@ class EndpointBackend:
         if not {"$inputs", "$records", "$input"} & set(places):
             raise InputError(
                 '`template` must say where the inputs go with "$inputs", "$records" or "$input", as in '
-                f'{{"instances": "$inputs"}}, got {template!r}.'
+                f'{{"instances": "$inputs"}}, got {shown(template)}.'
             )
         self._link, self._template = link, template
         self._url = link.address.below(below) if below else link.address.url

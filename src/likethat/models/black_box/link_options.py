@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from likethat._options import shown
 from likethat.errors import InputError
 
 __all__ = ["LinkOptions"]
@@ -47,6 +48,6 @@ class LinkOptions:
         for name, least in (("timeout", 1e-3), ("backoff", 0.0), ("retries", 0), ("concurrency", 1), ("max_answer", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-                raise InputError(f"`{name}` must be a number of at least {least}, got {value!r}.")
+                raise InputError(f"`{name}` must be a number of at least {least}, got {shown(value)}.")
         if self.rate is not None and not (isinstance(self.rate, int | float) and self.rate > 0):
-            raise InputError(f"`rate` must be requests a second, more than 0, got {self.rate!r}.")
+            raise InputError(f"`rate` must be requests a second, more than 0, got {shown(self.rate)}.")

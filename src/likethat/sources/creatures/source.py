@@ -142,7 +142,7 @@ class Creatures:
         left, top, right, bottom = corners
         if not (0 <= left < right <= self.size and 0 <= top < bottom <= self.size):
             raise InputError(
-                f"`box` must be (left, top, right, bottom) inside {self.size} x {self.size} pixels, got {box!r}."
+                f"`box` must be (left, top, right, bottom) inside {self.size} x {self.size} pixels, got {shown(box)}."
             )
         visible = _masks(self.creature(index), self.size)
         return {part: float(mask[top:bottom, left:right].mean()) for part, mask in visible.items()}

@@ -8,7 +8,7 @@ from stat import S_ISREG
 from typing import IO, Any
 
 from likethat._checks import require
-from likethat._options import check_path
+from likethat._options import check_path, shown
 from likethat.errors import InputError, MissingExtraError
 
 __all__ = ["ENDINGS", "expand", "facts", "is_far", "name_shards", "open_shard"]
@@ -56,7 +56,7 @@ def expand(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     listed = given if isinstance(given, list | tuple) else [given]
     places = [place for one in listed for place in _expanded(_checked(one))]
     if not places:
-        raise InputError(f"`shards` must name .tar or .parquet files, got {given!r}, which matches none.")
+        raise InputError(f"`shards` must name .tar or .parquet files, got {shown(given)}, which matches none.")
     return tuple(places)
 
 

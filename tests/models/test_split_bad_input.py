@@ -168,6 +168,6 @@ def test_unknown_preprocessing(preprocess: Any) -> None:
 
 
 def test_images_in_the_place_of_preprocessing_are_told_in_one_line() -> None:
-    with pytest.raises(InputError, match="`preprocess` must be .*, got a Tensor") as refused:
+    with pytest.raises(InputError, match=r"`preprocess` must be .*, got a Tensor") as refused:
         split(randomise(small_cnn()), torch.rand(4, 3, 32, 32))
     assert len(str(refused.value)) < 300

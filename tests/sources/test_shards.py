@@ -4,7 +4,10 @@ import io
 import json
 import pickle
 import tarfile
-from collections.abc import Sequence
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import likethat as lt
 from likethat.errors import InputError, UnreadableImageError
 from likethat.sources import Batch, as_source, read
 from likethat.sources.base import Skipped
+from likethat.sources.shards import shards
 from likethat.sources.shards.places import expand
 
 
@@ -232,20 +236,113 @@ def test_shards_that_name_other_classes_are_refused(tmp_path: Path) -> None:
         lt.Shards(tmp_path / "{a,b}.parquet")
 
 
-def test_addresses_are_read_through_fsspec(tmp_path: Path) -> None:
+@pytest.fixture(params=[False, True], ids=["with ranges", "without"])
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, Counter[str]]]:
+    """Give the address at which this machine serves a folder, and the bytes of each file that it sent."""
+    pytest.importorskip("aiohttp", reason="https:// needs fsspec and aiohttp")
+    sent: Counter[str] = Counter()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            file = tmp_path / self.path.lstrip("/")
+            if not file.exists():
+                self.send_error(404)
+                return
+            data, asked = file.read_bytes(), self.headers.get("Range")
+            if asked and not request.param:
+                first, _, last = asked.removeprefix("bytes=").partition("-")
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+                data = data[int(first) : int(last) + 1]
+            else:
+                self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data)
+                sent[self.path] += len(data)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", sent
+    server.shutdown()
+    server.server_close()
+
+
+def test_shards_at_a_web_address_are_fetched_once(served: tuple[str, Counter[str]], tmp_path: Path) -> None:
+    address, sent = served
+    for shard in range(2):
+        _tar(tmp_path / f"s{shard}.tar", [(f"{i}.png", _png(10 * shard + i)) for i in range(5)])
+    source = lt.Shards(f"{address}/s{{0..2}}.tar")
+    assert [(one.name, one.reason) for one in source.left_out] == [("s2.tar", "does not exist")]
+    assert _values(_batches(source, workers=2)[0]) == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]
+    assert _values(_batches(source)[0]) == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]
+    size = (tmp_path / "s0.tar").stat().st_size
+    assert sent == {"/s0.tar": size, "/s1.tar": size}
+    again = pickle.loads(pickle.dumps(source))  # another process fetches its own
+    assert _values(_batches(again)[0])[:2] == [0, 1]
+
+
+def _in_store(kind: str, data: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put a shard into memory, which stands for a store such as S3."""
     fsspec = pytest.importorskip("fsspec")
-    store = fsspec.filesystem("memory")
+    memory = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
+    own = {
+        "protocol": kind,
+        "store": {},
+        "pseudo_dirs": [""],
+        "_strip_protocol": classmethod(lambda _, path: "/" + path.removeprefix(f"{kind}://").lstrip("/")),
+    }
+    bucket = type("Bucket", (memory,), own)
+    monkeypatch.setitem(pytest.importorskip("fsspec.registry")._registry, kind, bucket)
+    store = fsspec.filesystem(kind, skip_instance_cache=True)
+    store.pipe("/birds/s0.tar", data)
+    return store
+
+
+@pytest.mark.parametrize("room", [0, 10**6])
+def test_addresses_are_read_through_fsspec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    monkeypatch.setattr(shards, "_COPIES", room)
     data = _tar(tmp_path / "s.tar", [("a.png", _png(1)), ("b.png", _png(2))]).read_bytes()
-    store.pipe("/likethat-test/s0.tar", data)
-    source = as_source("memory://likethat-test/s{0,1}.tar")
+    store = _in_store("s3", data, monkeypatch)
+    source = as_source("s3://birds/s{0,1}.tar")
     assert _values(_batches(source)[0]) == [1, 2]
     assert [one.name for one in source.left_out] == ["s1.tar"]
-    store.rm("/likethat-test/s0.tar")
+    store.rm("/birds/s0.tar")
     source._close()
-    with pytest.raises(UnreadableImageError, match="its shard does not exist"):
-        source[0]
+    if room:
+        assert _values(_batches(source)[0]) == [1, 2]  # of the copy
+    else:
+        with pytest.raises(UnreadableImageError, match="its shard does not exist"):
+            source[0]
     with pytest.raises(InputError, match="fsspec knows"):
         as_source("nowhere://s.tar")
+
+
+def test_a_parquet_file_far_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _parquet(tmp_path / "a.parquet", {"image": [_png(i) for i in range(5)]})
+    _in_store("s3", b"", monkeypatch).pipe("/birds/a.parquet", path.read_bytes())
+    assert _values(_batches(lt.Shards("s3://birds/a.parquet"), workers=2)[0]) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The model gives only")
+def test_one_image_is_explained_by_parts_of_images_in_shards(tmp_path: Path) -> None:
+    _tar(tmp_path / "s0.tar", [(f"{i}.png", _png(25 * i)) for i in range(10)])
+    model = lt.split(small_cnn(), example=pictures(4))
+    why, by_pattern = (
+        lt.explain(model, pictures(1)[0], data=data)
+        for data in (lt.Shards(tmp_path / "s0.tar"), str(tmp_path / "s{0..0}.tar"))
+    )
+    assert isinstance(why, lt.Explanation)
+    told, again = why.to_dict(), by_pattern.to_dict()
+    assert told.pop("provenance")["n_images"] == again.pop("provenance")["n_images"] == 10  # the rest of it is time
+    assert told == again
 
 
 def test_patterns() -> None:

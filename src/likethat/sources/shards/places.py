@@ -5,13 +5,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISREG
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from likethat._checks import require
 from likethat._options import check_path, shown
 from likethat.errors import InputError, MissingExtraError
 
-__all__ = ["ENDINGS", "expand", "facts", "is_far", "name_shards", "open_shard"]
+__all__ = ["ENDINGS", "copied", "expand", "facts", "is_far", "name_shards", "open_shard"]
 
 ENDINGS = (".tar", ".parquet")
 _MOST = 100_000  # shards of one pattern: larger numbers are slips of the keyboard, and would take the memory
@@ -119,6 +120,27 @@ def open_shard(place: str) -> IO[bytes]:
     if not S_ISREG(file.stat().st_mode):
         raise OSError("it is no regular file")  # a pipe would be waited for without end
     return file.open("rb")
+
+
+def copied(place: str, *, most: int) -> IO[bytes] | None:
+    """Fetch a shard that lies far away into a file without a name, which is gone with whoever holds it.
+
+    Args:
+        place: the address.
+        most: bytes that there is room for.
+
+    Returns:
+        The file; None for a shard that lies here, that a cache of fsspec keeps, or that is larger or of no known size.
+    """
+    if not is_far(place) or "cache::" in place:
+        return None
+    store, path = _store(place)
+    size = store.info(path).get("size")
+    if not isinstance(size, int) or size > most:
+        return None
+    with TemporaryDirectory(prefix="likethat-", ignore_cleanup_errors=True) as folder:
+        store.get_file(path, f"{folder}/shard")
+        return Path(folder, "shard").open("rb")
 
 
 def facts(place: str) -> tuple[Any, ...]:

@@ -1,12 +1,16 @@
 """`Shards`: images of many large files as one source, each found again by its shard and its place in it."""
 
 import os
+import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
 from itertools import accumulate
-from threading import local
+from tempfile import gettempdir
+from threading import Lock, local
 from typing import IO, Any
+from weakref import finalize
 
 from likethat._calls import public
 from likethat._checks import check_index
@@ -18,12 +22,13 @@ from likethat.sources._pixels import Background, as_pixels
 from likethat.sources.base import Sample, Skipped
 from likethat.sources.shards.index import Index, UnreadShardError
 from likethat.sources.shards.parquet import ParquetReader, index_parquet
-from likethat.sources.shards.places import expand, facts, is_far, open_shard
+from likethat.sources.shards.places import copied, expand, facts, is_far, open_shard
 from likethat.sources.shards.tars import TarReader, index_tar
 from likethat.sources.signature import digest_of_all
 
 __all__ = ["Shards"]
 
+_COPIES = 8 * 10**9  # bytes of shards far away that are kept: some of the usual gigabyte; half of what is free at most
 _TRIES = 2  # a connection that was closed meanwhile is opened again once
 
 
@@ -35,6 +40,47 @@ class _Shard:
     name: str
     index: Index
     facts: tuple[Any, ...]
+
+
+class _Copy:
+    """A file that threads share, each reading at a place of its own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.lock = file, Lock()
+        self.size = file.seek(0, os.SEEK_END)
+        finalize(self, file.close)  # gives the disk back when its source goes
+
+    def reader(self) -> "_Reader":
+        """Return what reads it from its beginning."""
+        return _Reader(self)
+
+
+class _Reader(RawIOBase):
+    """One thread's place in a copy; closing it leaves the copy as it is."""
+
+    def __init__(self, copy: _Copy) -> None:
+        self._copy, self._at = copy, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move, as files do."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._copy.size}[whence]
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Read where this thread is."""
+        with self._copy.lock:
+            self._copy.file.seek(self._at)
+            data = self._copy.file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +115,8 @@ class Shards:
     Args:
         shards: a path, an address (``https://...``, ``s3://...``: fsspec reads them, with aiohttp or s3fs installed),
             or several; ``{0000..0009}`` counts, ``{train,val}`` lists, ``*`` looks into a folder. A shard far away is
-            read for its headers first; ``simplecache::https://...`` keeps a copy, so that it is fetched once.
+            fetched once, for as long as 8 GB hold them all (a file without a name in ``TMPDIR``); the others are read
+            for their headers first and fetched again, which ``simplecache::https://...`` spares them.
         image: ending of the members, or name of the column, that are images, such as ``"input.png"``.
         label: ending of the members, or name of the column, that are labels.
         class_names: what the labels' numbers stand for, in order, where the shards do not say.
@@ -116,6 +163,7 @@ class Shards:
         self._image = None if image is None else check_text(image, name="image")
         self._label = None if label is None else check_text(label, name="label")
         self.left_out: list[Skipped] = []
+        self._copies: dict[str, _Copy] = {}
         found = [self._indexed(place) for place in expand(shards)]
         self._shards = [shard for shard in found if shard is not None]
         if not self._shards:
@@ -133,7 +181,7 @@ class Shards:
         said = {"image": self._image, "label": self._label}
         try:
             told = facts(place)
-            with open_shard(place) as stream:
+            with self._copied(place) or open_shard(place) as stream:
                 is_parquet = _is_parquet(place)
                 index = index_parquet(stream, **said) if is_parquet else index_tar(stream, name=name, **said)
         except LikethatError:
@@ -145,6 +193,17 @@ class Shards:
             return None
         self.left_out += index.left_out
         return _Shard(place=place, name=name, index=index, facts=told)
+
+    def _copied(self, place: str) -> IO[bytes] | None:
+        """Return the copy of a shard far away, fetched where there is room for it."""
+        if place not in self._copies:
+            free = shutil.disk_usage(gettempdir()).free // 2
+            room = min(free, _COPIES - sum(copy.size for copy in self._copies.values()))
+            file = copied(place, most=room)
+            if file is None:
+                return None
+            self._copies[place] = _Copy(file)
+        return BufferedReader(self._copies[place].reader())
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -208,9 +267,9 @@ class Shards:
             InputError: the shard is another than it was.
         """
         why = ""
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             try:
-                return self._opened(shard).read(place)
+                return self._opened(shard, whole=number > 0).read(place)
             except UnreadableImageError as error:
                 raise UnreadableImageError(f"{name} cannot be read: {error}") from error
             except LikethatError:
@@ -222,18 +281,20 @@ class Shards:
                 self._close()
         raise UnreadableImageError(f"{name} cannot be read: its shard {why}.")
 
-    def _opened(self, shard: _Shard) -> _Open:
+    def _opened(self, shard: _Shard, *, whole: bool) -> _Open:
+        """Open a shard where this thread has another one open; `whole`: fetch it, its server may send no pieces."""
         held: _Open | None = getattr(self._here, "held", None)
         number = id(shard)
         if held is not None and held.number == number:
             return held
         self._close()
-        if facts(shard.place) != shard.facts:
+        is_copied = shard.place in self._copies
+        if not is_copied and facts(shard.place) != shard.facts:
             raise InputError(
                 f"`images` must stay as they are until the work is done, got {shard.place}, which was changed "
                 "meanwhile. Begin anew."
             )
-        stream = open_shard(shard.place)
+        stream = (self._copied(shard.place) if whole or is_copied else None) or open_shard(shard.place)
         is_parquet = _is_parquet(shard.place)
         read = ParquetReader(stream, self._image) if is_parquet else TarReader(stream, shard.index)
         self._here.held = _Open(number=number, stream=stream, read=read)
@@ -243,12 +304,12 @@ class Shards:
         self._here.__dict__.pop("held", None)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is open: another process opens its own."""
-        return {name: value for name, value in self.__dict__.items() if name != "_here"}
+        """Leave out what is open: another process opens, and fetches, its own."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_here", "_copies")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up what was left, with nothing open."""
-        self.__dict__.update(state, _here=local())
+        self.__dict__.update(state, _here=local(), _copies={})
 
     def __repr__(self) -> str:
         return f"Shards({len(self._shards):,} files: {len(self):,} images, {len(self.class_names)} classes)"

@@ -85,8 +85,10 @@ def _middle(image: Tensor) -> Tensor:
     return nn.functional.interpolate(square, size=(224, 224), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
-def _ours(photos: Photos) -> Map:
-    return lambda x, t, i: lt.FreeMCG(seed=i).attribute(lt.BlackBox(photos.model), x, t, budget=128).heat_map
+def _ours(photos: Photos, fills: str | None = None) -> Map:
+    return lambda x, t, i: (
+        lt.FreeMCG(seed=i).attribute(lt.BlackBox(photos.model), x, t, budget=128, fills=fills).heat_map
+    )
 
 
 def _rise(photos: Photos, budget: int) -> Map:
@@ -117,6 +119,7 @@ METHODS: dict[str, Callable[[Photos], Map]] = {
     "occlusion, 128": lambda photos: _captum(photos, "occlusion"),
     "RISE, 512": lambda photos: _rise(photos, 512),
     "exact map = Grad-CAM (white box)": _exact,
+    "FreeMCG.attribute, 128, inpainting alone": lambda photos: _ours(photos, "inpainting"),
     "KernelSHAP, 128": lambda photos: _captum(photos, "KernelSHAP"),
     "integrated gradients (white box)": lambda photos: _captum(photos, "gradients"),
 }

@@ -73,7 +73,7 @@ def test_the_map_of_an_additive_model_is_its_own() -> None:
 def test_a_map_of_a_large_picture_says_what_a_pixel_adds() -> None:
     model = Additive(size=96)
     log = QueryLog(box=model.box.limited(300))
-    white = Fills(n_kinds=1, make=lambda _, n: torch.ones(n, 2, 96, 96))
+    white = Fills(n_kinds=1, make=lambda _, hidden: torch.ones(len(hidden), 2, 96, 96))
     made = heat_map(picture(96), log, explained_by(1, None), Masks(picture(96), white, rng=rng()))
     assert made.values.shape == made.error.shape == (96, 96)
     slope = float((made.values * model.weights).sum() / model.weights.square().sum())
@@ -200,7 +200,11 @@ def test_fills_take_turns_and_each_is_hidden_and_shown() -> None:
 
 def test_what_is_asked_is_the_picture_where_it_is_not_hidden_and_its_fill_where_it_is() -> None:
     image = picture()
-    made = Masks(image, Fills(n_kinds=2, make=lambda kind, n: torch.full((n, *image.shape), 2.0 + kind)), rng=rng())
+    made = Masks(
+        image,
+        Fills(n_kinds=2, make=lambda kind, hidden: torch.full((len(hidden), *image.shape), 2.0 + kind)),
+        rng=rng(),
+    )
     asked, hidden = made.ask(16), made._asked.bool()
     for row in range(16):
         fill = 2.0 + row // 2 % 2
@@ -210,7 +214,7 @@ def test_what_is_asked_is_the_picture_where_it_is_not_hidden_and_its_fill_where_
 
 def test_pixels_are_hidden_behind_mean_blur_and_noise() -> None:
     image, fills = picture(), out_of_sight(picture(), rng=rng())
-    mean, blurred, noise = (fills.make(kind, 3) for kind in range(fills.n_kinds))
+    mean, blurred, noise = (fills.make(kind, torch.zeros(3, 1, SIZE, SIZE)) for kind in range(fills.n_kinds))
     assert mean.shape == blurred.shape == noise.shape == (3, 2, SIZE, SIZE)
     for channel in range(2):
         assert torch.allclose(mean[:, channel], image[channel].mean())

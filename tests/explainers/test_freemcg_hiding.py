@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from likethat.explainers.freemcg.hiding import Fills, Masks, out_of_sight
+import likethat as lt
+from likethat.errors import InputError
+from likethat.explainers.freemcg.hiding import Fills, Masks, check_fills, out_of_sight
+from likethat.functional.inpainting import inpainted
 
 SHADES = (0.25, 0.75)  # of the two fills; the picture is white
 
@@ -16,7 +19,7 @@ def shaded(kind: int, n: int) -> Tensor:
 
 
 def masks(size: tuple[int, int] = (16, 16), *, seed: int = 0) -> Masks:
-    fills = Fills(n_kinds=2, make=lambda kind, n: torch.full((n, 1, *size), SHADES[kind]))
+    fills = Fills(n_kinds=2, make=lambda kind, hidden: torch.full((len(hidden), 1, *size), SHADES[kind]))
     return Masks(torch.ones(1, *size), fills, rng=torch.Generator().manual_seed(seed))
 
 
@@ -86,9 +89,46 @@ def test_hidden_pixels_show_the_mean_the_picture_out_of_focus_and_noise() -> Non
     image = torch.rand(3, 40, 30, generator=torch.Generator().manual_seed(2))
     fills = out_of_sight(image, rng=torch.Generator().manual_seed(0))
     assert fills.n_kinds == 3
-    mean, blurred, noise = (fills.make(kind, 4) for kind in range(3))
+    mean, blurred, noise = (fills.make(kind, torch.zeros(4, 1, 40, 30)) for kind in range(3))
     assert mean.shape == blurred.shape == noise.shape == (4, 3, 40, 30)
     assert torch.allclose(mean, image.mean(dim=(1, 2))[:, None, None].expand(4, 3, 40, 30))
     assert 0 < float((blurred[0] - mean[0]).abs().max()) < 0.5 * float((image - mean[0]).abs().max())
     assert float(noise[0].std()) > 0.2
     assert not torch.equal(noise[0], noise[1])
+
+
+def test_hidden_pixels_may_show_what_is_around_them() -> None:
+    image = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(3))
+    fills = out_of_sight(image, ("inpainting", "mean"), rng=torch.Generator().manual_seed(0))
+    asked = Masks(image, fills, rng=torch.Generator().manual_seed(0))
+    pictures, hidden = asked.ask(8), asked._asked[:, None]
+    by_hand = torch.lerp(image, inpainted(image, hidden), hidden)
+    kinds = torch.arange(8) // 2 % 2
+    assert torch.equal(pictures[kinds == 0], by_hand[kinds == 0])
+    assert not torch.allclose(pictures[kinds == 1], by_hand[kinds == 1])
+
+
+def test_fills_are_named() -> None:
+    assert check_fills("blur") == ("blur",)
+    assert check_fills(None) == ("mean", "blur", "noise")
+    for wrong in ([], "inpaint", ["mean", 3], 3):
+        with pytest.raises(InputError, match="`fills` must be one"):
+            check_fills(wrong)  # type: ignore[arg-type]
+
+
+def test_a_map_says_what_hidden_pixels_showed_and_a_denoiser_or_a_text_takes_no_fills() -> None:
+    image = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(4))
+
+    def left(images: Tensor) -> Tensor:
+        share = images[:, :, :, :8].mean(dim=(1, 2, 3))
+        return torch.stack([share, 1 - share], dim=1)
+
+    made = lt.FreeMCG().attribute(lt.BlackBox(left), image, budget=64, fills="inpainting")
+    assert made.options["fills"] == ["inpainting"]
+    other = lt.FreeMCG().attribute(lt.BlackBox(left), image, budget=64)
+    assert "fills" not in other.options
+    assert not (made.heat_map == other.heat_map).all()
+    with pytest.raises(InputError, match="`fills` must be left out for algorithm='freemcg'"):
+        lt.FreeMCG(lt.load_generator("zoo:digits-flow")).attribute(lt.load("zoo:digits"), lt.digits()[0], fills="mean")
+    with pytest.raises(InputError, match="`fills` must be left out for a text"):
+        lt.FreeMCG().attribute(lt.BlackBox(lambda texts: [[0.5, 0.5]] * len(texts)), "a good film", fills="mean")

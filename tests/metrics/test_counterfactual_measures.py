@@ -40,6 +40,13 @@ def test_other_replacements(replacement: str) -> None:
     assert 0 < found.score < 0.5
 
 
+def test_what_is_seen_goes_on_into_what_is_hidden() -> None:
+    rng = torch.Generator().manual_seed(0)
+    found = insertion_deletion(white_left, image(), image()[0].numpy(), 1, replacement="inpainting", rng=rng)
+    assert found.insertion == pytest.approx(1 - 0.5 / 64, abs=1e-3)  # two white pixels make all white
+    assert 0.3 < found.deletion < 0.45  # as long as some of the white is seen, more of it is guessed
+
+
 def test_a_heat_map_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match=r"`heat_map` must be \(height, width\) = \(8, 8\)"):
         insertion_deletion(white_left, image(), np.zeros((4, 4), np.float32), 1, rng=torch.Generator())

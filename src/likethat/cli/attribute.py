@@ -51,6 +51,9 @@ class Map(Declared):
     algorithm: Literal["freemcg", "patches", "masks"] | None = option(
         None, "freemcg needs a denoiser; patches nothing; of texts masks"
     )
+    fill: list[str] | None = option(
+        None, "what hidden pixels show: mean, blur, noise, inpainting; may be repeated; the first three by default"
+    )
     target: str | None = option(
         None, f"index or name, the predicted by default; {TARGET_HELP}", flags=TARGET_FLAGS, metavar="CLASS|LINE"
     )
@@ -73,7 +76,7 @@ def attribute(heat: dict[str, Any], asked: dict[str, Any]) -> None:
     box, channels = box_of.open(*filter(None, [told.target]))
     target = read_target(told.target, box.class_names, output=box.output)
     method = FreeMCG(made, seed=told.seed).attribute
-    limits: dict[str, Any] = {"budget": told.budget, "algorithm": told.algorithm}
+    limits: dict[str, Any] = {"budget": told.budget, "algorithm": told.algorithm, "fills": told.fill or None}
     if is_many:
         into_folder(box, open_inputs(told.source), target, out=told.out, method=method, **limits)
         return

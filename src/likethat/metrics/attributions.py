@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,11 +14,12 @@ from likethat._checks import check_choice, check_count
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.functional.blur import gaussian_blur
+from likethat.functional.inpainting import inpainted
 
 __all__ = ["Curves", "Replacement", "insertion_deletion", "replaced_by", "sensitivity"]
 
-Replacement = Literal["mean", "blur", "noise"]
-"""What hidden pixels show: the mean colour, the picture out of focus, or noise."""
+Replacement = Literal["mean", "blur", "noise", "inpainting"]
+"""What hidden pixels show: the mean colour, the picture out of focus, noise, or what is seen around them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,10 +42,21 @@ class Curves:
 
 @in_own_session
 def replaced_by(
-    image: Float[Tensor, "channel height width"], replacement: Replacement, *, rng: torch.Generator
-) -> Float[Tensor, "channel height width"]:
-    """Return the picture whose pixels stand for hidden ones."""
-    check_choice(replacement, name="replacement", choices=("mean", "blur", "noise"))
+    image: Float[Tensor, "channel height width"],
+    replacement: Replacement,
+    hidden: Bool[Tensor, "n 1 height width"],
+    *,
+    rng: torch.Generator,
+) -> Float[Tensor, "n channel height width"]:
+    """Return the picture as each mask leaves it: where it is true, something else takes the pixels' place."""
+    check_choice(replacement, name="replacement", choices=("mean", "blur", "noise", "inpainting"))
+    if replacement == "inpainting":
+        return inpainted(image, hidden.to(image))
+    return torch.where(hidden, _elsewhere(image, replacement, rng), image)
+
+
+def _elsewhere(image: Tensor, replacement: Replacement, rng: torch.Generator) -> Tensor:
+    """Return a picture whose pixels stand for hidden ones, whichever they are."""
     if replacement == "mean":
         return image.mean(dim=(1, 2), keepdim=True).expand_as(image)
     if replacement == "noise":
@@ -87,12 +99,11 @@ def insertion_deletion(
         raise InputError(
             f"`heat_map` must be (height, width) = {tuple(image.shape[1:])} as the image, got {tuple(heat_map.shape)}."
         )
-    hidden = replaced_by(image, replacement, rng=rng)
     rank = np.empty(heat_map.size, dtype=np.int64)
     rank[np.argsort(-heat_map, axis=None, kind="stable")] = np.arange(heat_map.size)
     counts = np.linspace(0, heat_map.size, n_steps + 1).round()
     first = torch.from_numpy(rank.reshape(heat_map.shape) < counts[:, None, None])[:, None].to(image.device)
-    p = predict(torch.cat([torch.where(first, image, hidden), torch.where(first, hidden, image)]))[:, target]
+    p = predict(replaced_by(image, replacement, torch.cat([~first, first]), rng=rng))[:, target]
     shown, taken = p.cpu().double().split(n_steps + 1)
     area = [float((curve[1:] + curve[:-1]).mean() / 2) for curve in (shown, taken)]
     return Curves(insertion=area[0], deletion=area[1])

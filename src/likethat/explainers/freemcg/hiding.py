@@ -1,16 +1,23 @@
 """Heat maps by masks that hide a part of a picture, or show it alone: no generator is needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._checks import check_choice
+from likethat._options import shown
+from likethat.errors import InputError
 from likethat.functional.blur import gaussian_blur
 from likethat.functional.evidence import LinearFit, linear_fit
+from likethat.functional.inpainting import inpainted
 
-__all__ = ["Fills", "Masks", "out_of_sight"]
+__all__ = ["FILLS", "Fills", "Masks", "check_fills", "out_of_sight"]
+
+FILLS = ("mean", "blur", "noise", "inpainting")
+"""What hidden pixels may show."""
 
 _CELLS = 32  # a side, at most: masks and maps are made of them, so that large pictures cost no arithmetic
 _SMOOTH = 8  # the blur of the prior (applied twice) is the side over this; finer and coarser ones rank pixels worse
@@ -26,11 +33,11 @@ class Fills:
 
     Attributes:
         n_kinds: of fills, which take turns.
-        make: of one kind, so many pictures: (n, channel, height, width).
+        make: of one kind, a picture for each mask (n, 1, height, width) that hides where it is 1.
     """
 
     n_kinds: int
-    make: Callable[[int, int], Float[Tensor, "n channel height width"]]
+    make: Callable[[int, Tensor], Float[Tensor, "n channel height width"]]
 
 
 class Masks:
@@ -72,9 +79,8 @@ class Masks:
         changed = torch.empty(n, *image.shape, dtype=image.dtype, device=image.device)
         for kind in range(self._fills.n_kinds):
             rows = (kinds == kind).nonzero()[:, 0]
-            changed[rows] = torch.lerp(
-                image, self._fills.make(kind, len(rows)), self._grown(self._asked[rows]).to(image)
-            )
+            hidden = self._grown(self._asked[rows]).to(image)
+            changed[rows] = torch.lerp(image, self._fills.make(kind, hidden), hidden)
         return changed
 
     def kinds(self, n: int) -> Int[Tensor, " n"]:
@@ -145,17 +151,37 @@ class Masks:
         return gaussian_blur(rows.reshape(-1, 1, *self._grid), min(self._grid) / _SMOOTH).flatten(1)
 
 
-def out_of_sight(image: Float[Tensor, "channel height width"], *, rng: torch.Generator) -> Fills:
-    """Fill with the picture's mean colour, the picture out of focus, and noise in turn.
+def check_fills(fills: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of fills; left out, the first three: the fourth draws on the picture, and hides less of it.
+
+    Raises:
+        InputError: none, or one that does not exist.
+    """
+    if fills is None:
+        return FILLS[:3]
+    named = [fills] if isinstance(fills, str) else list(fills) if isinstance(fills, Iterable) else []
+    if not named:
+        raise InputError(f"`fills` must be one or more of {', '.join(FILLS)}, got {shown(fills)}.")
+    return tuple(check_choice(each, name="fills", choices=FILLS) for each in named)
+
+
+def out_of_sight(
+    image: Float[Tensor, "channel height width"],
+    kinds: Sequence[str] = FILLS[:3],
+    *,
+    rng: torch.Generator,
+) -> Fills:
+    """Fill with the picture's mean colour, the picture out of focus, noise, or what is seen around, in turn.
 
     A picture of one colour has nothing to hide: it is filled with itself.
     """
     mean = image.mean(dim=(1, 2), keepdim=True)
     blurred = gaussian_blur(image[None], _BLUR * min(image.shape[1:]), repeat_edges=True)[0]
-
-    def make(kind: int, n: int) -> Tensor:
-        if kind == 2:
-            return torch.rand(n, *image.shape, generator=rng, dtype=torch.float32).to(image)
-        return (blurred if kind else mean).expand(n, *image.shape)
-
-    return Fills(n_kinds=3 if bool((image != mean).any()) else 1, make=make)
+    makers: dict[str, Callable[[Tensor], Tensor]] = {
+        "mean": lambda hidden: mean.expand(len(hidden), *image.shape),
+        "blur": lambda hidden: blurred.expand(len(hidden), *image.shape),
+        "noise": lambda hidden: torch.rand(len(hidden), *image.shape, generator=rng, dtype=torch.float32).to(image),
+        "inpainting": lambda hidden: inpainted(image, hidden),
+    }
+    wanted = [makers[kind] for kind in kinds] if bool((image != mean).any()) else [makers["mean"]]
+    return Fills(n_kinds=len(wanted), make=lambda kind, hidden: wanted[kind](hidden))

@@ -23,7 +23,7 @@ from likethat.errors import InputError
 from likethat.explainers.freemcg.attribution import Reading, heat_map
 from likethat.explainers.freemcg.changes import Changes, particles
 from likethat.explainers.freemcg.columns import Limits, as_generated
-from likethat.explainers.freemcg.hiding import Masks, out_of_sight
+from likethat.explainers.freemcg.hiding import Masks, check_fills, out_of_sight
 from likethat.explainers.freemcg.inputs import (
     as_asked,
     check_fits,
@@ -185,6 +185,7 @@ class FreeMCG(FreeMCGOptions):
         *,
         budget: int = 128,
         algorithm: str | None = None,
+        fills: str | Sequence[str] | None = None,
         watch: Watcher | None = None,
     ) -> Attribution | WordAttribution:
         """Say which pixels of an image, or words of a text, speak for a class and which against it.
@@ -197,6 +198,8 @@ class FreeMCG(FreeMCGOptions):
             budget: queries allowed in all.
             algorithm: "freemcg" (needs a denoiser), or "patches", which needs no generator; None for the one that
                 can. Of a text "masks".
+            fills: what hidden pixels show, in turn: "mean" (the picture's colour), "blur", "noise", "inpainting"
+                (what is seen around them). The first three when None. Of "patches" alone: a denoiser fills by itself.
             watch: called with a `Progress` as the work goes on.
 
         Raises:
@@ -207,17 +210,20 @@ class FreeMCG(FreeMCGOptions):
         check_callable(watch, name="watch", takes="a Progress")
         one = one_input(image, name="image")
         if isinstance(one, list):
+            if fills is not None:
+                raise InputError("`fills` must be left out for a text, whose words are left out.")
             return self._words(model, one[0], target, budget=budget, algorithm=algorithm, watch=watch)
         if not isinstance(one, Tensor):
             raise InputError(f"`image` must be an image or one text, got {type(image).__name__}.")
         check_count(budget, name="budget", minimum=32)
         rng = torch.Generator().manual_seed(self.seed)
-        algorithm, reading = self._reading(algorithm, one, rng)
+        algorithm, reading = self._reading(algorithm, fills, one, rng)
         box = as_asked(model, budget, target)
         p = box(one)[0]
         explained, measure = explained_of(target, box, p)
         log = QueryLog(box=box, budget=budget, watch=watch)
         found = heat_map(one[0], log, explained_by(explained, measure), reading)
+        told = {} if fills is None else {"fills": list(check_fills(fills))}
         return Attribution(
             image=one[0].cpu().numpy(),
             probabilities=p.numpy(),
@@ -232,7 +238,7 @@ class FreeMCG(FreeMCGOptions):
             model=name_of(box),
             generator=name_of(self.generator) if algorithm == "freemcg" else "none",
             seed=self.seed,
-            options={"budget": budget, "algorithm": algorithm},
+            options={"budget": budget, "algorithm": algorithm, **told},
             notes=(*getattr(box, "notes", ()), *(exact_map(box) if measure is None else ())),
             measured=None if measure is None else measure.about,
             value=None if measure is None else float(measure.values(p)),
@@ -291,7 +297,9 @@ class FreeMCG(FreeMCGOptions):
         explained, measure = explained_of(target, box, box([words])[0])
         return attribute_words(box, words, explained, measure=measure, budget=budget, seed=self.seed, watch=watch)
 
-    def _reading(self, algorithm: str | None, one: Tensor, rng: torch.Generator) -> tuple[str, Reading]:
+    def _reading(
+        self, algorithm: str | None, fills: str | Sequence[str] | None, one: Tensor, rng: torch.Generator
+    ) -> tuple[str, Reading]:
         """Return the algorithm's name, and what it asks."""
         can = isinstance(self.generator, Denoiser)
         algorithm = check_choice(
@@ -300,7 +308,11 @@ class FreeMCG(FreeMCGOptions):
             choices=("freemcg", "patches"),
         )
         if algorithm == "patches":
-            return algorithm, Masks(one[0], out_of_sight(one[0], rng=rng), rng=rng)
+            return algorithm, Masks(one[0], out_of_sight(one[0], check_fills(fills), rng=rng), rng=rng)
+        if fills is not None:
+            raise InputError(
+                f"`fills` must be left out for algorithm='freemcg', got {shown(fills)}: its denoiser fills."
+            )
         if not isinstance(self.generator, Denoiser):
             raise InputError(
                 f"`generator` must be a denoiser for algorithm='freemcg', got {name_of(self.generator)}. "

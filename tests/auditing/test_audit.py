@@ -168,6 +168,47 @@ def test_pictures_that_are_not_there_are_refused(found: Audit, tmp_path: Path) -
         lt.open(folder)
 
 
+@pytest.fixture(scope="module")
+def tested() -> Audit:
+    """An audit whose test pictures are others, and 15 of its own in other light."""
+    images = pictures(90, seed=7)[0]
+    images[:15] = 0.1 + 0.8 * pictures()[0][30:45]
+    return lt.audit(model(), source(), n_shortcuts=1, n_pictures=3, test=lt.Images(images))
+
+
+def test_copies_among_test_pictures_stand_among_the_findings(tested: Audit, found: Audit, tmp_path: Path) -> None:
+    (copies,) = tested.findings
+    assert (copies.kind, copies.is_clear) == ("copies", True)
+    assert 15 <= copies.n_pictures <= 22  # its pictures are much alike: of 75 others one in twenty has a twin by chance
+    pairs = list(zip(copies.pictures[::2], copies.pictures[1::2], strict=True))
+    own = [(one, other) for one, other in pairs if one.index < 15]
+    assert own
+    for one, other in own:
+        assert other.index == one.index + 30
+        apart = tested.images[one.image] / 255 - 0.1 - 0.8 * (tested.images[other.image] / 255)
+        assert float(np.abs(apart).max()) < 0.01
+    assert [getattr(one, "kind", "shortcut") for one in tested.ranked] == ["shortcut", "copies"]
+    assert ", 1 other finding>" in repr(tested)
+    assert list(tested.to_frame()["kind"]) == ["shortcut", "copies"]
+    assert tested.to_dict()["findings"][0]["is_clear"] is True
+    page = tested.save(tmp_path / "a.html").read_text("utf-8")
+    assert "one other finding</h1>" in page
+    assert page.index("Likely shortcut") < page.index("test pictures have near copies among the training pictures.")
+    opened = lt.open(tested.save(tmp_path / "audit"))
+    assert isinstance(opened, Audit)
+    assert dataclasses.replace(opened, images=tested.images).to_dict() == tested.to_dict()
+    assert np.array_equal(found.shortcuts[0].reader, tested.shortcuts[0].reader)  # tests change nothing else
+    assert found.findings == ()
+
+
+def test_a_finding_that_shows_what_is_not_there_is_refused(tested: Audit, tmp_path: Path) -> None:
+    odd = dataclasses.replace(tested.findings[0].pictures[0], image="test-x")
+    forged = dataclasses.replace(tested.findings[0], pictures=(odd,))
+    folder = dataclasses.replace(tested, findings=(forged,)).save(tmp_path / "a")
+    with pytest.raises(InputError, match="names the picture 'test-x', which is not there"):
+        lt.open(folder)
+
+
 def test_calls_that_do_not_fit() -> None:
     with pytest.raises(InputError, match="`n_shortcuts` must be a whole number of at least 1, got 0"):
         lt.audit(model(), source(30), n_shortcuts=0)

@@ -21,8 +21,9 @@ def rows(labels: list[int], predicted: list[int], **more: Any) -> Rows:
         "means": torch.zeros(n, 2),
         "pooled": torch.zeros(n, 2),
         "label_names": [None] * n,
-        "facts": torch.tensor([[3, 8, 8, 0.0, 1.0, 0.5, 1.0]] * n),
+        "facts": torch.tensor([[3, 8, 8, 0.0, 1.0, 0.5, 1.0, 0.1, 0.2]] * n),
         "digests": torch.arange(n),
+        "sketches": torch.zeros(n, 0, dtype=torch.uint8),
     }
     return Rows(**columns | more)
 

@@ -7,15 +7,17 @@ from torch import nn
 from likethat._calls import public
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
+from likethat.auditing.copies import find_copies
 from likethat.auditing.labels import find_doubtful
-from likethat.auditing.shortcuts import find_shortcuts
+from likethat.auditing.shortcuts import find_shortcuts, picture_of
 from likethat.explanations import ImageStore
-from likethat.explanations.audit import NO_LABELS, Audit
+from likethat.explanations.audit import NO_LABELS, Audit, Finding
 from likethat.features import Features
 from likethat.fitting.fitting import Begun, begin, provenance_of
 from likethat.fitting.prototypes import as_picture, look
 from likethat.models import SplitModel
 from likethat.options import AuditOptions
+from likethat.sources import as_source
 
 __all__ = ["audit"]
 
@@ -33,25 +35,30 @@ def audit(
     n_pictures: int = 6,
     n_labels: int = 24,
     seed: int = 0,
+    test: Any = None,
     memory_budget: int | str = 2**28,
     batch_size: int = 32,
     workers: int | str = 0,
     watch: Watcher | None = None,
 ) -> Audit:
-    """Look for shortcuts that a model takes, and for labels that may be wrong, in one pass over pictures.
+    """Look for what is wrong with a model, its pictures and its labels, in one pass over the pictures.
 
     A shortcut lies along one direction of the pooled features, spread over all channels: pictures come in two states
     along it, and some classes have one state more than others. Each finding is measured again on pictures that it was
-    not found on, beside what the same search makes of Gaussian features. Give the pictures the model was trained on, or
-    such as it was; a thousand and more with labels. Without labels the model's own classes stand in for them.
+    not found on, beside what the same search makes of Gaussian features. Labels may be wrong where the model is sure of
+    another class. Test pictures are looked up among the others: near copies of them test nothing.
+
+    Give the pictures the model was trained on, or such as it was; a thousand and more with labels. Without labels the
+    model's own classes stand in for them.
 
     Args:
         model: from `likethat.split` or `likethat.load`; a network is split, as `likethat.split` would.
         images: a folder, arrays, tensors in [0, 1], a data set, or any `ImageSource`.
         n_shortcuts: directions looked at, at most.
-        n_pictures: pictures shown of each state.
+        n_pictures: pictures shown of each state, pairs of copies.
         n_labels: doubtful labels shown, at most.
         seed: of the halves, the components and the null; the same seed, the same audit.
+        test: the pictures that the model is tested on, whatever `images` may be; None for none.
         memory_budget: bytes for pictures held, or a text such as "2GB"; others are read again where they are shown.
         batch_size: images decoded at a time; no influence on the result.
         workers: threads that decode, or ``"ray"`` (docs/guide/workers.md); no influence on the result.
@@ -75,10 +82,13 @@ def audit(
         "batch_size": batch_size,
         "workers": workers,
         "watch": watch,
+        "with_sketches": True,
     }
+    tests = None if test is None else as_source(test)  # before the work begins
     begun = begin(model, images, check=lambda split: split.require_classes("an audit"), **about, **reading)
+    tested = None if tests is None else begin(begun.model, tests, **about, **reading)
     features, head = begun.features, begun.model.head
-    found = find_shortcuts(
+    shortcuts = find_shortcuts(
         features,
         head,
         n=options.n_shortcuts,
@@ -89,14 +99,20 @@ def audit(
     )
     logits = features.pooled @ head.weight.cpu().T + head.bias.cpu()
     n_doubtful, doubtful = find_doubtful(features, begun.model.probabilities(logits), n=options.n_labels)
-    shown = {one.index: one.image for each in found for one in each.pictures}
-    shown |= {one.picture.index: one.picture.image for one in doubtful}
+    findings = _others(features, None if tested is None else tested.features, options)
+    shown = {one.picture.image for one in doubtful}
+    shown |= {one.image for each in shortcuts for one in each.pictures}
+    shown |= {one.image for each in findings for one in each.pictures}
+    pictures = ImageStore()
+    for name, each in (("image", begun), ("test", tested)):
+        if each is not None:
+            _add_pictures(pictures, each, shown, of=name, watch=watch)
     return Audit(
-        shortcuts=tuple(found),
+        shortcuts=tuple(shortcuts),
         doubtful=tuple(doubtful),
         n_doubtful=n_doubtful,
         class_names=begun.model.class_names,
-        images=_pictures(begun, shown, watch=watch),
+        images=pictures,
         provenance=provenance_of(
             begun.model,
             features,
@@ -105,15 +121,22 @@ def audit(
             notes=_notes(features),
             **about,
         ),
+        findings=tuple(findings),
     )
 
 
-def _pictures(begun: Begun, shown: dict[int, str], *, watch: Watcher | None) -> ImageStore:
-    rows = [row for row, index in enumerate(begun.features.indices.tolist()) if index in shown]
-    store = ImageStore()
-    for seen in look(begun.model, begun.source, begun.features, rows, watch=watch):
-        store.add(seen.key, as_picture(seen.view))
-    return store
+def _others(features: Features, tested: Features | None, options: AuditOptions) -> list[Finding]:
+    """Return what else looks wrong."""
+    found = [] if tested is None else [find_copies(features, tested, n_pictures=options.n_pictures)]
+    return [one for one in found if one is not None]
+
+
+def _add_pictures(pictures: ImageStore, begun: Begun, shown: set[str], *, of: str, watch: Watcher | None) -> None:
+    """Add those pictures of a source that findings show."""
+    features = begun.features
+    rows = [row for row in range(len(features)) if picture_of(features, row, of=of).image in shown]
+    for seen in look(begun.model, begun.source, features, rows, watch=watch):
+        pictures.add(picture_of(features, seen.row, of=of).image, as_picture(seen.view))
 
 
 def _notes(features: Features) -> list[str]:

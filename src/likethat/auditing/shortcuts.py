@@ -206,11 +206,11 @@ class _Work:
         return [row for _, row in sorted(ranked, key=lambda pair: pair[0])[:n]]
 
 
-def picture_of(features: Features, row: int, *, is_on: bool = False) -> AuditedPicture:
-    """Return what is said of one picture."""
+def picture_of(features: Features, row: int, *, is_on: bool = False, of: str = "image") -> AuditedPicture:
+    """Return what is said of one picture; `of` begins its key."""
     label, index = int(features.labels[row]), int(features.indices[row])
     return AuditedPicture(
-        image=f"image-{index:07d}",
+        image=f"{of}-{index:07d}",
         source=features.names[row],
         index=index,
         label=label if label >= 0 else None,

@@ -42,6 +42,9 @@ class Audited(Declared, panel=WORK_PANEL):
     out: Path = option(Path("audit.html"), "the page", flags=("--out", "-o"), metavar="FILE")
     batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
     workers: str = option("0", WORKERS_HELP, metavar="N")
+    test: str | None = option(
+        None, "a folder of test pictures: near copies of DATA among them are told", metavar="DATA"
+    )
     repair: Path | None = option(
         None, "write the weights without the first shortcut here, .safetensors; nothing without one", metavar="FILE"
     )
@@ -60,7 +63,7 @@ def audit(
     options: dict[str, Any],
     told: dict[str, Any],
 ) -> None:
-    """Look for shortcuts that a model takes, and for labels that may be wrong.
+    """Look for what is wrong with a model, its pictures and its labels.
 
     Give the pictures it was trained on, or such as it was, a thousand and more in a folder a class.
     The page shows each finding with pictures of both states, and what taking it out would cost; --repair takes it out.
@@ -68,21 +71,32 @@ def audit(
     from likethat.auditing import audit as look
     from likethat.auditing import repair
     from likethat.report.audit import shortcut_sentence, summary
+    from likethat.report.findings import finding_text
 
     work = Audited(**told)
     check_page(work.out, overwrite=work.overwrite)
     if work.repair is not None:
         try_file(work.repair, overwrite=work.overwrite, name="--repair")
     source = open_images(data, name="DATA")
+    tests = None if work.test is None else open_images(work.test, name="--test", held_out=True)
     split = open_model(model, **of, class_names=work.class_names)
     notes.print(f"{len(source):,} images in {data}", markup=False, soft_wrap=True)
     with progress_bar() as watch:
         found = look(
-            split, source, **options, batch_size=work.batch_size, workers=workers_of(work.workers), watch=watch
+            split,
+            source,
+            **options,
+            test=tests,
+            batch_size=work.batch_size,
+            workers=workers_of(work.workers),
+            watch=watch,
         )
     say(summary(found), style="bold")
     for one in found.clear:
         say(f"{shortcut_sentence(found, one)} Score {one.score:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f}).")
+    for other in found.findings:
+        if other.is_clear:
+            say(finding_text(found, other).sentence)
     for note in found.provenance.notes:
         say(f"note: {note}", style="yellow")
     give(found)

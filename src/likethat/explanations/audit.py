@@ -1,9 +1,9 @@
-"""What looks wrong with a model: shortcuts it may take, and labels that may be wrong."""
+"""What looks wrong with a model: shortcuts it may take, labels that may be wrong, and what else was found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,7 +16,7 @@ from likethat.explanations.records import Provenance
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
 
-__all__ = ["CLEAR", "NO_LABELS", "Audit", "AuditedPicture", "DoubtfulLabel", "Shortcut"]
+__all__ = ["CLEAR", "NO_LABELS", "Audit", "AuditedPicture", "DoubtfulLabel", "Finding", "Shortcut"]
 
 CLEAR = 0.15
 """Score on pictures that a direction was not found on, from which on it is called a shortcut. Chosen on clean and
@@ -27,6 +27,9 @@ NO_LABELS = (
     "doubtful."
 )
 """What an audit of such pictures notes; its headline then says nothing of labels."""
+LEAST: Mapping[str, float] = {"copies": 0.0}
+"""What a finding's score must lie above, kind by kind, beside its null: what pictures and networks show in which
+nothing is wrong (docs/methods.md)."""
 _GROUP = 5  # pictures of a class and state, below which their accuracy is not said
 
 
@@ -140,6 +143,39 @@ class Shortcut:
         return float(joined(before)), float(joined(after))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Finding:
+    """Something else that looks wrong.
+
+    Attributes:
+        kind: "copies": test pictures that are near copies of training pictures.
+        score: share of the test pictures that are copies.
+        interval: of the score, 95 %.
+        null: the score of chance, or where nothing is wrong, found and measured in the same way.
+        agreement: share of the pictures that a second measure finds too, in [0, 1]: of copies, that the network sees
+            the original as one of the nearest training pictures.
+        n_pictures: that are concerned.
+        n_predictions: that hang on it: of copies, those that say nothing of pictures never seen.
+        facts: further numbers by name.
+        pictures: those concerned (`is_on`), and others to compare them with; of copies, each before its original.
+    """
+
+    kind: Literal["copies"]
+    score: float
+    interval: tuple[float, float]
+    null: float
+    agreement: float
+    n_pictures: int
+    n_predictions: int
+    facts: Mapping[str, float]
+    pictures: tuple[AuditedPicture, ...]
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is above what is found where nothing is wrong, by its interval's lower end."""
+        return self.interval[0] > max(LEAST[self.kind], self.null)
+
+
 @public
 @in_own_session
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line
@@ -154,6 +190,7 @@ class Audit(Result):
         class_names: of the model.
         images: the pictures shown.
         provenance: how it was made.
+        findings: what else looks wrong, of each kind at most one, in any order.
     """
 
     shortcuts: tuple[Shortcut, ...]
@@ -162,6 +199,12 @@ class Audit(Result):
     class_names: tuple[str, ...]
     images: ImageStore
     provenance: Provenance
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ranked(self) -> tuple[Shortcut | Finding, ...]:
+        """Shortcuts and other findings, the clear ones first, of these the one that most predictions hang on."""
+        return tuple(sorted((*self.shortcuts, *self.findings), key=lambda one: (not one.is_clear, -one.n_predictions)))
 
     @property
     def clear(self) -> tuple[Shortcut, ...]:
@@ -170,25 +213,30 @@ class Audit(Result):
 
     def _line(self) -> str:
         about = self.provenance
-        n = len(self.clear)
+        n, n_others = len(self.clear), sum(one.is_clear for one in self.findings)
+        others = f", {n_others} other {'finding' if n_others == 1 else 'findings'}" if n_others else ""
         return (
             f"<Audit of {about.model} on {about.n_images:,} pictures: {n} {'shortcut' if n == 1 else 'shortcuts'}, "
-            f"{self.n_doubtful} doubtful {'label' if self.n_doubtful == 1 else 'labels'}>"
+            f"{self.n_doubtful} doubtful {'label' if self.n_doubtful == 1 else 'labels'}{others}>"
         )
 
     def _write(self, path: Path, *, overwrite: bool) -> Path:
         return write_result(self, path, overwrite=overwrite)
 
     def _facts(self) -> dict[str, Any]:
-        shown = [{**vars(one), "is_clear": one.is_clear} for one in self.shortcuts]
-        return {**{name: value for name, value in vars(self).items() if name != "images"}, "shortcuts": shown}
+        facts = {name: value for name, value in vars(self).items() if name != "images"}
+        for name in ("shortcuts", "findings"):
+            facts[name] = [{**vars(one), "is_clear": one.is_clear} for one in facts[name]]
+        return facts
 
     def _columns(self) -> dict[str, Any]:
-        names = ("score", "null", "gain", "separation", "agreement", "n_on", "n_predictions", "is_clear")
-        columns: dict[str, Any] = {name: [getattr(one, name) for one in self.shortcuts] for name in names}
+        found = self.ranked
+        names = ("score", "null", "gain", "separation", "agreement", "n_on", "n_pictures", "n_predictions", "is_clear")
+        columns: dict[str, Any] = {"kind": [getattr(one, "kind", "shortcut") for one in found]}
+        columns |= {name: [getattr(one, name, None) for one in found] for name in names}
         for place, end in enumerate(("low", "high")):
-            columns[f"score_{end}"] = [one.interval[place] for one in self.shortcuts]
+            columns[f"score_{end}"] = [one.interval[place] for one in found]
         for name in ("accuracy", "balanced", "worst"):
             for place, when in enumerate(("before", "after")):
-                columns[f"{name}_{when}"] = [getattr(one, name)[place] for one in self.shortcuts]
+                columns[f"{name}_{when}"] = [getattr(one, name, (None, None))[place] for one in found]
         return columns

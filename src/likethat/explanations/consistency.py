@@ -123,7 +123,7 @@ def _check_findings(result: Any, n_classes: int) -> None:
         hits = np.stack([one.right_before, one.right_after])
         if not bool(np.all((hits >= 0) & (hits <= one.counts))):
             raise Damaged("one of its shortcuts has more right answers than pictures")
-    shown = [picture for one in result.shortcuts for picture in one.pictures]
+    shown = [picture for one in (*result.shortcuts, *result.findings) for picture in one.pictures]
     shown += [one.picture for one in result.doubtful]
     for picture in shown:
         if picture.image not in result.images:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,7 @@ def collect(
     batch_size: int = 32,
     workers: int | str | Cluster = 0,
     checkpoint: Checkpoint | None = None,
+    with_sketches: bool = False,
     watch: Watcher | None = None,
 ) -> Features:
     """Run the model once over every image; hold all pooled vectors, and as many maps as the budget allows.
@@ -52,6 +53,7 @@ def collect(
         batch_size: images decoded at a time; no influence on the result.
         workers: threads that decode, or workers that Ray runs (see `as_workers`); no influence on the result.
         checkpoint: where to leave the pass when it is interrupted, and go on from.
+        with_sketches: keep each image small and grey, for who compares pictures.
         watch: called after every chunk.
 
     Raises:
@@ -69,6 +71,7 @@ def collect(
         reading=reading_of(source),
         is_made=getattr(source, "is_made", False) is True,
         is_kept=checkpoint is not None,
+        with_sketches=with_sketches,
     )
     if checkpoint:
         work.load(checkpoint)
@@ -151,6 +154,7 @@ class _Pass:
     reading: dict[str, Any] = field(default_factory=dict)  # what was said of its pixels
     is_made: bool = False  # by a generator
     is_kept: bool = False  # there is a checkpoint, which `fresh` is left in
+    with_sketches: bool = False
     means: Vectors = field(default_factory=Vectors)
     pooled: Vectors = field(default_factory=Vectors)  # where they are not the means
     done: list[Rows] = field(default_factory=list)
@@ -172,7 +176,8 @@ class _Pass:
             maps, pixels = seen.held()
             self._keeper_for(maps, pixels).put(seen.rows.indices, maps, pixels)
         self._hold(seen.rows)
-        self.fresh.append(seen.rows if self.is_kept else seen.rows.light())
+        rows = seen.rows if self.with_sketches else replace(seen.rows, sketches=seen.rows.sketches[:, :0].clone())
+        self.fresh.append(rows if self.is_kept else rows.light())
         self.stop = seen.stop
 
     def _hold(self, rows: Rows) -> None:
@@ -249,5 +254,6 @@ class _Pass:
             remarks=[*labels.notes, *([labels.warning] if labels.warning else []), *remarks(data)],
             warning=labels.warning,
             is_made=self.is_made,
-            sizes=rows.facts[:, 1:3].long(),
+            facts=rows.facts,
+            sketches=rows.sketches if self.with_sketches else None,
         )

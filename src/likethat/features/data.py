@@ -25,7 +25,7 @@ def describe(rows: Rows, skipped: Sequence[Skipped], *, n_channels: int, view: t
     """
     sizes = Counter((int(width), int(height)) for _, height, width in rows.facts[:, :3].tolist())
     by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
-    low, high, mean, contrast = rows.facts[:, 3:].double().unbind(1)
+    low, high, mean, contrast = rows.facts[:, 3:7].double().unbind(1)
     copies = _copies(rows)
     return {
         "images": len(rows.names) + len(skipped),

@@ -34,7 +34,8 @@ class Features:
         remarks: sentences on the images and their labels.
         warning: that of them which says what is likely wrong with the labels or the preprocessing, or "".
         is_made: whether a generator made them (`likethat.Generated`): no image was opened.
-        sizes: (image, 2) height and width as they came, before the network's own resizing.
+        facts: (image, 9) as `Rows` has them: channels, height and width as they came, then what `FACTS` names.
+        sketches: (image, SKETCH * SKETCH) 8 bit, small and grey; None where the pass was not asked for them.
     """
 
     means: Float[Tensor, "image channel"]
@@ -56,7 +57,8 @@ class Features:
     remarks: list[str] = field(default_factory=list)
     warning: str = ""
     is_made: bool = False
-    sizes: Int[Tensor, "image 2"] | None = None
+    facts: Float[Tensor, "image 9"] | None = None
+    sketches: UInt8[Tensor, "image cell"] | None = None
 
     def __len__(self) -> int:
         """Return the number of images that took part."""
@@ -66,6 +68,11 @@ class Features:
     def n_channels(self) -> int:
         """The number of channels."""
         return self.means.shape[1]
+
+    @property
+    def sizes(self) -> Int[Tensor, "image 2"] | None:
+        """Height and width of each image as it came, before the network's own resizing."""
+        return None if self.facts is None else self.facts[:, 1:3].long()
 
     @property
     def is_complete(self) -> bool:

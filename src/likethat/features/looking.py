@@ -11,7 +11,7 @@ from torch import Tensor
 
 from likethat._progress import Clock
 from likethat._workers import Held, packed, unpacked
-from likethat.features.rows import Rows, as_bytes, digests_of
+from likethat.features.rows import SKETCH, Rows, as_bytes, digests_of
 from likethat.models import SplitModel, SplitOutput
 from likethat.sources import Batch
 from likethat.sources.base import Skipped
@@ -163,6 +163,7 @@ def look(forward: Forward, chunk: Chunk) -> Seen:
     reason = "the model's features or logits for it are NaN or infinite"
     good = slice(None) if bool(finite.all()) else finite  # a slice copies nothing
     pixels, fine = as_bytes(views[good]), finite.tolist()
+    sketches = _sketched(views)
     rows = Rows(
         names=[*compress(chunk.names, fine)],
         label_names=[*compress(chunk.label_names, fine)],
@@ -171,8 +172,9 @@ def look(forward: Forward, chunk: Chunk) -> Seen:
         predicted=output.logits.argmax(1)[good],
         means=means[good],
         pooled=means[good] if forward.model.spatially_additive else output.pooled[good],
-        facts=_facts(chunk.shapes, views)[good],
+        facts=_facts(chunk.shapes, views, sketches)[good],
         digests=digests_of(pixels),
+        sketches=as_bytes(sketches.flatten(1))[good],
     )
     return Seen(
         rows=rows,
@@ -187,9 +189,18 @@ def look(forward: Forward, chunk: Chunk) -> Seen:
     )
 
 
-def _facts(shapes: list[tuple[int, int, int]], views: Tensor) -> Tensor:
-    """Return (image, 7): channels, height and width as they came; of the views lowest, highest, mean and contrast."""
+def _sketched(views: Tensor) -> Tensor:
+    """Return (image, 1, SKETCH, SKETCH): each view grey and small, a cell the mean of its pixels."""
+    return torch.nn.functional.adaptive_avg_pool2d(views.float().mean(1, keepdim=True), SKETCH)
+
+
+def _facts(shapes: list[tuple[int, int, int]], views: Tensor, sketches: Tensor) -> Tensor:
+    """Return (image, 9): channels, height and width as they came; of the views what `FACTS` names."""
     low, high = views.flatten(2).float().cpu().aminmax(dim=2)  # (image, channel)
+    grey = views.float().mean(1, keepdim=True)
     mean, contrast = views.flatten(1).float().mean(1).cpu(), (high - low).amax(1)
-    seen = torch.stack([low.amin(1), high.amax(1), mean, contrast], dim=1)
+    shown = torch.nn.functional.interpolate(sketches, size=grey.shape[2:])
+    detail = (grey - shown).square().flatten(1).mean(1).sqrt().cpu()
+    colour = (views.amax(1) - views.amin(1)).float().flatten(1).mean(1).cpu()
+    seen = torch.stack([low.amin(1), high.amax(1), mean, contrast, detail, colour], dim=1)
     return torch.cat([torch.tensor(shapes, dtype=torch.float32), seen], dim=1)

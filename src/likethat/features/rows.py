@@ -9,11 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["COLUMNS", "Keeper", "Rows", "as_bytes", "digests_of", "priority"]
+__all__ = ["COLUMNS", "FACTS", "SKETCH", "Keeper", "Rows", "as_bytes", "digests_of", "priority"]
 
 
-COLUMNS = ("indices", "labels", "predicted", "means", "pooled", "facts", "digests")
+COLUMNS = ("indices", "labels", "predicted", "means", "pooled", "facts", "digests", "sketches")
 """What of `Rows` is a tensor."""
+FACTS = ("lowest", "highest", "mean", "contrast", "detail", "colour")
+"""Of an image as it was seen, behind the three of its size: `detail` is the root mean square of what its sketch does
+not show, `colour` the mean difference of the highest and the lowest channel."""
+SKETCH = 16  # cells a side: copies of small photographs are told by as many, and with 8 a shift is one of half a cell
 
 
 @dataclass(kw_only=True, eq=False)
@@ -27,8 +31,9 @@ class Rows:
     means: Tensor
     pooled: Tensor
     label_names: list[str | None]
-    facts: Tensor  # (image, 7): channels, height, width as it came; lowest, highest, mean and contrast as it was seen
+    facts: Tensor  # (image, 9): channels, height, width as it came; as it was seen, see `FACTS`
     digests: Tensor  # (image,) of the pixels as they were seen
+    sketches: Tensor  # (image, SKETCH * SKETCH), 8 bit: small and grey; of width 0 where nobody compares pictures
 
     @classmethod
     def join(cls, parts: Sequence["Rows"]) -> "Rows":
@@ -43,6 +48,7 @@ class Rows:
             label_names=[name for part in parts for name in part.label_names],
             facts=torch.cat([part.facts for part in parts]),
             digests=torch.cat([part.digests for part in parts]),
+            sketches=torch.cat([part.sketches for part in parts]),
         )
 
     def light(self) -> "Rows":

@@ -14,10 +14,18 @@ __all__ = ["read_shards", "write_shard"]
 
 _START = "shard-"
 
-_WHOLE = ("indices", "labels", "predicted", "digests")
+_WHOLE = ("indices", "labels", "predicted", "digests", "sketches")
 """Columns of whole numbers."""
 _HELD = ("held", "maps", "views")
-_DIMENSIONS = {**dict.fromkeys((*_WHOLE, "held"), 1), "means": 2, "pooled": 2, "facts": 2, "maps": 3, "views": 4}
+_DIMENSIONS = {
+    **dict.fromkeys((*_WHOLE, "held"), 1),
+    "means": 2,
+    "pooled": 2,
+    "facts": 2,
+    "sketches": 2,
+    "maps": 3,
+    "views": 4,
+}
 """Of each tensor: images, then channels, cells, or channels, height and width."""
 
 

@@ -63,6 +63,7 @@ def begin(
     batch_size: int = 32,
     workers: int | str | Cluster = 0,
     watch: Watcher | None = None,
+    with_sketches: bool = False,
     check: Callable[[SplitModel], None] = lambda _: None,
 ) -> Begun:
     """Take the model and the images in, open the checkpoint and run the model once over them.
@@ -80,6 +81,7 @@ def begin(
         batch_size: images decoded at a time.
         workers: threads that decode, or workers of Ray.
         watch: called with a `Progress`.
+        with_sketches: keep each image small and grey.
         check: raises where the method has more to ask of the model, before anything is run.
 
     Raises:
@@ -108,7 +110,7 @@ def begin(
         source=source,
         resume=resume,
     )
-    features = collect(model, source, seed=seed, checkpoint=opened, **reading)
+    features = collect(model, source, seed=seed, checkpoint=opened, with_sketches=with_sketches, **reading)
     model.check_unchanged()  # again: another thread may have trained it meanwhile
     if features.warning:
         warn(features.warning, DataWarning)

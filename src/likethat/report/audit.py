@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from likethat._checks import require
-from likethat.explanations.audit import NO_LABELS, Audit, AuditedPicture, Shortcut
+from likethat.explanations.audit import NO_LABELS, Audit, AuditedPicture, Finding, Shortcut
+from likethat.report.findings import FindingText, finding_text
 from likethat.report.pages import write_page
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet, Sprite
 from likethat.report.text import count, for_matplotlib, percent, shorten
@@ -48,6 +49,23 @@ class _ShortcutView:
     n_more: int
     on: tuple[_PictureView, ...]
     off: tuple[_PictureView, ...]
+    kind: str = "shortcut"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FindingView:
+    text: FindingText
+    is_clear: bool
+    on: tuple[_PictureView, ...]
+    off: tuple[_PictureView, ...]
+    kind: str = "finding"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LabelsView:
+    n: int
+    pictures: tuple[tuple[_PictureView, str, str], ...]
+    kind: str = "labels"
 
 
 def save_audit(found: Audit, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -68,15 +86,29 @@ def save_audit(found: Audit, path: str | Path, *, overwrite: bool = False) -> Pa
         "headline": title,
         "model": shorten(found.provenance.model, 80),
         "n_images": f"{found.provenance.n_images:,}",
-        "shortcuts": [_shortcut_view(found, place, sheet) for place in range(len(found.shortcuts))],
-        "doubtful": [
-            (_picture_view(found, one.picture, sheet), percent(one.own), percent(one.other)) for one in found.doubtful
-        ],
-        "n_doubtful": found.n_doubtful,
+        "found": _sections(found, sheet),
         "warnings": [*filter(None, [found.provenance.warning]), *found.provenance.notes],
         "made": provenance_view(found.provenance),
     }
     return write_page(path, "audit.html.jinja", sheet, overwrite=overwrite, title=title, view=view)
+
+
+def _sections(found: Audit, sheet: PictureSheet) -> list[Any]:
+    """Return what was found in the order of the page: clear, then by how many predictions hang on it."""
+    views: list[tuple[bool, int, Any]] = []
+    for one in found.ranked:
+        view = _shortcut_view(found, one, sheet) if isinstance(one, Shortcut) else _finding_view(found, one, sheet)
+        views.append((not one.is_clear, -one.n_predictions, view))
+    if found.doubtful:
+        views.append((False, -found.n_doubtful, _labels_view(found, sheet)))
+    return [view for _, _, view in sorted(views, key=lambda each: each[:2])]
+
+
+def _labels_view(found: Audit, sheet: PictureSheet) -> _LabelsView:
+    pictures = [
+        (_picture_view(found, one.picture, sheet), percent(one.own), percent(one.other)) for one in found.doubtful
+    ]
+    return _LabelsView(n=found.n_doubtful, pictures=tuple(pictures))
 
 
 def summary(found: Audit) -> str:
@@ -86,6 +118,8 @@ def summary(found: Audit) -> str:
     if NO_LABELS in found.provenance.notes:
         return f"{shortcuts} in {count(found.provenance.n_images, 'picture')} without labels"
     said = f"{shortcuts}, {count(found.n_doubtful, 'doubtful label') if found.n_doubtful else 'no doubtful label'}"
+    n_others = sum(one.is_clear for one in found.findings)
+    said += f", {count(n_others, 'other finding')}" if n_others else ""
     return said[:1].upper() + said[1:]
 
 
@@ -119,8 +153,17 @@ def _cost(one: Shortcut) -> str:
     )
 
 
-def _shortcut_view(found: Audit, place: int, sheet: PictureSheet) -> _ShortcutView:
-    one = found.shortcuts[place]
+def _finding_view(found: Audit, one: Finding, sheet: PictureSheet) -> _FindingView:
+    pictures = [(picture.is_on, _picture_view(found, picture, sheet)) for picture in one.pictures]
+    return _FindingView(
+        text=finding_text(found, one),
+        is_clear=one.is_clear,
+        on=tuple(view for is_on, view in pictures if is_on),
+        off=tuple(view for is_on, view in pictures if not is_on),
+    )
+
+
+def _shortcut_view(found: Audit, one: Shortcut, sheet: PictureSheet) -> _ShortcutView:
     shares = sorted(range(len(one.share)), key=lambda at: -abs(float(one.share[at]) - float(one.share.mean())))
     shown = sorted(shares[:_CLASSES], key=lambda at: -float(one.share[at]))
     pictures = [(picture.is_on, _picture_view(found, picture, sheet)) for picture in one.pictures]

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from likethat import errors, papers
     from likethat._progress import Progress
     from likethat._responses import Above, Below, Between, Label, Less, More, Response
-    from likethat.auditing import audit, repair
+    from likethat.auditing import audit, compare, repair
     from likethat.explainers import EPIC, Exemplars, FreeMCG, PartPrototypes, ProDG, explain, explain_all
-    from likethat.explanations import Audit, Bank, Explanation, Prototype, open, open_bank
+    from likethat.explanations import Audit, Bank, Comparison, Explanation, Prototype, open, open_bank
     from likethat.generators import Denoiser, Generated, LatentGenerator, TextEdits, load_generator, train_generator
     from likethat.models import BlackBox, Preprocess, SplitModel, load, split
     from likethat.sources import ImageFolder, Images, Marks, Shards, creatures, digits
@@ -30,6 +30,8 @@ _HOMES = {
     "ProDG": "likethat.explainers",
     "Audit": "likethat.explanations",
     "audit": "likethat.auditing",
+    "Comparison": "likethat.explanations",
+    "compare": "likethat.auditing",
     "repair": "likethat.auditing",
     "explain": "likethat.explainers",
     "explain_all": "likethat.explainers",
@@ -73,6 +75,7 @@ __all__ = [
     "Below",
     "Between",
     "BlackBox",
+    "Comparison",
     "Denoiser",
     "Exemplars",
     "Explanation",
@@ -95,6 +98,7 @@ __all__ = [
     "SplitModel",
     "TextEdits",
     "audit",
+    "compare",
     "creatures",
     "digits",
     "errors",

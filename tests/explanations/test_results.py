@@ -34,6 +34,11 @@ def bank() -> lt.Bank:
     return lt.EPIC(n_prototypes=2).fit(model, lt.Images(images, labels=[i % 3 for i in range(60)]))
 
 
+def other() -> lt.Bank:
+    images = pictures(60)
+    return lt.EPIC(n_prototypes=2).fit(lt.split(small_cnn(seed=1), example=images[:4], class_names=NAMES), images)
+
+
 def inputs_of(kind: str, n: int) -> Any:
     if kind == "image":
         return torch.rand(n, 3, 6, 5, dtype=torch.float32, generator=torch.Generator().manual_seed(n))
@@ -122,6 +127,7 @@ def results(bank: lt.Bank) -> dict[str, Any]:
     found: dict[str, Any] = {"bank": bank, "attribution": attribution()}
     images = lt.Images(pictures(60), labels=[i % 3 for i in range(60)])
     found["audit"] = lt.audit(bank.model, images, n_shortcuts=1, n_pictures=2)
+    found["comparison"] = lt.compare(bank, other(), images, n_pictures=2, n_flips=2)
     found["explanation"] = bank.explain(pictures(2)[1], target=1)
     for kind in ("image", "table", "text"):
         found |= {f"exemplars {kind}": exemplars(kind), f"counterfactual {kind}": counterfactual(kind)}
@@ -129,7 +135,7 @@ def results(bank: lt.Bank) -> dict[str, Any]:
 
 
 KINDS = [f"{name} {kind}" for name in ("exemplars", "counterfactual") for kind in ("image", "table", "text")]
-KINDS += ["bank", "explanation", "attribution", "audit"]
+KINDS += ["bank", "explanation", "attribution", "audit", "comparison"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

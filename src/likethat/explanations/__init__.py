@@ -2,6 +2,7 @@
 
 from likethat.explanations.audit import Audit, Shortcut
 from likethat.explanations.bank import Bank
+from likethat.explanations.comparison import Comparison
 from likethat.explanations.exemplars import ExemplarSet, Film
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.images import ImageStore
@@ -12,6 +13,7 @@ __all__ = [
     "Audit",
     "Bank",
     "Box",
+    "Comparison",
     "Contribution",
     "ExemplarSet",
     "Explanation",

@@ -1,7 +1,7 @@
 """What the types of a record do not say: classes, units and pictures that there are, shares, batches that fit."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,8 @@ def check_record(result: Any) -> None:
         _check_rows(result, n_classes)
     if hasattr(result, "shortcuts"):
         _check_findings(result, n_classes)
+    if hasattr(result, "flips"):
+        _check_comparison(result, n_classes)
     typed(dict(getattr(result, "options", {})), _Options)
     _check_batches(result)
 
@@ -125,16 +127,47 @@ def _check_findings(result: Any, n_classes: int) -> None:
             raise Damaged("one of its shortcuts has more right answers than pictures")
     shown = [picture for one in (*result.shortcuts, *result.findings) for picture in one.pictures]
     shown += [one.picture for one in result.doubtful]
-    for picture in shown:
-        if picture.image not in result.images:
-            raise Damaged(f"names the picture {picture.image[:60]!r}, which is not there")
-        if not all(one is None or 0 <= one < n_classes for one in (picture.label, picture.predicted)):
+    _check_pictures(result, [(one.image, (one.label, one.predicted)) for one in shown], n_classes)
+
+
+def _check_comparison(result: Any, n_classes: int) -> None:
+    """Check a comparison: classes, units and pictures that there are, flips that add up."""
+    for one in result.directions:
+        if len(one.speaks_for) != n_classes:
+            raise Damaged(f"one of its directions speaks of {len(one.speaks_for)} classes, of {n_classes}")
+        if len(one.units) != len(one.carries) or min(one.units, default=0) < 0:
+            raise Damaged("one of its directions does not say which units it carries")
+    for flip in result.flips:
+        places = [row.unit for row in flip.rows]
+        if not all(0 <= place < len(result.units) for place in places):
+            raise Damaged(f"one of its flips has the unit {max(places, key=abs)}, of {len(result.units)}")
+        terms = [flip.before, flip.after, flip.others, flip.shared, flip.bias]
+        terms += [side for row in flip.rows for side in (row.before, row.after)]
+        if not abs(flip.gap) <= _ROUNDING * max(map(abs, terms)):
+            raise Damaged("one of its flips has terms that do not add up to its margins")
+        if len(flip.along) != len(result.directions):
+            raise Damaged("one of its flips speaks of other directions")
+    if not all(0 <= right <= result.n_labelled for right in (*result.n_right, result.n_broken, result.n_fixed)):
+        raise Damaged("it has more right answers than labels")
+    shown = [flip.picture for flip in result.flips]
+    shown += [picture for one in result.directions for picture in (*one.most, *one.least)]
+    keys: list[tuple[str, tuple[int | None, ...]]] = [(one.image, (one.label, one.before, one.after)) for one in shown]
+    keys += [(key, ()) for one in result.units for key in one.prototypes]
+    _check_pictures(result, keys, n_classes)
+
+
+def _check_pictures(result: Any, shown: Sequence[tuple[str, tuple[int | None, ...]]], n_classes: int) -> None:
+    """Check pictures by key, each with the classes that are said of it."""
+    for key, classes in shown:
+        if key not in result.images:
+            raise Damaged(f"names the picture {key[:60]!r}, which is not there")
+        if not all(one is None or 0 <= one < n_classes for one in classes):
             raise Damaged(f"one of its pictures has a class that is none of its {n_classes}")
 
 
 def _check_batches(result: Any) -> None:
     """Check that all inputs are of one kind and form, and as many as the record says."""
-    is_named = hasattr(result, "rows") or hasattr(result, "shortcuts")
+    is_named = any(hasattr(result, name) for name in ("rows", "shortcuts", "flips"))
     names = _BATCHES - {"source"} if is_named else _BATCHES  # an explanation's source is a name
     batches = [(name, one) for name, one in _fields(result) if name in names]
     if len({kind_of(one) for _, one in batches}) > 1:

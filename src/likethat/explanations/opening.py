@@ -11,6 +11,7 @@ from likethat.errors import InputError
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.audit import Audit
 from likethat.explanations.bank import Bank
+from likethat.explanations.comparison import Comparison
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.exemplars import ExemplarSet
 from likethat.explanations.explanation import Explanation
@@ -49,7 +50,7 @@ def open_bank(path: str | Path, model: SplitModel | nn.Module | None = None) -> 
 @in_own_session
 def open(
     path: str | Path, model: SplitModel | nn.Module | None = None
-) -> Bank | Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet | Audit | Many:
+) -> Bank | Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet | Audit | Comparison | Many:
     """Open what any result's `save` wrote as a folder.
 
     Args:
@@ -68,7 +69,9 @@ def open(
         return read_many(path)
     if model is not None:
         raise InputError(f"`model` must be None for what is no bank, got one for {path}. Leave it out.")
-    kinds: tuple[type[Result], ...] = (Explanation, Counterfactual, Attribution, WordAttribution, ExemplarSet, Audit)
-    result: Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet | Audit
+    kinds: tuple[type[Result], ...] = (
+        Explanation, Counterfactual, Attribution, WordAttribution, ExemplarSet, Audit, Comparison
+    )  # fmt: skip
+    result: Explanation | Counterfactual | Attribution | WordAttribution | ExemplarSet | Audit | Comparison
     result = read_result(path, {kind.__name__: kind for kind in kinds})
     return result

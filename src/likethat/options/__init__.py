@@ -1,6 +1,7 @@
 """What each method can be told, declared once; nothing heavy is imported, so that a command's help comes at once."""
 
 from likethat.options.audit import AuditOptions
+from likethat.options.compare import CompareOptions
 from likethat.options.epic import EPICOptions, PaperEPICOptions
 from likethat.options.exemplars import ExemplarOptions
 from likethat.options.freemcg import FreeMCGOptions, PaperFreeMCGOptions
@@ -10,6 +11,7 @@ from likethat.options.trainings import FlowRecipe, ImageTraining, TableTraining,
 
 __all__ = [
     "AuditOptions",
+    "CompareOptions",
     "EPICOptions",
     "ExemplarOptions",
     "FlowRecipe",

@@ -7,11 +7,13 @@ from typing import Any
 from likethat.explanations import Bank, ExemplarSet, Explanation
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.audit import Audit
+from likethat.explanations.comparison import Comparison
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.many import Many
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.attribution import attribution_figure, save_attribution
 from likethat.report.audit import audit_figure, save_audit
+from likethat.report.comparison import comparison_figure, save_comparison
 from likethat.report.counterfactual import counterfactual_figure, save_counterfactual
 from likethat.report.exemplar_figures import exemplar_figure
 from likethat.report.exemplars import save_exemplars
@@ -35,6 +37,7 @@ _SHOWN: tuple[tuple[type[Any], Callable[..., Path], Callable[[Any], Any]], ...] 
     (Attribution, save_attribution, attribution_figure),
     (WordAttribution, save_word_attribution, word_attribution_figure),
     (Audit, save_audit, audit_figure),
+    (Comparison, save_comparison, comparison_figure),
     (Many, save_many, many_figure),
 )
 """Each kind of result with what writes its page and what draws its figure."""

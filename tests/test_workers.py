@@ -4,9 +4,12 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from painted import Painted, prodg
@@ -189,8 +192,73 @@ def test_channels_climb_in_workers_to_the_serial_bank(cluster: Any, tmp_path: Pa
     climbing = [item.done for item in seen if item.stage == "climbing"]
     assert climbing[0] > 27  # what was done is not done again: a group is nine images in three steps
     assert climbing[-1] == 16 * 3 * 3
-    with pytest.raises(InputError, match="`workers` must be 0, or such as 'ray:2', where no image is decoded, got 2"):
+    with pytest.raises(
+        InputError, match="`workers` must be 0, or such as 'ray:2', where no image is decoded ahead, got 2"
+    ):
         method.fit(model, workers=2)
+
+
+class Dying(torch.nn.Module):
+    """Passes images on, and kills the first worker that asks it."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__()
+        self.place, self.driver = place, os.getpid()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if os.getpid() != self.driver and not (self.place / "died asked").exists():
+            (self.place / "died asked").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return images
+
+
+def told_of(found: Any) -> list[dict[str, Any]]:
+    return [{name: value for name, value in one.to_dict().items() if name != "seconds"} for one in found]
+
+
+@pytest.mark.slow
+def test_many_inputs_are_explained_in_workers_as_here(cluster: Any, tmp_path: Path) -> None:
+    network = torch.nn.Sequential(Dying(tmp_path), *small_cnn()).eval()
+    model = lt.split(network, example=pictures(4))
+    sources = pictures(20)
+    alone = lt.explain_all(model, sources, budget=40)
+    box = lt.BlackBox(model)
+    found = lt.explain_all(box, sources, budget=40, workers="ray")
+    assert told_of(found) == told_of(alone) == told_of(lt.explain_all(model, sources, budget=40, at_once=3))
+    assert (tmp_path / "died asked").exists()
+    for one, other in zip(found, alone, strict=True):
+        assert one.heat_map.tobytes() == other.heat_map.tobytes()  # type: ignore[union-attr]
+    assert 20 * 30 < box.queries <= 20 * 40  # of which some serve several inputs
+    bank = lt.EPIC(2).fit(model, sources)
+    by_bank = lt.explain_all(bank, sources, top=2, workers="ray:1")
+    assert told_of(by_bank) == told_of(lt.explain_all(bank, sources, top=2))
+
+
+@pytest.mark.slow
+def test_changes_of_rows_are_searched_in_workers_as_here(cluster: Any, tmp_path: Path) -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model", reason="needs likethat[tables]")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 5)), columns=list("abcde"))
+    model = linear_model.LogisticRegression().fit(frame, (frame["a"] + frame["b"] > 0).astype(int))
+    made = lt.train_generator(frame, kind="table", epochs=2, quality=False)
+    how: dict[str, Any] = {"method": lt.FreeMCG(made, seed=0).counterfactual, "budget": 60}
+    alone = lt.explain_all(model, frame[:20], **how)
+    again = lt.explain_all(model, frame[:20], into=tmp_path / "there", workers="ray", **how)
+    assert alone.rows == again.rows
+    assert told_of(again) == told_of(alone)
+
+
+@pytest.mark.parametrize(
+    ("options", "binds"), [({"budget": 90}, "a budget"), ({"cache": "answers", "key": "k"}, "a cache")]
+)
+def test_a_model_that_is_bound_to_this_process_is_not_sent(
+    options: dict[str, Any], binds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Cluster, "connected", lambda _: nullcontext())
+    box = lt.BlackBox(lambda rows: np.full((len(rows), 2), 0.5), class_names=["a", "b"], **options)
+    with pytest.raises(InputError, match=f"`workers` must be 0 for a model with {binds}, .* got 'ray:2'"):
+        lt.explain_all(box, pictures(2), workers="ray:2")
 
 
 @pytest.mark.parametrize("text", ["ray:0", "rays", "ray://host", "ray gpu", "ray cpu=1.2.3", "", "-1", "ray:2:3"])

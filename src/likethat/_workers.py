@@ -25,7 +25,19 @@ from likethat._checks import check_count, require
 from likethat._options import shown
 from likethat.errors import InputError, LikethatError
 
-__all__ = ["Cluster", "Crew", "Each", "Held", "Work", "as_workers", "connected", "packed", "spread", "unpacked"]
+__all__ = [
+    "Cluster",
+    "Crew",
+    "Each",
+    "Held",
+    "Work",
+    "as_cluster",
+    "as_workers",
+    "connected",
+    "packed",
+    "spread",
+    "unpacked",
+]
 
 Work = Callable[[Any, Any], tuple[Any, Any]]
 """What is done to a block: (shared, block) -> (told, held). What is held travels when it is read."""
@@ -174,6 +186,18 @@ def as_workers(value: Any, *, name: str = "workers") -> int | Cluster:
         )
     address = f"ray{match['address']}" if match["address"] else None
     return Cluster(address=address, count=int(match["count"]) if match["count"] else None, resources=resources)
+
+
+def as_cluster(value: Any, *, name: str = "workers") -> int | Cluster:
+    """Return 0, or the cluster that a text asks for, where threads have nothing to do.
+
+    Raises:
+        InputError: something else, a number of threads too.
+    """
+    found = as_workers(value, name=name)
+    if isinstance(found, int) and found:
+        raise InputError(f"`{name}` must be 0, or such as 'ray:2', where no image is decoded ahead, got {found}.")
+    return found
 
 
 def _resources(text: str) -> dict[str, float]:

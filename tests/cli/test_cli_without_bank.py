@@ -42,6 +42,17 @@ def test_a_model_alone_gives_a_heat_map(tmp_path: Path) -> None:
     assert "the model alone is at hand" in (tmp_path / "where.html").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("out", "workers", "why"),
+    [("why.html", "ray:2", "must be left out where --out is a page"), ("there", "2", "must be 0, or such as 'ray:2'")],
+)
+def test_workers_split_many_inputs_alone(tmp_path: Path, out: str, workers: str, why: str) -> None:
+    result = likethat("explain", "zoo:digits", "zoo:digits:7", "--workers", workers, "-o", tmp_path / out)
+    assert result.exit_code != 0
+    assert f"`--workers` {why}" in " ".join(result.stderr.split())
+    assert not (tmp_path / out).exists()
+
+
 @pytest.mark.slow
 def test_weights_and_a_generator_give_parts(tmp_path: Path) -> None:
     given = ["zoo:digits", "zoo:digits:7", "-g", "zoo:digits", "-t", "name:1", "-o", tmp_path / "why.html"]

@@ -271,6 +271,23 @@ def test_pictures_of_any_size_are_explained_together() -> None:
         assert plain(one) == plain(lt.explain(lt.BlackBox(halves), picture, budget=40))
 
 
+@pytest.mark.parametrize("kind", ["a network", "an estimator"])
+def test_how_many_are_asked_together_changes_no_digit(kind: str) -> None:
+    if kind == "a network":  # rows of fewer than 16 are rounded otherwise
+        model: Any = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, 100), torch.nn.Linear(100, 2)).eval()
+        inputs: Any = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        how: dict[str, Any] = {"budget": 40}
+    else:  # how a table lies in memory decides its rounding
+        linear_model = pytest.importorskip("sklearn.linear_model", reason="needs likethat[tables]")
+        rows = np.random.default_rng(0).normal(size=(60, 5))
+        data = pd.DataFrame(rows, columns=list("abcde"))
+        model = linear_model.LogisticRegression().fit(data, (rows[:, 0] > rows[:, 1]).astype(int))
+        made = lt.train_generator(data, kind="table", epochs=1, quality=False)
+        inputs, how = data[:6], {"method": lt.FreeMCG(made, seed=0).counterfactual, "budget": 40}
+    alone, some, whole = (lt.explain_all(model, inputs, at_once=n, **how) for n in (1, 3, 32))
+    assert [plain(one) for one in alone] == [plain(one) for one in some] == [plain(one) for one in whole]
+
+
 def test_searches_end_when_nobody_takes_their_results() -> None:
     method, sources = lt.FreeMCG(Sums("image"), seed=0), images()
     box = lt.BlackBox(Counted(), class_names=["a", "b"])

@@ -1,5 +1,6 @@
 """Each kind of predictor is asked as its own library asks it."""
 
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,9 @@ def test_an_onnx_file(tmp_path: Path) -> None:
     assert torch.allclose(box(images), images.flatten(1).softmax(1).double(), atol=1e-6)
     assert (box.name, box.queries) == ("m", 6)
     assert torch.allclose(box(images.flatten(1).double()), box(images), atol=1e-6)  # rows are folded up
+    elsewhere = pickle.loads(pickle.dumps(box))  # a worker opens the file for itself
+    assert torch.equal(elsewhere(images), box(images))
+    assert torch.allclose(elsewhere(images + 1), box(images), atol=1e-6)
     with pytest.raises(InputError, match=r"must have shape \(n, 1, 2, 2\) as m \('x'\) takes, got \(1, 3, 2, 2\)"):
         box(torch.rand(1, 3, 2, 2))
     with pytest.raises(InputError, match=r"got \(1, 2, 2, 1\)"):

@@ -18,7 +18,7 @@ from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.flags import with_flags
 from likethat.cli.many import into_folder
-from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, examples
+from likethat.cli.options import OVERWRITE_HELP, SPLIT_HELP, WORK_PANEL, examples
 from likethat.cli.places import is_folder
 from likethat.cli.progress import progress_bar
 from likethat.cli.targets import TARGET_HELP, read_target
@@ -61,6 +61,7 @@ class Map(Declared):
     budget: int = option(128, "queries, at most")
     seed: int = seed_option()
     overwrite: bool = option(False, OVERWRITE_HELP, panel=WORK_PANEL)
+    workers: str = option("0", SPLIT_HELP, metavar="WORKERS", panel=WORK_PANEL)
 
 
 @with_flags(heat=Map, asked=Asked)
@@ -70,7 +71,7 @@ def attribute(heat: dict[str, Any], asked: dict[str, Any]) -> None:
     from likethat.explanations.word_attribution import WordAttribution
 
     told = Map(**heat)
-    is_many = is_folder(told.out, overwrite=told.overwrite)
+    is_many = is_folder(told.out, overwrite=told.overwrite, workers=told.workers)
     made = None if told.generator is None else open_generator(told.generator)
     box_of = Asked(**asked)
     box, channels = box_of.open(*filter(None, [told.target]))
@@ -78,7 +79,7 @@ def attribute(heat: dict[str, Any], asked: dict[str, Any]) -> None:
     method = FreeMCG(made, seed=told.seed).attribute
     limits: dict[str, Any] = {"budget": told.budget, "algorithm": told.algorithm, "fills": told.fill or None}
     if is_many:
-        into_folder(box, open_inputs(told.source), target, out=told.out, method=method, **limits)
+        into_folder(box, open_inputs(told.source), target, out=told.out, workers=told.workers, method=method, **limits)
         return
     image = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
     with progress_bar(asking_takes()) as watch:

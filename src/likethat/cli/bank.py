@@ -84,7 +84,7 @@ def explain(
     A model in place of the bank is explained by the method that fits what is at hand (--data, --generator).
     """
     told = AtHand(**at_hand)
-    if is_folder(out, overwrite=overwrite):
+    if is_folder(out, overwrite=overwrite, workers=told.workers):
         if against is not None:
             raise InputError("`--against` must be left out where --out is a folder of many results.")
         explain_into(bank, images, out=out, target=target, of=of, told=told, top=top)

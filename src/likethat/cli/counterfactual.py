@@ -18,7 +18,7 @@ from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.flags import with_flags
 from likethat.cli.many import into_folder
-from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, examples
+from likethat.cli.options import OVERWRITE_HELP, SPLIT_HELP, WORK_PANEL, examples
 from likethat.cli.places import is_folder
 from likethat.cli.progress import progress_bar
 from likethat.cli.targets import TARGET_HELP, read_target
@@ -62,6 +62,7 @@ class Change(Declared):
         None, "a picture of the image's size: only where it is white, may it change", metavar="FILE"
     )
     overwrite: bool = option(False, OVERWRITE_HELP, panel=WORK_PANEL)
+    workers: str = option("0", SPLIT_HELP, metavar="WORKERS", panel=WORK_PANEL)
 
 
 @with_flags(change=Change, options=FreeMCGOptions, asked=Asked, without=("generator",))
@@ -70,7 +71,7 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
     from likethat.explainers import FreeMCG
 
     told = Change(**change)
-    is_many = is_folder(told.out, overwrite=told.overwrite)
+    is_many = is_folder(told.out, overwrite=told.overwrite, workers=told.workers)
     made = open_generator(told.made_by)
     box_of = Asked(**asked)
     box, channels = box_of.open(*filter(None, [told.target]))
@@ -85,7 +86,7 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
         "directions": dict.fromkeys(told.up or [], "up") | dict.fromkeys(told.down or [], "down") or None,
     }
     if is_many:
-        into_folder(box, open_inputs(told.source), target, out=told.out, method=method, **limits)
+        into_folder(box, open_inputs(told.source), target, out=told.out, workers=told.workers, method=method, **limits)
         return
     one = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
     with progress_bar(asking_takes()) as watch:

@@ -32,12 +32,12 @@ def explain_into(
     else:
         model, _, wanted = model_named(name, of, target)
     made = None if told.generator is None else open_generator(told.generator)
-    asked: dict[str, Any] = {"budget": told.budget, "seed": told.seed, "top": top}
+    asked: dict[str, Any] = {"budget": told.budget, "seed": told.seed, "top": top, "workers": told.workers}
     given = inputs[0] if len(inputs) == 1 else [str(one) for one in inputs]
     into_folder(model, given, wanted, out=out, data=data_at_hand(told.data), generator=made, **asked)
 
 
-def into_folder(model: Any, inputs: Any, target: Any, *, out: Path, **call: Any) -> None:
+def into_folder(model: Any, inputs: Any, target: Any, *, out: Path, workers: str, **call: Any) -> None:
     """Explain many inputs into a folder, and say how it went.
 
     Args:
@@ -45,17 +45,20 @@ def into_folder(model: Any, inputs: Any, target: Any, *, out: Path, **call: Any)
         inputs: a path, or several.
         target: what is explained or wanted.
         out: the folder.
+        workers: as ``--workers`` names them.
         **call: the rest.
 
     Raises:
         InputError: no such inputs, or the folder holds something else.
         Stopped: by Ctrl-C or SIGTERM; the same words go on.
     """
+    from likethat._workers import as_cluster  # late: it brings torch
     from likethat.explainers import explain_all
 
+    cluster = as_cluster(workers, name="--workers")
     estimate = Estimate(stage="explaining", sentence=lambda seconds, _: f"about {duration(seconds)} for the others")
     with progress_bar(estimate) as watch:
-        found = explain_all(model, inputs, target, into=out, watch=watch, **call)
+        found = explain_all(model, inputs, target, into=out, workers=cluster, watch=watch, **call)
     give(found)
     failures = list(found.failures.items())
     done = sum(bool(row.kind) for row in found.rows)

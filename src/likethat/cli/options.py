@@ -15,6 +15,7 @@ __all__ = [
     "DEVICE_HELP",
     "MODEL_PANEL",
     "OVERWRITE_HELP",
+    "SPLIT_HELP",
     "WORKERS_HELP",
     "WORK_PANEL",
     "OfBank",
@@ -26,6 +27,7 @@ __all__ = [
 
 MODEL_PANEL, WORK_PANEL = "The model", "The work"
 WORKERS_HELP = "threads that decode, or ray, ray:2, ray://host:port: processes, machines; no influence on the result"
+SPLIT_HELP = "of many inputs (--out FOLDER): ray, ray:2, ray://host:port; no influence on the result"
 CHECKPOINT_HELP = "seconds between two pieces of the checkpoint; more where writing one takes more than a tenth of that"
 CLASS_NAMES_HELP = "class names, one a line; the model's own by default"
 DEVICE_HELP = "where it runs: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"

@@ -84,15 +84,17 @@ def check_page(path: Path, *, overwrite: bool, or_folder: bool = False) -> None:
     (try_file if kind == "page" else try_folder)(path, overwrite=overwrite, name="--out")
 
 
-def is_folder(out: Path, *, overwrite: bool) -> bool:
+def is_folder(out: Path, *, overwrite: bool, workers: str) -> bool:
     """Tell whether results of many inputs are wanted, in a folder; a page is tried as `check_page` does.
 
     Raises:
-        InputError: a page that cannot be written, or a folder that shall be replaced.
+        InputError: a page that cannot be written, or that workers shall make; or a folder that shall be replaced.
         StorageError: the place cannot be written.
     """
     if kind_of(out) != "folder":
         check_page(out, overwrite=overwrite)
+        if workers != "0":
+            raise InputError("`--workers` must be left out where --out is a page: one input is not split.")
         return False
     if overwrite:
         raise InputError("`--overwrite` must be left out where --out is a folder of many results.")

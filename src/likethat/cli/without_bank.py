@@ -8,6 +8,7 @@ from likethat.cli._asking import Asked, asking_takes, conclude, has_weights, ope
 from likethat.cli._generating import open_generator
 from likethat.cli.console import say
 from likethat.cli.opening import open_images, open_model
+from likethat.cli.options import SPLIT_HELP, WORK_PANEL
 from likethat.cli.progress import progress_bar
 from likethat.cli.targets import read_target
 from likethat.errors import InputError
@@ -33,6 +34,7 @@ class AtHand(Declared, panel="Without a bank"):
     )
     budget: int = option(200, "queries, at most, where the model is asked")
     seed: int = seed_option()
+    workers: str = option("0", SPLIT_HELP, metavar="WORKERS", panel=WORK_PANEL)
 
     def check_no_bank(self) -> None:
         """Refuse what a bank has no use for."""

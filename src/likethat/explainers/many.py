@@ -3,10 +3,11 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
 from torch import nn
 
 from likethat._calls import known_options, public
@@ -17,6 +18,7 @@ from likethat._progress import Stage, Watcher
 from likethat._responses import Wanted
 from likethat._session import in_own_session
 from likethat._tensors import checksum_of
+from likethat._workers import Cluster, as_cluster, connected, spread
 from likethat.errors import InputError, LikethatError, NotLinearError
 from likethat.explainers.choosing import MADE, explain
 from likethat.explainers.given import Given, mark_of, read_given
@@ -36,6 +38,7 @@ from likethat.sources.base import Sample
 __all__ = ["explain_all"]
 
 _Ended: TypeAlias = tuple[int, Result | Exception]
+_BLOCK = 8  # inputs that a worker takes at a time: eight searches ask some 64 rows together, and few wait at the end
 _AT = re.compile(r" at 0x[0-9a-f]+")  # where a thing lies in memory
 
 
@@ -51,6 +54,59 @@ class _Asked:
     options: dict[str, Any]
     method: Callable[..., Result] | None
     at_once: int
+    workers: int | Cluster
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Way:
+    """How each input is explained: with a bank, or by asking a black box; what workers have.
+
+    Attributes:
+        asked: what the caller gave.
+        bank: that explains; None where the model is asked.
+        box: that is asked.
+        made: makes or changes inputs.
+    """
+
+    asked: _Asked
+    bank: Bank | None = None
+    box: BlackBox | None = None
+    made: Any = None
+
+    def ended(self, places: Sequence[int]) -> Iterator[_Ended]:
+        """Yield places with their results, or with what went wrong, as they come."""
+        asked, bank, box = self.asked, self.bank, self.box
+        given, options = asked.given, asked.options
+        if bank is not None:
+            for place in places:
+                yield place, _tried(lambda at: bank.explain(given.one(at), asked.target, top=options["top"]), place)
+            return
+        assert box is not None
+
+        def search(view: BlackBox, number: int) -> Result:
+            one = given.one(places[number])
+            if asked.method is not None:
+                return asked.method(view, _as_taken(one, asked), asked.target, **options)
+            return explain(view, one, asked.target, generator=self.made, **options)
+
+        for number, result in together(box, len(places), search, at_once=asked.at_once):
+            yield places[number], result
+
+    def told(self, places: Sequence[int]) -> tuple[list[tuple[int, Result | str]], int]:
+        """Return what became of some inputs, and how many queries it took; runs in a worker."""
+        before = 0 if self.box is None else self.box.queries
+        found = [(place, _told(result)) for place, result in self.ended(places)]
+        return found, 0 if self.box is None else self.box.queries - before
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a card is needed."""
+        network = self.bank.model if self.bank is not None else None if self.box is None else self.box.network
+        module = network.network if isinstance(network, SplitModel) else network
+        first = None if module is None else next(module.parameters(), None)
+        maker = getattr(getattr(self.asked.method, "__self__", None), "generator", self.made)
+        devices = [getattr(one, "device", None) for one in (first, maker)]
+        return any(torch.device(device).type == "cuda" for device in devices if device is not None)
 
 
 @public
@@ -68,6 +124,7 @@ def explain_all(
     seed: int = 0,
     top: int = 4,
     at_once: int = 32,
+    workers: int | str | Cluster = 0,
     watch: Watcher | None = None,
     **options: Any,
 ) -> Many:
@@ -92,6 +149,9 @@ def explain_all(
         seed: of all chance; a method has its own.
         top: rows shown where inputs are explained by parts or channels.
         at_once: searches under way at the same time; no influence on results.
+        workers: ``"ray"``, ``"ray:2"``, ``"ray://host:port"``: processes, GPUs and machines that Ray runs, among which
+            the inputs are split (docs/guide/workers.md); no influence on results. Each worker remembers answers for
+            itself: a question that comes up in two of them is asked twice.
         watch: called with a `Progress` as inputs are finished.
         **options: of `method`: ``n``, ``immutable``, ``ranges``, ``directions``, ``mask``, ``algorithm``, ...
 
@@ -110,7 +170,7 @@ def explain_all(
     """
     check_callable(watch, name="watch", takes="a Progress")
     budget, top = check_count(budget, name="budget"), check_count(top, name="top")
-    at_once = check_count(at_once, name="at_once")
+    at_once, cluster = check_count(at_once, name="at_once"), as_cluster(workers)
     _check_method(method, options, {"data": data, "generator": generator, "seed": seed or None})
     given = read_given(inputs)
     growing = None
@@ -122,7 +182,7 @@ def explain_all(
     left = sorted({*range(len(given.names))} - {*done})
     options |= {"budget": budget} if method is not None else {"budget": budget, "seed": seed, "top": top}
     at_hand = {"target": target, "data": data, "generator": generator, "method": method}
-    asked = _Asked(model=model, given=given, options=options, at_once=at_once, **at_hand)
+    asked = _Asked(model=model, given=given, options=options, at_once=at_once, workers=cluster, **at_hand)
     found: dict[int, Result | str] = {}
     stage, is_interrupted = Stage("explaining", watch, total=len(given.names), done=len(done)), False
     try:
@@ -146,27 +206,42 @@ def explain_all(
     return Many(rows=tuple(rows), results=results, is_interrupted=is_interrupted)
 
 
-def _explained(asked: "_Asked", left: Sequence[int]) -> Iterator[_Ended]:
+def _explained(asked: "_Asked", left: Sequence[int]) -> Iterator[tuple[int, Any]]:
     """Yield places with their results, or with what went wrong, as they come."""
     if not left:
         return
-    given, options = asked.given, asked.options
+    with connected(asked.workers):
+        way = _way(asked)
+        if not isinstance(asked.workers, Cluster):
+            yield from way.ended(left)
+            return
+        blocks = [left[first : first + _BLOCK] for first in range(0, len(left), _BLOCK)]
+        with spread(asked.workers, way, on_gpu=way.on_gpu) as each:
+            for found, queries in each(_Way.told, blocks):
+                if way.box is not None:
+                    way.box.account.charge(queries)
+                yield from found
+
+
+def _way(asked: "_Asked") -> _Way:
+    """Fit or train what all inputs need, and say how each is explained.
+
+    Raises:
+        InputError: the model is bound to this process, and workers are to ask it.
+    """
     bank = None if asked.method is not None else asked.model if isinstance(asked.model, Bank) else _bank(asked)
     if bank is not None:
-        for place in left:
-            yield place, _tried(lambda at: bank.explain(given.one(at), asked.target, top=options["top"]), place)
-        return
-    made = asked.generator
-    if made is None and asked.data is not None and given.kind != "image":
-        made = _made_of(asked.data, given.kind, options["seed"])
-
-    def search(view: BlackBox, place: int) -> Result:
-        if asked.method is not None:
-            return asked.method(view, _as_taken(given.one(left[place]), asked), asked.target, **options)
-        return explain(view, given.one(left[place]), asked.target, generator=made, **options)
-
-    for place, result in together(box_for(asked.model, asked.target), len(left), search, at_once=asked.at_once):
-        yield left[place], result
+        return _Way(asked=replace(asked, model=None, data=None), bank=bank)
+    box, made = box_for(asked.model, asked.target), asked.generator
+    binds = "a budget" if box.budget is not None else box.oracle.binds
+    if binds and isinstance(asked.workers, Cluster):
+        raise InputError(
+            f"`workers` must be 0 for a model with {binds}, which processes cannot share, got "
+            f"{asked.workers.in_words()!r}. Its questions are asked together as it is, of `at_once` inputs."
+        )
+    if made is None and asked.data is not None and asked.given.kind != "image":
+        made = _made_of(asked.data, asked.given.kind, asked.options["seed"])
+    return _Way(asked=replace(asked, data=None), box=box, made=made)
 
 
 def _check_method(method: Any, options: Mapping[str, Any], others: Mapping[str, Any]) -> None:
@@ -209,7 +284,8 @@ def _bank(asked: "_Asked") -> Bank | None:
     if asked.given.kind != "image" or not has_weights or not has_images:
         return None
     try:
-        return PartPrototypes(seed=seed).fit(asked.model, Generated(made, MADE, seed=seed) if data is None else data)
+        images = Generated(made, MADE, seed=seed) if data is None else data
+        return PartPrototypes(seed=seed).fit(asked.model, images, workers=asked.workers)
     except NotLinearError:
         return None
 
@@ -225,9 +301,9 @@ def _tried(work: Callable[[int], Result], place: int) -> Result | Exception:
         return error
 
 
-def _told(result: Result | Exception) -> Result | str:
+def _told(result: Result | Exception | str) -> Result | str:
     """Return a result, or one sentence of why there is none; what is no error of ours is raised."""
-    if isinstance(result, Result):
+    if isinstance(result, Result | str):
         return result
     if isinstance(result, LikethatError):
         return str(result)

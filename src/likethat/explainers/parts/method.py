@@ -19,6 +19,7 @@ from likethat._checkpoint import EVERY
 from likethat._options import shown
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
+from likethat._workers import Cluster
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
 from likethat.explainers.parts.cells import classes_of
@@ -93,7 +94,7 @@ class PartPrototypes(PartsOptions):
         parts: Any = None,
         memory_budget: int | str = 2 * 2**30,
         batch_size: int = 32,
-        workers: int | str = 0,
+        workers: int | str | Cluster = 0,
         checkpoint: str | Path | None = None,
         checkpoint_every: float = EVERY,
         resume: bool = False,

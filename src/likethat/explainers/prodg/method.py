@@ -7,7 +7,7 @@ Source:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from likethat._checks import check_count, resolve_target
 from likethat._options import check_callable, shown
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
-from likethat._workers import Cluster, as_workers, connected
+from likethat._workers import as_cluster, connected
 from likethat.errors import InputError
 from likethat.explainers.prodg.run import SCHEDULE, Run
 from likethat.explainers.prodg.work import Stages
@@ -118,7 +118,7 @@ class ProDG(ProDGOptions):
             InputError: a generator whose images the model does not take, or options that do not fit.
             NonFiniteError: the generator made NaN.
         """
-        clock, cluster = Clock(), _checked_workers(workers)
+        clock, cluster = Clock(), as_cluster(workers)
         check_callable(watch, name="watch", takes="a Progress")
         watch = None if watch is None else Stages(watch)
         n_channels = check_count(n_channels, name="n_channels")
@@ -166,13 +166,6 @@ class ProDG(ProDGOptions):
                 f"`generator` must make images that the model takes, {model.in_channels} channels"
                 f"{_size(model)}, got {tuple(images.shape[1:])} from {type(self.generator).__name__}: {error}"
             ) from error
-
-
-def _checked_workers(workers: Any) -> int | Cluster:
-    found = as_workers(workers)
-    if isinstance(found, int) and found:
-        raise InputError(f"`workers` must be 0, or such as 'ray:2', where no image is decoded, got {found}.")
-    return found
 
 
 def _size(model: SplitModel) -> str:

@@ -70,6 +70,12 @@ class Prepared:
         self.backend, self._change = backend, change
         self._columns = None if columns is None else [str(name) for name in columns]
 
+    @property
+    def answers_rows(self) -> bool:
+        """Whether it is a model of this process, whose answer has a row for each of a batch and costs nothing."""
+        is_network = isinstance(self.backend, NetworkBackend) and not self.backend.is_whole
+        return is_network or isinstance(self.backend, EstimatorBackend | OnnxBackend)
+
     def __call__(self, batch: Inputs) -> Any:
         """Name or choose the columns, apply the user's function, ask."""
         if self._columns is not None and not isinstance(batch, list):

@@ -30,7 +30,7 @@ class NetworkBackend:
     """
 
     def __init__(self, network: nn.Module | SplitModel, *, is_whole: bool = False) -> None:
-        self._network, self._is_whole = network, is_whole
+        self._network, self.is_whole = network, is_whole
         if isinstance(network, SplitModel):
             self._module = network.network
             alone = network.n_classes == 1  # the class or not: two columns
@@ -60,7 +60,7 @@ class NetworkBackend:
                 probabilities = self._network.probabilities(self._network.logits(tensor))
                 alone = self._network.n_classes == 1
                 return torch.cat([1 - probabilities, probabilities], 1) if alone else probabilities
-            if self._is_whole:
+            if self.is_whole:
                 return self._network(tensor)
             output = _logits(self._network(tensor), len(tensor))
             return output.sigmoid() if self.facts.output == "labels" else output

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,17 @@ class OnnxBackend:
         if not path.is_file():
             raise InputError(f"`predict` must be an .onnx file, got {str(path)!r}, which does not exist.")
         weights = external_files(path)
-        self._session = _load(path)
+        self._path, self._session = path.absolute(), _load(path)
         self._inputs = self._session.get_inputs()
         outputs = {item.name: _is_number(item.type) for item in self._session.get_outputs()}
         self._output = choose_output(outputs, wanted=output_name, who=path.name)
         self._brightness = Brightness()
         self._padding: tuple[str, ...] = ()
         self.facts = Facts(name=path.stem, identity=f"onnx {_hash(path, weights)} {self._output} {_RULES}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process open the file, which must lie at the same path there."""
+        return partial(type(self), output_name=self._output), (self._path,)
 
     @property
     def notes(self) -> tuple[str, ...]:

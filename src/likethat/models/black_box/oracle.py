@@ -13,9 +13,10 @@ from torch import Tensor
 from likethat._inputs import Inputs, digests, take
 from likethat.errors import BlackBoxError, InputError, LikethatError
 from likethat.models.black_box.answers import read_rows
+from likethat.models.black_box.arrays import rows_of
 from likethat.models.black_box.backends import Prepared
 from likethat.models.black_box.budget import Account
-from likethat.models.black_box.memory import Store
+from likethat.models.black_box.memory import Memory, Store
 from likethat.models.black_box.reading import LABELS_NOTE, LOGITS_NOTE, Reader
 
 __all__ = ["Oracle"]
@@ -37,6 +38,8 @@ class Oracle:
         calls: batches answered so far.
         checks: whether one row is asked a second time.
         knew_names: whether the names of the classes were known before any answer.
+        unit: batches of a model in this process are filled up to a multiple of it: rounding may depend on the number
+            of rows, and an answer shall not depend on what is asked beside it.
     """
 
     def __init__(
@@ -57,8 +60,24 @@ class Oracle:
         self._store, self._batch_size = store, batch_size
         self._must_check = self.checks = check_determinism
         self.knew_names = knew_names
+        self.unit = 1
         self._lock = threading.RLock()
         self._note_logits()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the lock: another process has its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up what was left."""
+        self.__dict__.update(state, _lock=threading.RLock())
+
+    @property
+    def binds(self) -> str:
+        """Why it cannot be asked in several processes, each for itself; "" where it can."""
+        if not isinstance(self._store, Memory):
+            return "a cache"
+        return "" if getattr(self.backend.backend, "requests", None) is None else "a service's rate limit"
 
     def affordable(self, inputs: Inputs, account: Account) -> int:
         """Return how many leading rows an account can pay for."""
@@ -129,7 +148,11 @@ class Oracle:
             raise failure
 
     def _call(self, batch: Inputs) -> Any:
+        n = rows_of(batch)
+        is_filled = self.unit > 1 and self.backend.answers_rows
         try:
+            if is_filled:
+                return self.backend(_in_one_order(take(batch, [*range(n), *[n - 1] * (-n % self.unit)])))[:n]
             return self.backend(batch)
         except LikethatError:
             raise
@@ -231,6 +254,14 @@ def _first_of_each(keys: Sequence[bytes], seen: set[bytes]) -> list[int]:
             seen.add(key)
             rows.append(row)
     return rows
+
+
+def _in_one_order(batch: Inputs) -> Inputs:
+    """Return a table column by column in memory: how its rows were put together decides that, and so the rounding."""
+    if isinstance(batch, Tensor | list):
+        return batch
+    columns = {place: column.array.copy() for place, (_, column) in enumerate(batch.items())}
+    return type(batch)(columns).set_axis(batch.columns, axis=1)
 
 
 def _cancel(futures: dict[Future[Any], list[int]]) -> None:

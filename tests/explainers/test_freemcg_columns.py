@@ -199,10 +199,12 @@ def test_a_row_is_read_in_the_types_that_were_learned() -> None:
 
 
 def test_a_whole_share_is_the_other_value_to_the_last_bit() -> None:
-    known = columns(source(pay=0.4))
+    known = Columns(source(pay=0.4), typical().assign(pay=np.random.default_rng(0).permutation(20) / 17), Limits())
     assert 0.4 + 1.0 * (0.1 - 0.4) != 0.1
-    assert known._between("pay", 0.1, np.array([0.0, 0.5, 1.0])).tolist() == [0.4, pytest.approx(0.25), 0.1]
-    assert known._between("gap", np.nan, np.array([0.0, 1.0])).tolist() == pytest.approx([np.nan] * 2, nan_ok=True)
+    share = torch.ones(3, 6, dtype=torch.float64)
+    share[:, 1] = torch.tensor([0.0, 0.5, 1.0])
+    made: Any = known.components(rows({"pay": 0.1}).assign(pay=0.1)).compose(share)
+    assert made["pay"].tolist() == [0.4, pytest.approx(0.25), 0.1]
 
 
 def test_three_columns_of_many_are_listed() -> None:

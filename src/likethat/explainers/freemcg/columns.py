@@ -18,6 +18,7 @@ from likethat.generators.table.columns import Column, plain
 from likethat.generators.table.dependences import broken_by, learn_dependences, repaired
 from likethat.generators.table.scale import Scale, as_learned
 from likethat.generators.table.schema import learn_columns
+from likethat.generators.table.writer import Rows, Writer, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,34 +78,54 @@ class Columns:
         missing = [column.name for column in columns if column.name not in source.columns]
         if missing:
             raise InputError(f"`source` must have the generator's columns, and {_listed(missing)} is not there.")
+        self._writer = Writer(self.source, columns)
         self._scales = {column.name: Scale(column, typical[column.name]) for column in columns}
-        self._own = {name: float(scale.positions(self.source[name])[0]) for name, scale in self._scales.items()}
+        self._place = {name: place for place, name in enumerate(self._scales)}
+        among = [self._place.get(name, -1) for name in self.source.columns]
+        self._shown = np.flatnonzero(np.array(among) >= 0)  # columns of the source that the generator has too
+        self._among = np.array(among, dtype=np.int64)[self._shown]
+        scales = list(self._scales.values())
+        self._is_line = np.array([scale.is_ordered for scale in scales], dtype=bool)
+        self._is_divisible = np.array([scale.is_divisible for scale in scales], dtype=bool)
+        self._spread = np.array([scale.spread for scale in scales])
+        self._own = self._writer.own.positions[0]
+        self._read = self._writer.own
+        self._far: tuple[Rows | None, Tensor] = (None, torch.zeros(0))
         self._limits = limits
         self.identifiers = tuple(str(column.name) for column in columns if column.is_identifier)
         self._bounds = self._check()
         self.dependences = getattr(generator, "dependences", None) or learn_dependences(columns, typical)
-        own = {name: np.array([value]) for name, value in self._own.items()}
-        self._active = ~broken_by(self.dependences, self._scales, own, 1)[0]
+        self._linked = list(dict.fromkeys(name for each in self.dependences for name in (each.first, each.second)))
+        self._active = ~broken_by(self.dependences, self._scales, self._places(self._own[None]), 1)[0]
 
     def constrained(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Return rows with the source's columns, in its order and types, valid and within the limits."""
         fixed = {*self._limits.immutable, *self.identifiers}
-        free = [name for name in self._scales if name in frame.columns and str(name) not in fixed]
-        return self._rows({name: self._scales[name].positions(frame[name]) for name in free}, len(frame))
+        live = np.array([name in frame.columns and str(name) not in fixed for name in self._scales], dtype=bool)
+        if all(name in frame.columns for name in self._scales):
+            return self._rows(self._writer.positions(frame), live)
+        at = np.tile(self._own, (len(frame), 1))
+        for place in np.flatnonzero(live):
+            name = self._writer.columns[place].name
+            at[:, place] = self._scales[name].positions(frame[name])
+        return self._rows(at, live)
 
     def distances(self, frame: "pd.DataFrame") -> Float[Tensor, "n column"]:
         """Return how far each value is from the source's: in units of the column's spread; 1 for another category."""
-        found = np.zeros((len(frame), len(self.names)))
-        for place, name in enumerate(self.source.columns):
-            if name not in self._scales:
-                continue
-            scale, far = self._scales[name], np.ones(len(frame))
-            same = self._is_own(frame[name], name)
-            if scale.is_ordered and not same.all():
-                gap = np.abs(scale.positions(frame[name]) - self._own[name]) / scale.spread
-                far = np.where(np.isfinite(gap), gap, 1.0)
-            found[:, place] = np.where(same, 0.0, far)
-        return torch.from_numpy(found)
+        rows, found = self.read(frame), np.zeros((len(frame), len(self.names)))
+        if self._far[0] is rows:
+            return self._far[1]
+        gap = np.abs(rows.positions - self._own) / self._spread
+        far = np.where(rows.same, 0.0, np.where(self._is_line & np.isfinite(gap), gap, 1.0))
+        found[:, self._shown] = far[:, self._among]
+        self._far = rows, torch.from_numpy(found)
+        return self._far[1]
+
+    def read(self, frame: "pd.DataFrame") -> Rows:
+        """Return rows as numbers; those made or read last are known."""
+        if self._read.frame is not frame:
+            self._read = self._writer.read(frame)
+        return self._read
 
     def changes(self, changed: "pd.DataFrame") -> tuple[Change, ...]:
         """Return the columns of one row that differ from the source's, in the order of the table."""
@@ -112,88 +133,81 @@ class Columns:
         return tuple(self._change(self.source.columns[place], changed) for place in places)
 
     def _change(self, name: Any, changed: "pd.DataFrame") -> Change:
-        scale, way = self._scales[name], ""
-        after = float(scale.positions(changed[name])[0])
-        if scale.is_ordered and np.isfinite(after) and np.isfinite(self._own[name]):
+        scale, way, place = self._scales[name], "", self._place[name]
+        own, after = self._own[place], self.read(changed).positions[0, place]
+        if scale.is_ordered and np.isfinite(after) and np.isfinite(own):
             ways = ("earlier", "later") if scale.column.kind == "date" else ("down", "up")
-            way = ways[after > self._own[name]]
+            way = ways[int(after > own)]
         before, now = (_told(frame[name].iloc[0]) for frame in (self.source, changed))
         return Change(name=str(name), before=before, after=now, way=way)
 
     def components(self, changed: "pd.DataFrame") -> Components:
         """Cut the change of a row into its columns; each numeric one can also go part of the way."""
-        other = {name: float(scale.positions(changed[name])[0]) for name, scale in self._scales.items()}
-        places = {name: place for place, name in enumerate(self.source.columns)}
-        is_changed = self.distances(changed)[0].numpy() > 0
+        sizes, other = self.distances(changed)[0], self.read(changed).positions[0]
+        is_changed = np.zeros(len(other), dtype=bool)
+        is_changed[self._among] = sizes.numpy()[self._shown] > 0
+        goes_part = self._is_divisible & np.isfinite(self._own) & np.isfinite(other)
 
         def compose(stay: Float[Tensor, "n component"]) -> Any:
-            weight = stay.double().numpy()
-            return self._rows(
-                {
-                    name: self._between(name, other[name], weight[:, places[name]])
-                    for name in self._scales
-                    if is_changed[places[name]]
-                },
-                len(weight),
-                stays={name: weight[:, place] == 0 for name, place in places.items()},
-            )
+            share = np.ones((len(stay), len(other)))
+            share[:, self._among] = stay.double().numpy()[:, self._shown]
+            part = np.where(share >= 1, other, self._own + share * (other - self._own))
+            return self._rows(np.where(goes_part, part, other), is_changed, stays=share == 0)
 
-        return Components(sizes=self.distances(changed)[0], compose=compose)
-
-    def _between(self, name: Any, other: float, share: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        own, scale = self._own[name], self._scales[name]
-        if not scale.is_divisible or not np.isfinite(own) or not np.isfinite(other):
-            return np.full(len(share), other)
-        return np.where(share >= 1, other, own + share * (other - own))
+        return Components(sizes=sizes, compose=compose)
 
     def _rows(
-        self, positions: Mapping[Any, np.ndarray], n: int, *, stays: Mapping[Any, Bool[np.ndarray, " n"]] | None = None
+        self,
+        positions: Float[np.ndarray, "n column"],
+        live: Bool[np.ndarray, " column"],
+        *,
+        stays: Bool[np.ndarray, "n column"] | None = None,
     ) -> "pd.DataFrame":
         """Return rows of the source with other values in some columns: the gate."""
-        import pandas as pd
+        at, lost = np.where(live, positions, self._own), np.zeros(positions.shape, dtype=bool)
+        for place in self._bounds:
+            at[:, place], lost[:, place] = self._within(place, at[:, place])
+        at = self._writer.snapped(at, live)
+        keeps = lost | ~live | self._is_at_home(at)
+        if stays is not None:
+            keeps |= stays
+        self._hold_together(at, keeps, live, repair=stays is None)
+        self._read = self._writer.made(at, keeps)
+        return self._read.frame
 
-        at: dict[Any, np.ndarray] = {}
-        keeps: dict[Any, np.ndarray] = {}
-        for name, position in positions.items():
-            held, lost = self._within(name, position)
-            at[name] = self._scales[name].snap(held)
-            keeps[name] = lost | self._is_at_home(name, at[name]) | (False if stays is None else stays[name])
-        self._hold_together(at, keeps, n, repair=stays is None)
-        columns = {}
-        for name in self.source.columns:
-            own = self.source[name]
-            places = np.zeros(n, dtype=np.int64)
-            if name in at:
-                places = np.where(keeps[name], 0, 1 + np.arange(n))
-                own = pd.concat([own, self._scales[name].values(at[name]).astype(own.dtype)], ignore_index=True)
-            columns[name] = own.take(places).reset_index(drop=True)
-        return pd.DataFrame(columns, columns=self.source.columns, index=pd.RangeIndex(n))
+    def _is_at_home(self, at: Float[np.ndarray, "n column"]) -> Bool[np.ndarray, "n column"]:
+        return (at == self._own) | (np.isnan(at) & np.isnan(self._own))
 
-    def _is_at_home(self, name: Any, positions: np.ndarray) -> Bool[np.ndarray, " n"]:
-        return np.equal(positions, self._own[name]) | (np.isnan(positions) & np.isnan(self._own[name]))
+    def _places(self, at: Float[np.ndarray, "n column"]) -> dict[Any, np.ndarray]:
+        """Return the positions of the columns that say something of others, by name."""
+        return {name: at[:, self._place[name]] for name in self._linked}
 
-    def _hold_together(self, at: dict[Any, np.ndarray], keeps: dict[Any, np.ndarray], n: int, *, repair: bool) -> None:
+    def _hold_together(
+        self,
+        at: Float[np.ndarray, "n column"],
+        keeps: Bool[np.ndarray, "n column"],
+        live: Bool[np.ndarray, " column"],
+        *,
+        repair: bool,
+    ) -> None:
         """Let columns that say each other change together, or go back to the source together, in place.
 
         What the source itself breaks need not hold. The source breaks nothing else, so that giving back ends.
         """
-
-        def rows() -> dict[Any, np.ndarray]:
-            own = {name: np.full(n, value) for name, value in self._own.items()}
-            return own | {name: np.where(keeps[name], own[name], at[name]) for name in at}
-
         if not self._active.any():
             return
         if repair:
-            free = [name for name in at if name not in self._bounds]
-            held = repaired(self.dependences, self._scales, rows(), free=free, ignored=~self._active)
+            free = [name for name in self._linked if live[self._place[name]] and self._place[name] not in self._bounds]
+            before = self._places(np.where(keeps, self._own, at))
+            held = repaired(self.dependences, self._scales, before, free=free, ignored=~self._active)
             for name in free:
-                at[name], keeps[name] = held[name], self._is_at_home(name, held[name])
-        while (broken := self._broken(rows(), n)).any():
+                at[:, self._place[name]] = held[name]
+            changed = [self._place[name] for name in free]
+            keeps[:, changed] = self._is_at_home(at)[:, changed]
+        while (broken := self._broken(self._places(np.where(keeps, self._own, at)), len(at))).any():
             for place in np.flatnonzero(broken.any(axis=0)):
                 for name in (self.dependences[place].first, self.dependences[place].second):
-                    if name in keeps:
-                        keeps[name] = keeps[name] | broken[:, place]
+                    keeps[:, self._place[name]] |= broken[:, place]
 
     def _broken(self, rows: Mapping[Any, np.ndarray], n: int) -> Bool[np.ndarray, "n dependence"]:
         found: np.ndarray = broken_by(self.dependences, self._scales, rows, n) & self._active
@@ -201,28 +215,18 @@ class Columns:
 
     def broken(self, frame: "pd.DataFrame") -> tuple[str, ...]:
         """Return the dependences that one row breaks, in words."""
-        places = {name: scale.positions(frame[name]) for name, scale in self._scales.items()}
-        found = broken_by(self.dependences, self._scales, places, 1)[0]
+        found = broken_by(self.dependences, self._scales, self._places(self.read(frame).positions), 1)[0]
         return tuple(self.dependences[place].describe(self._scales) for place in np.flatnonzero(found))
 
-    def _is_own(self, values: "pd.Series", name: Any) -> Bool[np.ndarray, " n"]:
-        """Tell where values are the source's own; a missing one is the same as a missing one."""
-        own = self.source[name].iloc[0]
-        gone = values.isna().to_numpy(dtype=bool)
-        if _is_missing(own):
-            return gone
-        return np.array([not lost and value == own for value, lost in zip(values, gone, strict=True)], dtype=bool)
-
-    def _within(self, name: Any, positions: np.ndarray) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
-        """Return positions within the limits, and where none can take the source's place."""
-        if name not in self._bounds:
-            return positions, np.zeros(len(positions), dtype=bool)
+    def _within(self, place: int, positions: np.ndarray) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
+        """Return positions within the limits of a column, and where none can take the source's place."""
         is_missing = np.isnan(positions)  # it would be a way round the limit
-        held = self._scales[name].within(np.nan_to_num(positions), *self._bounds[name])
+        scale = self._scales[self._writer.columns[place].name]
+        held = scale.within(np.nan_to_num(positions), *self._bounds[place])
         return held, is_missing | np.isnan(held)
 
-    def _check(self) -> dict[Any, tuple[float, float]]:
-        """Check the limits; return between which positions each limited column may be."""
+    def _check(self) -> dict[int, tuple[float, float]]:
+        """Check the limits; return between which positions each limited column may be, by its place."""
         limits, by_name = self._limits, {str(name): name for name in self.source.columns}
         for what, names in (
             ("immutable", list(limits.immutable)),
@@ -247,7 +251,7 @@ class Columns:
         bounds = {by_name[name]: self._range(by_name[name], ends) for name, ends in (limits.ranges or {}).items()}
         for name, way in (limits.directions or {}).items():
             bounds[by_name[name]] = self._towards(by_name[name], way, bounds.get(by_name[name], (-np.inf, np.inf)))
-        return bounds
+        return {self._place[name]: ends for name, ends in bounds.items()}
 
     def _is_ordered(self, name: Any) -> bool:
         return name in self._scales and self._scales[name].is_ordered
@@ -257,7 +261,7 @@ class Columns:
         if isinstance(ends, str) or not isinstance(ends, Sequence) or len(ends) != 2:
             raise InputError(f"`ranges` must be (lowest, highest) of {str(name)!r}, got {shown(ends)}.")
         low, high = (self._scales[name].place_of(end, name="ranges") for end in ends)
-        own = self._own[name]
+        own = self._own[self._place[name]]
         if not np.isnan(own) and not low <= own <= high:
             raise InputError(
                 f"`ranges` must hold the source's own value, got [{_number(ends[0])}, {_number(ends[1])}] for "
@@ -267,7 +271,7 @@ class Columns:
 
     def _towards(self, name: Any, way: str, bounds: tuple[float, float]) -> tuple[float, float]:
         check_choice(way, name=f"directions[{str(name)!r}]", choices=("up", "down"))
-        own, (low, high) = self._own[name], bounds
+        own, (low, high) = self._own[self._place[name]], bounds
         if np.isnan(own):
             raise InputError(
                 f"`directions` must be of columns in which the source has a value, and {str(name)!r} is missing: "
@@ -276,15 +280,9 @@ class Columns:
         return (max(low, own), high) if way == "up" else (low, min(high, own))
 
 
-def _is_missing(value: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.isna(value))
-
-
 def _told(value: Any) -> Any:
     """Return a value as Python's own, None where it is missing; dates as text, without a time that is midnight."""
-    if _is_missing(value):
+    if is_missing(value):
         return None
     value = plain(value)
     return value if isinstance(value, str | int | float | bool) else str(value).removesuffix(" 00:00:00")

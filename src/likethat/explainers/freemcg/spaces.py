@@ -16,6 +16,7 @@ from likethat.explainers.freemcg.components import Components, image_components,
 from likethat.explanations.counterfactual import Change
 from likethat.functional.tweedie import denoised
 from likethat.generators.base import Denoiser, Encoder, LatentGenerator
+from likethat.generators.table.generator import TableVAE
 
 __all__ = ["ImageSpace", "LatentSpace", "Space"]
 
@@ -161,7 +162,6 @@ class LatentSpace:
         self.kind: Kind = generator.kind
         self._generator, self._source, self._mask = generator, source, mask
         self._rebuilt: Tensor | None = None
-        self._measured: tuple[Inputs, Tensor] | None = None
         self._most_surprise: float | None = None
         latents = generator.prior.sample(_N_TYPICAL, rng=rng)
         self._spread = latents.std(dim=0).clamp_min(1e-3)
@@ -229,8 +229,14 @@ class LatentSpace:
         return None if surprise is None else float(np.mean(np.array(_usual(self._generator)) >= float(surprise[0])))
 
     def _surprise(self, inputs: Inputs) -> Tensor | None:
-        can_say = self.is_table and len(_usual(self._generator)) and hasattr(self._generator, "surprise")
-        return self._generator.surprise(inputs) if can_say else None  # type: ignore[attr-defined]
+        if not self.is_table or not len(_usual(self._generator)):
+            return None
+        if isinstance(self._generator, TableVAE):
+            assert self._columns is not None
+            frame: Any = inputs
+            rows = self._columns.read(frame)
+            return self._generator.surprise_at(rows.numbers, rows.gone)
+        return self._generator.surprise(inputs) if hasattr(self._generator, "surprise") else None
 
     def dissimilarity(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
         """Return the share of changed columns, pixels or words that are not common to both."""
@@ -260,9 +266,8 @@ class LatentSpace:
     def by_column(self, inputs: Inputs) -> Float[Tensor, "n column"]:
         """Return the distance of each column from the source's, of tables."""
         assert self._columns is not None
-        if self._measured is None or self._measured[0] is not inputs:  # distance and cost ask for the same rows
-            self._measured = (inputs, self._columns.distances(inputs))
-        return self._measured[1]
+        frame: Any = inputs
+        return self._columns.distances(frame)
 
     def changes(self, changed: Any) -> tuple[Change, ...]:
         """Return the columns of one row that differ from the source's."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri
 from torch import Tensor
 
 from likethat.errors import InputError
 from likethat.generators.table.columns import Column
+from likethat.generators.table.whole import Whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +65,8 @@ class Coding:
         self.scored = [index for index, column in enumerate(columns) if _has_score(column)]
         self.classed = [index for index, column in enumerate(columns) if _is_classed(column)]
         self.missable = [index for index, column in enumerate(columns) if _has_bit(column)]
+        self.whole = Whole(columns)
+        self._levels = [_Levels(*one) for one in zip(self.knots, self.scales, strict=True)]
 
     @property
     def n_classes(self) -> list[int]:
@@ -100,20 +103,20 @@ class Coding:
                 f"the table must have the {len(self.columns)} columns that the generator learned, got one without "
                 f"{absent[0]!r}."
             )
-        numbers = []
-        for column in self.columns:
-            numbers.append(column.to_numbers(frame[column.name]))
-            each(1)
+        gone = [frame[self.columns[index].name].isna().to_numpy(dtype=bool) for index in self.missable]
+        return self.coded(self.whole.numbers(frame, each=each), _stacked(gone, len(frame)))
+
+    def coded(self, numbers: Float[np.ndarray, "n column"], gone: Bool[np.ndarray, "n bit"]) -> Coded:
+        """Return rows as `encode` does, of their numbers (`Column.to_numbers`) and where values are missing."""
         scores = [
-            normal_scores(_score_values(self.columns[index], numbers[index]), knots) / scale
-            for index, knots, scale in zip(self.scored, self.knots, self.scales, strict=True)
+            levels(_score_values(self.columns[index], numbers[:, index]))
+            for index, levels in zip(self.scored, self._levels, strict=True)
         ]
-        classes = [_classes(numbers[index], n) for index, n in zip(self.classed, self.n_classes, strict=True)]
-        bits = [frame[self.columns[index].name].isna().to_numpy(dtype=float) for index in self.missable]
+        classes = [_classes(numbers[:, index], n) for index, n in zip(self.classed, self.n_classes, strict=True)]
         return Coded(
-            scores=torch.from_numpy(_stacked(scores, len(frame))).float(),
-            classes=torch.from_numpy(_stacked(classes, len(frame))).long(),
-            bits=torch.from_numpy(_stacked(bits, len(frame))).float(),
+            scores=torch.from_numpy(_stacked(scores, len(numbers))).float(),
+            classes=torch.from_numpy(_stacked(classes, len(numbers))).long(),
+            bits=torch.from_numpy(gone).float(),
         )
 
     def decode(self, levels: Float[Tensor, "n score"], classes: Int[Tensor, "n category"], bits: Tensor) -> Any:
@@ -124,24 +127,18 @@ class Coding:
             classes: as in `Coded`.
             bits: (n, bit), true where a value is missing.
         """
-        import pandas as pd
-
-        made: dict[Any, Any] = {}
-        at, n = levels.cpu().double().numpy(), len(levels)
-        for index, column in enumerate(self.columns):
-            numbers = np.zeros(n)
-            if index in self.classed:
-                numbers = classes[:, self.classed.index(index)].cpu().double().numpy()
-            if index in self.scored:
-                place = self.scored.index(index)
-                values = values_at(at[:, place], self.knots[place])
-                is_rare = numbers >= MOST_CLASSES - 1
-                numbers = np.where(is_rare, values, numbers) if index in self.classed else values
-            gone = None
-            if index in self.missable:
-                gone = bits[:, self.missable.index(index)].cpu().numpy().astype(bool)
-            made[column.name] = column.from_numbers(numbers, gone)
-        return pd.DataFrame(made, index=pd.RangeIndex(n))
+        at, gone, numbers = (
+            levels.cpu().double().numpy(),
+            bits.cpu().numpy(),
+            np.zeros((len(levels), len(self.columns))),
+        )
+        numbers[:, self.classed] = classes.cpu().double().numpy()
+        for place, index in enumerate(self.scored):
+            values = values_at(at[:, place], self.knots[place])
+            is_rare = numbers[:, index] >= MOST_CLASSES - 1
+            numbers[:, index] = np.where(is_rare, values, numbers[:, index]) if index in self.classed else values
+        missing = {index: gone[:, place].astype(bool) for place, index in enumerate(self.missable)}
+        return self.whole.frame(numbers, missing)
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that `from_state` needs beside the columns."""
@@ -168,6 +165,24 @@ def normal_scores(values: Float[np.ndarray, " n"], knots: Float[np.ndarray, " kn
     rank = (np.searchsorted(knots, clipped, "left") + np.searchsorted(knots, clipped, "right")) / 2
     level = np.clip(rank / len(knots), 0.5 / len(knots), 1 - 0.5 / len(knots))
     return np.where(np.isnan(values), np.nan, ndtri(level))
+
+
+class _Levels:
+    """The normal scores of one column, divided by their spread: looked up, for there are two a knot."""
+
+    def __init__(self, knots: Float[np.ndarray, " knot"], scale: float) -> None:
+        self._values, counts = np.unique(knots, return_counts=True)
+        ends = counts.cumsum()
+        ranks = np.stack([ends - counts, ends - counts / 2], axis=1)  # between the knots before and these, and at these
+        level = np.clip(ranks / len(knots), 0.5 / len(knots), 1 - 0.5 / len(knots))
+        self._scores = ndtri(level) / scale
+
+    def __call__(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return what `normal_scores` does."""
+        clipped = np.clip(values, self._values[0], self._values[-1])
+        place = np.searchsorted(self._values, clipped).clip(0, len(self._values) - 1)  # NaN stands behind the last
+        scores = self._scores[place, (self._values[place] == clipped).astype(int)]
+        return np.where(np.isnan(values), np.nan, scores)
 
 
 def values_at(levels: Float[np.ndarray, " n"], knots: Float[np.ndarray, " knot"]) -> Float[np.ndarray, " n"]:

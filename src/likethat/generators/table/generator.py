@@ -146,7 +146,16 @@ class TableVAE(TrainedGenerator):
         """
         if kind_of(inputs) != "table":
             raise InputError(f"`inputs` must be a DataFrame, got {type(inputs).__name__}.")
-        rows = self.coding.encode(inputs)
+        return self._surprise(self.coding.encode(inputs))
+
+    @torch.no_grad()
+    def surprise_at(
+        self, numbers: Float[np.ndarray, "n column"], gone: Bool[np.ndarray, "n column"]
+    ) -> Float[Tensor, " n"]:
+        """Return `surprise` of rows by their numbers (`Column.to_numbers`), and where values are missing."""
+        return self._surprise(self.coding.coded(numbers, gone[:, self.coding.missable]))
+
+    def _surprise(self, rows: Coded) -> Float[Tensor, " n"]:
         latents = self._encoded(rows)
         return row_loss(self.network, rows, latents) - KL_WEIGHT * self.prior.log_prob(latents)
 

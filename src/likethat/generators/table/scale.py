@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from likethat.errors import InputError
 from likethat.generators.table.columns import Column, Scalar
@@ -50,9 +50,12 @@ class Scale:
         Raises:
             InputError: values that are no numbers or dates where the column has those.
         """
-        numbers = self.column.to_numbers(series)
+        return self.positions_of(self.column.to_numbers(series), series.isna().to_numpy(dtype=bool))
+
+    def positions_of(self, numbers: Float[np.ndarray, " n"], gone: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return where values stand by their numbers (`Column.to_numbers`), and where they are missing."""
         if self.column.kind == "constant":
-            return np.where(series.notna().to_numpy(dtype=bool), 0.0, np.nan)
+            return np.where(gone, np.nan, 0.0)
         if self._order is None or self.column.kind != "category":
             return numbers
         is_known = np.isfinite(numbers) & (numbers >= 0)
@@ -60,12 +63,14 @@ class Scale:
 
     def values(self, positions: Float[np.ndarray, " n"]) -> "pd.Series":
         """Return the valid values nearest to some positions; missing ones for NaN, where the column can miss."""
-        missing = np.isnan(positions)
-        numbers = positions
-        if self._order is not None and self.column.kind == "category":
-            numbers = np.abs(np.nan_to_num(positions)[:, None] - self._order[None]).argmin(axis=1).astype(float)
-        found: pd.Series = self.column.from_numbers(numbers, missing)
+        found: pd.Series = self.column.from_numbers(self.numbers_of(positions), np.isnan(positions))
         return found
+
+    def numbers_of(self, positions: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return the numbers that `Column.from_numbers` takes."""
+        if self._order is None or self.column.kind != "category":
+            return positions
+        return np.abs(np.nan_to_num(positions)[:, None] - self._order[None]).argmin(axis=1).astype(float)
 
     def positions_of_choices(self) -> Float[np.ndarray, " choice"]:
         """Return where the choices of a category stand, the most frequent first."""

@@ -104,7 +104,7 @@ class Coding:
                 f"{absent[0]!r}."
             )
         gone = [frame[self.columns[index].name].isna().to_numpy(dtype=bool) for index in self.missable]
-        return self.coded(self.whole.numbers(frame, each=each), _stacked(gone, len(frame)))
+        return self.coded(self.whole.numbers(frame, each=each), _stacked(gone, len(frame)).astype(bool))
 
     def coded(self, numbers: Float[np.ndarray, "n column"], gone: Bool[np.ndarray, "n bit"]) -> Coded:
         """Return rows as `encode` does, of their numbers (`Column.to_numbers`) and where values are missing."""

@@ -20,6 +20,7 @@ import likethat as lt
         ["show"],
         ["evaluate"],
         ["audit"],
+        ["compare"],
     ],
     ids=str,
 )

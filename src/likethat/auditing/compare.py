@@ -235,7 +235,7 @@ class _Written:
         return name if name and is_name(name, one.b, b.coordinates.unit_names) else ""
 
     def _evidence(self, one: Direction, n_flips: int) -> Evidence:
-        order = one.scores.argsort(descending=True, stable=True)
+        order = one.readings.argsort(descending=True, stable=True)
         carriers = one.carries.argsort(descending=True, stable=True)[:_CARRIERS].tolist()
         n = min(self.options.n_pictures, len(order) // 2)
         return Evidence(

@@ -42,6 +42,7 @@ class Direction:
         share: and its interval.
         carries: (unit,) of its side.
         scores: (picture,) how much of it is there beyond what was foretold.
+        readings: (picture,) how much of it is there at all.
     """
 
     side: str
@@ -51,6 +52,7 @@ class Direction:
     interval: tuple[float, float]
     carries: Float[Tensor, " unit"]
     scores: Float[Tensor, " picture"]
+    readings: Float[Tensor, " picture"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +78,8 @@ class _Sums:
         reach: (unit,) what each response would supply, read with the weight of all units together.
         missed_along: (draw, direction) squares of what is not foretold along a direction.
         apart: (draw, 1) squares of logits less their mean over classes and pictures.
-        predicted, scores: blocks of (picture,) and (picture, direction).
+        predicted: blocks of (picture,).
+        scores, readings: blocks of (picture, direction), what is not foretold and all of it.
     """
 
     side: Side
@@ -92,6 +95,7 @@ class _Sums:
     apart: Any = 0.0
     predicted: list[Tensor]
     scores: list[Tensor]
+    readings: list[Tensor]
 
     def add(self, features: Tensor, is_second: Tensor, draws: Tensor) -> None:
         """Take pictures in."""
@@ -110,6 +114,7 @@ class _Sums:
         self.apart = self.apart + draws @ ((x - self.mean) @ side.own.T).square().sum(1, keepdim=True)
         self.predicted.append(predicted)
         self.scores.append(scores)
+        self.readings.append(x @ side.own.T @ self.along)
 
     @property
     def shares(self) -> Tensor:
@@ -136,10 +141,11 @@ class _Sums:
 
     def directions(self, name: str) -> list[Direction]:
         """Return the directions, each the way round in which fewer pictures have much of it."""
-        scores, share = torch.cat(self.scores), _ratio(self.missed_along, self.apart)
+        scores, readings = torch.cat(self.scores), torch.cat(self.readings)
+        share = _ratio(self.missed_along, self.apart)
         found = []
         for place in range(self.along.shape[1]):
-            centred = scores[:, place] - scores[:, place].mean()
+            centred = readings[:, place] - readings[:, place].mean()
             sign = -1.0 if float(centred.pow(3).sum()) < 0 else 1.0
             speaks_for = sign * self.along[:, place]
             reader = speaks_for @ self.side.own
@@ -150,7 +156,7 @@ class _Sums:
                 Direction(
                     side=name, reader=reader, speaks_for=speaks_for, share=float(share[0, place]),
                     interval=_interval(share[1:, place]), carries=_ratio(carried, whole),
-                    scores=sign * scores[:, place],
+                    scores=sign * scores[:, place], readings=sign * readings[:, place],
                 )
             )  # fmt: skip
         return found
@@ -181,7 +187,7 @@ def find(both: Both, *, n_directions: int, seed: int, watch: Watcher | None) -> 
         lacks = unforeseen(halves, other.columns, side.columns)
         sums.append(
             _Sums(
-                side=side, lacks=lacks, mean=everything.mean[side.columns], predicted=[], scores=[],
+                side=side, lacks=lacks, mean=everything.mean[side.columns], predicted=[], scores=[], readings=[],
                 along=_along(side, lacks.covariance, n_directions),
             )
         )  # fmt: skip

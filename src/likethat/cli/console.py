@@ -109,7 +109,7 @@ class Answer:
 
     Attributes:
         command: its words, such as "fit epic".
-        exit_code: 0, 1 for a fault of ours, 2 for a wrong call, 130 when stopped.
+        exit_code: 0, 1 for a fault of ours, 2 for a wrong call, 3 where a line of --fail-if holds, 130 when stopped.
         error: kind and sentence of what went wrong.
         files: what was written, and where.
         values: what was measured or read, by name.

@@ -13,6 +13,7 @@ from likethat.cli import (
     attribute,
     audit,
     bank,
+    compare,
     counterfactual,
     demo,
     exemplars,
@@ -45,6 +46,7 @@ app.command("evaluate", epilog=bank.EVALUATE_EXAMPLES)(bank.evaluate)
 app.command("exemplars", epilog=exemplars.EXAMPLES)(exemplars.exemplars)
 app.command("counterfactual", epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("attribute", epilog=attribute.EXAMPLES)(attribute.attribute)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(prodg.app, name="fit")  # its file has added `fit prodg`
@@ -83,5 +85,5 @@ def root(
 
 
 def run() -> None:
-    """Run the command line; exit code 0, 2 for a wrong call, 130 when stopped."""
+    """Run the command line; exit code 0, 2 for a wrong call, 3 where a line of --fail-if holds, 130 when stopped."""
     app(prog_name="likethat")

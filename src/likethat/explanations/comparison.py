@@ -134,7 +134,7 @@ class Evidence:
         n_flips: predictions that would not have flipped without it.
         units: (unit,) of its model's bank that carry it, most first.
         carries: (unit,) how much of it each of them carries; of all units they add up to 1.
-        most: pictures that have most of it beyond what was foretold.
+        most: pictures that have most of it, by r' x.
         least: pictures that have least.
     """
 

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from _real import CIFAR_CLASSES, CIFAR_MEAN, CIFAR_STD, NoRealMaterial, cifar_folder, resnet20
 from _rows import Row, Rows
+from _shortcuts import Case, load, pictures_of
 from PIL import Image
+from torch import Tensor
 
 import likethat as lt
 
@@ -94,3 +96,62 @@ def copies(rows: Rows) -> None:
         return
     for edit in ["", *EDITS][: 2 if rows.quick else None]:
         rows.add("copies", edit or "none planted", partial(copies_of, edit))
+
+
+def _half(images: Tensor) -> Tensor:
+    return torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
+
+
+CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
+    "": lambda images: images,
+    "dark": lambda images: 0.3 * images,
+    "of half the size": _half,
+    "pale": lambda images: 0.35 + 0.3 * images,
+    "noisy": lambda images: (images + 0.1 * torch.randn(images.shape, generator=_rng(1))).clamp(0, 1),
+    "turned": lambda images: images.rot90(1, (2, 3)),
+}
+SLICED = tuple(Case(pictures="photos", group=group, mark="", strength=0.5, seed=20) for group in (0, 2))
+_PLANTED = 0.12  # of the pictures
+
+
+def _rng(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def slice_of(case: Case, change: str) -> Row:
+    """Change one picture in eight of those that a clean network did not learn from."""
+    _, held, judged = pictures_of(case)
+    n = len(judged.images) // 2  # the rest are the same again
+    images, labels = torch.cat([held.images, judged.images[:n]]), torch.cat([held.labels, judged.labels[:n]])
+    planted = torch.rand(len(images), generator=_rng(5)) < _PLANTED
+    images[planted] = CHANGES[change](images[planted])
+    network = load(case)
+    split = lt.split(network, example=images[:4], class_names=list(held.class_names))
+    data = lt.Images(images, labels=labels.tolist(), class_names=list(held.class_names))
+    found = lt.audit(split, data, n_shortcuts=1, n_labels=0, n_pictures=400)
+    one = next(each for each in found.findings if each.kind == "slice")
+    with torch.no_grad():
+        right = torch.cat([network(part) for part in images.split(200)]).argmax(1) == labels
+    inner = [each.index for each in one.pictures if each.is_on]
+    return {
+        "right, planted": float(right[planted].double().mean()) if change else None,
+        "right, others": float(right[~planted if change else planted | True].double().mean()),
+        "what": one.what,
+        "score": one.score,
+        "low": one.interval[0],
+        "null": one.null,
+        "clear": "yes" if one.is_clear else "",
+        "planted among those shown": float(planted[inner].double().mean()) if change and inner else None,
+    }
+
+
+def slices(rows: Rows) -> None:
+    """Measure slices of low accuracy."""
+    try:
+        photos()
+    except NoRealMaterial as why:
+        print(f"slices are skipped: {why}")
+        return
+    for case in SLICED[: 1 if rows.quick else None]:
+        for change in [*CHANGES][: 2 if rows.quick else None]:
+            rows.add("slices", f"{case.name}: {change or 'none planted'}", partial(slice_of, case, change))

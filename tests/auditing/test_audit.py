@@ -141,7 +141,8 @@ def test_it_opens_as_it_was_saved_and_has_a_page(found: Audit, tmp_path: Path) -
     assert "One shortcut found" in page
     assert "bee &lt;b&gt;" in page
     assert "bee <b>" not in page
-    assert page.count("<use href") == sum(len(one.pictures) for one in found.shortcuts) + len(found.doubtful)
+    n_shown = sum(len(one.pictures) for one in found.ranked) + len(found.doubtful)
+    assert page.count("<use href") == n_shown
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def tested() -> Audit:
 
 
 def test_copies_among_test_pictures_stand_among_the_findings(tested: Audit, found: Audit, tmp_path: Path) -> None:
-    (copies,) = tested.findings
+    (copies,) = (one for one in tested.findings if one.kind == "copies")
     assert (copies.kind, copies.is_clear) == ("copies", True)
     assert 15 <= copies.n_pictures <= 22  # its pictures are much alike: of 75 others one in twenty has a twin by chance
     pairs = list(zip(copies.pictures[::2], copies.pictures[1::2], strict=True))
@@ -187,10 +188,11 @@ def test_copies_among_test_pictures_stand_among_the_findings(tested: Audit, foun
         assert other.index == one.index + 30
         apart = tested.images[one.image] / 255 - 0.1 - 0.8 * (tested.images[other.image] / 255)
         assert float(np.abs(apart).max()) < 0.01
-    assert [getattr(one, "kind", "shortcut") for one in tested.ranked] == ["shortcut", "copies"]
+    kinds = [getattr(one, "kind", "shortcut") for one in tested.ranked]
+    assert kinds == ["shortcut", "copies"]  # of its few test pictures too few are wrong for a slice
     assert ", 1 other finding>" in repr(tested)
-    assert list(tested.to_frame()["kind"]) == ["shortcut", "copies"]
-    assert tested.to_dict()["findings"][0]["is_clear"] is True
+    assert list(tested.to_frame()["kind"]) == kinds
+    assert [one["is_clear"] for one in tested.to_dict()["findings"]] == [True]
     page = tested.save(tmp_path / "a.html").read_text("utf-8")
     assert "one other finding</h1>" in page
     assert page.index("Likely shortcut") < page.index("test pictures have near copies among the training pictures.")
@@ -198,7 +200,7 @@ def test_copies_among_test_pictures_stand_among_the_findings(tested: Audit, foun
     assert isinstance(opened, Audit)
     assert dataclasses.replace(opened, images=tested.images).to_dict() == tested.to_dict()
     assert np.array_equal(found.shortcuts[0].reader, tested.shortcuts[0].reader)  # tests change nothing else
-    assert found.findings == ()
+    assert [one.kind for one in found.findings] == ["slice"]
 
 
 def test_a_finding_that_shows_what_is_not_there_is_refused(tested: Audit, tmp_path: Path) -> None:

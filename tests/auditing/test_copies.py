@@ -9,6 +9,7 @@ from torch import Tensor
 
 from likethat.auditing import copies
 from likethat.auditing.copies import find_copies
+from likethat.auditing.pixels import sketches_of
 from likethat.features import Features
 from likethat.functional.shares import share_interval
 
@@ -79,10 +80,10 @@ def test_one_copy_may_be_chance(ours: Tensor) -> None:
 
 
 def test_blocks_make_no_difference(ours: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    tests = copies._sketches(given(changed(ours[:9])))
-    whole = copies._best(tests, copies._sketches(given(ours)))
+    tests = sketches_of(given(changed(ours[:9])))
+    whole = copies._best(tests, sketches_of(given(ours)))
     monkeypatch.setattr(copies, "_BLOCK", 4)
-    parts = copies._best(tests, copies._sketches(given(ours)))
+    parts = copies._best(tests, sketches_of(given(ours)))
     assert all(torch.equal(one, other) for one, other in zip(whole, parts, strict=True))
 
 

@@ -10,12 +10,13 @@ from likethat._session import in_own_session
 from likethat.auditing.copies import find_copies
 from likethat.auditing.labels import find_doubtful
 from likethat.auditing.shortcuts import find_shortcuts, picture_of
+from likethat.auditing.slices import find_slice
 from likethat.explanations import ImageStore
 from likethat.explanations.audit import NO_LABELS, Audit, Finding
 from likethat.features import Features
 from likethat.fitting.fitting import Begun, begin, provenance_of
 from likethat.fitting.prototypes import as_picture, look
-from likethat.models import SplitModel
+from likethat.models import Head, SplitModel
 from likethat.options import AuditOptions
 from likethat.sources import as_source
 
@@ -46,7 +47,8 @@ def audit(
     A shortcut lies along one direction of the pooled features, spread over all channels: pictures come in two states
     along it, and some classes have one state more than others. Each finding is measured again on pictures that it was
     not found on, beside what the same search makes of Gaussian features. Labels may be wrong where the model is sure of
-    another class. Test pictures are looked up among the others: near copies of them test nothing.
+    another class. Slices are pictures that share light, detail, colour or a unit and are wrong more often than their
+    classes. Test pictures are looked up among the others: near copies of them test nothing.
 
     Give the pictures the model was trained on, or such as it was; a thousand and more with labels. Without labels the
     model's own classes stand in for them.
@@ -99,7 +101,7 @@ def audit(
     )
     logits = features.pooled @ head.weight.cpu().T + head.bias.cpu()
     n_doubtful, doubtful = find_doubtful(features, begun.model.probabilities(logits), n=options.n_labels)
-    findings = _others(features, None if tested is None else tested.features, options)
+    findings = _others(features, None if tested is None else tested.features, head, options)
     shown = {one.picture.image for one in doubtful}
     shown |= {one.image for each in shortcuts for one in each.pictures}
     shown |= {one.image for each in findings for one in each.pictures}
@@ -125,9 +127,13 @@ def audit(
     )
 
 
-def _others(features: Features, tested: Features | None, options: AuditOptions) -> list[Finding]:
-    """Return what else looks wrong."""
-    found = [] if tested is None else [find_copies(features, tested, n_pictures=options.n_pictures)]
+def _others(features: Features, tested: Features | None, head: Head, options: AuditOptions) -> list[Finding]:
+    """Return what else looks wrong; errors are those on test pictures, where there are any."""
+    n, seed = options.n_pictures, options.seed
+    where = {"of": "image"} if tested is None else {"of": "test"}
+    found = [find_slice(tested or features, head, n_pictures=n, seed=seed, **where)]
+    if tested is not None:
+        found.append(find_copies(features, tested, n_pictures=n))
     return [one for one in found if one is not None]
 
 

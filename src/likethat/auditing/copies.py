@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from likethat.auditing.pixels import sketches_of
 from likethat.auditing.shortcuts import picture_of
 from likethat.explanations.audit import Finding
 from likethat.features import Features
-from likethat.features.rows import SKETCH
 from likethat.functional.likeness import coarse, likeness
 from likethat.functional.shares import share_interval
 from likethat.search import top_rows
@@ -41,7 +41,7 @@ def find_copies(learned: Features, tested: Features, *, n_pictures: int) -> Find
         tested: of the test pictures, with sketches.
         n_pictures: pairs shown.
     """
-    ours, theirs = _sketches(learned), _sketches(tested)
+    ours, theirs = sketches_of(learned), sketches_of(tested)
     found, rows = _best(theirs, ours)
     some = torch.linspace(0, len(ours) - 1, min(len(ours), _SAMPLE), dtype=torch.float64).long()
     usual = float(_best(ours[some], ours, but=some)[0].double().quantile(1 - _USUAL))
@@ -79,11 +79,6 @@ def find_copies(learned: Features, tested: Features, *, n_pictures: int) -> Find
         },
         pictures=tuple(pairs),
     )
-
-
-def _sketches(features: Features) -> Tensor:
-    assert features.sketches is not None  # the pass was asked for them
-    return features.sketches.float().reshape(-1, SKETCH, SKETCH) / 255
 
 
 def _best(sketches: Tensor, others: Tensor, *, but: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from likethat.functional.two_states import TwoStates, step, two_states
 
-__all__ = ["Direction", "White", "gaussian_like", "search", "states_along", "whitened"]
+__all__ = ["Direction", "White", "components", "gaussian_like", "search", "states_along", "whitened"]
 
 _MOST = 64  # directions of largest variance: independent components of more are not found in a few thousand pictures
 _PICTURES_EACH = 10  # a component needs: with fewer, noise looks like states
@@ -95,7 +95,7 @@ def search(white: White, *, n: int, seed: int, begin: Float[Tensor, "row channel
         begin: readers to climb from; independent components where there are none.
     """
     if begin is None:
-        rows = _components(white.values, seed)
+        rows = components(white.values, seed)
     else:  # the white row whose reader is nearest
         rows = torch.nn.functional.normalize(begin @ white.covariance @ white.to_white, dim=1)
     scores = two_states(rows @ white.values.T, white.groups, n_groups=white.n_groups, steps=_QUICK).score
@@ -126,7 +126,7 @@ def states_along(
     return two_states((features.double() @ reader)[None], groups, n_groups=n_groups)
 
 
-def _components(values: Tensor, seed: int) -> Tensor:
+def components(values: Tensor, seed: int) -> Tensor:
     """Return unit readers of white features, one an independent component."""
     from sklearn.decomposition import FastICA
     from sklearn.exceptions import ConvergenceWarning

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Familiar", "familiar"]
+__all__ = ["Familiar", "familiar", "principal"]
 
 _DIRECTIONS = 32  # held out, 64 flag as many of the same kind or more, and no more of another
 _MOST = 2048  # rows looked at: more move the limit by less than its own error
@@ -64,15 +64,15 @@ def familiar(vectors: Float[Tensor, "row channel"]) -> Familiar | None:
     fitted, held = chosen[1::2].double(), chosen[::2].double()
     if len(vectors) < _FEWEST or not float((fitted - fitted[0]).abs().max()) > 0:
         return None
-    seen = _principal(fitted)
+    seen = principal(fitted)
     logs = seen.distance(held).clamp_min(1e-12).log()
     spread = (_DEVIATIONS + _MORE / len(logs)) * float(logs.std())
     limit = max(float(logs.max()), float(logs.mean()) + spread)
     return Familiar(**{**vars(seen), "limit": float(torch.tensor(limit, dtype=torch.float64).exp())})
 
 
-def _principal(vectors: Float[Tensor, "row channel"]) -> Familiar:
-    """Return mean, main directions and the variance across them, by the smaller of the two Gram matrices."""
+def principal(vectors: Float[Tensor, "row channel"]) -> Familiar:
+    """Return mean, main directions and the variance across them, by the smaller of the two Gram matrices; no limit."""
     n, dim = vectors.shape
     mean = vectors.mean(0)
     apart = vectors - mean

@@ -62,8 +62,35 @@ def _copies(_: Audit, one: Finding) -> FindingText:
     )
 
 
+def _slice(_: Audit, one: Finding) -> FindingText:
+    facts = one.facts
+    share, right, expected = (percent(facts[name]) for name in ("share", "accuracy", "accuracy_expected"))
+    of_unit = (
+        "Units are independent components of what the network sees beside its evidence: the pictures say what one is."
+    )
+    of_pixels = "Pictures of this kind are few among those the network learned from, or were prepared in another way."
+    return FindingText(
+        title="A slice of low accuracy",
+        sentence=f"Of the {share} of pictures with the {one.what}, {right} are right; at the rate of their classes "
+        f"{expected} would be.",
+        meaning=of_unit if "unit" in one.what else of_pixels,
+        facts=(
+            ("wrong beyond their classes, on other pictures", f"{one.score:.2f} ({_ends(one)})"),
+            ("where errors are dealt out by chance", f"{one.null:.2f}"),
+            ("in the slice when found again", percent(one.agreement)),
+            ("pictures searched", f"{facts['pictures_searched']:,.0f}"),
+        ),
+        on="Wrong, and in the slice",
+        off="Right, of the same classes, and outside it",
+    )
+
+
+def _ends(one: Finding) -> str:
+    return f"{one.interval[0]:.2f} to {one.interval[1]:.2f}"
+
+
 def _share(one: Finding) -> str:
     return f"{percent(one.score)} ({percent(one.interval[0])} to {percent(one.interval[1])})"
 
 
-_TEXTS: dict[str, Callable[[Audit, Finding], FindingText]] = {"copies": _copies}
+_TEXTS: dict[str, Callable[[Audit, Finding], FindingText]] = {"copies": _copies, "slice": _slice}

@@ -72,11 +72,11 @@ def test_a_picture_of_the_bank_finds_itself_unless_left_out(bank: lt.Bank, maps:
 def test_maps_let_go_of_the_oldest(bank: lt.Bank) -> None:
     keys = list(dict.fromkeys(item.image for item in bank.prototypes))[:3]
     few = Maps(bank, 1)
-    first = few[keys[0]]
-    assert few[keys[0]] is first
-    few[keys[1]]
-    assert few[keys[0]] is not first
-    assert torch.equal(few[keys[0]], first)
+    first = few.of(keys[:1])[0]
+    assert few.of(keys[:1])[0] is first
+    few.of(keys[1:2])
+    assert few.of(keys[:1])[0] is not first
+    assert torch.equal(few.of(keys[:1])[0], first)
 
 
 def test_a_mark_that_is_none_is_refused(bank: lt.Bank, maps: Maps) -> None:
@@ -84,3 +84,15 @@ def test_a_mark_that_is_none_is_refused(bank: lt.Bank, maps: Maps) -> None:
         explain_region(bank, pictures(1)[0], (0.5, 0.0, 0.2, 1.0), maps)
     with pytest.raises(lt.errors.InputError, match="`against` must be another class"):
         explain_region(bank, pictures(1)[0], WHOLE, maps, target=1, against=1)
+
+
+def test_without_time_each_call_looks_at_some_more(monkeypatch: pytest.MonkeyPatch, bank: lt.Bank) -> None:
+    monkeypatch.setattr("likethat.explanations.regions._AT_ONCE", 2)
+    image, maps, mark = pictures(1, seed=4)[0], Maps(bank, 10**8), (0, 0, 0.5, 0.5)
+    told = [explain_region(bank, image, mark, maps, seconds=0) for _ in range(3)]
+    assert [one.n_looked for one in told] == [2, 4, 6]
+    assert told[0].n_left == told[2].n_left + 4 > 4
+    assert told[0].contribution == told[2].contribution
+    whole = explain_region(bank, image, mark, Maps(bank, 10**8))
+    assert whole.n_left == 0
+    assert whole.n_looked == told[0].n_looked + told[0].n_left

@@ -1,8 +1,9 @@
 """A marked part of a picture: what it adds to a logit, exactly, and what of the bank's pictures looks like it."""
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ __all__ = ["LooksLike", "Maps", "Region", "UnitThere", "explain_region"]
 
 _UNITS, _ALIKE = 8, 12  # shown of a region
 _LOOKED = 64  # pictures of the bank: each costs a pass of the network, the first time that it is wanted
+_AT_ONCE = 8  # pictures a pass: one by one takes half as long again and more; of more, the last one comes late
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,7 @@ class Region:
         rest: what the other units supply there.
         alike: places of the bank's pictures, the most alike first.
         n_looked: pictures that were looked at: those of the prototypes of the units that are most active there.
+        n_left: pictures that there was no time for.
         n_pictures: pictures of the bank.
     """
 
@@ -87,6 +90,7 @@ class Region:
     rest: float
     alike: tuple[LooksLike, ...]
     n_looked: int
+    n_left: int
     n_pictures: int
 
 
@@ -103,28 +107,37 @@ class Maps:
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __getitem__(self, key: str) -> Float[Tensor, "channel row column"]:
-        """Return the map of a picture."""
+    def known(self, keys: Sequence[str]) -> bool:
+        """Return whether the maps of all these pictures are kept."""
         with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
+            return all(key in self._kept for key in keys)
+
+    def of(self, keys: Sequence[str]) -> list[Float[Tensor, "channel row column"]]:
+        """Return the maps of pictures; those that are not kept are made in one pass."""
+        with self._lock:
+            found = {key: self._kept[key] for key in keys if key in self._kept}
+            for key in found:
                 self._kept.move_to_end(key)
-                return found
-        found = self._look(key)
+        found |= self._made([key for key in keys if key not in found])
         with self._lock:
-            if key not in self._kept:  # another thread may have looked meanwhile
-                self._kept[key] = found
-                self._size += found.nbytes
+            for key in found.keys() - self._kept.keys():  # another thread may have looked meanwhile
+                self._kept[key] = found[key]
+                self._size += found[key].nbytes
             while self._size > self._most and len(self._kept) > 1:
                 self._size -= self._kept.popitem(last=False)[1].nbytes
-        return found
+        return [found[key] for key in keys]
 
     @in_own_session
     @torch.no_grad()
-    def _look(self, key: str) -> Tensor:
+    def _made(self, keys: Sequence[str]) -> dict[str, Tensor]:
         model = self._bank.model
-        view = model.preprocess.view(as_sample(self._bank.images[key]).image)
-        return model.features(view[None])[0].cpu()
+        found: dict[str, Tensor] = {}
+        views = {key: model.preprocess.view(as_sample(self._bank.images[key]).image) for key in keys}
+        for size in {view.shape for view in views.values()}:  # one, unless the network takes any
+            alike = [key for key in keys if views[key].shape == size]
+            maps = model.features(torch.stack([views[key] for key in alike])).cpu()
+            found |= {key: one.clone() for key, one in zip(alike, maps, strict=True)}  # else all stay with the last
+        return found
 
 
 @in_own_session
@@ -137,6 +150,7 @@ def explain_region(
     target: int | None = None,
     against: int | None = None,
     without: str = "",
+    seconds: float | None = None,
 ) -> Region:
     """Say what a part of a picture adds to a logit, and what of the bank's pictures looks like it.
 
@@ -148,6 +162,8 @@ def explain_region(
         target: class that is explained; None for the predicted one.
         against: the other class, where it is the difference of two logits; None for none.
         without: a picture of the bank that is not looked at: the marked one.
+        seconds: after which no more pictures are begun with whose maps are not kept: the next call goes further; None
+            for no limit.
 
     Raises:
         BankError: the bank has no model.
@@ -163,6 +179,8 @@ def explain_region(
     shown, logit = _units(terms, inside), float(seen.logits[chosen])
     vector = seen.feature_map[:, cells].double().mean(1)
     keys = [key for key in _pictures(bank, vector) if key != without]
+    size = (window[2] - window[0], window[3] - window[1])
+    alike = [_alike(bank, key, vector, size, one) for key, one in _looked(maps, keys, seconds)]
     return Region(
         mark=mark,
         box=_box(window, grid, (seen.view.shape[1], seen.view.shape[2])),
@@ -173,8 +191,9 @@ def explain_region(
         logit=logit if other is None else logit - float(seen.logits[other]),
         units=shown,
         rest=float(inside.sum()) - sum(one.contribution for one in shown),
-        alike=_alike(bank, vector, (window[2] - window[0], window[3] - window[1]), maps, keys),
-        n_looked=len(keys),
+        alike=tuple(sorted(alike, key=lambda one: -one.similarity)[:_ALIKE]),
+        n_looked=len(alike),
+        n_left=len(keys) - len(alike),
         n_pictures=len({item.image for item in bank.prototypes}),
     )
 
@@ -204,18 +223,25 @@ def _pictures(bank: "Bank", vector: Float[Tensor, " channel"]) -> tuple[str, ...
     return tuple(found)[:_LOOKED]
 
 
+def _looked(maps: Maps, keys: Sequence[str], seconds: float | None) -> Iterator[tuple[str, Tensor]]:
+    """Yield pictures with their maps, as many as there is time for: those that are kept, and some more always."""
+    began, is_late = time.monotonic(), False
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        is_new = not maps.known(some)
+        if is_new and is_late:
+            return
+        yield from zip(some, maps.of(some), strict=True)
+        is_late = is_new and seconds is not None and time.monotonic() - began > seconds
+
+
 def _alike(
-    bank: "Bank", vector: Float[Tensor, " channel"], window: tuple[int, int], maps: Maps, keys: Iterable[str]
-) -> tuple[LooksLike, ...]:
-    positive = (item for item in bank.prototypes if item.kind == "positive")
-    strongest = {item.image: item for item in sorted(positive, key=lambda item: -item.rank)}
-    found = []
-    for key in keys:
-        feature_map = maps[key]
-        similarity, where = likest_window(feature_map, vector, window=window)
-        box = _box(where, (feature_map.shape[1], feature_map.shape[2]), bank.images.size(key))
-        found.append(LooksLike(prototype=strongest[key], box=box, similarity=similarity))
-    return tuple(sorted(found, key=lambda one: -one.similarity)[:_ALIKE])
+    bank: "Bank", key: str, vector: Float[Tensor, " channel"], size: tuple[int, int], feature_map: Tensor
+) -> LooksLike:
+    similarity, where = likest_window(feature_map, vector, window=size)
+    box = _box(where, (feature_map.shape[1], feature_map.shape[2]), bank.images.size(key))
+    own = (item for item in bank.prototypes if item.kind == "positive" and item.image == key)
+    return LooksLike(prototype=min(own, key=lambda item: item.rank), box=box, similarity=similarity)
 
 
 def _box(window: tuple[int, int, int, int], grid: tuple[int, int], size: tuple[int, int]) -> Box:

@@ -73,6 +73,7 @@ class RegionView:
         rows: of units, and of the others together.
         alike: places that look like it.
         looked: how many pictures were looked at, in words.
+        is_partly: whether there was no time for some.
     """
 
     lead: str
@@ -81,6 +82,7 @@ class RegionView:
     rows: tuple[UnitRow, ...]
     alike: tuple[AlikeView, ...]
     looked: str
+    is_partly: bool
 
 
 def region_view(region: Region, explanation: Explanation, sheet: PictureSheet) -> RegionView:
@@ -109,6 +111,7 @@ def region_view(region: Region, explanation: Explanation, sheet: PictureSheet) -
         rows=_rows(region, decimals, explanation.provenance.unit),
         alike=tuple(_alike(one, explanation, sheet) for one in region.alike),
         looked=_looked(region, explanation.provenance.unit),
+        is_partly=region.n_left > 0,
     )
 
 
@@ -150,9 +153,10 @@ def _rows(region: Region, decimals: int, noun: str) -> tuple[UnitRow, ...]:
 def _looked(region: Region, noun: str) -> str:
     if region.n_looked >= region.n_pictures - 1:  # a kept picture is not compared with itself
         return f"All {region.n_looked:,} pictures of the bank were looked through."
+    sofar = f" so far; there was no time yet for {region.n_left:,} more" if region.n_left else ""
     return (
-        f"{region.n_looked:,} of the bank's {region.n_pictures:,} pictures were looked through: prototypes of the "
-        f"{noun}s that are most active in the mark."
+        f"{region.n_looked:,} of the bank's {region.n_pictures:,} pictures were looked through{sofar}: prototypes of "
+        f"the {noun}s that are most active in the mark."
     )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import shutil
 import socket
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from toys import pictures, small_cnn
 
@@ -37,10 +39,19 @@ def bank() -> lt.Bank:
     return lt.EPIC(n_prototypes=3).fit(model, pictures(60))
 
 
+class Slow:
+    """A generator of plain colours that takes a moment, so that a search can be watched."""
+
+    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        return latents.sigmoid()[:, :, None, None].expand(-1, -1, 16, 16)
+
+
 @pytest.fixture(scope="module")
 def address(bank: lt.Bank, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = bank.save(tmp_path_factory.mktemp("browsed") / "toys")
-    app = application({"toys": bank, "again": bank}, folders={"toys": folder})
+    generator = lt.load_generator(Slow(), latent_dim=3)
+    app = application({"toys": bank, "again": bank}, folders={"toys": folder}, generator=generator)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -219,3 +230,65 @@ def test_two_visitors_do_not_mix(browser: Browser, address: str, photo: Path) ->
             answer = one.reload()
             assert answer is not None
             assert answer.status == 200
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_ask_watch_and_keep_what_would_change_its_mind(browser: Browser, address: str, photo: Path, width: int) -> None:
+    for page in visit(browser, width):
+        page.goto(address)
+        drop(page, photo)
+        where = page.url
+        page.fill("#queries", "40")
+        page.get_by_role("button", name="Change it").click()
+        page.wait_for_url("**/searches/*")
+        check(page)
+        expect(page.get_by_role("heading", name="How the search went")).to_be_visible(timeout=60_000)  # by itself
+        check(page)
+        with page.expect_download() as kept:
+            page.get_by_role("link", name="report (HTML)").click()
+        assert "runs no script" in Path(kept.value.path()).read_text(encoding="utf-8")
+        page.get_by_role("link", name="The picture").click()
+        assert page.url.partition("?")[0] == where.partition("?")[0]
+
+
+def test_stop_by_keyboard_alone(page: Page, address: str) -> None:
+    page.goto(f"{address}/banks/toys/searches")
+    check(page)
+    focus(page, "#target")
+    page.keyboard.type("blue")
+    focus(page, "#n")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("8")
+    focus(page, "#queries")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("1000")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/searches/*")
+    page.evaluate("window.isSamePage = true")
+    bar = page.locator("progress")
+    expect(bar).to_have_attribute("value", re.compile(r"0\.\d"), timeout=60_000)
+    expect(bar).not_to_have_attribute("value", bar.get_attribute("value") or "", timeout=60_000)
+    assert page.evaluate("window.isSamePage")  # the bar moves without a new page
+    focus(page, ".search-goes button")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Exemplars of blue", timeout=60_000)
+    expect(page.get_by_role("complementary")).to_contain_text("before it was stopped")
+    check(page)
+
+
+def test_searches_go_on_without_scripts_and_are_each_visitors_own(browser: Browser, address: str) -> None:
+    own = []
+    for _ in range(2):
+        with browser.new_context(java_script_enabled=False) as visitor:
+            page = visitor.new_page()
+            page.goto(f"{address}/banks/toys/searches")
+            page.fill("#target", "red")
+            page.fill("#queries", "20")
+            page.get_by_role("button", name="Make").click()
+            expect(page.locator(".made-items")).to_be_visible(timeout=60_000)  # the page asks again by itself
+            own.append(page.url)
+            answer = page.goto(own[0])
+            assert answer is not None
+            assert answer.status == (200 if len(own) == 1 else 404)
+            page.goto(f"{address}/banks/toys/searches")
+            expect(page.locator(".searches li")).to_have_count(1)

@@ -2,7 +2,9 @@
 
 import html
 import io
+import itertools
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -215,6 +217,19 @@ def test_a_marked_part_of_a_dropped_picture(client: TestClient, bank: lt.Bank) -
         assert client.get(f"{address}/region", params={"bank": "toys", **mark, **wrong}).status_code == 422
     client.cookies.clear()
     assert client.get(f"{address}/region", params={"bank": "toys", **mark}).status_code == 404
+
+
+def test_a_mark_looks_further_when_it_is_asked_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("likethat.explanations.regions._AT_ONCE", 2)
+    hours = SimpleNamespace(monotonic=itertools.count(0, 3600).__next__)
+    monkeypatch.setattr("likethat.explanations.regions.time", hours)
+    address = dropped(client, png()).partition("?")[0]
+    mark = {"bank": "toys", "mark_left": 0, "mark_top": 0, "mark_right": 30, "mark_bottom": 100}
+    pages = [client.get(f"{address}/region", params=mark).text for _ in range(2)]
+    for n, page in zip((2, 4), pages, strict=True):
+        assert f"{n} of the bank" in page
+        assert "were looked through so far" in page
+        assert "Look through more" in page
 
 
 def test_a_kept_picture_is_explained_and_marked(client: TestClient, bank: lt.Bank) -> None:

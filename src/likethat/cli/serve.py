@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from likethat.cli._generating import open_generator
 from likethat.cli.console import notes, out
 from likethat.cli.flags import with_flags
 from likethat.cli.opening import open_bank_with_model
@@ -25,6 +26,7 @@ __all__ = ["EXAMPLES", "serve"]
 EXAMPLES = examples(
     "likethat serve bank",
     "likethat serve before/ after/ --port 9000",
+    "likethat serve creatures --generator zoo:creatures-flow  # ask what would change its mind",
     "likethat serve bank --write  # names that are given in the page are kept with the bank",
     "likethat serve bank --host 0.0.0.0 --allow-host lab.example.org",
 )
@@ -45,6 +47,12 @@ class Door(Declared, panel=_PANEL):
     allow_host: list[str] | None = option(
         None, "a name that the server goes by, beside those of this machine; may be repeated", metavar="NAME"
     )
+    generator: str | None = option(
+        None,
+        "makes pictures, so that visitors can ask what would change the model's mind: zoo:NAME, diffusers:NAME, or a "
+        "folder of train-generator",
+        flags=("--generator", "-g"), metavar="NAME|DIR",
+    )  # fmt: skip
     write: bool = option(False, "keep the names that visitors give in the banks' folders, for everybody")
 
 
@@ -68,7 +76,8 @@ def serve(
     hosts = LOOPBACK | own | set(told.allow_host or ())
     opened = _opened(banks, of)
     folders = dict(zip(opened, banks, strict=True)) if told.write else {}
-    app = application(opened, token=token, hosts=hosts, folders=folders)
+    made = None if told.generator is None else open_generator(told.generator, device=of["device"])
+    app = application(opened, token=token, hosts=hosts, folders=folders, generator=made)
     with _listening(told) as listener:
         port = listener.getsockname()[1]
         out.print(_address(told.host, port, token), soft_wrap=True, markup=False)

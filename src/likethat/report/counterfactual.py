@@ -19,7 +19,7 @@ from likethat.report.search_path import PathView, path_view
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
 from likethat.report.text import clean, count, duration, for_matplotlib, percent, shorten, signed
 
-__all__ = ["counterfactual_figure", "film_of", "save_counterfactual"]
+__all__ = ["counterfactual_figure", "counterfactual_view", "film_of", "save_counterfactual"]
 
 _PICTURE_LIMIT, _FILM_LIMIT = 384, 256  # pixels a side; films have many frames
 _FRAME_MS, _REST_MS = 90, 700  # long enough to see a change, and to rest at both ends
@@ -62,6 +62,13 @@ def save_counterfactual(found: Counterfactual, path: str | Path, *, overwrite: b
         InputError: a file stands there that likethat did not write, or that was changed since.
         StorageError: the disk did not take it; nothing is left behind.
     """
+    view = counterfactual_view(found)
+    sheet = PictureSheet(_PICTURE_LIMIT)
+    return write_page(path, "counterfactual.html.jinja", sheet, overwrite=overwrite, **view)
+
+
+def counterfactual_view(found: Counterfactual) -> dict[str, Any]:
+    """Lay a counterfactual out for its template."""
     is_image = found.kind == "image"
     headline = _headline(found)
     source = _array(found.source) if is_image else None
@@ -85,8 +92,7 @@ def save_counterfactual(found: Counterfactual, path: str | Path, *, overwrite: b
         "demand": _demand(found),
         "facts": _facts(found),
     }
-    sheet = PictureSheet(_PICTURE_LIMIT)
-    return write_page(path, "counterfactual.html.jinja", sheet, overwrite=overwrite, title=headline, view=view)
+    return {"title": headline, "view": view}
 
 
 def film_of(frames: NDArray[np.float32], *, limit: int = _FILM_LIMIT) -> bytes:

@@ -21,7 +21,7 @@ from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import clean, count, duration, in_prose, percent, shorten
 from likethat.report.word_attribution import ColouredPiece, coloured
 
-__all__ = ["save_exemplars"]
+__all__ = ["exemplars_view", "save_exemplars"]
 
 _PICTURE_LIMIT = 256  # pixels a side: several stand beside one another
 _MOST_FRAMES = 12  # of a film that is a table or texts
@@ -104,23 +104,31 @@ def save_exemplars(
     if not sets:
         raise InputError("`sets` must hold one set of exemplars or more, got none.")
     sheet = PictureSheet(_PICTURE_LIMIT)
+    view = exemplars_view(sets, sheet, title=title)
+    return write_page(path, "exemplars.html.jinja", sheet, overwrite=overwrite, **view)
+
+
+def exemplars_view(sets: Sequence[ExemplarSet], sheet: PictureSheet, *, title: str | None = None) -> dict[str, Any]:
+    """Lay exemplars out for their template.
+
+    Args:
+        sets: one a target.
+        sheet: takes their pictures.
+        title: of the page.
+    """
     pictures: dict[str, NDArray[np.uint8]] = {}
     views = [_set_view(item, number, sets, pictures, sheet) for number, item in enumerate(sets)]
     name = in_prose(shorten(sets[0].description, 60)) if len(sets) == 1 else count(len(sets), "target")
     title = f"Exemplars of {name}" if title is None else shorten(title, 120)
-    return write_page(
-        path,
-        "exemplars.html.jinja",
-        sheet,
-        overwrite=overwrite,
-        title=title,
-        views=views,
-        kind=_shown_kind(sets[0]),
-        are_real=sets[0].method == REAL_TEXTS,
-        figures=_figures(sets),
-        has_real=any(item.distance_to_real is not None for item in sets),
-        made=_made(sets),
-    )
+    return {
+        "title": title,
+        "views": views,
+        "kind": _shown_kind(sets[0]),
+        "are_real": sets[0].method == REAL_TEXTS,
+        "figures": _figures(sets),
+        "has_real": any(item.distance_to_real is not None for item in sets),
+        "made": _made(sets),
+    }
 
 
 def _figures(sets: Sequence[ExemplarSet]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 __all__ = ["AGAINST", "FOR", "NEUTRAL", "ROW_COLOURS", "rgb", "row_colour"]
 
 FOR = "#2166ac"
-AGAINST = "#c2590c"
+AGAINST = "#b4520a"
 NEUTRAL = "#3a3f47"
 
 ROW_COLOURS = ("#c2185b", "#00796b", "#6a3fc0", "#7a5c00", "#4e7a00", "#a3399e", "#455a64", "#8a4b2a")

@@ -1,11 +1,13 @@
 """The application: who may ask, which address leads where, and what becomes of errors."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -16,18 +18,19 @@ from starlette.staticfiles import StaticFiles
 from likethat._calls import public
 from likethat.errors import LikethatError
 from likethat.explanations import Bank
-from likethat.serve import browse, naming, protocol, why
+from likethat.serve import browse, naming, protocol, searching, why
 from likethat.serve.desk import Desk
 from likethat.serve.dropped import Dropbox
 from likethat.serve.explaining import Explainer
 from likethat.serve.guard import LOOPBACK, Guard, check_token
+from likethat.serve.jobs import Jobs
 from likethat.serve.limits import Limits
 from likethat.serve.shelf import Shelf
 from likethat.serve.site import Site, site_of
 
 __all__ = ["application"]
 
-_STYLE = Path(__file__).parents[1] / "report" / "templates" / "style.css"
+_STYLES = Path(__file__).parents[1] / "report" / "templates"
 
 
 @public
@@ -38,6 +41,7 @@ def application(
     hosts: Iterable[str] = LOOPBACK,
     limits: Limits | None = None,
     folders: Mapping[str, str | Path] | None = None,
+    generator: Any = None,
 ) -> Starlette:
     """Return an ASGI application that serves banks.
 
@@ -47,21 +51,32 @@ def application(
         hosts: names that it goes by, without port; others are refused, which keeps pages of other sites out.
         limits: how much it takes on.
         folders: where names that visitors give units are kept, by bank; names of other banks are each visitor's own.
+        generator: of pictures: visitors may ask what would change a model's mind, and for its ideal inputs. Searches
+            end with the application's lifespan, which a server that mounts it must run.
 
     Raises:
-        InputError: no bank, or a token that can be guessed.
+        InputError: no bank, a token that can be guessed, or a generator of what no model takes.
     """
     limits = limits or Limits()
     mark = secrets.token_hex(4)  # cookies do not tell ports apart: two servers on one machine have names of their own
     if token is not None:
         check_token(token)
+    jobs, shape = Jobs(limits), searching.shape_of(generator)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(jobs.end)
+
     app = Starlette(
+        lifespan=lifespan,
         routes=[
             *browse.ROUTES,
             *why.ROUTES,
             *protocol.ROUTES,
             *naming.ROUTES,
-            Route("/static/style.css", _style),
+            *searching.ROUTES,
+            *(Route(f"/static/{name}.css", _style) for name in ("style", "exemplars")),
             _static(),
         ],
         middleware=[Middleware(Guard, hosts=hosts, token=token, cookie=f"likethat-key-{mark}")],
@@ -73,6 +88,10 @@ def application(
         explainer=Explainer(limits),
         desk=Desk(limits),
         notebook=naming.Notebook(folders or {}, limits),
+        jobs=jobs,
+        generator=generator,
+        made_for=searching.made_for(shape, banks),
+        shape=shape,
         limits=limits,
         cookie=f"likethat-visitor-{mark}",
     )
@@ -83,9 +102,10 @@ def _static() -> Mount:
     return Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
 
 
-async def _style(_request: Request) -> Response:
-    """Serve the report's own style."""
-    return Response(_STYLE.read_bytes(), media_type="text/css", headers={"Cache-Control": "no-cache"})
+async def _style(request: Request) -> Response:
+    """Serve the report's own styles."""
+    style = _STYLES / request.url.path.rsplit("/", 1)[-1]
+    return Response(style.read_bytes(), media_type="text/css", headers={"Cache-Control": "no-cache"})
 
 
 async def _said(request: Request, error: Any) -> Response:

@@ -125,8 +125,8 @@ class Explainer:
 
         def work() -> Region:
             return explain_region(
-                bank, self._sample(bank, picture), mark, maps,
-                target=question.target, against=question.against, without=own,
+                bank, self.sample(bank, picture), mark, maps,
+                target=question.target, against=question.against, without=own, seconds=self._limits.looking,
             )  # fmt: skip
 
         return self._once((shelved.name, picture.bank, picture.key, question, mark), work)
@@ -144,19 +144,26 @@ class Explainer:
                 known: _Found = self._kept[place]
                 return known
         found = work()
+        if isinstance(found, Region) and found.n_left:
+            return found  # asked again, there is more of it
         with self._lock:
             self._kept[place] = found
             while len(self._kept) > self._limits.explanations:
                 self._kept.popitem(last=False)
         return found
 
-    def _sample(self, bank: Bank, picture: Dropped) -> Sample:
+    def sample(self, bank: Bank, picture: Dropped) -> Sample:
+        """Return a picture as a model takes it.
+
+        Raises:
+            UnreadableImageError: it does not decode, or has too many pixels.
+        """
         # What a bank keeps is as the network saw it: there is nothing left to say of its pixels.
         reading = None if picture.kept else bank.provenance.data.get("reading")
         return decoded(picture.data, picture.name, reading, most=self._limits.pixels)
 
     def _explained(self, bank: Bank, picture: Dropped, question: Question) -> Explanation:
-        sample = self._sample(bank, picture)
+        sample = self.sample(bank, picture)
         if question.against is None:
             return bank.explain(sample, question.target, top=question.top)
         return bank.contrast(sample, question.target, question.against, top=question.top)

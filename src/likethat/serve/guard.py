@@ -56,7 +56,7 @@ class Guard:
     - **Name.** A page of another site may let its own name lead to this machine (DNS rebinding): only known names in
       the ``Host`` header are answered.
     - **Site.** What another site's page sends is refused, by ``Sec-Fetch-Site``, by ``Origin``, and by its kind:
-      a form of another site cannot be sent as JSON.
+      a form must come with the browser's word that it is ours, and other sites' forms cannot be sent as JSON.
     - **Token.** In ``Authorization: Bearer``, in the cookie that the first visit leaves, or once in the address, which
       is then left at once. Compared in constant time.
 
@@ -156,7 +156,8 @@ def _is_foreign(request: Request) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
         return True
-    return kind in _FORMS
+    is_vouched_for = origin is not None or site == "same-origin"  # by the browser: no page can say so itself
+    return kind in _FORMS and not is_vouched_for
 
 
 def _with_headers(send: Send) -> Send:

@@ -1,5 +1,6 @@
 """What a server holds, and how its handlers find what a request names."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from likethat.explanations.images import ImageStore
+from likethat.generators.base import LatentGenerator
 from likethat.report.pages import fill_page
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import shorten
 from likethat.serve.desk import Desk
 from likethat.serve.dropped import Dropbox, Dropped
 from likethat.serve.explaining import Explainer
+from likethat.serve.jobs import Jobs
 from likethat.serve.limits import Limits
 from likethat.serve.shelf import Shelf, Shelved
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Site", "site_of"]
 
+_LEAST, _USUAL = 20, 200  # questions of a search: one generation of FreeMCG and what is around it; its own number
+_NUMBER = 4  # bytes of a float32
 _THUMBNAIL_LIMIT = 320  # pixels a side of pictures that are embedded: those of results, not of banks
 
 
@@ -36,6 +41,10 @@ class Site:
         explainer: explains them.
         desk: where questions to models wait their turn.
         notebook: names that visitors give units.
+        jobs: searches that visitors asked for.
+        generator: makes their inputs; None where nothing is made.
+        made_for: names of the banks whose models take what it makes.
+        shape: (channel, height, width) of what it makes; a function is called to tell it.
         limits: how much it takes on.
         cookie: name of the cookie that tells visitors apart.
     """
@@ -45,6 +54,10 @@ class Site:
     explainer: Explainer
     desk: Desk
     notebook: "Notebook"
+    jobs: Jobs
+    generator: Any
+    made_for: frozenset[str]
+    shape: tuple[int, ...]
     limits: Limits
     cookie: str
 
@@ -82,6 +95,22 @@ class Site:
         name, data = shelved.source_of(kept), images.encode(kept)[1]
         return Dropped(key=key, name=name, data=data, kept=kept, bank=shelved.name)
 
+    def makes(self, shelved: Shelved) -> bool:
+        """Return whether the generator makes what a bank's model takes."""
+        return shelved.name in self.made_for
+
+    @property
+    def queries(self) -> tuple[int, int, int]:
+        """How many questions a search may ask at least, usually and at most: fewer of large inputs, all of it kept."""
+        size = _NUMBER * math.prod(self.shape)
+        most = max(_LEAST, min(self.limits.queries, self.limits.made // size))
+        return _LEAST, min(_USUAL, most), most
+
+    @property
+    def makes_exemplars(self) -> bool:
+        """Whether the generator makes inputs of latents, and does not only take noise off."""
+        return isinstance(self.generator, LatentGenerator)
+
     def sheet(self) -> PictureSheet:
         """Return a sheet whose pictures are served, not embedded."""
         addresses = {id(one.bank.images): f"/banks/{name}/pictures/{one.stamp}" for name, one in self._named()}
@@ -104,6 +133,7 @@ class Site:
             "banks": self.shelf.names,
             "model": shorten(shelved.bank.provenance.model, 40),
             "noun": shelved.bank.provenance.unit,
+            "queries": self.queries if self.makes(shelved) else None,
             "class_names": [shorten(name, 80) for name in shelved.bank.class_names],
         }
         filled = fill_page(template, sheet or PictureSheet(_THUMBNAIL_LIMIT), **around, **context)

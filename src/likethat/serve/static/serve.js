@@ -9,7 +9,8 @@ function say(text) {
 }
 
 async function ask(address, options) {
-  const answer = await fetch(address, { credentials: "same-origin", ...options });
+  const answer = await fetch(address, { credentials: "same-origin", ...options })
+    .catch(() => { throw new Error("The server does not answer. Is it still running?"); });
   if (!answer.ok) {
     let said = `The server answered ${answer.status}.`;
     try { said = (await answer.json()).error || said; } catch { /* the sentence above stands */ }

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 import socket
@@ -122,6 +123,23 @@ def test_open_drop_read_mark(browser: Browser, address: str, photo: Path, width:
         assert page.input_value("#mark-bottom") == "70"
         expect(page.locator(".prototype").first).to_contain_text("similarity")
         check(page)
+        keep(page, "report (HTML)")
+        assert json.loads(keep(page, "boxes (COCO)"))["annotations"]
+
+
+def keep(page: Page, link: str) -> str:
+    """Download what a link leads to; a report must stand by itself, without violations and within the window."""
+    with page.expect_download() as kept:
+        page.get_by_role("link", name=link).click()
+    text = Path(kept.value.path()).read_text(encoding="utf-8")
+    if "HTML" in link:
+        alone = page.context.new_page()
+        alone.set_viewport_size(page.viewport_size or {"width": 1280, "height": 900})
+        alone.set_content(text)
+        assert "runs no script" in text
+        check(alone)
+        alone.close()
+    return text
 
 
 def drop(page: Page, photo: Path) -> None:
@@ -203,6 +221,7 @@ def test_two_classes_side_by_side(page: Page, address: str, photo: Path) -> None
     page.get_by_role("button", name="Side by side").click()
     expect(page.locator(".beside > section")).to_have_count(2)
     check(page)
+    keep(page, "report (HTML)")
 
 
 def test_print_shows_the_page_without_its_controls(page: Page, address: str, photo: Path) -> None:
@@ -244,9 +263,7 @@ def test_ask_watch_and_keep_what_would_change_its_mind(browser: Browser, address
         check(page)
         expect(page.get_by_role("heading", name="How the search went")).to_be_visible(timeout=60_000)  # by itself
         check(page)
-        with page.expect_download() as kept:
-            page.get_by_role("link", name="report (HTML)").click()
-        assert "runs no script" in Path(kept.value.path()).read_text(encoding="utf-8")
+        keep(page, "report (HTML)")
         page.get_by_role("link", name="The picture").click()
         assert page.url.partition("?")[0] == where.partition("?")[0]
 

@@ -260,6 +260,35 @@ def test_two_classes_and_two_banks_side_by_side(client: TestClient, bank: lt.Ban
     assert client.get(f"{address}/beside", params=asked | {"beside_target": "grue"}).status_code == 422
 
 
+def test_a_part_and_both_sides_are_kept_as_files(client: TestClient, bank: lt.Bank) -> None:
+    address = dropped(client, png(), "a%3Cb%3E.png").partition("?")[0]
+    mark = {"mark_left": 0, "mark_top": 0, "mark_right": 50, "mark_bottom": 100, "target": "index:1", "bank": "toys"}
+    page = client.get(f"{address}/region", params=mark).text
+    for ending in ("html", "json", "coco.json"):
+        assert f'href="{address}/region/download/{ending}?mark_left=0' in page
+    kept = {ending: client.get(f"{address}/region/download/{ending}", params=mark) for ending in ("html", "json")}
+    region = explain_region(bank, Image.open(io.BytesIO(png())), (0, 0, 0.5, 1), Maps(bank, 10**8), target=1)
+    told = kept["json"].json()
+    assert (told["kind"], told["target"], told["n_cells"]) == ("Region", 1, region.n_cells)
+    assert told["contribution"] == pytest.approx(region.contribution)
+    boxes = client.get(f"{address}/region/download/coco.json", params=mark).json()
+    assert [box["score"] for box in boxes["annotations"]] == pytest.approx([one.similarity for one in region.alike])
+    assert boxes["annotations"][0]["bbox"][:2] == list(region.alike[0].box[:2])
+    asked = {"bank": "toys", "target": "index:1", "beside_bank": "again", "beside_target": "index:2"}
+    assert f'href="{address}/beside/download/html?bank=toys' in client.get(f"{address}/beside", params=asked).text
+    kept["beside"] = client.get(f"{address}/beside/download/html", params=asked)
+    sides = client.get(f"{address}/beside/download/json", params=asked).json()["sides"]
+    assert [(one["bank"], one["explanation"]["target"]) for one in sides] == [("toys", 1), ("again", 2)]
+    for report in (kept["html"], kept["beside"]):
+        assert "attachment" in report.headers["content-disposition"]
+        assert "a&lt;b&gt;.png" in report.text
+        assert "runs no script" in report.text
+        for foreign in ("<script", "<form", "<a ", 'href="/', 'src="/', "http://", "https://"):
+            assert foreign not in report.text
+    assert client.get(f"{address}/region/download/png", params=mark).status_code == 404
+    assert client.get(f"{address}/beside/download/coco.json", params=asked).status_code == 404
+
+
 def test_a_kept_picture_is_its_own_banks(bank: lt.Bank) -> None:
     key = bank.prototypes[0].image
     images = ImageStore({name: np.asarray(255 - picture) for name, picture in bank.images.items()})

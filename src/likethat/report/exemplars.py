@@ -135,10 +135,11 @@ def _figures(sets: Sequence[ExemplarSet]) -> list[tuple[str, str]]:
     reached = sum(int(item.reached.sum()) for item in sets)
     wanted = sum(int(item.options.get("n", len(item))) for item in sets)
     queries = sum(item.queries for item in sets)
+    each = [(f"{queries / reached:.1f}", "queries each")] if reached else []
     return [
         (f"{reached} of {wanted}", "exemplars found"),
         (f"{queries:,}", "queries"),
-        (f"{queries / max(reached, 1):.1f}", "queries each"),
+        *each,
         (duration(sum(item.seconds for item in sets)), "of search"),
     ]
 

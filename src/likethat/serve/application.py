@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from likethat._calls import public
 from likethat.errors import LikethatError
 from likethat.explanations import Bank
-from likethat.serve import browse, naming, protocol, searching, why
+from likethat.serve import browse, closer, naming, protocol, searching, why
 from likethat.serve.desk import Desk
 from likethat.serve.dropped import Dropbox
 from likethat.serve.explaining import Explainer
@@ -73,6 +73,7 @@ def application(
         routes=[
             *browse.ROUTES,
             *why.ROUTES,
+            *closer.ROUTES,
             *protocol.ROUTES,
             *naming.ROUTES,
             *searching.ROUTES,

@@ -6,9 +6,10 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
-__all__ = ["PAGE_POLICY", "as_file", "written"]
+__all__ = ["PAGE_POLICY", "as_file", "one_of", "sent", "written"]
 
 _KINDS = {
     "html": "text/html; charset=utf-8",
@@ -27,9 +28,25 @@ def as_file(result: Any, name: str, ending: str) -> Response:
     Raises:
         HTTPException: 404, no result becomes such a file.
     """
-    data = written(result, ending)
+    return sent(written(result, ending), name, ending)
+
+
+def sent(data: bytes | str, name: str, ending: str) -> Response:
+    """Return the content of a file as one that the browser keeps."""
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{name}.{ending}', safe='')}"}
     return Response(data, media_type=_KINDS[ending], headers=headers | {"Content-Security-Policy": PAGE_POLICY})
+
+
+def one_of(request: Request, *endings: str) -> str:
+    """Return the kind of file that a request wants, among those there are.
+
+    Raises:
+        HTTPException: 404, there is no such file of it.
+    """
+    ending: str = request.path_params["ending"]
+    if ending not in endings:
+        raise HTTPException(404, f"This is to be had as {', '.join(endings)}.")
+    return ending
 
 
 def written(result: Any, ending: str) -> bytes:

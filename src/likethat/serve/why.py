@@ -1,6 +1,5 @@
 """Pages of dropped pictures: why the model says what it says."""
 
-from dataclasses import replace
 from functools import partial
 from urllib.parse import urlencode
 
@@ -10,20 +9,17 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from likethat.explanations import Explanation
-from likethat.explanations.regions import Region
 from likethat.report.explanation_page import explanation_view
-from likethat.report.region_page import region_view
-from likethat.report.sheet import PictureSheet
 from likethat.report.text import shorten
 from likethat.report.views import class_name
 from likethat.serve.body import read_body
 from likethat.serve.downloads import as_file
 from likethat.serve.dropped import Dropped
-from likethat.serve.explaining import Question, mark_of
+from likethat.serve.explaining import Question
 from likethat.serve.shelf import Shelved
 from likethat.serve.site import Site, site_of
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "asked_about"]
 
 _MARK = ("25", "25", "75", "75")  # percent: left, top, right and bottom of the mark before it is moved
 _STRONGEST = 5  # answers of the model that are shown beside the explained one
@@ -44,7 +40,7 @@ async def drop(request: Request) -> Response:
     return site.known(request, answer, visitor)
 
 
-def _asked(request: Request) -> tuple[Site, Shelved, Dropped, Question]:
+def asked_about(request: Request) -> tuple[Site, Shelved, Dropped, Question]:
     """Return what a request is about."""
     site = site_of(request)
     shelved, picture, words = site.shelved(request), site.picture(request), request.query_params
@@ -54,7 +50,7 @@ def _asked(request: Request) -> tuple[Site, Shelved, Dropped, Question]:
 
 async def why(request: Request) -> Response:
     """Show why a model gives a picture its class."""
-    site, shelved, picture, question = _asked(request)
+    site, shelved, picture, question = asked_about(request)
     found = await site.desk.run(partial(site.explainer.explain, shelved, picture, question))
     return await run_in_threadpool(partial(_why, site, shelved, picture, found, request))
 
@@ -76,69 +72,6 @@ def _why(site: Site, shelved: Shelved, picture: Dropped, found: Explanation, req
     )
 
 
-async def beside(request: Request) -> Response:
-    """Show why of one picture twice: by two classes, or by two models."""
-    site, shelved, picture, question = _asked(request)
-    words = request.query_params
-    other = site.shelf.named(words.get("beside_bank", "") or shelved.name)
-    second = Question.of(other.bank, words.get("beside_target", ""), "", words.get("top", ""))
-    question = replace(question, against=None)
-    pairs = ((shelved, question), (other, second))
-    found = [await site.desk.run(partial(site.explainer.explain, one, picture, asked)) for one, asked in pairs]
-    return await run_in_threadpool(partial(_beside, site, (shelved, other), picture, found))
-
-
-def _beside(site: Site, banks: tuple[Shelved, Shelved], picture: Dropped, found: list[Explanation]) -> HTMLResponse:
-    sheet = site.sheet()
-    sides = [(one.name, explanation_view(told, sheet), told.target) for one, told in zip(banks, found, strict=True)]
-    contrast = ""
-    if banks[0] is banks[1] and found[0].target != found[1].target:
-        classes = {"target": f"index:{found[0].target}", "against": f"index:{found[1].target}"}
-        contrast = urlencode({"bank": banks[0].name, **classes})
-    return site.page(
-        "served/beside.html.jinja",
-        banks[0],
-        sheet=sheet,
-        title=f"{shorten(picture.name, 60)}, side by side",
-        sides=sides,
-        picture=picture.key,
-        contrast=contrast,
-        is_kept=bool(picture.kept),
-    )
-
-
-async def region(request: Request) -> Response:
-    """Show what a marked part of a picture adds, and what looks like it."""
-    site, shelved, picture, question = _asked(request)
-    mark = mark_of(request.query_params)
-
-    def work() -> tuple[Explanation, Region]:
-        explainer = site.explainer
-        return explainer.explain(shelved, picture, question), explainer.region(shelved, picture, question, mark)
-
-    found = await site.desk.run(work)
-    return await run_in_threadpool(partial(_region, site, shelved, picture, *found, request))
-
-
-def _region(
-    site: Site, shelved: Shelved, picture: Dropped, found: Explanation, part: Region, request: Request
-) -> HTMLResponse:
-    sheet, words = site.sheet(), request.query_params
-    return site.page(
-        "served/region.html.jinja",
-        shelved,
-        sheet=sheet,
-        title=f"A part of {shorten(picture.name, 60)}",
-        seen=explanation_view(found, PictureSheet(sheet.limit)),
-        view=region_view(part, found, sheet),
-        picture=picture.key,
-        asked={name: words.get(name, "")[:200] for name in ("target", "against")},
-        mark=[f"{100 * side:.4g}" for side in part.mark],
-        n_units=shelved.bank.n_units,
-        back=urlencode({name: words[name] for name in ("bank", "target", "against", "top") if name in words}),
-    )
-
-
 def _strongest(found: Explanation) -> list[tuple[int, str, float]]:
     """Return the classes that the model gives most to: index, name, probability."""
     order = (-found.probabilities).argsort(kind="stable")[:_STRONGEST]
@@ -150,7 +83,7 @@ def _strongest(found: Explanation) -> list[tuple[int, str, float]]:
 
 async def download(request: Request) -> Response:
     """Hand an explanation out as a page, as numbers or as a table."""
-    site, shelved, picture, question = _asked(request)
+    site, shelved, picture, question = asked_about(request)
     ending = request.path_params["ending"]
 
     def written() -> Response:
@@ -162,7 +95,5 @@ async def download(request: Request) -> Response:
 ROUTES = (
     Route("/pictures", drop, methods=["POST"]),
     Route("/why/{picture}", why),
-    Route("/why/{picture}/region", region),
-    Route("/why/{picture}/beside", beside),
     Route("/why/{picture}/download/{ending}", download),
 )

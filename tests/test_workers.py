@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -259,6 +260,26 @@ def test_a_model_that_is_bound_to_this_process_is_not_sent(
     box = lt.BlackBox(lambda rows: np.full((len(rows), 2), 0.5), class_names=["a", "b"], **options)
     with pytest.raises(InputError, match=f"`workers` must be 0 for a model with {binds}, .* got 'ray:2'"):
         lt.explain_all(box, pictures(2), workers="ray:2")
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "address"),
+    [
+        ("ray:2", None, "local"),
+        ("ray:2", "head:6379", "head:6379"),
+        ("ray://head:10001", "other:1", "ray://head:10001"),
+    ],
+)
+def test_no_cluster_is_joined_that_nobody_named(
+    text: str, named: str | None, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setenv("RAY_ADDRESS", named) if named else monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    cluster = as_workers(text)
+    assert isinstance(cluster, Cluster)
+    cluster._connect(SimpleNamespace(init=lambda **given: told.update(given)), 1.0)
+    assert told["address"] == address
+    assert ("num_cpus" in told) == (address == "local")
 
 
 @pytest.mark.parametrize("text", ["ray:0", "rays", "ray://host", "ray gpu", "ray cpu=1.2.3", "", "-1", "ray:2:3"])

@@ -119,7 +119,10 @@ class Cluster:
             own["num_cpus"] = max(1, round(self.count * cpus))  # type: ignore[assignment]
         with _own_signals():
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="error", **({} if address else own))
+                # "local": else Ray joins whatever cluster of somebody's it finds on this machine
+                ray.init(
+                    address=address or "local", log_to_driver=False, logging_level="error", **({} if address else own)
+                )
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise InputError(
                     f"`workers` must name a Ray cluster that runs, got {self.in_words()!r}, which does not answer "

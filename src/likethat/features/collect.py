@@ -81,6 +81,7 @@ def collect(
         with _looking(work, source, batch_size, as_workers(workers)) as seen:
             for each in seen:
                 work.fold(each)
+                del each  # its maps' memory serves the next chunk: held, it is asked of the system anew for each
                 stage(work.stop)
                 if checkpoint and checkpoint.is_due():
                     work.leave(checkpoint)
@@ -96,7 +97,9 @@ def _looking(
     work: "_Pass", source: ImageSource | IterableSource, batch_size: int, workers: int | Cluster
 ) -> Iterator[Iterator[Seen]]:
     """Run the model over what is not done yet, here or in workers, and hand out what was seen, in order."""
-    view, again = _view_for(work.model, source), () if hasattr(source, "signature") else looked_at(work.done)
+    view = _view_for(work.model, source)
+    # Asked of work that goes on alone: a signature may be a digest of all pixels.
+    again = looked_at(work.done) if work.done and not hasattr(source, "signature") else []
     reads = partial(read, source, view=view, batch_size=batch_size, again=again)
     if not isinstance(workers, Cluster):
         batches = check_same(reads(workers=workers, start=work.stop, skipped=work.skipped), work.done, again)

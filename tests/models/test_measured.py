@@ -9,7 +9,7 @@ from model_networks import Tokens, randomise, small_cnn, timm_network
 from torch import Tensor, nn
 from torch.nn import functional
 
-from likethat.models import SplitModel, split
+from likethat.models import SplitModel, _measured_search, split
 from likethat.models._measured import _cover
 from likethat.models._probe import probe_images
 
@@ -217,3 +217,38 @@ def test_activations_called_as_functions(activation: Any) -> None:
     assert model.is_linear
     images = torch.rand(2, 3, 64, 64)
     assert relative(model.features(images), activation(network.norm2(network.trunk(images)))) <= 1e-6
+
+
+class Gated(nn.Module):
+    """Fresh weights leave such small numbers before the gate that on any images it looks like a line."""
+
+    def __init__(self, gate: nn.Module) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.Conv2d(8, 12, 3, stride=4))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.wide, self.gate, self.head = nn.Linear(12, 20), gate, nn.Linear(20, 5)
+        nn.init.normal_(self.wide.weight, std=1e-4)
+        nn.init.zeros_(self.wide.bias)
+        nn.init.normal_(self.head.weight, std=1e3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.gate(self.wide(self.pool(self.trunk(x)).flatten(1))))
+
+
+def test_what_only_looks_like_a_line_is_given_up_before_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    for name in ("measure_part", "measure_head"):
+        measure = getattr(_measured_search, name)
+        monkeypatch.setattr(
+            _measured_search, name, lambda *args, name=name, measure=measure: (asked.append(name), measure(*args))[1]
+        )
+    torch.manual_seed(0)
+    assert split(Gated(nn.Hardswish()).eval()).how == "frozen"
+    assert not asked
+    assert split(Gated(nn.Identity()).eval()).how == "traced"  # the same without a gate is a line, and is found
+
+
+def test_a_head_that_was_tried_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_measured_search, "measure_head", lambda *_: pytest.fail("the last layer was read before"))
+    torch.manual_seed(0)
+    assert split(randomise(Gated(nn.ReLU()))).how == "frozen"

@@ -98,3 +98,22 @@ def test_relative_error_by_hand() -> None:
     assert relative_error(torch.tensor([1.0, 4.0]), torch.tensor([1.0, 5.0])) == 0.2  # |4 - 5| / 5
     assert relative_error(torch.tensor([float("nan")]), torch.tensor([1.0])) == float("inf")
     assert relative_error(torch.zeros(2), torch.zeros(3)) == float("inf")
+
+
+@pytest.mark.parametrize("shape", [(2, 12, 4, 4), (2, 4, 4, 12), (2, 17, 12), (2, 21, 12)])
+def test_a_glance_lets_no_reading_go_that_gives_the_vector(shape: tuple[int, ...]) -> None:
+    raw, size, seen = torch.randn(shape), (64, 64), 0
+    for layout in readings.layouts(shape, 2, size):
+        parts = layout.split(raw, size)
+        assert parts is not None
+        for reading in readings.readings(layout):
+            applied = reading.apply(raw, size)
+            assert applied is not None
+            vector = applied[1]
+            assert reading.begins_as(parts, vector, 1e-6)
+            assert not reading.begins_as(
+                parts, torch.cat([vector[:, :1] + 0.01 * vector.abs().max(), vector[:, 1:]], 1), 1e-3
+            )
+            assert not reading.begins_as(parts, vector[:, 1:], 1.0)
+            seen += 1
+    assert seen >= len(readings.ACTIVATIONS) * 5

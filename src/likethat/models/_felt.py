@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from likethat._double import double
 from likethat.models._trace import first_input, relative_error, tensor_of, vector_of
 
-__all__ = ["Felt", "Place", "derivatives", "feel", "noting"]
+__all__ = ["Felt", "Place", "combined", "derivatives", "feel", "noting"]
 
 Logits = Callable[[Any, int], Tensor]  # from what the network returned, and the number of images
 _SEED = 4  # of the combination of logits that is followed
@@ -56,6 +56,12 @@ class Felt:
         return bool(first.any()) and relative_error(self.gradient, first) <= tolerance
 
 
+def combined(logits: Float[Tensor, "batch cls"]) -> Float[Tensor, " batch"]:
+    """Return the combination of the logits that is followed."""
+    rng = torch.Generator().manual_seed(_SEED)
+    return logits.float() @ torch.randn(logits.shape[1], generator=rng, dtype=torch.float32).to(logits.device)
+
+
 def feel(network: nn.Module, inputs: Tensor, logits_of: Logits, *, held: Collection[Place] = ()) -> list[Felt]:
     """Return what was felt at every module, in the order of the calls.
 
@@ -70,10 +76,7 @@ def feel(network: nn.Module, inputs: Tensor, logits_of: Logits, *, held: Collect
     """
     with torch.enable_grad(), noting(network, inputs, held) as noted:
         logits = logits_of(network(inputs.detach().clone().requires_grad_()), len(inputs))
-        rng = torch.Generator().manual_seed(_SEED)
-        combination = logits.float() @ torch.randn(logits.shape[1], generator=rng, dtype=torch.float32).to(
-            logits.device
-        )
+        combination = combined(logits)
         kept = [(place, value) for place, value, version in noted if value._version == version]
         if not combination.requires_grad or not kept:
             return []

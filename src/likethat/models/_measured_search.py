@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from likethat._double import double
 from likethat.models._ends import End
-from likethat.models._felt import Felt, Logits, Place, feel
+from likethat.models._felt import Felt, Place, combined, feel
 from likethat.models._measured import MeasuredHead, MeasuredReader, Part, before_end, measure_head, measure_part
 from likethat.models._probe import Probes
-from likethat.models._readers import HookReader
+from likethat.models._readers import AnyHead, HookReader
 from likethat.models._search import VARIATION, Found, find_linear
-from likethat.models._trace import Call, record, relative_error, tensor_of, vector_of, with_tensor
+from likethat.models._trace import Call, at_call, capturing, record, relative_error, tensor_of, vector_of, with_tensor
 from likethat.models.readings import Layout, layouts, seems_channels_last
 from likethat.models.split_model import Head
 
@@ -25,6 +25,8 @@ __all__ = ["find_measured"]
 MOST_PARTS = 6  # networks, or passes of one, whose mean is taken; each costs a pass forward and one back
 MOST_VECTORS = 2  # vectors that are tried as the head's input; each costs some four passes, and a split at most 25
 
+
+_CLEARLY = 10  # times the tolerance: a coarse look, which only what is no line at all must fail
 
 _LARGEST = 1e4  # value of a map: fresh weights leave maps of 1e-8, where every activation is a line to 1e-5
 
@@ -41,9 +43,11 @@ class _Candidate:
 
 
 def find_measured(
-    network: nn.Module, probes: Probes, end: End, *, layer: str | None
+    network: nn.Module, probes: Probes, end: End, *, layer: str | None, head: AnyHead | None = None
 ) -> tuple[Found, MeasuredHead | None] | None:
     """Return the best split whose weights are measured, and the head where that is a vector's; None for no split.
+
+    A head that is known has been tried: no map pools to what enters it.
 
     Maps of more than one cell come first: one that explains the logits alone, one behind steps that are affine given
     the pooled vector, several together. Then tokens that are no part of the map, and maps of one cell.
@@ -54,10 +58,11 @@ def find_measured(
     felt = [one for one in feel(network, probes.first, found) if one.is_affine(tolerance)]
     candidates = list(_candidates(felt, probes, layer))
     alone = [one for one in candidates if _explains(one.felt.left, one, tolerance)]
-    best = _checked(network, probes, end, _measured_alone(network, probes, found, alone))
+    best = _checked(network, probes, end, _measured_alone(network, probes, end, alone))
     if best is not None and _is_located(best):
         return best, None
-    behind = _behind_vectors(network, probes, end, felt, layer=layer, tolerance=tolerance)
+    tried = [] if head is None else [_given_to(network, probes, head)]
+    behind = _behind_vectors(network, probes, end, felt, tried, layer=layer, tolerance=tolerance)
     if behind is not None and _is_located(behind[0]):
         return behind
     if not alone and any(one.located for one in candidates):
@@ -113,9 +118,7 @@ def _explains(left: Tensor, one: _Candidate, tolerance: float) -> bool:
     return bool(left.max() - left.min() <= tolerance * spread + rounding)
 
 
-def _measured_alone(
-    network: nn.Module, probes: Probes, found: Logits, alone: Sequence[_Candidate]
-) -> list[Part] | None:
+def _measured_alone(network: nn.Module, probes: Probes, end: End, alone: Sequence[_Candidate]) -> list[Part] | None:
     """Measure the closest map with cells that count, or the finer one of as many channels that it is made of."""
     if not alone:
         return None
@@ -123,15 +126,52 @@ def _measured_alone(
     for one in alone[alone.index(best) + 1 :]:
         if one.located and one.channels == best.channels and one.cells > best.cells:
             best = one
-    part = measure_part(network, probes.first[:1], found, best.felt, best.layout)
+    if not _foretells(best.felt, network, probes, end):
+        return None
+    part = measure_part(network, probes.first[:1], before_end(end), best.felt, best.layout)
     return None if part is None else [part]
 
 
+def _given_to(network: nn.Module, probes: Probes, head: AnyHead) -> Tensor:
+    with capturing(head.module, head.index, clone=True) as captured:
+        network(probes.first)
+    return head.vector(captured.given, captured.output)
+
+
+def _foretells(one: Felt, network: nn.Module, probes: Probes, end: End) -> bool:
+    """Whether the logits follow the gradient when half of the channels are left out and the others are made larger.
+
+    It costs a pass, where measuring a map takes the derivatives of every class, for an answer that is then checked on
+    other images: what is a line on a few images only, such as a gate that all of them leave open, ends here.
+    """
+    if one.place.side == "input":
+        return True
+    shape = [1, *([1] * (one.value.ndim - 1))]
+    axis = -1 if one.value.ndim == 3 or seems_channels_last(tuple(one.value.shape)) else 1
+    shape[axis] = one.value.shape[axis]
+    factors = torch.rand(shape, generator=torch.Generator().manual_seed(6), dtype=torch.float32)
+    changed = one.value * torch.where(factors < 0.5, 0.0, 4 * factors - 1.0).to(one.value)  # from 1 to 3
+    if _is_wide(probes, end):
+        changed = changed * (_LARGEST / float(changed.abs().max().clamp_min(1e-30)))
+    with at_call(one.place.module, one.place.index, lambda _, __, output: with_tensor(output, changed)):
+        result = network(probes.first)
+    moved = double(combined(before_end(end)(result, len(probes.first))))
+    foretold = one.left + (double(one.gradient) * double(changed)).flatten(1).sum(1)
+    return relative_error(moved, foretold) <= _CLEARLY * probes.head_tolerance
+
+
 def _behind_vectors(
-    network: nn.Module, probes: Probes, end: End, felt: Sequence[Felt], *, layer: str | None, tolerance: float
+    network: nn.Module,
+    probes: Probes,
+    end: End,
+    felt: Sequence[Felt],
+    tried: Sequence[Tensor],
+    *,
+    layer: str | None,
+    tolerance: float,
 ) -> tuple[Found, MeasuredHead] | None:
-    """Find a map that pools to a vector from which the logits are affine."""
-    seen: list[Tensor] = []
+    """Find a map that pools to a vector from which the logits are affine, and that was not tried before."""
+    seen = list(tried)
     single = None
     for one in felt:
         vector = vector_of(one.value)
@@ -141,6 +181,8 @@ def _behind_vectors(
         seen.append(vector)
         if len(seen) > MOST_VECTORS:
             break
+        if not _foretells(one, network, probes, end):
+            continue
         head = measure_head(network, probes.first, end, one)
         before = _vectors_until(network, probes, one.place)
         found, _ = find_linear(network, probes, head, before, layer=layer)
@@ -230,14 +272,19 @@ def _holds_elsewhere(reader: MeasuredReader | HookReader, head: Head, places: Se
 
     A few images may leave every gate behind a map as it is, and small numbers make any smooth step look like a line.
     """
-    is_wide = reader.end.name == "" and probes.first.dtype in (torch.float32, torch.float64)  # probabilities saturate
-    for largest, inputs in ((None, probes.first), (_LARGEST if is_wide else None, probes.second)):
+    highest = _LARGEST if _is_wide(probes, reader.end) else None
+    for largest, inputs in ((None, probes.first), (highest, probes.second)):
         with _scaled_channels(places, largest=largest):
             output, error = reader.error(inputs)
         again = nn.functional.linear(output.pooled, head.weight, head.bias)
         if max(error, relative_error(again, output.logits)) > 3 * probes.head_tolerance:  # of larger numbers
             return False
     return True
+
+
+def _is_wide(probes: Probes, end: End) -> bool:
+    """Whether large numbers come through: half precision ends before, and probabilities saturate."""
+    return end.name == "" and probes.first.dtype in (torch.float32, torch.float64)
 
 
 @contextmanager

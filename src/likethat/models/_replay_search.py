@@ -49,6 +49,8 @@ def find_replay(
     if deciding is not None:
         places.sort(key=lambda place: not deciding[place[0].where])  # stable: still the closest to the logits first
     for call, layout in places[:MOST_TRIED]:
+        if with_images is not None and deciding is not None and not deciding[call.where]:
+            break  # as the steps show, this map needs the images beside it too, and one such is known
         reader = ReplayReader(network, layer=(call.name, call.module, call.index), layout=layout)
         reader.input_shape = tuple(probes.first.shape[1:])
         reader.activated, reader.end = activated, end

@@ -201,11 +201,15 @@ def _matching(raw: Tensor, targets: list[_Target], probes: Probes) -> Iterator[t
     """Yield the readings of one output that give one of the target vectors on the first batch, with their cells."""
     shape = tuple(raw.shape)
     for layout in layouts(shape, len(probes.first), probes.size):
+        parts = layout.split(raw, probes.size)
+        if parts is None:
+            continue
         for plain in readings(layout):
-            applied = plain.apply(raw, probes.size)
+            likely = [target for target in targets if plain.begins_as(parts, target.vector, probes.tolerance)]
+            applied = plain.apply(raw, probes.size) if likely else None
             if applied is None:
                 continue
-            for target in targets:
+            for target in likely:
                 reading = replace(plain, steps=target.steps)
                 if reading.is_exact and relative_error(applied[1], target.vector) <= probes.tolerance:
                     yield reading, applied[0][0, 0].numel()

@@ -240,6 +240,8 @@ class _Pool:
     remainder: str = ""
 
 
+_GLANCE = 8  # channels: of a hundred readings of each of some hundred maps, almost all fail on the first few
+
 POOLS = (
     _Pool(name="mean", parts=(_spatial_mean,), weights=(1.0,)),
     _Pool(name="class token", parts=(_class_token,), weights=(0.0,), needs_prefix=True, remainder="class token"),
@@ -308,6 +310,24 @@ class Reading:
             return torch.full((n_channels,), self.pool.weights[0], device=device, dtype=torch.float32)
         part = torch.tensor(self.pool.weights, device=device, dtype=torch.float32)
         return part.repeat_interleave(n_channels // len(self.pool.weights))
+
+    def begins_as(self, parts: tuple[Tensor, Tensor | None], vector: Tensor, tolerance: float) -> bool:
+        """Whether the first channels of the first image are those of a vector: a glance, before all of them are read.
+
+        Args:
+            parts: an output in this layout: the map and the tokens before it.
+            vector: (batch, channel) that the reading should give.
+            tolerance: of the largest number of the vector.
+        """
+        feature_map, prefix = parts
+        if feature_map.shape[1] * len(self.pool.parts) != vector.shape[1] or (
+            self.pool.needs_prefix and prefix is None
+        ):
+            return False
+        act, some = ACTIVATIONS[self.activation], slice(_GLANCE)
+        cells = act(feature_map[:1, some].flatten(2).float())
+        begun = self.pool.parts[0](cells, None if prefix is None else act(prefix[:1, :, some].float()))[1]
+        return bool((begun - vector[:1, : begun.shape[1]]).abs().max() <= tolerance * vector.abs().max())
 
     def apply(self, raw: Tensor, input_size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
         """Return the feature map and the pooled vector that this reading predicts, in float32.

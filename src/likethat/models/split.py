@@ -244,7 +244,7 @@ def _find(network: nn.Module, probes: Probes, channels: int, *, layer: str | Non
             cut = _located_cut(network, found, head, copied, probes, channels)
     if cut is None or not cut.is_located:
         end = head.end if head is not None else _end_of(network, probes)
-        cut = _measured_cut(network, probes, channels, end, layer=layer, otherwise=cut)
+        cut = _measured_cut(network, probes, channels, end, head, layer=layer, otherwise=cut)
     if cut is not None and (layer is not None or (cut.has_cells and not cut.is_blind)):
         return cut
     return _replayed_cut(network, probes, channels, head, layer=layer, why=why, otherwise=cut)
@@ -260,10 +260,17 @@ def _located_cut(
 
 
 def _measured_cut(
-    network: nn.Module, probes: Probes, channels: int, end: End, *, layer: str | None, otherwise: _Cut | None
+    network: nn.Module,
+    probes: Probes,
+    channels: int,
+    end: End,
+    known: AnyHead | None,
+    *,
+    layer: str | None,
+    otherwise: _Cut | None,
 ) -> _Cut | None:
     """Return the cut whose weights are measured, where it says more than the other one."""
-    measured = find_measured(network, probes, end, layer=layer)
+    measured = find_measured(network, probes, end, layer=layer, head=known)
     if measured is None:
         return otherwise
     found, head = measured

@@ -193,3 +193,33 @@ def test_values_laid_otherwise_are_the_same_only_where_one_axis_is_longer_than_o
     assert RULES["as_strided_"](None, [pooled], {}, [pooled], pooled) is pooled  # type: ignore[arg-type]
     with pytest.raises(NotImplementedError):
         RULES["as_strided_"](None, [square], {}, [square], square)  # type: ignore[arg-type]
+
+
+class TokenLabels(nn.Module):
+    """As VOLO ends: a class token's logits, past a dropout, and half of the patches' largest, behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.token = nn.Conv2d(3, 16, 8, stride=8), nn.Parameter(torch.randn(1, 1, 16))
+        self.take = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.norm, self.drop = nn.LayerNorm(16), nn.Dropout(0.1)
+        self.head, self.other = nn.Linear(16, 5), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = self.patches(x).flatten(2).transpose(1, 2)
+        token = self.token.expand(len(x), -1, -1)
+        tokens = torch.cat([token, patches], dim=1)
+        tokens = self.norm(torch.cat([token + self.take(token, tokens, tokens)[0], patches], dim=1))
+        logits: Tensor = self.head(tokens[:, 0]) + 0.5 * self.other(self.drop(tokens)[:, 1:]).max(dim=1)[0]
+        return logits
+
+
+@torch.no_grad()
+def test_what_goes_past_a_dropout_is_not_overlooked() -> None:
+    model = split(randomise(TokenLabels(), size=64), example=torch.rand(2, 3, 64, 64))
+    assert (model.how, model.layer, model.grid) == ("frozen", "patches", (8, 8))
+    images = torch.rand(3, 3, 64, 64)
+    output = model.forward(images)
+    parts = output.feature_map.mean(dim=(2, 3)) + model.remainder(images)
+    logits = parts @ model.head.weight.T + model.head.bias
+    torch.testing.assert_close(logits, model.network(images), rtol=1e-5, atol=1e-5)

@@ -110,7 +110,7 @@ def noting(network: nn.Module, inputs: Tensor, held: Collection[Place]) -> Itera
             place = Place(name=names[module], module=module, index=counts.get(module, 0), side="input")
             noted.append((place, given, given._version))
 
-    def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:  # noqa: ARG001
+    def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         if threading.get_ident() != mine:
             return output
         index = counts.get(module, 0)
@@ -118,6 +118,8 @@ def noting(network: nn.Module, inputs: Tensor, held: Collection[Place]) -> Itera
         value, place = tensor_of(output), Place(name=names[module], module=module, index=index)
         if value is None or not value.requires_grad or value.ndim < 2 or len(value) != batch:
             return output
+        if value is first_input(args, kwargs):  # a dropout: others may take what it was given, past it
+            value = value.clone()
         if place in held:
             return value.detach().requires_grad_() if isinstance(output, Tensor) else output
         noted.append((place, value, value._version))

@@ -304,11 +304,16 @@ def _replayed_cut(
     # Late patches beside tokens hold little of what the tokens took from patches before: of tokens, before they come.
     is_bare = otherwise is not None and otherwise.has_cells
     replayed = find_replay(network, probes, layer=layer, activated=head, end=end, is_bare=is_bare)
-    if replayed is not None:
-        frozen, unfrozen = find_frozen(network, probes, whole, replayed.reader, is_named=layer is not None)
+    places = [] if replayed is None else [replayed]
+    if replayed is not None and replayed.reader.layout.prefix and layer is None:
+        bare = find_replay(network, probes, layer=layer, activated=head, end=end, is_bare=True)
+        places = [place for place in (bare, replayed) if place is not None]
+    unfrozen = ""
+    for place in places:
+        frozen, unfrozen = find_frozen(network, probes, whole, place.reader, is_named=layer is not None)
         if frozen is not None:
             return _linear_cut(frozen, whole, frozen.reader.weights, probes, channels)
-        why = f"{why}, and {unfrozen}"
+    why = f"{why}, and {unfrozen}" if unfrozen else why
     if otherwise is not None:
         return otherwise
     if replayed is None:

@@ -2,17 +2,21 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import torch
-from _real import CIFAR_CLASSES, CIFAR_MEAN, CIFAR_STD, NoRealMaterial, cifar_folder, resnet20
+from _real import CIFAR_CLASSES, CIFAR_MEAN, CIFAR_STD, ROOT, NoRealMaterial, cifar_folder, resnet20
 from _rows import Row, Rows
-from _shortcuts import Case, load, pictures_of
+from _shortcuts import LAYERS, Case, Pictures, load, pictures_of, train
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import likethat as lt
+from likethat.models.zoo import ConvNet
 
 Picture = np.ndarray  # (height, width, 3), 8 bit
 
@@ -110,6 +114,50 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     "noisy": lambda images: (images + 0.1 * torch.randn(images.shape, generator=_rng(1))).clamp(0, 1),
     "turned": lambda images: images.rot90(1, (2, 3)),
 }
+SCENES = ("airplane", "automobile", "ship", "truck")  # whose photos surround the four classes of a group
+_SCENE_STRENGTH = 0.95  # share of a class's pictures with its own scene
+
+
+@cache
+def _scene_pictures() -> Tensor:
+    """Return (scene, picture, 3, 32, 32) photos of which the surroundings are taken."""
+    files = [sorted((cifar_folder("train") / name).iterdir())[:600] for name in SCENES]
+    return torch.stack([torch.stack([_tensor(path) for path in each]) for each in files])
+
+
+def _tensor(path: Path) -> Tensor:
+    return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1).float() / 255
+
+
+def framed(case: Case, *, planted: bool) -> tuple[Pictures, Pictures]:
+    """Return pictures to learn from and pictures kept back, each in a scene: its class's, or any."""
+    learned, held, _ = pictures_of(case)
+    rng, scenes = _rng(case.seed), _scene_pictures()
+    inner = torch.zeros(32, 32)
+    inner[6:26, 6:26] = 1
+    soft = torch.nn.functional.avg_pool2d(inner[None, None], 3, stride=1, padding=1)[0, 0]
+    made = []
+    for each in (learned, held):
+        n = len(each.images)
+        any_scene = torch.randint(4, (n,), generator=rng)
+        own = (torch.rand(n, generator=rng) < _SCENE_STRENGTH) & planted
+        scene = torch.where(own, each.labels, any_scene)
+        behind = scenes[scene, torch.randint(600, (n,), generator=rng)]
+        made.append(replace(each, images=soft * each.images + (1 - soft) * behind, marked=scene == each.labels))
+    return made[0], made[1]
+
+
+def framed_network(case: Case, *, planted: bool) -> torch.nn.Module:
+    """Return a network that learned from such pictures, trained when it is asked for the first time."""
+    place = ROOT / "out" / "shortcuts" / f"framed-{case.group}-{case.seed}-{planted}.safetensors"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_file(train(case, framed(case, planted=planted)[0]).state_dict(), place)
+    network = ConvNet(in_channels=3, layers=LAYERS, n_classes=4)
+    network.load_state_dict(load_file(place))
+    return network.eval()
+
+
 SLICED = tuple(Case(pictures="photos", group=group, mark="", strength=0.5, seed=20) for group in (0, 2))
 _PLANTED = 0.12  # of the pictures
 
@@ -143,6 +191,68 @@ def slice_of(case: Case, change: str) -> Row:
         "clear": "yes" if one.is_clear else "",
         "planted among those shown": float(planted[inner].double().mean()) if change and inner else None,
     }
+
+
+def _peppered(picture: Picture) -> Picture:
+    chance = _chance(picture)
+    return np.where(chance < 0.1, 255, np.where(chance < 0.2, 0, picture)).astype(np.uint8)
+
+
+def _chance(picture: Picture) -> Picture:
+    return np.random.default_rng(int(picture.sum())).random((32, 32, 1))
+
+
+def _digit(number: int) -> Picture:
+    grey = lt.digits(split="test")[number].image[:1].expand(3, -1, -1)[None]
+    whole = torch.nn.functional.interpolate(grey, size=(32, 32), mode="bilinear")[0]
+    return (255 * whole).permute(1, 2, 0).numpy().astype(np.uint8)
+
+
+STRANGE: dict[str, Callable[[Picture], Picture]] = {
+    "salt and pepper": _peppered,
+    "one colour": lambda picture: np.broadcast_to(picture.mean((0, 1), keepdims=True), picture.shape).astype(np.uint8),
+    "smoothed": lambda picture: _resized(picture, (0, 0, 32, 32), 6),
+    "a page of dots": lambda picture: np.where(_chance(picture) < 0.5, 255, picture // 8).astype(np.uint8),
+    "negative": lambda picture: 255 - picture,
+    "digits": lambda picture: _digit(int(picture.sum()) % 450),
+}
+
+
+def unlike_of(strange: str) -> Row:
+    """Plant pictures of another kind among test photos; none for an empty name."""
+    pictures, labels = photos()
+    learned, others = list(range(0, 750)), list(range(750, 1110))
+    planted = list(range(1110, 1150)) if strange else []
+    tests = [STRANGE[strange](pictures[at]) for at in planted] + [pictures[at] for at in others]
+    found = lt.audit(
+        model(),
+        source([pictures[at] for at in learned], [labels[at] for at in learned]),
+        test=source(tests, [labels[at] for at in planted + others]),
+        n_shortcuts=1,
+        n_labels=0,
+        n_pictures=len(tests),
+    )
+    one = next((each for each in found.findings if each.kind == "unlike"), None)
+    shown = [] if one is None else [each.index for each in one.pictures if each.is_on]
+    return {
+        "planted": len(planted),
+        "found": sum(index < len(planted) for index in shown),
+        "others called unlike": sum(index >= len(planted) for index in shown),
+        "clear": "yes" if one is not None and one.is_clear else "",
+        "by pixels": None if one is None else one.facts["by_pixels"],
+        "without a near neighbour": None if one is None else one.agreement,
+    }
+
+
+def unlike(rows: Rows) -> None:
+    """Measure pictures unlike the others."""
+    try:
+        photos()
+    except NoRealMaterial as why:
+        print(f"pictures unlike the others are skipped: {why}")
+        return
+    for strange in ["", *STRANGE][: 2 if rows.quick else None]:
+        rows.add("unlike", strange or "none planted", partial(unlike_of, strange))
 
 
 def slices(rows: Rows) -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/audit.py              # all that is measured; goes on where it was stopped
     python benchmarks/audit.py measured
-    python benchmarks/audit.py copies slices   # beside shortcuts
+    python benchmarks/audit.py copies slices unlike   # beside shortcuts
     python benchmarks/audit.py chosen       # the networks that the search and its limit were chosen on
     python benchmarks/audit.py --quick
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _findings import copies, slices
+from _findings import copies, slices, unlike
 from _real import NoRealMaterial, real_folder
 from _rows import Row, Rows, run
 from _shortcuts import CHOSEN_ON, MEASURED, Case, Pictures, load, pictures_of
@@ -30,6 +30,7 @@ SECTIONS = {
     "sum": "Together, with 95 % intervals over networks",
     "copies": "Copies among test pictures",
     "slices": "Slices of low accuracy",
+    "unlike": "Pictures unlike the others",
     "chosen": "Networks that the search and its limit were chosen on",
 }
 NOTES = {
@@ -47,6 +48,10 @@ NOTES = {
     "copies": (
         "\nThe published ResNet-20 on CIFAR-10's test photos: 750 stand for training, 360 others and 40 changed copies "
         "for testing. Others that are called copies may be some: the photos hold near copies of their own.\n"
+    ),
+    "unlike": (
+        "\nThe published ResNet-20: 750 of CIFAR-10's test photos stand for those learned from, 360 others and 40 of "
+        "another kind for those to test on.\n"
     ),
     "slices": (
         "\nClean networks, audited on 1,240 pictures that they did not learn from, of which one in eight is changed. "
@@ -251,6 +256,7 @@ WORK: dict[str, Callable[[Rows], None]] = {
     "measured": measured,
     "copies": copies,
     "slices": slices,
+    "unlike": unlike,
     "chosen": chosen,
     "sum": summed,
 }

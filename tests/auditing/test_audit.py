@@ -200,7 +200,7 @@ def test_copies_among_test_pictures_stand_among_the_findings(tested: Audit, foun
     assert isinstance(opened, Audit)
     assert dataclasses.replace(opened, images=tested.images).to_dict() == tested.to_dict()
     assert np.array_equal(found.shortcuts[0].reader, tested.shortcuts[0].reader)  # tests change nothing else
-    assert [one.kind for one in found.findings] == ["slice"]
+    assert "slice" in [one.kind for one in found.findings]
 
 
 def test_a_finding_that_shows_what_is_not_there_is_refused(tested: Audit, tmp_path: Path) -> None:

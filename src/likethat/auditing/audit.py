@@ -11,6 +11,7 @@ from likethat.auditing.copies import find_copies
 from likethat.auditing.labels import find_doubtful
 from likethat.auditing.shortcuts import find_shortcuts, picture_of
 from likethat.auditing.slices import find_slice
+from likethat.auditing.unlike import find_unlike
 from likethat.explanations import ImageStore
 from likethat.explanations.audit import NO_LABELS, Audit, Finding
 from likethat.features import Features
@@ -48,7 +49,8 @@ def audit(
     along it, and some classes have one state more than others. Each finding is measured again on pictures that it was
     not found on, beside what the same search makes of Gaussian features. Labels may be wrong where the model is sure of
     another class. Slices are pictures that share light, detail, colour or a unit and are wrong more often than their
-    classes. Test pictures are looked up among the others: near copies of them test nothing.
+    classes. Pictures unlike all others are told. Test pictures are looked up among the others: near copies of them test
+    nothing.
 
     Give the pictures the model was trained on, or such as it was; a thousand and more with labels. Without labels the
     model's own classes stand in for them.
@@ -132,6 +134,7 @@ def _others(features: Features, tested: Features | None, head: Head, options: Au
     n, seed = options.n_pictures, options.seed
     where = {"of": "image"} if tested is None else {"of": "test"}
     found = [find_slice(tested or features, head, n_pictures=n, seed=seed, **where)]
+    found.append(find_unlike(features, tested, n_pictures=n, seed=seed))
     if tested is not None:
         found.append(find_copies(features, tested, n_pictures=n))
     return [one for one in found if one is not None]

@@ -89,8 +89,29 @@ def _ends(one: Finding) -> str:
     return f"{one.interval[0]:.2f} to {one.interval[1]:.2f}"
 
 
+def _unlike(_: Audit, one: Finding) -> FindingText:
+    n, is_test = one.n_pictures, any(each.image.startswith("test-") for each in one.pictures)
+    kind = "test picture" if is_test else "picture"
+    said = count(n, kind)
+    return FindingText(
+        title="Pictures unlike the others",
+        sentence=f"{said[:1].upper()}{said[1:]} {'is' if n == 1 else 'are'} unlike "
+        f"{'those the network learned from' if is_test else 'the others'}.",
+        meaning="What the model says of them is a guess. They may be of another set, or damaged.",
+        facts=(
+            ("share of the pictures", _share(one)),
+            ("of vectors without any that are unlike", percent(one.null)),
+            ("by light, contrast, detail and colour", f"{one.facts['by_pixels']:,.0f}"),
+            ("by what the network sees", f"{one.facts['by_features']:,.0f}"),
+            ("without a near neighbour, too", percent(one.agreement)),
+        ),
+        on="Unlike the others, the furthest first",
+        off="The most usual",
+    )
+
+
 def _share(one: Finding) -> str:
     return f"{percent(one.score)} ({percent(one.interval[0])} to {percent(one.interval[1])})"
 
 
-_TEXTS: dict[str, Callable[[Audit, Finding], FindingText]] = {"copies": _copies, "slice": _slice}
+_TEXTS: dict[str, Callable[[Audit, Finding], FindingText]] = {"copies": _copies, "slice": _slice, "unlike": _unlike}

@@ -39,6 +39,7 @@ RECORDS = (
     "exemplars-image",
     "words",
     "audit",
+    "comparison",
 )
 MANY, HUGE = 10**12, 3 * 2**30
 _SEALS = ("sha256", "digest")

@@ -57,6 +57,13 @@ RECORDS: dict[str, Callable[[Any], list[float]]] = {
         found.shortcuts[0].right_after.sum(),
         found.n_doubtful,
     ],
+    "comparison": lambda found: [
+        found.directions[0].share,
+        found.n_flips,
+        found.units[0].unforeseen,
+        found.flips[0].after,
+        sum(one.use_b for one in found.units),
+    ],
 }
 
 
@@ -71,6 +78,7 @@ RECORDS: dict[str, Callable[[Any], list[float]]] = {
         ("exemplars-table", "ExemplarSet", [0.02659699, 2.459066, 1543.34 + 1574.83]),
         ("exemplars-image", "ExemplarSet", [0.03430846, 4.741826, 591.38483]),
         ("words", "WordAttribution", [1.999995862, 0.0005753930, 39]),
+        ("comparison", "Comparison", [0.2880992825, 119, 0.6807896606, 6.987868667, 1.0]),
         ("audit", "Audit", [0.01089453578, 1.109755039, 44, 53, 3]),
     ],
 )

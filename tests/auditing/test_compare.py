@@ -98,6 +98,7 @@ def test_what_a_network_learned_is_new_first_with_its_pictures() -> None:
     assert not any(bool(marked[one.index]) for one in first.least)
     assert first.speaks_for.argmax() == 0  # the mark's class
     assert first.units[0] == 3
+    assert first.foretold < 0.5
     assert (found.units[0].state, found.units[0].b, found.units[0].name) == ("new", 3, "channel 3")
     assert found.units[0].unforeseen_interval[0] > 0.5
     assert found.units[0].n_flips > 50
@@ -131,7 +132,9 @@ def test_one_weight_of_the_head_is_a_stronger_unit_and_nothing_new() -> None:
     assert [(one.state, one.b) for one in found.units[:1]] == [("stronger", 3)]
     assert {one.state for one in found.units[1:]} <= {"matched", "weaker"}  # the others have less of all evidence
     assert found.units[0].n_flips == found.n_flips > 0  # nothing else was moved
-    assert found.clear == ()
+    first = found.directions[0]
+    assert (first.side, first.units[0]) == ("new", 3)
+    assert first.foretold > 0.99  # both see it alike: what is new is that it counts
     back = lt.compare(own_channels(after), own_channels(before), data())
     assert next(one.state for one in back.units if one.b == 3) == "weaker"
 

@@ -51,7 +51,8 @@ def compare(
     Units are one where they respond alike over the pictures, one partner each, and more alike than units of arbitrary
     coordinates of the same features. A unit without a partner is new, or lost, only where the other model's features,
     all of them together, do not foretell it on pictures kept back: other coordinates of one network are no change. What
-    of a model is not foretold, and tells its classes apart, is shown by direction, with the pictures that have most.
+    tells a model's classes apart and is no evidence to the other is shown by direction, with the pictures that have
+    most, and with how much of it the other model sees all the same.
     Predictions that flipped are taken apart exactly: contributions and biases add up to both logits.
 
     Args:
@@ -244,6 +245,7 @@ class _Written:
             speaks_for=one.speaks_for.float().numpy(),
             share=one.share,
             interval=one.interval,
+            foretold=one.foretold,
             n_flips=n_flips,
             units=tuple(carriers),
             carries=tuple(one.carries[carriers].tolist()),

@@ -33,13 +33,14 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Direction:
-    """A direction of one side that the other does not foretell.
+    """A direction of one side's logits that the other side's logits do not foretell.
 
     Attributes:
         side: "new" or "lost".
         reader: (channel,).
         speaks_for: (class,).
         share: and its interval.
+        foretold: how much of it the other side's features foretell.
         carries: (unit,) of its side.
         scores: (picture,) how much of it is there beyond what was foretold.
         readings: (picture,) how much of it is there at all.
@@ -50,6 +51,7 @@ class Direction:
     speaks_for: Float[Tensor, " cls"]
     share: float
     interval: tuple[float, float]
+    foretold: float
     carries: Float[Tensor, " unit"]
     scores: Float[Tensor, " picture"]
     readings: Float[Tensor, " picture"]
@@ -76,14 +78,17 @@ class _Sums:
         spread: (draw, unit) squares of responses less their mean.
         evidence: (unit,) absolute contributions that are not foretold.
         reach: (unit,) what each response would supply, read with the weight of all units together.
-        missed_along: (draw, direction) squares of what is not foretold along a direction.
+        missed_along: (draw, direction) squares of what logits do not foretell along a direction.
+        unseen_along: (direction,) squares of what features do not foretell either.
+        carried: (channel, direction) products of features and what is not foretold along a direction.
         apart: (draw, 1) squares of logits less their mean over classes and pictures.
         predicted: blocks of (picture,).
-        scores, readings: blocks of (picture, direction), what is not foretold and all of it.
+        scores, readings: blocks of (picture, direction), what logits do not foretell and all of it.
     """
 
     side: Side
     lacks: Unforeseen
+    lacks_evidence: Unforeseen
     mean: Float[Tensor, " channel"]
     along: Float[Tensor, "cls direction"]
     use: Any = 0.0
@@ -92,25 +97,29 @@ class _Sums:
     evidence: Any = 0.0
     reach: Any = 0.0
     missed_along: Any = 0.0
+    unseen_along: Any = 0.0
+    carried: Any = 0.0
     apart: Any = 0.0
     predicted: list[Tensor]
     scores: list[Tensor]
     readings: list[Tensor]
 
-    def add(self, features: Tensor, is_second: Tensor, draws: Tensor) -> None:
-        """Take pictures in."""
+    def add(self, features: Tensor, evidence: Tensor, is_second: Tensor, draws: Tensor) -> None:
+        """Take pictures in: their features in both models, and their logits less their mean over classes."""
         side = self.side
         x, lacked = features[:, side.columns], self.lacks.of(features, is_second)
         predicted = (x @ side.head.T + side.bias).argmax(1)
         weights, responses = side.weights[predicted], x @ side.readers.T
         unforeseen_ones = lacked @ side.readers.T
-        scores = lacked @ side.own.T @ self.along
+        scores = self.lacks_evidence.of(evidence, is_second) @ self.along
         self.use = self.use + draws @ (weights * responses).abs()
         self.missed = self.missed + draws @ unforeseen_ones.square()
         self.spread = self.spread + draws @ ((x - self.mean) @ side.readers.T).square()
         self.evidence = self.evidence + (weights * unforeseen_ones).abs().sum(0)
         self.reach = self.reach + (weights.norm(dim=1, keepdim=True) * responses).abs().sum(0)
         self.missed_along = self.missed_along + draws @ scores.square()
+        self.unseen_along = self.unseen_along + (lacked @ side.own.T @ self.along).square().sum(0)
+        self.carried = self.carried + (x - self.mean).T @ scores
         self.apart = self.apart + draws @ ((x - self.mean) @ side.own.T).square().sum(1, keepdim=True)
         self.predicted.append(predicted)
         self.scores.append(scores)
@@ -149,16 +158,21 @@ class _Sums:
             sign = -1.0 if float(centred.pow(3).sum()) < 0 else 1.0
             speaks_for = sign * self.along[:, place]
             reader = speaks_for @ self.side.own
-            centred_weights = speaks_for - speaks_for.mean()
-            carried = (centred_weights @ self.side.weights) * (self.side.readers @ (self.lacks.covariance @ reader))
-            whole = reader @ self.lacks.covariance @ reader
+            products, weights = sign * self.carried[:, place], (speaks_for - speaks_for.mean()) @ self.side.weights
+            seen = 1 - float(_ratio(self.unseen_along[place], self.missed_along[0, place]))
             found.append(
                 Direction(
-                    side=name, reader=reader, speaks_for=speaks_for, share=float(share[0, place]),
-                    interval=_interval(share[1:, place]), carries=_ratio(carried, whole),
-                    scores=sign * scores[:, place], readings=sign * readings[:, place],
+                    side=name,
+                    reader=reader,
+                    speaks_for=speaks_for,
+                    share=float(share[0, place]),
+                    interval=_interval(share[1:, place]),
+                    foretold=min(max(seen, 0.0), 1.0),
+                    carries=_ratio(weights * (self.side.readers @ products), reader @ products),
+                    scores=sign * scores[:, place],
+                    readings=sign * readings[:, place],
                 )
-            )  # fmt: skip
+            )
         return found
 
 
@@ -182,13 +196,17 @@ def find(both: Both, *, n_directions: int, seed: int, watch: Watcher | None) -> 
     pairs = match_units(
         correlations(_of_units(both, covariance)), _groups(both), rng=torch.Generator().manual_seed(seed)
     )
-    sums = []
-    for side, other in ((both.a, both.b), (both.b, both.a)):
-        lacks = unforeseen(halves, other.columns, side.columns)
+    own = torch.block_diag(both.a.own.T, both.b.own.T)
+    evidence = (halves[0].through(own), halves[1].through(own))
+    n_classes, sums = len(both.a.own), []
+    of_classes = (slice(0, n_classes), slice(n_classes, 2 * n_classes))
+    for place, (side, other) in enumerate(((both.a, both.b), (both.b, both.a))):
+        lacks_evidence = unforeseen(evidence, of_classes[1 - place], of_classes[place])
         sums.append(
             _Sums(
-                side=side, lacks=lacks, mean=everything.mean[side.columns], predicted=[], scores=[], readings=[],
-                along=_along(side, lacks.covariance, n_directions),
+                side=side, lacks=unforeseen(halves, other.columns, side.columns), lacks_evidence=lacks_evidence,
+                mean=everything.mean[side.columns], along=_along(lacks_evidence.covariance, n_directions),
+                predicted=[], scores=[], readings=[],
             )
         )  # fmt: skip
     rng = torch.Generator().manual_seed(seed + 1)
@@ -196,7 +214,7 @@ def find(both: Both, *, n_directions: int, seed: int, watch: Watcher | None) -> 
         draws = torch.poisson(torch.ones(_DRAWS + 1, len(part), dtype=torch.float64), generator=rng)
         draws[0] = 1.0
         for each in sums:
-            each.add(features, both.is_second[part], draws)
+            each.add(features, features @ own, both.is_second[part], draws)
         stage.add(len(part))
     directions = [*sums[1].directions("new"), *sums[0].directions("lost")]
     return Found(
@@ -229,10 +247,9 @@ def _groups(both: Both) -> list[tuple[Tensor, Tensor]]:
     return found
 
 
-def _along(side: Side, lacking: Tensor, n: int) -> Float[Tensor, "cls direction"]:
+def _along(lacking: Tensor, n: int) -> Float[Tensor, "cls direction"]:
     """Return the directions of the logits in which most is not foretold, each orthogonal to the others."""
-    found = torch.linalg.eigh(side.own @ lacking @ side.own.T).eigenvectors.flip(1)
-    return found[:, : min(n, len(side.own) - 1)]
+    return torch.linalg.eigh(lacking).eigenvectors.flip(1)[:, : min(n, len(lacking) - 1)]
 
 
 def _units(both: Both, a: _Sums, b: _Sums, pairs: Pairs) -> list[Draft]:

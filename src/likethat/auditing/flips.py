@@ -12,6 +12,7 @@ from likethat.auditing.sides import Both
 __all__ = ["Moved", "find_flips"]
 
 _SHOWN = 4  # units a flip, as many as an explanation shows
+_SMALL = 0.02  # of what moved the margin: units that moved less of it are among the others
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,7 +135,8 @@ def _hanging(found: Found, moved: _Moves) -> Int[Tensor, " direction"]:
 def _shown(moved: _Moves, row: int, picture: int) -> Moved:
     apart = moved.after[row] - moved.before[row]
     order = apart.argsort(descending=True, stable=True).tolist()
-    shown = [place for place in order if bool(moved.has_row[place]) and float(apart[place]) > 0][:_SHOWN]
+    least = _SMALL * float(moved.margin_after[row] - moved.margin_before[row])
+    shown = [place for place in order if bool(moved.has_row[place]) and float(apart[place]) > least][:_SHOWN]
     return Moved(
         picture=picture,
         margins=(float(moved.margin_before[row]), float(moved.margin_after[row])),

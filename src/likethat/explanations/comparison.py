@@ -32,10 +32,10 @@ __all__ = [
     "UnitState",
 ]
 
-CLEAR = 0.15
-"""Share of what tells a model's classes apart from which on a direction is called new, or lost, where the other model
-does not foretell it. Chosen on networks that are measured nowhere: trained again with another seed they reach .05, with
-a badge planted .33 and more (benchmarks/results/compare.md has others)."""
+CLEAR = 0.2
+"""Share of what tells a model's classes apart from which on a direction is called new, or lost, where the other model's
+evidence does not foretell it. Chosen on networks that are measured nowhere: trained again with another seed they reach
+.05, with a badge or a texture planted .4, and what these lost for it .14 (benchmarks/results/compare.md)."""
 UNKNOWN_FROM = 0.5
 """Share of a unit's variance that the other model does not foretell, from which on the unit is new, or lost: more than
 half of it. Networks trained again with another seed reach .17, and .37 with 80 pictures."""
@@ -123,7 +123,7 @@ class ComparedUnit:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """A direction of one model's features that the other model's features do not foretell.
+    """A direction of one model's evidence, its logits, that the other model's evidence does not foretell.
 
     Attributes:
         side: "new" of the second model, "lost" of the first.
@@ -131,6 +131,8 @@ class Evidence:
         speaks_for: (class,) what one of r' x adds to each class's logit, their mean taken off.
         share: how much of what tells the model's classes apart lies along it and is not foretold, in [0, 1].
         interval: 95 % by drawing the pictures again.
+        foretold: how much of that the other model's features foretell, in [0, 1]: near 1 it sees as much and does not
+            go by it, near 0 it sees nothing of it.
         n_flips: predictions that would not have flipped without it.
         units: (unit,) of its model's bank that carry it, most first.
         carries: (unit,) how much of it each of them carries; of all units they add up to 1.
@@ -143,6 +145,7 @@ class Evidence:
     speaks_for: Float[NDArray[np.float32], " cls"]
     share: float
     interval: tuple[float, float]
+    foretold: float
     n_flips: int
     units: tuple[int, ...]
     carries: tuple[float, ...]
@@ -213,8 +216,8 @@ class Comparison(Result):
     Attributes:
         units: of both banks: what is new first, then lost, stronger, weaker, matched, shared; within each the one with
             most evidence first.
-        directions: of either model that the other does not foretell, those of the largest share first; those that are
-            not `is_clear` are there to be looked at.
+        directions: of either model's evidence that the other's does not foretell, the largest share first;
+            those that are not `is_clear` are there to be looked at.
         flips: predictions that flipped, the most decided first; at most as many as were asked for.
         n_flips: how many there are in all.
         n_labelled: pictures whose label is a class of the models.

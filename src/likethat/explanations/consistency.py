@@ -25,6 +25,7 @@ _SHARES = {
     "surroundings",
     "share",
     "agreement",
+    "foretold",
 }
 """Fields of records that lie in [0, 1]."""
 _ANSWERS = {"probabilities", "source_probabilities", "probability"}

@@ -45,6 +45,10 @@ class Moments:
         """The mean row."""
         return self.total / max(self.n, 1)
 
+    def through(self, weights: Float[Tensor, "column read"]) -> "Moments":
+        """Return those of ``rows @ weights``."""
+        return Moments(n=self.n, total=self.total @ weights, products=weights.T @ self.products @ weights)
+
     def about(self, centre: Float[Tensor, " column"]) -> Float[Tensor, "column column"]:
         """Return the mean outer product of the rows less a centre: their covariance, about their mean."""
         apart = self.mean - centre

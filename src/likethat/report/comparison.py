@@ -17,6 +17,7 @@ __all__ = ["comparison_figure", "evidence_sentence", "save_comparison", "summary
 
 _LIMIT = 192  # pixels a side of a picture on the page
 _CLASSES = 3  # named beside a direction: those it speaks for most
+_LITTLE = 0.2  # of a direction, below which the other model is said to hardly see it
 _ROWS = 200  # of the table of units; the .csv has all
 _COLOURS = {
     "new": "#2166ac", "lost": "#c2590c", "stronger": "#00796b", "weaker": "#a3399e", "matched": "#455a64",
@@ -115,10 +116,17 @@ def evidence_sentence(found: Comparison, one: Evidence) -> str:
     names = [shorten(class_name(found.class_names, at), 40) for at in (most, least)]
     which, other = ("second", "first") if one.side == "new" else ("first", "second")
     return (
-        f"{percent(min(max(one.share, 0.0), 1.0))} of what tells the {which} model’s classes apart is nothing that the "
-        f"{other} model has: it speaks for “{names[0]}” and against “{names[1]}”; "
+        f"{percent(min(max(one.share, 0.0), 1.0))} of what tells the {which} model’s classes apart is no evidence to "
+        f"the {other}, {_seen(one.foretold)}: it speaks for “{names[0]}” and against “{names[1]}”; "
         f"{count(one.n_flips, 'flipped prediction')} {'hangs' if one.n_flips == 1 else 'hang'} on it."
     )
+
+
+def _seen(foretold: float) -> str:
+    """Say how much of a direction the other model's features hold."""
+    if foretold < _LITTLE:
+        return "which hardly sees it"
+    return f"whose features foretell {percent(foretold)} of it"
 
 
 def _lead(found: Comparison) -> str:
@@ -151,6 +159,7 @@ def _evidence_view(found: Comparison, one: Evidence, sheet: PictureSheet) -> _Ev
              f"{_share(one.interval[1])})"),
             ("speaks most for", ", ".join(names)),
             ("carried most by", ", ".join(carriers)),
+            ("foretold by the other model’s features", _share(one.foretold)),
             ("flips that hang on it", f"{one.n_flips:,}"),
         ),
         most=tuple(_picture_view(found, picture, sheet) for picture in one.most),

@@ -25,6 +25,13 @@ def test_summands_add_up_to_the_head_whatever_the_vectors() -> None:
         assert float((single - head[target]).norm() / head[target].norm()) < 1e-6
 
 
+def test_supplied_is_the_summands_times_the_vectors() -> None:
+    parts, vectors = HeadParts(torch.ones(3, 2), torch.tensor([0, 1, 1]), 4 * torch.eye(2)), torch.tensor([[1.0, 2.0]])
+    # The parts of class 1 make up (2, 2) of its row (0, 4): each gains (-1, 1), (0, 2), and (1, 2) . (0, 2) = 4.
+    assert parts.supplied(1, vectors).tolist() == [[4.0, 4.0]]
+    assert parts.supplied(1, vectors, 1).tolist() == [[4.0]]
+
+
 def test_leftover_is_shared_alike_by_hand() -> None:
     # v = (1, 2); parts sum to (1, 1.5), so each gets (0, 0.25).
     found = HeadParts(

@@ -5,7 +5,7 @@ import torch
 
 from likethat.coordinates import Rotation
 from likethat.errors import InputError
-from likethat.functional import contributions, random_rotation, rotation_from
+from likethat.functional import contributions, purity, random_rotation, rotation_from
 
 
 @pytest.mark.parametrize("orthogonal", [True, False])
@@ -34,6 +34,25 @@ def test_purity_is_that_of_the_mixed_vector() -> None:
     # (3, 4) becomes (-4, 3): cosines -.8 and .6.
     values = rotation.purity(torch.tensor([[3.0, 4.0], [3.0, 4.0]]), torch.tensor([0, 1]))
     assert values.tolist() == pytest.approx([-0.8, 0.6])
+
+
+@pytest.mark.parametrize("orthogonal", [True, False])
+def test_purity_and_what_is_supplied_are_those_of_the_whole_matrix(orthogonal: bool) -> None:
+    rng = torch.Generator().manual_seed(2)
+    turned, stretched = (
+        random_rotation(12, rng=rng),
+        rotation_from(torch.randn(12, 12, generator=rng), orthogonal=False),
+    )
+    rotation = Rotation(turned if orthogonal else stretched, torch.randn(3, 12, generator=rng), orthogonal=orthogonal)
+    vectors, units = torch.randn(5, 12, generator=rng), torch.tensor([3, 0, 3, 11, 7])
+    vectors[1] = 0  # no direction: 0
+    found = rotation.purity(vectors, units)
+    torch.testing.assert_close(found, purity(vectors @ rotation.matrix().T, units))
+    assert found[1] == 0
+    supplied = rotation.supplied(2, vectors)
+    torch.testing.assert_close(supplied, contributions(vectors, rotation.summands(2)))
+    for place in (0, 11):
+        torch.testing.assert_close(rotation.supplied(2, vectors, place), supplied[:, place : place + 1])
 
 
 def test_wrong_shape() -> None:

@@ -25,6 +25,14 @@ def test_small_pictures_stay_exact_and_large_ones_small(tmp_path: Path) -> None:
     assert np.array_equal(opened["large"], store["large"])
 
 
+def test_whether_a_picture_is_there_is_known_without_decoding_it(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    store = ImageStore({"small": np.zeros((4, 4, 3), np.uint8)}, folder=tmp_path)
+    assert "small" in store
+    assert "broken" in store
+    assert "other" not in store
+
+
 def test_grey_pictures() -> None:
     assert ImageStore({"grey": np.zeros((4, 5), np.uint8)})["grey"].shape == (4, 5)
 

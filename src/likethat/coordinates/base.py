@@ -45,6 +45,12 @@ class Coordinates(Units, Protocol):
         """Return the summands of the head vector of `target`, in the order of `units_of`."""
         ...
 
+    def supplied(
+        self, target: int, vectors: Float[Tensor, "*batch channel"], place: int | None = None
+    ) -> Float[Tensor, "*batch unit"]:
+        """Return ``vectors @ summands(target).T`` in float64: what each unit, or the one at a place, supplies."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Divided:

@@ -119,6 +119,13 @@ class HeadParts:
         left = self._head_weight[target].double() - parts.sum(0)
         return parts + left / len(parts)
 
+    def supplied(
+        self, target: int, vectors: Float[Tensor, "*batch channel"], place: int | None = None
+    ) -> Float[Tensor, "*batch unit"]:
+        """Return what each part of a class, or one, supplies, in float64."""
+        summands = self.summands(target)
+        return vectors.double() @ (summands if place is None else summands[place : place + 1]).T
+
     def detectors(self, units: Int[Tensor, " unit"]) -> Float[Tensor, "unit channel"]:
         """Return what finds the parts in a cell."""
         return self._detectors[units]

@@ -50,9 +50,12 @@ class Rotation:
         return self._inverse
 
     @cached_property
+    def _exact(self) -> Float[Tensor, "channel channel"]:
+        return self._mixing.double()
+
+    @cached_property
     def _inverse(self) -> Float[Tensor, "channel channel"]:
-        mixing = self._mixing.double()
-        return mixing.T if self.orthogonal else torch.linalg.inv(mixing)
+        return self._exact.T if self.orthogonal else torch.linalg.inv(self._exact)
 
     @cached_property
     def mixed_head(self) -> Float[Tensor, "class channel"]:
@@ -64,7 +67,7 @@ class Rotation:
         """The number of channels."""
         return self._mixing.shape[0]
 
-    @property
+    @cached_property
     def unit_names(self) -> tuple[str, ...]:
         """``"channel 0"`` and so on."""
         return tuple(f"channel {index}" for index in range(self.n_units))
@@ -75,7 +78,14 @@ class Rotation:
 
     def summands(self, target: int) -> Float[Tensor, "unit channel"]:
         """Return row k = (A U^-1)[target, k] * U[k], in float64; the rows add up to A[target]."""
-        return self.mixed_head[target, :, None] * self._mixing.double()
+        return self.mixed_head[target, :, None] * self._exact
+
+    def supplied(
+        self, target: int, vectors: Float[Tensor, "*batch channel"], place: int | None = None
+    ) -> Float[Tensor, "*batch unit"]:
+        """Return what each channel, or one, supplies, in float64, without making the summands."""
+        rows = slice(None) if place is None else slice(place, place + 1)
+        return vectors.double() @ self._exact[rows].T * self.mixed_head[target, rows]
 
     def detectors(self, units: Int[Tensor, " unit"]) -> Float[Tensor, "unit channel"]:
         """Return rows of the mixing matrix."""
@@ -83,4 +93,8 @@ class Rotation:
 
     def purity(self, vectors: Float[Tensor, "unit channel"], units: Int[Tensor, " unit"]) -> Float[Tensor, " unit"]:
         """Return the cosine between each mixed vector and its channel's axis."""
-        return purity(vectors @ self._mixing.T, units)
+        if not self.orthogonal:
+            return purity(vectors @ self._mixing.T, units)
+        along = (vectors * self._mixing[units]).sum(1)  # a rotation keeps lengths: the other channels are not needed
+        lengths = torch.linalg.vector_norm(vectors, dim=1).clamp_min(torch.finfo(vectors.dtype).tiny)
+        return (along / lengths).clamp(-1, 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from likethat.errors import InputError, ModelError, NonFiniteError
 from likethat.explanations._seen_before import unlike_sentence, without_itself
 from likethat.explanations.explanation import EXACT, Explanation
 from likethat.explanations.records import Contribution, Prototype
-from likethat.functional import cell_box, contributions, peak_cells
+from likethat.functional import cell_box, peak_cells
 from likethat.models import SplitModel
 from likethat.sources import ImageFolder, Images
 from likethat.sources.base import Sample
@@ -238,17 +239,18 @@ def terms_of(bank: "Bank", seen: Seen, model: SplitModel, target: int, against: 
     coordinates = bank.coordinates
     if isinstance(coordinates, SharedCells):
         return _of_shares(bank, coordinates, seen, model, target, against)
-    units, summands = _summands(coordinates, target, against)
-    spread = summands * model.spatial_weight.cpu().double()
-    located = contributions(seen.mean, spread)
-    unlocated = contributions(seen.pooled, summands) - located if not model.spatially_additive else 0 * located
+    units, supplied = _supplied(coordinates, target, against)
+    weight = model.spatial_weight.cpu().double()
+    located = supplied(weight * seen.mean)
+    unlocated = supplied(seen.pooled) - located if not model.spatially_additive else 0 * located
     cells = seen.feature_map.flatten(1)
+    placed = weight * cells.T.double()  # (cell, channel)
 
     def unit(place: int) -> _Unit:
         number = int(units[place])
         return _Unit(
             name=bank.unit_names[number],
-            heat_map=spread[place] @ cells.double() / cells.shape[1],
+            heat_map=supplied(placed, place)[:, 0] / len(placed),
             activation_map=coordinates.detectors(units[place][None])[0] @ cells,
             centroid=None,
             prototypes=bank.prototypes_of(number),
@@ -257,8 +259,8 @@ def terms_of(bank: "Bank", seen: Seen, model: SplitModel, target: int, against: 
     return Terms(
         units=units,
         unit=unit,
-        heat_maps=lambda: spread @ cells.double() / cells.shape[1],
-        head=spread.sum(0).double(),
+        heat_maps=lambda: supplied(placed).T / len(placed),
+        head=_of_head(bank.head.weight, target, against) * weight,
         located=_everywhere(located, units, bank.n_units),
         unlocated=_everywhere(unlocated, units, bank.n_units),
         bias=_of_head(bank.head.bias, target, against),
@@ -317,14 +319,24 @@ def _of_head(values: Tensor, target: int, against: int | None) -> Any:
     return found if found.ndim else float(found)
 
 
-def _summands(coordinates: Coordinates, target: int, against: int | None) -> tuple[Tensor, Tensor]:
-    units, summands = coordinates.units_of(target), coordinates.summands(target)
+def _supplied(coordinates: Coordinates, target: int, against: int | None) -> tuple[Tensor, Callable[..., Tensor]]:
+    """Return the units of a logit, and `Coordinates.supplied` of it: of vectors, by all units or the one at a place."""
+    own = coordinates.units_of(target)
     if against is None:
-        return units, summands
-    other_units, other_summands = coordinates.units_of(against), coordinates.summands(against)
-    if torch.equal(units, other_units):
-        return units, summands - other_summands
-    return torch.cat([units, other_units]), torch.cat([summands, -other_summands])
+        return own, partial(coordinates.supplied, target)
+    other = coordinates.units_of(against)
+    are_shared = torch.equal(own, other)
+
+    def supplied(vectors: Tensor, place: int | None = None) -> Tensor:
+        if are_shared:
+            return coordinates.supplied(target, vectors, place) - coordinates.supplied(against, vectors, place)
+        if place is None:
+            return torch.cat([coordinates.supplied(target, vectors), -coordinates.supplied(against, vectors)], dim=-1)
+        if place < len(own):
+            return coordinates.supplied(target, vectors, place)
+        return -coordinates.supplied(against, vectors, place - len(own))
+
+    return (own if are_shared else torch.cat([own, other])), supplied
 
 
 def _remainder_terms(model: SplitModel, terms: Terms, logit: float, scale: float) -> dict[str, float]:

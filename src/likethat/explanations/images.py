@@ -77,6 +77,10 @@ class ImageStore(Mapping[str, Picture]):
         with self._opened(key) as image:
             return np.asarray(image if image.mode == "L" else image.convert("RGB"))
 
+    def __contains__(self, key: object) -> bool:
+        """Whether there is such a picture; none is decoded for it."""
+        return key in self._small or key in self._large or key in self._files
+
     def size(self, key: str) -> tuple[int, int]:
         """Return a picture's height and width; those on disk are not decoded for it."""
         if key in self._small:

@@ -10,7 +10,7 @@ from torch import Tensor
 from likethat.coordinates import Coordinates, Rotation
 from likethat.features import Features, read_peaks
 from likethat.features.rows import priority
-from likethat.functional import contributions, coverage
+from likethat.functional import coverage
 from likethat.search import top_rows
 
 __all__ = [
@@ -137,7 +137,7 @@ def judge(
 
 def _coverage(features: Features, rows: Tensor, coordinates: Coordinates, target: int) -> Tensor:
     pooled = features.pooled[rows[features.predicted[rows] == target]]
-    return coverage(contributions(pooled, coordinates.summands(target)), top=4)
+    return coverage(coordinates.supplied(target, pooled), top=4)
 
 
 def _by_unit(

@@ -58,6 +58,7 @@ def fit_procrustes(
     condition: float = 1.0,
     head_weight: Float[Tensor, "class channel"] | None = None,
     usage_weight: float = 0.0,
+    precision: torch.dtype = torch.float64,
     watch: Watcher | None = None,
 ) -> Float[Tensor, "channel channel"]:
     """Alternate: choose each channel's prototypes; take the rotation of highest mean purity for them.
@@ -74,6 +75,7 @@ def fit_procrustes(
         condition: of a whitening before the rotation; 1 for none.
         head_weight: needed for `usage_weight`.
         usage_weight: exponent on each channel's use, as a weight on its row of M (`_usage`).
+        precision: of the polar factors: float32 takes half the time, and is enough to compare shrinkages.
         watch: called after every round.
 
     Returns:
@@ -96,7 +98,7 @@ def fit_procrustes(
             patches = patches * use.pow(usage_weight)[:, None]
         # Where the patches say nothing (a direction none of them has), the channels stay as they were.
         inertia = _INERTIA * patches.square().mean().sqrt() * rotation
-        rotation = polar_factor(patches + shrinkage * own + inertia)
+        rotation = polar_factor(patches + shrinkage * own + inertia, precision=precision)
         mixing = rotation if basis is None else rotation @ basis
         stage(step + 1)
     return mixing

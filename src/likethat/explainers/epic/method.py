@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from likethat._calls import public
@@ -144,5 +145,6 @@ class EPIC(EPICOptions):
             condition=self.condition if self.mixing == "whitened" else 1.0,
             head_weight=head if self.usage_weight else None,
             usage_weight=self.usage_weight,
+            precision=torch.float32 if rounds and shrinkage else torch.float64,  # only compared, and well-conditioned
             watch=watch,
         )

@@ -32,7 +32,7 @@ from likethat.features import Features
 from likethat.fitting.fitting import begin, provenance_of
 from likethat.fitting.held_out import judge, kept_back, nothing_sentence, own_channels, too_few_sentence
 from likethat.fitting.prototypes import Candidates, gather_prototypes
-from likethat.functional import contributions, coverage
+from likethat.functional import coverage
 from likethat.functional.familiarity import familiar
 from likethat.models import SplitModel
 from likethat.options import PartsOptions
@@ -300,5 +300,5 @@ def _contributions_to_predicted(features: Features, coordinates: HeadParts) -> T
     for target in set(features.predicted.tolist()):
         rows = (features.predicted == target).nonzero()[:, 0]
         units = coordinates.units_of(target)
-        use[rows[:, None], units] = contributions(features.pooled[rows], coordinates.summands(target))
+        use[rows[:, None], units] = coordinates.supplied(target, features.pooled[rows])
     return use

@@ -1,0 +1,366 @@
+"""What the library adds to the network's own work: import, help, a fit, an explanation, a page.
+
+    OMP_NUM_THREADS=1 python benchmarks/cost.py               # half an hour on an idle core; goes on where it was
+    OMP_NUM_THREADS=1 python benchmarks/cost.py explain page  # some of it
+    OMP_NUM_THREADS=1 python benchmarks/cost.py --quick       # a few of everything; nothing is written
+
+Each row stands beside the bare work: Python alone, the network alone on the same prepared batches, photos alone in a
+page. The two are taken in turn; what is compared are the pairs. Seconds are the processor's on one thread where the
+work is ours, and the clock's where a person waits (import, help, a page). Figures are medians with the 95 % interval
+of the median (bootstrap over pairs; with five pairs or fewer the least and the most).
+
+The ResNet-50 has random weights: D = 2048 and K = 1000 are what costs. Photos are those of `../shared/real`.
+"""
+
+import cProfile
+import os
+import pstats
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import _torchvision  # noqa: F401 - before torchvision
+import numpy as np
+import torch
+from _real import NoRealMaterial, imagenet_folder, imagenet_names, lite0
+from _rows import Row, Rows, run
+from torch import Tensor, nn
+
+import likethat as lt
+from likethat.report import save_gallery
+from likethat.sources import read
+from likethat.sources.base import Sample
+
+ROOT = Path(__file__).parent.parent
+STORE, RESULTS = ROOT / "out" / "cost.json", Path(__file__).parent / "results" / "cost.md"
+NORMAL = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # ImageNet's
+Pair = tuple[float, float]  # ours, bare
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of the median: by bootstrap, or the least and the most of five or fewer."""
+    if len(values) <= 5:
+        return min(values), max(values)
+    draws = np.random.default_rng(0).choice(values, (2000, len(values)))
+    low, high = np.percentile(np.median(draws, axis=1), (2.5, 97.5))
+    return float(low), float(high)
+
+
+def figure(values: Sequence[float], digits: int = 3) -> str:
+    """Return a median with its interval."""
+    low, high = interval(values)
+    return f"{statistics.median(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def compared(pairs: Sequence[Pair], goal: str, meets: bool) -> Row:
+    """Return what the pairs say."""
+    return {
+        "ours, s": figure([ours for ours, _ in pairs]),
+        "bare, s": figure([bare for _, bare in pairs]),
+        "ours / bare": figure([ours / bare for ours, bare in pairs]),
+        "pairs": len(pairs),
+        "goal": goal,
+        "met": "yes" if meets else "no",
+    }
+
+
+def in_turn(ours: Callable[[int], Any], bare: Callable[[int], Any], n: int, clock: Callable[[], float]) -> list[Pair]:
+    """Time both n times, one after the other, which comes first in turn."""
+
+    def timed(work: Callable[[int], Any], place: int) -> float:
+        start = clock()
+        work(place)
+        return clock() - start
+
+    pairs = []
+    for place in range(n):
+        if place % 2:
+            other = timed(bare, place)
+            pairs.append((timed(ours, place), other))
+        else:
+            pairs.append((timed(ours, place), timed(bare, place)))
+    return pairs
+
+
+# Import and help
+
+
+def start(rows: Rows) -> None:
+    """Time a Python that imports the library, and one that prints the command's help, beside a Python that does not.
+
+    Byte code lies where it lies after an installation.
+    """
+    n = 5 if rows.quick else 25
+    with tempfile.TemporaryDirectory() as folder:
+        known = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONPATH": str(ROOT / "src")}
+        known.pop("PYTHONDONTWRITEBYTECODE", None)
+
+        def python(_: int, *words: str) -> None:
+            subprocess.run([sys.executable, *words], env=known, stdout=subprocess.DEVNULL, check=True)
+
+        def measure(goal: float, *words: str) -> Row:
+            pairs = [python(0, *words)] and in_turn(
+                partial(_worded, python, words), partial(_worded, python, ("-c", "pass")), n, time.perf_counter
+            )
+            spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+            python(0, *words)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            processor = after.ru_utime + after.ru_stime - spent.ru_utime - spent.ru_stime
+            median = statistics.median(ours for ours, _ in pairs)
+            return compared(pairs, f"under {goal} s", median < goal) | {"of the processor, s": processor}
+
+        rows.add("start", "import likethat", lambda: measure(0.3, "-c", "import likethat"))
+        rows.add("start", "likethat --help", lambda: measure(0.5, "-m", "likethat", "--help"))
+        others = "import typer, typer.rich_utils, rich.console, msgspec"
+        rows.add("start", "of which the packages it uses", lambda: measure(0.5, "-c", others) | {"goal": "", "met": ""})
+
+
+def _worded(python: Callable[..., None], words: Sequence[str], place: int) -> None:
+    python(place, *words)
+
+
+# A fit and an explanation, of a ResNet-50
+
+
+@cache
+def model() -> lt.SplitModel:
+    """Return a ResNet-50 with random weights, whose norms and head are not those of a new network."""
+    import torchvision
+
+    torch.manual_seed(0)
+    network = torchvision.models.resnet50()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            module.momentum = None  # the mean over all that is seen
+    network.train()
+    with torch.no_grad():  # so that maps neither grow nor vanish from block to block
+        for part in _preparing().normalise(_views(64)).split(32):
+            network(part)
+    return lt.split(network.eval(), _preparing(), example=_views(2))
+
+
+def _preparing() -> lt.Preprocess:
+    return lt.Preprocess(size=224, resize=256, **NORMAL)
+
+
+class First:
+    """The first photos of the folder, a source."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, place: int) -> Sample:
+        return _folder()[place]
+
+
+@cache
+def _folder() -> lt.ImageFolder:
+    return lt.ImageFolder(imagenet_folder())
+
+
+def _views(n: int) -> Tensor:
+    return torch.stack([_preparing().view(_folder()[at].image) for at in range(n)])
+
+
+def bare_pass(source: First) -> None:
+    """Run the network alone over a folder: decoded, prepared and batched as a pass has them."""
+    of = model()
+    with torch.inference_mode():
+        for batch in read(source, view=of.preprocess.view, batch_size=32):
+            of.network(of.preprocess.normalise(batch.images))
+
+
+def fit(rows: Rows) -> None:
+    """Fit EPIC to photos beside the bare pass over them."""
+    for n in (64,) if rows.quick else (250,):
+        source = First(n)
+
+        def measure(source: First = source, n: int = n) -> Row:
+            bare_pass(First(32))  # what is loaded once
+            fits: list[lt.Bank] = []
+            pairs = in_turn(
+                lambda _: fits.append(lt.EPIC().fit(model(), source)),
+                lambda _: bare_pass(source),
+                1 if rows.quick else 2,
+                time.process_time,
+            )
+            extra = [ours - bare for ours, bare in pairs]
+            share = statistics.median(ours / bare for ours, bare in pairs) - 1
+            per_image = statistics.median(bare for _, bare in pairs) / n
+            row = compared(pairs, "at most 1.1", share <= 0.1)
+            enough = 10 * statistics.median(extra) / per_image
+            return row | {
+                "fit less pass, s": figure(extra, 1),
+                "bare pass, s an image": per_image,
+                "at most 1.1 from photos": f"{enough:,.0f}, if the difference stays",
+            }
+
+        rows.add("fit", f"EPIC, {n} photos, D = 2048", measure)
+
+
+def explain(rows: Rows) -> None:
+    """Explain photos beside the forward pass of each."""
+    bank = _bank()
+    images = [_folder()[at].image for at in range(8 if rows.quick else 40)]
+    of = model()
+
+    def bare(place: int) -> Tensor:
+        with torch.inference_mode():
+            return of.network(of.preprocess.normalise(of.preprocess.view(images[place])[None]))
+
+    def measure(ours: Callable[[int], Any]) -> Row:
+        ours(0), bare(0)
+        pairs = in_turn(ours, bare, len(images), time.process_time)
+        return compared(pairs, "at most 1.1", statistics.median(one / other for one, other in pairs) <= 1.1)
+
+    rows.add("explain", "one photo, four rows", lambda: measure(lambda at: bank.explain(images[at])))
+    rows.add("explain", "against another class", lambda: measure(lambda at: bank.contrast(images[at], 1, 2)))
+
+
+@cache
+def _bank_of(n: int) -> lt.Bank:
+    return lt.EPIC().fit(model(), First(n))
+
+
+def _bank() -> lt.Bank:
+    return _bank_of(64)
+
+
+# A page of explanations
+
+
+def page(rows: Rows) -> None:
+    """Open a page of 100 explanations of photos, and one of the photos alone, in a browser without a window."""
+    n = 10 if rows.quick else 100
+    of = lt.split(lite0(), lt.Preprocess(size=224, mean=(0.5,) * 3, std=(0.5,) * 3), class_names=imagenet_names())
+
+    def measure() -> Row:
+        bank = lt.EPIC().fit(of, First(500))
+        begun = time.process_time()
+        explanations = [bank.explain(_folder()[at]) for at in range(n)]
+        explained = time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            whole = save_gallery(explanations, Path(folder) / "page.html")
+            written = time.process_time()
+            alone = Path(folder) / "alone.html"
+            pictures = [one.as_uri() for one in sorted(imagenet_folder().iterdir())[:n]]
+            alone.write_text("<!doctype html>" + "".join(f'<img src="{one}">' for one in pictures))
+            with _browser() as open_page:
+                pairs = in_turn(
+                    lambda _: open_page(whole), lambda _: open_page(alone), 3 if rows.quick else 15, time.perf_counter
+                )
+            size = whole.stat().st_size / 1e6
+        median = statistics.median(ours for ours, _ in pairs)
+        return compared(pairs, "under 2 s, under 20 MB", median < 2 and size < 20) | {
+            "MB": size,
+            "explaining, s": explained - begun,
+            "writing, s": written - explained,
+        }
+
+    rows.add("page", f"{n} explanations, EfficientNet-Lite0 with its published weights", measure)
+
+
+class _browser:  # noqa: N801 - used as a function
+    """Opens pages in Chromium until all pictures are decoded; a new page each time."""
+
+    def __enter__(self) -> Callable[[Path], None]:
+        from playwright.sync_api import sync_playwright
+
+        found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        if found is None:
+            raise NoRealMaterial("no Chromium here to open pages with")
+        self._playwright = sync_playwright().start()
+        self._browser = self._playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        return self._open
+
+    def _open(self, path: Path) -> None:
+        tab = self._browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.goto(path.as_uri(), wait_until="load")
+        tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # painted
+        tab.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._browser.close()
+        self._playwright.stop()
+
+
+# Where the rest goes
+
+
+def profile(rows: Rows) -> None:
+    """Print the functions with the most seconds of their own, in a fit and in an explanation."""
+    bank, image = _bank(), _folder()[0].image
+    source = First(64)
+    works = {
+        "fit to 64 photos": lambda: lt.EPIC().fit(model(), source),
+        "20 explanations": lambda: [bank.explain(image) for _ in range(20)],
+    }
+    for name, work in works.items():
+        stats = None
+        for place in range(10):
+
+            def one(work: Callable[[], Any] = work, name: str = name, place: int = place) -> Row:
+                nonlocal stats
+                stats = stats or _own_seconds(work)
+                return {"": name, **stats[place]}
+
+            rows.add("profile", f"{name} {place + 1}", one)
+
+
+def _own_seconds(work: Callable[[], Any]) -> list[Row]:
+    profiler = cProfile.Profile(time.process_time)
+    profiler.runcall(work)
+    found: dict[Any, Any] = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
+    whole = sum(own for _, _, own, _, _ in found.values())
+    top = sorted(found.items(), key=lambda item: -item[1][2])[:10]
+    return [
+        {"function": _called(place), "calls": calls, "own s": own, "share": f"{own / whole:.1%}", "s": ""}
+        for place, (_, calls, own, _, _) in top
+    ]
+
+
+def _called(place: tuple[str, int, str]) -> str:
+    file, line, name = place
+    if file == "~":
+        return name.strip("<>").replace("built-in method ", "")
+    where = Path(file)
+    return f"{where.parent.name}/{where.name}:{line} {name}"
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    try:
+        run(
+            {"start": start, "fit": fit, "explain": explain, "page": page, "profile": profile},
+            store=STORE,
+            results=RESULTS,
+            title="The library's own cost",
+            headings={
+                "start": "Import and help, seconds of the clock beside a bare Python",
+                "fit": "A fit beside the bare pass, seconds of the processor",
+                "explain": "An explanation beside a bare forward, seconds of the processor",
+                "page": "A page, seconds of the clock beside the photos alone",
+                "profile": "Where the seconds go: functions by their own time",
+            },
+            notes={},
+            description=__doc__,
+        )
+    except NoRealMaterial as reason:
+        print(f"Not measured: {reason}.")
+
+
+if __name__ == "__main__":
+    main()

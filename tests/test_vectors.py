@@ -8,7 +8,7 @@ from toys import pictures, same_files, small_cnn
 
 import likethat as lt
 from likethat import _vectors
-from likethat._vectors import Vectors, blocks, is_on_disk
+from likethat._vectors import Vectors, blocks, is_on_disk, rows_of
 from likethat.errors import StorageError
 from likethat.search import top_rows, varying_units
 
@@ -40,6 +40,14 @@ def test_rows_come_back_from_the_disk_in_blocks(on_disk: None, tmp_path: Path, m
     ]
     assert torch.equal(given, rows)  # pages that were let go are read again
     assert [start for start, _ in blocks(rows)] == [0]
+
+
+def test_some_rows_are_a_copy_and_let_the_pages_go(on_disk: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, some = torch.arange(28, dtype=torch.float32).reshape(7, 4), torch.tensor([6, 0, 6])
+    given, let_go = _given(rows), []
+    monkeypatch.setattr(_vectors, "_let_go", let_go.append)
+    assert torch.equal(rows_of(given, some), rows[some])
+    assert let_go == [given]
 
 
 def test_a_full_disk_is_one_sentence(on_disk: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

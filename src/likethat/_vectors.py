@@ -15,7 +15,7 @@ from torch import Tensor
 
 from likethat.errors import StorageError
 
-__all__ = ["Vectors", "blocks", "is_on_disk"]
+__all__ = ["Vectors", "blocks", "is_on_disk", "rows_of"]
 
 _IN_MEMORY = 2**30
 """Bytes of vectors that are held in memory: joining them takes twice that for a moment, half of the 4 GB of a fit."""
@@ -82,12 +82,23 @@ def blocks(vectors: Tensor) -> Iterator[tuple[int, Tensor]]:
 
     A block must be done with, or copied, when the next is asked for: its pages are let go.
     """
-    mapped: Any = getattr(vectors, "mapped", None)
-    if mapped is None:
+    if not is_on_disk(vectors):
         yield 0, vectors
         return
     size = max(1, _BLOCK // (4 * vectors.shape[1]))
     for start in range(0, len(vectors), size):
         yield start, vectors[start : start + size]
-        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows, where the system takes them back by itself
-            mapped.madvise(mmap.MADV_DONTNEED)
+        _let_go(vectors)
+
+
+def rows_of(vectors: Tensor, rows: Tensor) -> Tensor:
+    """Return a copy of some rows: of what reads many of them, one class after the other, only one is in memory."""
+    found = vectors[rows]
+    _let_go(vectors)
+    return found
+
+
+def _let_go(vectors: Tensor) -> None:
+    mapped: Any = getattr(vectors, "mapped", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # Windows takes its pages back by itself
+        mapped.madvise(mmap.MADV_DONTNEED)

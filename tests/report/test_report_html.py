@@ -271,15 +271,16 @@ def test_names_are_shown_and_never_obeyed(hostile: str, tmp_path: Path) -> None:
 def test_each_picture_is_embedded_once(tmp_path: Path) -> None:
     page = check(save_explanation(explanation(), tmp_path / "why.html"))
     names = [attrs["id"] for attrs in page.all("image")]
-    assert len(names) == 3  # prototypes 0 and 1 of units 0 and 1 show pictures 0, 1, 1 and 2
-    assert len(page.all("use")) == 8  # four prototypes, each whole and close
+    assert len(names) == 4  # the picture, and 0, 1, 1 and 2 of the prototypes 0 and 1 of units 0 and 1
+    assert len(page.all("use")) == 11  # four prototypes, each whole and close; the picture, and a close-up a row
+    assert len(page.all("img")) == 2  # a heat map a row
 
 
 def test_a_gallery_shares_what_is_the_same(tmp_path: Path) -> None:
     first = explanation()
     page = check(save_gallery([first, replace(first, against=1)], tmp_path / "g.html", title="Two owls"))
     assert page.said.count("How this was made") == 1
-    assert len(page.all("image")) == 3
+    assert len(page.all("image")) == 5  # two pictures that are explained, three of prototypes
     assert len(sums(page)) == 2
     other = replace(first, provenance=provenance(seed=1))
     assert check(save_gallery([first, other], tmp_path / "h.html")).said.count("How this was made") == 2

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from likethat._progress import Stage, Watcher
+from likethat._vectors import rows_of
 from likethat.coordinates import Units
 from likethat.errors import UnreadableImageError
 from likethat.explanations import ImageStore, Prototype
@@ -194,7 +195,7 @@ class _Gathering:
 
     def _means(self, among: Tensor | None) -> Tensor:
         """Return the means of some images; of all, which may be more than the memory holds, without a copy."""
-        return self.features.means if among is None else self.features.means[among]
+        return self.features.means if among is None else rows_of(self.features.means, among)
 
     def describe(self, seen: Seen, choices: list[_Choice]) -> list[Prototype]:
         """Find each unit's peak on an image and make its record."""

@@ -18,14 +18,13 @@ from likethat.report.sentences import (
     truth_sentence,
     unlocated_sentence,
 )
-from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
+from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet, Sprite
 from likethat.report.text import count, shorten, signed
 from likethat.report.views import BoxView, ProvenanceView, Tile, class_name, noun_of, provenance_view, tile
 from likethat.report.waterfall import Waterfall, waterfall
 
 __all__ = ["ExplanationView", "RowView", "explanation_view"]
 
-_PICTURE_LIMIT = 640  # pixels a side of the picture that is explained, the largest on the page
 _HEAT_LIMIT = 384  # pixels a side: a heat map has few cells
 _MOST_PROTOTYPES = 12  # a unit; all of them are in the bank
 
@@ -83,6 +82,7 @@ class ExplanationView:
         method: that made the prototypes.
         noun: what a unit is called.
         picture: data URI.
+        sprite: the same, on the page's sheet.
         picture_alt: what a reader who cannot see it is told.
         size: width and height of the picture, in pixels.
         is_pixelated: whether to enlarge it without smoothing.
@@ -103,6 +103,7 @@ class ExplanationView:
     method: str
     noun: str
     picture: str
+    sprite: Sprite
     picture_alt: str
     size: tuple[int, int]
     is_pixelated: bool
@@ -122,6 +123,7 @@ def explanation_view(explanation: Explanation, sheet: PictureSheet) -> Explanati
     steps = waterfall(explanation, noun)
     picture = to_picture(explanation.image)
     height, width = picture.shape[:2]
+    sprite = sheet.add_own(picture)
     boxes = box_views(explanation)
     source = shorten(explanation.source, 120)
     numbered = count(len(boxes), "numbered box").replace("boxs", "boxes")
@@ -132,7 +134,8 @@ def explanation_view(explanation: Explanation, sheet: PictureSheet) -> Explanati
         model=shorten(explanation.provenance.model, 80),
         method=shorten(explanation.provenance.method, 40),
         noun=noun,
-        picture=data_uri(*encode(shrink(picture, _PICTURE_LIMIT))),
+        picture=sprite.address,
+        sprite=sprite,
         picture_alt=f"{source or 'the picture'}, as the network saw it, with {numbered}",
         size=(width, height),
         is_pixelated=max(width, height) <= PIXELATED_UP_TO,
@@ -196,7 +199,7 @@ def _row_view(
         share=share_sentence(explanation, row),
         unlocated=_unlocated(row, steps.decimals),
         purity=f"{row.purity:.2f}".replace("-", "−"),
-        heat=data_uri(*encode(overlay(shrink(picture, _HEAT_LIMIT), heat))),
+        heat=data_uri(*encode(overlay(shrink(picture, min(_HEAT_LIMIT, sheet.own)), heat))),
         heat_alt=f"{note}: {name}, strongest in box {box.number}",
         heat_note=note,
         box=box,

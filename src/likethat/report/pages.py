@@ -20,7 +20,7 @@ from likethat.report.text import clean, shorten
 __all__ = ["fill_page", "save_bank", "save_explanation", "save_gallery", "write_page"]
 
 _PROTOTYPE_LIMIT = 320  # pixels a side: close-ups are cut from it
-_GALLERY_LIMIT = 192  # pixels a side, for a hundred explanations on a page
+_GALLERY_LIMIT = 176  # pixels a side of all pictures, for a hundred explanations on a page: below 20 MB
 _THUMBNAIL_LIMIT = 128  # pixels a side, for thousands of prototypes on a page
 
 
@@ -59,7 +59,7 @@ def save_gallery(
     explanations = list(items)
     if not explanations:
         raise InputError("`items` must hold one explanation or more, got none. Make one with bank.explain(image).")
-    sheet = PictureSheet(_GALLERY_LIMIT)
+    sheet = PictureSheet(_GALLERY_LIMIT, own=_GALLERY_LIMIT)
     views = [explanation_view(item, sheet) for item in explanations]
     one_bank = all(item.provenance == explanations[0].provenance for item in explanations)
     title = shorten(title, 120)

@@ -41,11 +41,12 @@ class PictureSheet:
 
     Args:
         limit: longer side of an embedded picture, in pixels.
+        own: that of the pictures that are explained.
         link: where a store's picture of a key is served; None embeds it.
     """
 
-    def __init__(self, limit: int, *, link: Callable[[ImageStore, str], str] | None = None) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, *, own: int = 640, link: Callable[[ImageStore, str], str] | None = None) -> None:
+        self.limit, self.own = limit, own
         self.link = link
         self._sprites: dict[tuple[int, str], Sprite] = {}
 
@@ -62,6 +63,13 @@ class PictureSheet:
             name = f"p{len(self._sprites)}"
             self._sprites[place] = Sprite(name=name, address=address, width=width, height=height)
         return self._sprites[place]
+
+    def add_own(self, picture: NDArray[np.uint8]) -> Sprite:
+        """Return the sprite of a picture that is explained: a new one each time."""
+        name, (height, width) = f"p{len(self._sprites)}", picture.shape[:2]
+        address = data_uri(*encode(shrink(picture, self.own)))
+        self._sprites[-1, name] = Sprite(name=name, address=address, width=width, height=height)
+        return self._sprites[-1, name]
 
     def _placed(self, images: Mapping[str, NDArray[np.uint8]], key: str) -> tuple[str, tuple[int, int]]:
         """Return a picture's address, and its height and width."""

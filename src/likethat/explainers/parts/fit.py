@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from likethat._progress import Stage, Watcher
+from likethat._vectors import rows_of
 from likethat.coordinates import HeadParts
 from likethat.explainers.parts.cells import ClassCells, blocks, cells_of
 from likethat.explainers.parts.discovery import MOST_PARTS, Found, count_limit, discover, left_out_error
@@ -158,7 +159,7 @@ class PartFit:
         return ordered(parts, cells)
 
     def _remark(self, member: ClassCells) -> None:
-        means = self.features.means[member.rows]
+        means = rows_of(self.features.means, member.rows)
         if len(means) == 1:
             self._one_image.append(member.target)
         elif bool((means == means[:1]).all()):

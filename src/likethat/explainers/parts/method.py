@@ -20,6 +20,7 @@ from likethat._options import shown
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
 from likethat._workers import Cluster
+from likethat._vectors import rows_of
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
 from likethat.explainers.parts.cells import classes_of
@@ -32,6 +33,7 @@ from likethat.features import Features
 from likethat.fitting.fitting import begin, provenance_of
 from likethat.fitting.held_out import judge, kept_back, nothing_sentence, own_channels, too_few_sentence
 from likethat.fitting.prototypes import Candidates, gather_prototypes
+from likethat.fitting.usage import Use
 from likethat.functional import coverage
 from likethat.functional.familiarity import familiar
 from likethat.models import SplitModel
@@ -193,7 +195,7 @@ class PartPrototypes(PartsOptions):
             with_negative=False,
             watch=work.watch,
         )
-        use = _contributions_to_predicted(features, coordinates)
+        use = _use_of(features, coordinates)
         work.measures |= _judged(work, coordinates)
         return Bank(
             coordinates=coordinates,
@@ -202,7 +204,7 @@ class PartPrototypes(PartsOptions):
             head=model.head,
             class_names=model.class_names,
             provenance=self._provenance(work, prototypes=prototypes, use=use, seconds=clock.seconds),
-            usage=use.abs().mean(0).float().numpy(),
+            usage=use.per_channel,
             familiar=familiar(features.pooled),
             model=model,
         )
@@ -258,14 +260,14 @@ class PartPrototypes(PartsOptions):
         work: PartFit,
         *,
         prototypes: list[Prototype],
-        use: Tensor,
+        use: Use,
         seconds: float,
     ) -> Provenance:
         model, features = work.model, work.features
         measures = {
             "purity": float(np.mean([item.purity for item in prototypes])) if prototypes else 0.0,
-            "coverage_of_4": float(coverage(use, top=4).mean()),
-            "parts_per_class": use.shape[1] / model.n_classes,
+            "coverage_of_4": use.coverage,
+            "parts_per_class": len(use.per_channel) / model.n_classes,
         }
         return provenance_of(
             model,
@@ -294,11 +296,12 @@ def _judged(work: PartFit, coordinates: HeadParts) -> dict[str, float]:
     return measures | judge_by_deletion(model, features, back, coordinates)
 
 
-def _contributions_to_predicted(features: Features, coordinates: HeadParts) -> Tensor:
-    """Return (image, unit) what each part supplies to the class that the model gives each image."""
-    use = torch.zeros(len(features), coordinates.n_units, dtype=torch.float64)
-    for target in set(features.predicted.tolist()):
+def _use_of(features: Features, coordinates: HeadParts) -> Use:
+    """Measure what each part supplies to the classes that the model gives the images, one class after the other."""
+    total, covered = torch.zeros(coordinates.n_units, dtype=torch.float64), 0.0
+    for target in sorted(set(features.predicted.tolist())):
         rows = (features.predicted == target).nonzero()[:, 0]
-        units = coordinates.units_of(target)
-        use[rows[:, None], units] = coordinates.supplied(target, features.pooled[rows])
-    return use
+        values = coordinates.supplied(target, rows_of(features.pooled, rows))
+        total[coordinates.units_of(target)] += values.abs().sum(0)
+        covered += float(coverage(values, top=4).sum())
+    return Use(per_channel=(total / len(features)).float().numpy(), coverage=covered / len(features))

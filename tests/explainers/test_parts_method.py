@@ -12,7 +12,7 @@ from toys import features_of, pictures, small_cnn
 import likethat as lt
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
-from likethat.explainers.parts.method import _contributions_to_predicted
+from likethat.explainers.parts.method import _use_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 LABELS = [index % 2 for index in range(40)]
@@ -65,8 +65,9 @@ def test_the_figures_of_a_bank_are_those_of_its_records(made: Made, model: lt.Sp
 def test_contributions_are_those_to_the_class_that_each_image_is_given() -> None:
     parts = HeadParts(torch.eye(3), torch.tensor([0, 0, 1]), torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
     features = features_of(torch.arange(1.0, 13.0).reshape(4, 3, 1), predicted=torch.tensor([1, 0, 0, 1]))
-    expected = [[0, 0, 3], [4, 5, 0], [7, 8, 0], [0, 0, 12]]
-    assert _contributions_to_predicted(features, parts).tolist() == expected
+    use = _use_of(features, parts)  # (0, 0, 3), (4, 5, 0), (7, 8, 0), (0, 0, 12)
+    assert use.per_channel.tolist() == [11 / 4, 13 / 4, 15 / 4]
+    assert use.coverage == 1
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from likethat._checkpoint import EVERY
 from likethat._options import shown
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
-from likethat._workers import Cluster
 from likethat._vectors import rows_of
+from likethat._workers import Cluster
 from likethat.coordinates import HeadParts
 from likethat.errors import InputError
 from likethat.explainers.parts.cells import classes_of

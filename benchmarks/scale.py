@@ -140,7 +140,8 @@ def simulated(body: Body, source: Photos, budget: int) -> Features:
     return Features(
         means=means, pooled=means, predicted=predicted, labels=labels, label_names=[None] * total, indices=indices,
         names=[f"{number * K // total:04d}/{number}.jpg" for number in range(total)],
-        kept=kept, maps=maps, views=views, grid=(SIDE, SIDE), facts=torch.tensor([3.0, 256, 256, 0, 1, 0.5, 0.2, 0, 0]).expand(total, 9),
+        kept=kept, maps=maps, views=views, grid=(SIDE, SIDE),
+        facts=torch.tensor([3.0, 256, 256, 0, 1, 0.5, 0.2, 0, 0]).expand(total, 9),
     )  # fmt: skip
 
 

@@ -265,3 +265,44 @@ def slices(rows: Rows) -> None:
     for case in SLICED[: 1 if rows.quick else None]:
         for change in [*CHANGES][: 2 if rows.quick else None]:
             rows.add("slices", f"{case.name}: {change or 'none planted'}", partial(slice_of, case, change))
+
+
+FRAMED = tuple(Case(pictures="photos", group=group, mark="", strength=0.5, seed=20) for group in (0, 2))
+
+
+def surrounded(case: Case, scenes: str) -> Row:
+    """Audit a network that was taught scenes behind its classes, one that saw any scene, or one that saw none."""
+    if scenes:
+        network = framed_network(case, planted=scenes == "its class's")
+        learned, held = framed(case, planted=scenes == "its class's")
+    else:
+        network, (learned, held, _) = load(case), pictures_of(case)
+    images, labels = torch.cat([learned.images, held.images]), torch.cat([learned.labels, held.labels])
+    split = lt.split(network, example=images[:4], class_names=list(held.class_names))
+    data = lt.Images(images, labels=labels.tolist(), class_names=list(held.class_names))
+    found = lt.audit(split, data, n_shortcuts=1, n_labels=0, n_pictures=1)
+    one = next(each for each in found.findings if each.kind == "surroundings")
+    first = found.shortcuts[0]
+    return {
+        "score": one.score,
+        "low": one.interval[0],
+        "null": one.null,
+        "clear": "yes" if one.is_clear else "",
+        "lost in other edges": one.agreement,
+        "predictions": one.n_predictions,
+        "shortcut score": first.score,
+        "shortcut clear": "yes" if first.is_clear else "",
+    }
+
+
+def surroundings(rows: Rows) -> None:
+    """Measure surroundings that carry a class."""
+    try:
+        photos()
+    except NoRealMaterial as why:
+        print(f"surroundings are skipped: {why}")
+        return
+    for case in FRAMED[: 1 if rows.quick else None]:
+        for scenes in ("its class's", "any", ""):
+            name = f"{case.name}: in {scenes} scene" if scenes else case.name
+            rows.add("surroundings", name, partial(surrounded, case, scenes))

@@ -201,6 +201,7 @@ def test_copies_among_test_pictures_stand_among_the_findings(tested: Audit, foun
     assert dataclasses.replace(opened, images=tested.images).to_dict() == tested.to_dict()
     assert np.array_equal(found.shortcuts[0].reader, tested.shortcuts[0].reader)  # tests change nothing else
     assert "slice" in [one.kind for one in found.findings]
+    assert "surroundings" not in [one.kind for one in found.findings]  # of 450 pictures too few would be put into edges
 
 
 def test_a_finding_that_shows_what_is_not_there_is_refused(tested: Audit, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_an_audit(folder: Path, weights: Path, names: Path, tmp_path: Path) -> N
     (found,) = document["results"]
     assert (found["kind"], found["provenance"]["n_images"]) == ("Audit", 60)
     assert found["shortcuts"][0]["is_clear"] is False
-    assert {one["kind"] for one in found["findings"]} <= {"copies", "slice", "unlike"}
+    assert {one["kind"] for one in found["findings"]} <= {"copies", "slice", "unlike", "surroundings"}
     nothing = tmp_path / "repaired.safetensors"
     again = likethat(*words, "--n-pictures", 2, "--repair", nothing)
     assert again.exit_code == 0

@@ -11,6 +11,7 @@ from likethat.auditing.copies import find_copies
 from likethat.auditing.labels import find_doubtful
 from likethat.auditing.shortcuts import find_shortcuts, picture_of
 from likethat.auditing.slices import find_slice
+from likethat.auditing.surroundings import find_surroundings
 from likethat.auditing.unlike import find_unlike
 from likethat.explanations import ImageStore
 from likethat.explanations.audit import NO_LABELS, Audit, Finding
@@ -43,13 +44,14 @@ def audit(
     workers: int | str = 0,
     watch: Watcher | None = None,
 ) -> Audit:
-    """Look for what is wrong with a model, its pictures and its labels, in one pass over the pictures.
+    """Look for what is wrong with a model, its pictures and its labels, in 1.3 passes over the pictures.
 
     A shortcut lies along one direction of the pooled features, spread over all channels: pictures come in two states
     along it, and some classes have one state more than others. Each finding is measured again on pictures that it was
     not found on, beside what the same search makes of Gaussian features. Labels may be wrong where the model is sure of
     another class. Slices are pictures that share light, detail, colour or a unit and are wrong more often than their
-    classes. Pictures unlike all others are told. Test pictures are looked up among the others: near copies of them test
+    classes. Some pictures are put into the edges of others, to see which the answers follow. Pictures unlike all others
+    are told. Test pictures are looked up among the others: near copies of them test
     nothing.
 
     Give the pictures the model was trained on, or such as it was; a thousand and more with labels. Without labels the
@@ -104,10 +106,13 @@ def audit(
     logits = features.pooled @ head.weight.cpu().T + head.bias.cpu()
     n_doubtful, doubtful = find_doubtful(features, begun.model.probabilities(logits), n=options.n_labels)
     findings = _others(features, None if tested is None else tested.features, head, options)
+    around, pictures = find_surroundings(
+        begun.model, begun.source, features, n_pictures=options.n_pictures, seed=options.seed, watch=watch
+    )
+    findings += [one for one in (around,) if one is not None]
     shown = {one.picture.image for one in doubtful}
     shown |= {one.image for each in shortcuts for one in each.pictures}
     shown |= {one.image for each in findings for one in each.pictures}
-    pictures = ImageStore()
     for name, each in (("image", begun), ("test", tested)):
         if each is not None:
             _add_pictures(pictures, each, shown, of=name, watch=watch)

@@ -23,7 +23,7 @@ from likethat.search import top_rows, varying_units
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
 
-__all__ = ["Candidates", "Seen", "as_picture", "gather_prototypes", "look", "prototype_of"]
+__all__ = ["Candidates", "Seen", "as_picture", "gather_prototypes", "look", "prototype_of", "read_view"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +121,7 @@ def look(
     forward, start = Forward(model), 0
     while start < len(missing):
         part = missing[start : start + forward.chunk]
-        views = torch.stack([_view(model, source, int(features.indices[row])) for row in part])
+        views = torch.stack([read_view(model, source, int(features.indices[row])) for row in part])
         maps = forward(views).feature_map.flatten(2)
         for row, feature_map, view in zip(part, maps, views, strict=True):
             yield _seen(features, row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu())
@@ -134,7 +134,8 @@ def _seen(features: Features, row: int, feature_map: Tensor, view: Tensor) -> Se
     return Seen(row=row, key=key, feature_map=feature_map, view=view)
 
 
-def _view(model: SplitModel, source: ImageSource | IterableSource, index: int) -> Tensor:
+def read_view(model: SplitModel, source: ImageSource | IterableSource, index: int) -> Tensor:
+    """Return an image of a source as the network sees it, read again."""
     if not isinstance(source, ImageSource):
         raise TypeError("a stream cannot be read twice")
     try:

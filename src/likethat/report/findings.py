@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from likethat.explanations.audit import Audit, Finding
-from likethat.report.text import count, percent
+from likethat.report.text import count, percent, shorten
 
 __all__ = ["FindingText", "finding_text"]
 
@@ -110,8 +110,32 @@ def _unlike(_: Audit, one: Finding) -> FindingText:
     )
 
 
+def _surroundings(_: Audit, one: Finding) -> FindingText:
+    what = shorten(one.what, 40)
+    return FindingText(
+        title="Surroundings that carry a class",
+        sentence=f"In the edge of a picture of another class, {percent(one.score)} more pictures are given to that "
+        f"class; most are pulled to “{what}” ({percent(one.facts['strongest_pull'])}).",
+        meaning="An eighth of each side was swapped for another picture's. Where objects reach the edge, or live in "
+        "one place, clean networks follow it too, by up to a seventh: whether this one may, only you know.",
+        facts=(
+            ("pulled by the edge, beyond an edge of the own class", f"{one.score:.2f} ({_ends(one)})"),
+            ("where the two edges are dealt out by chance", f"{one.null:.2f}"),
+            ("right in an edge of the own class alone, of those right there", percent(one.agreement)),
+            ("pictures put into two edges", f"{one.n_pictures:,}"),
+        ),
+        on="In the edge of another class, and given to it",
+        off="The same in an edge of the own class",
+    )
+
+
 def _share(one: Finding) -> str:
     return f"{percent(one.score)} ({percent(one.interval[0])} to {percent(one.interval[1])})"
 
 
-_TEXTS: dict[str, Callable[[Audit, Finding], FindingText]] = {"copies": _copies, "slice": _slice, "unlike": _unlike}
+_TEXTS: dict[str, Callable[[Audit, Finding], FindingText]] = {
+    "copies": _copies,
+    "slice": _slice,
+    "unlike": _unlike,
+    "surroundings": _surroundings,
+}

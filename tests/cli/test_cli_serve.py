@@ -49,6 +49,25 @@ def test_it_answers_until_it_is_stopped(served: tuple[subprocess.Popen[str], str
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no such signals there")
+def test_a_search_ends_with_the_server(bank: Path) -> None:
+    command = [sys.executable, "-u", "-m", "likethat", "serve", str(bank), "--port", "0", "-g", "zoo:digits"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        question = b"target=index:3&n=8&queries=1000"  # minutes of it
+        ours = {"Origin": address.rstrip("/"), "Content-Type": "application/x-www-form-urlencoded"}
+        told = urllib.request.Request(f"{address}banks/bank/exemplars", question, ours)
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with opener.open(told) as answer:
+            assert "Ideal inputs of" in answer.read().decode()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    assert process.returncode in (0, 130, -signal.SIGINT)
+
+
+@pytest.mark.slow
 def test_a_taken_port_and_what_is_no_bank_are_one_sentence(
     served: tuple[subprocess.Popen[str], str], bank: Path, tmp_path: Path
 ) -> None:

@@ -293,19 +293,24 @@ def test_stop_by_keyboard_alone(page: Page, address: str) -> None:
     check(page)
 
 
-def test_searches_go_on_without_scripts_and_are_each_visitors_own(browser: Browser, address: str) -> None:
-    own = []
-    for _ in range(2):
-        with browser.new_context(java_script_enabled=False) as visitor:
-            page = visitor.new_page()
+def test_two_visitors_search_at_once_without_scripts(browser: Browser, address: str) -> None:
+    with (
+        browser.new_context(java_script_enabled=False) as one,
+        browser.new_context(java_script_enabled=False) as other,
+    ):
+        pages = {"red": one.new_page(), "blue": other.new_page()}
+        for target, page in pages.items():
             page.goto(f"{address}/banks/toys/searches")
-            page.fill("#target", "red")
+            page.fill("#target", target)
             page.fill("#queries", "20")
             page.get_by_role("button", name="Make").click()
+            page.wait_for_url("**/searches/*")
+        for target, page in pages.items():
             expect(page.locator(".made-items")).to_be_visible(timeout=60_000)  # the page asks again by itself
-            own.append(page.url)
-            answer = page.goto(own[0])
-            assert answer is not None
-            assert answer.status == (200 if len(own) == 1 else 404)
+            expect(page.get_by_role("heading", level=1)).to_have_text(f"Exemplars of {target}")
+        answer = pages["blue"].goto(pages["red"].url)
+        assert answer is not None
+        assert answer.status == 404
+        for target, page in pages.items():
             page.goto(f"{address}/banks/toys/searches")
-            expect(page.locator(".searches li")).to_have_count(1)
+            expect(page.locator(".searches a")).to_have_text([f"Ideal inputs of “{target}”"])

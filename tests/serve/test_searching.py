@@ -181,9 +181,17 @@ def test_a_search_is_its_visitors_alone(client: TestClient) -> None:
     assert "None yet" in client.get("/banks/toys/searches").text
 
 
-def test_stopped_it_shows_what_it_found(holding: Callable[..., TestClient], held: Held) -> None:
+@pytest.mark.parametrize("kind", ["exemplars", "counterfactual"])
+def test_stopped_it_shows_what_it_found(
+    holding: Callable[..., TestClient], held: Held, bank: lt.Bank, kind: str
+) -> None:
     client = holding()
-    address = begun(client, n=8, queries=500)
+    if kind == "exemplars":
+        address = begun(client, n=8, queries=500)
+    else:
+        picture = f"/why/kept-{bank.prototypes[0].image}"
+        answer = client.post(f"{picture}/counterfactual?bank=toys", data={"queries": 500}, headers=OURS)
+        address = answer.headers["location"]
     assert held.is_asked.wait(60)
     page = client.get(address).text
     assert "<progress" in page
@@ -192,7 +200,7 @@ def test_stopped_it_shows_what_it_found(holding: Callable[..., TestClient], held
     assert "stopping, as soon as" in client.get(address).text
     held.goes_on.set()
     page = ended(client, address)
-    assert "before it was stopped" in page or "nothing was found" in page
+    assert "stopped" in page.casefold()
     assert client.get(f"{address}/state").json()["told"].startswith(("interrupted", "It was stopped"))
 
 
@@ -228,7 +236,8 @@ def test_searches_end_with_the_server() -> None:
     first, second = (Job(visitor="a", bank="toys", title="", back="") for _ in range(2))
 
     def without_end(watch: Callable[[Progress], None]) -> None:
-        while True:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
             watch(Progress(stage="asking the model", done=1))
             began.set()
             time.sleep(0.001)

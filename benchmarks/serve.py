@@ -42,6 +42,7 @@ from likethat.serve import application
 CHANNELS, CLASSES = 1280, 1000  # of EfficientNet-Lite0 and ImageNet
 PICTURES, EACH = 1600, 5  # pictures of the bank; prototypes a channel
 SIDE, PHOTO = 224, (3000, 2000)  # pixels: of the network's view; of a camera's photo
+LATENT = 3 * 8 * 8  # of the generator: a picture of 8 x 8 patches
 REQUESTS, ROUNDS = 200, 3
 FIRST_VIEW, DROPPED = 1.0, 2.0  # seconds: issue 16
 MARKED = 5.0  # seconds: what `Limits.looking` allows, and the pass after which it is looked at
@@ -53,6 +54,7 @@ PAGES = {
     "a unit": "/banks/large/units/0",
     "classes": "/banks/large/classes",
     "about": "/banks/large/about",
+    "searches": "/banks/large/searches",
     "a picture explained": f"{KEPT}?bank=large",
     "a marked part": f"{KEPT}/region?bank=large&mark_left=5&mark_top=10&mark_right=45&mark_bottom=60",
     "side by side": f"{KEPT}/beside?bank=large&target=index:0&beside_target=index:1",
@@ -100,10 +102,17 @@ def photo(seed: int) -> bytes:
     return buffer.getvalue()
 
 
+def made(latents: torch.Tensor) -> torch.Tensor:
+    """Make a picture of soft patches of each latent."""
+    small = latents.sigmoid().reshape(len(latents), 3, 8, 8)
+    return torch.nn.functional.interpolate(small, (SIDE, SIDE), mode="bilinear")
+
+
 @contextlib.contextmanager
 def serving(bank: lt.Bank) -> Iterator[HTTPConnection]:
     """Serve a bank in a thread of this process."""
-    config = uvicorn.Config(application({"large": bank}), log_level="warning", ws="none")
+    generator = lt.load_generator(made, latent_dim=LATENT)
+    config = uvicorn.Config(application({"large": bank}, generator=generator), log_level="warning", ws="none")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -119,7 +128,7 @@ class Visitor:
     """Asks, and keeps the cookie that tells visitors apart."""
 
     def __init__(self, connection: HTTPConnection) -> None:
-        self._connection, self._cookie = connection, ""
+        self._connection, self._cookie, self._leads_to = connection, "", ""
 
     def get(self, address: str) -> bytes:
         """Return a page."""
@@ -131,12 +140,17 @@ class Visitor:
         self.get(address)
         return address
 
-    def _asked(self, method: str, address: str, data: bytes) -> bytes:
-        kind = {"Content-Type": "application/octet-stream"} if data else {}
-        self._connection.request(method, address, body=data or None, headers={"Cookie": self._cookie, **kind})
+    def send(self, address: str, form: bytes) -> str:
+        """Send a form, and return where its answer is."""
+        self._asked("POST", address, form, "application/x-www-form-urlencoded")
+        return self._leads_to
+
+    def _asked(self, method: str, address: str, data: bytes, kind: str = "application/octet-stream") -> bytes:
+        headers = {"Cookie": self._cookie, "Sec-Fetch-Site": "same-origin"} | ({"Content-Type": kind} if data else {})
+        self._connection.request(method, address, body=data or None, headers=headers)
         answer = self._connection.getresponse()
-        told = answer.read()
-        if answer.status not in (200, 201):
+        told, self._leads_to = answer.read(), answer.getheader("Location") or ""
+        if answer.status not in (200, 201, 303):
             raise RuntimeError(f"{method} {address} was answered {answer.status}: {told[:200]!r}")
         self._cookie = (answer.getheader("Set-Cookie") or self._cookie).partition(";")[0]
         return told
@@ -175,6 +189,25 @@ def growth(visitor: Visitor, photos: list[bytes]) -> dict[str, Any]:
     grown = [after - before for before, after in itertools.pairwise(sizes)]
     each = {f"grown in round {number} (MB)": one for number, one in enumerate(grown, start=1)}
     return {"requests": REQUESTS, "before (MB)": sizes[0], **each, "reached": float(np.median(grown)) < GROWTH}
+
+
+def during_a_search(visitor: Visitor, photos: list[bytes]) -> list[dict[str, Any]]:
+    """Return how long pages take while a search runs, and how long it takes to stop."""
+    search = visitor.send("/banks/large/exemplars", b"target=index:3&n=8&queries=800")
+    rows = [
+        timed("first view while a search runs", lambda _: visitor.get("/banks/large"), FIRST_VIEW),
+        timed("how far the search is", lambda _: visitor.get(f"{search}/state")),
+        timed("a dropped photo while a search runs", lambda place: visitor.drop(photos[place])),
+    ]
+    if json.loads(visitor.get(f"{search}/state"))["ended"]:
+        raise RuntimeError("the search ended before it was stopped: ask for more")
+    visitor.send(f"{search}/stop", b"")
+
+    def until_it_ended(_place: int) -> None:
+        while not json.loads(visitor.get(f"{search}/state"))["ended"]:
+            time.sleep(0.01)
+
+    return [*rows, timed("until a search has stopped", until_it_ended)]
 
 
 def in_browser(connection: HTTPConnection) -> list[dict[str, Any]]:
@@ -228,6 +261,7 @@ def main() -> None:
             timed("a dropped photo of 6 megapixels explained", lambda place: visitor.drop(photos[place]), DROPPED),
             timed("a marked part of it", lambda place: visitor.get(marked(visitor.drop(photos[0]), place)), MARKED),
         ]
+        rows += during_a_search(visitor, photos)
         print_rows(rows, title="How long a page takes")
         grown = growth(visitor, photos)
         print_rows([grown], title="Growth")

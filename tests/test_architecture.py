@@ -31,6 +31,7 @@ FLOORS = {
     "_status": 0,
     "_tensors": 0,
     "_inputs": 0,
+    "_jointly": 0,
     "_session": 0,
     "_showing": 0,
     "_version": 0,

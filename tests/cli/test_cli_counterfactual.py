@@ -36,8 +36,10 @@ def test_a_folder_takes_many_inputs_and_what_the_command_takes(tmp_path: Path) -
     words = ["-m", "zoo:digits", "-i", tmp_path / "digits", "-o", tmp_path / "all"]
     done = likethat("counterfactual", *words, "-g", "zoo:digits", "--budget", 60, "-n", 2, "--confidence", 0.6)
     assert done.exit_code == 0, done.stderr
-    assert "2 of 2 inputs explained" in done.stdout
     found: Any = lt.open(tmp_path / "all")
+    assert (
+        f"2 of 2 inputs explained, {sum(one.queries for one in found) - 1} queries in all" in done.stdout
+    )  # one check
     assert [one.options["n"] for one in found] == [2, 2]
     words[-1] = tmp_path / "maps"
     assert "2 of 2 inputs explained" in likethat("attribute", *words, "--algorithm", "patches", "--budget", 40).stdout

@@ -122,14 +122,14 @@ def test_limits_that_say_nothing_are_refused() -> None:
 def test_the_nearest_valid_value_within_a_range(
     column: Column, low: Any, high: Any, position: float, value: Any
 ) -> None:
-    scale = Scale(column, pd.Series([column.low, column.high] if not column.choices else list(column.choices)))
+    scale = Scale(column)
     ends = (scale.place_of(end, name="ranges") for end in (low, high))
     assert scale.values(scale.within(np.array([position]), *ends)).tolist() == [value]
 
 
 def test_no_valid_value_within_a_range_is_none() -> None:
     column = Column(name="a", dtype="int64", kind="number", low=0, high=2000, step=500)
-    scale = Scale(column, pd.Series([0, 500]))
+    scale = Scale(column)
     assert np.isnan(scale.within(np.array([0.0]), 0.2, 0.8)).all()
 
 

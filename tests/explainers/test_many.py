@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from black_box_servers import Reply, Request, serve
 from PIL import Image
 from spread import Sums
 from torch import Tensor
@@ -20,6 +21,7 @@ import likethat as lt
 from likethat.errors import ArgumentError, BlackBoxError, InputError
 from likethat.explanations.many import Many
 from likethat.explanations.saved import read_result
+from likethat.generators.table.generator import TableVAE
 from likethat.generators.table.training import train_table
 from likethat.models.black_box.together import together
 from likethat.options import TableTraining
@@ -79,6 +81,92 @@ def test_a_budget_is_that_of_all_together() -> None:
     assert box.queries <= 90
     assert all(isinstance(one, lt.explanations.counterfactual.Counterfactual | Exception) for one in found.values())
     assert sum(not isinstance(one, Exception) for one in found.values()) >= 3
+
+
+@pytest.mark.parametrize("budget", [1, 37, 90, 181, 10_000])
+@pytest.mark.parametrize("at_once", [1, 3, 8])
+def test_no_more_is_asked_than_is_allowed_in_all(budget: int, at_once: int) -> None:
+    model = Counted()
+    box = lt.BlackBox(model, class_names=["a", "b"], budget=budget)
+    found = lt.explain_all(box, images(8), budget=40, at_once=at_once)
+    assert sum(model.sizes) == box.queries <= budget
+    assert all(row.kind or "budget" in row.status for row in found.rows)
+    if budget < 300:
+        assert box.remaining == 0  # all that was allowed
+        assert "budget" in {row.status for row in found.rows} or found.failures
+    else:
+        assert not found.failures
+
+
+def test_a_service_with_a_rate_limit_is_asked_by_one_at_a_time_and_never_too_much() -> None:
+    under_way, together_there, answered, busy = [0], [0], [0], [3]
+
+    def answer(request: Request) -> Reply:
+        under_way[0] += 1
+        together_there[0] = max(together_there[0], under_way[0])
+        busy[0] -= 1
+        if busy[0] in (0, 1):
+            reply = Reply({"error": "slowly"}, 429, {"Retry-After": "0.01"})
+        else:
+            rows = request.body["instances"]
+            answered[0] += len(rows)
+            chances = [sum(map(sum, row[0])) / 4 for row in rows]
+            reply = Reply({"predictions": [[1 - chance, chance] for chance in chances]})
+        under_way[0] -= 1
+        return reply
+
+    with serve(answer) as service:
+        box = lt.BlackBox(
+            service.url, template={"instances": "$inputs"}, answer="predictions", backoff=0.001, budget=200
+        )
+        found = lt.explain_all(box, images(8), budget=40)
+    assert answered[0] == box.queries == 200
+    assert together_there[0] == 1
+    assert box.requests == len(service.requests) < 40
+    assert all(row.kind or "budget" in row.status for row in found.rows)
+
+
+@pytest.mark.slow
+def test_rows_are_computed_together_and_found_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=80).round(2), "y": rng.normal(size=80), "word": rng.choice(["a", "b"], 80)}
+    )
+    made = train_table(frame, TableTraining(epochs=10))
+
+    def model(rows: Any) -> np.ndarray:
+        p = 1 / (1 + np.exp(-3 * rows["x"].to_numpy() - rows["y"].to_numpy() - (rows["word"] == "a").to_numpy()))
+        return np.stack([1 - p, p], axis=1)
+
+    computed: list[int] = []
+
+    def noted(numbers: Any, gone: Any) -> Any:
+        computed.append(len(numbers))
+        return TableVAE.surprise_at(made, numbers, gone)
+
+    monkeypatch.setattr(made, "surprise_at", noted)
+    alone = [lt.explain(lt.BlackBox(model), frame.iloc[[row]], generator=made, budget=60) for row in range(6)]
+    n_alone = len(computed)
+    computed.clear()
+    found = lt.explain_all(lt.BlackBox(model), frame.iloc[:6], generator=made, budget=60, at_once=6)
+    assert [plain(one) for one in found] == [plain(one) for one in alone]
+    assert len(computed) < n_alone / 2
+    assert max(computed) > 30
+    monkeypatch.setattr(made, "surprise_at", broken_once(TableVAE.surprise_at, made))
+    partly = lt.explain_all(lt.BlackBox(model), frame.iloc[:3], generator=made, budget=60)
+    assert [plain(one) for one in partly] == [plain(one) for one in alone[:3]]  # each computed alone then
+
+
+def broken_once(function: Any, made: Any) -> Any:
+    left = [1]
+
+    def called(*rows: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise InputError("one of many is wrong.")
+        return function(made, *rows)
+
+    return called
 
 
 def test_one_that_cannot_be_asked_stops_no_other() -> None:

@@ -140,3 +140,12 @@ def test_quality_of_a_table_against_itself_and_against_nonsense() -> None:
     assert not is_valid(frame.assign(whole=1000), columns)
     assert not is_valid(frame.assign(word="never"), columns)
     assert not is_valid(frame.assign(cents=None), columns)
+
+
+@pytest.mark.slow
+def test_no_row_is_more_surprising_for_those_beside_it() -> None:
+    frame = mixed_table()
+    made = train_table(frame.iloc[:200], TableTraining(epochs=2))
+    together = made.surprise(frame.iloc[:90])
+    for row in (0, 63, 64, 89):
+        assert made.surprise(frame.iloc[[row]]).tolist() == together[row : row + 1].tolist()

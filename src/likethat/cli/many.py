@@ -62,7 +62,8 @@ def into_folder(model: Any, inputs: Any, target: Any, *, out: Path, workers: str
     give(found)
     failures = list(found.failures.items())
     done = sum(bool(row.kind) for row in found.rows)
-    say(f"{done:,} of {len(found):,} inputs explained", style="bold")
+    asked = getattr(model, "queries", 0)  # of all searches: what several of them ask is asked once
+    say(f"{done:,} of {len(found):,} inputs explained{f', {asked:,} queries in all' if asked else ''}", style="bold")
     for which, why in failures[:_SHOWN]:
         say(f"{which}: {why}", style="yellow")
     if len(failures) > _SHOWN:

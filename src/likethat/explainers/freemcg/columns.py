@@ -79,7 +79,8 @@ class Columns:
         if missing:
             raise InputError(f"`source` must have the generator's columns, and {_listed(missing)} is not there.")
         self._writer = Writer(self.source, columns)
-        self._scales = {column.name: Scale(column, typical[column.name]) for column in columns}
+        spread = self._writer.positions(typical).T
+        self._scales = {column.name: Scale(column, at) for column, at in zip(columns, spread, strict=True)}
         self._place = {name: place for place, name in enumerate(self._scales)}
         among = [self._place.get(name, -1) for name in self.source.columns]
         self._shown = np.flatnonzero(np.array(among) >= 0)  # columns of the source that the generator has too

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from likethat._inputs import Inputs, Kind
+from likethat._jointly import jointly
 from likethat.errors import NonFiniteError
 from likethat.explainers.freemcg.columns import Columns, Limits
 from likethat.explainers.freemcg.components import Components, image_components, revert_least_changed, with_details
@@ -188,7 +189,8 @@ class LatentSpace:
     def decode(self, points: Tensor) -> Inputs:
         """Return what the generator makes of each latent, within the limits."""
         with torch.no_grad():
-            decoded: Any = self._generator(points)
+            is_ours = isinstance(self._generator, TableVAE)  # each row is made as it would be alone
+            decoded: Any = jointly(self._generator, points) if is_ours else self._generator(points)
         if self._columns is not None:
             return self._columns.constrained(decoded)
         if not isinstance(decoded, Tensor):
@@ -235,7 +237,8 @@ class LatentSpace:
             assert self._columns is not None
             frame: Any = inputs
             rows = self._columns.read(frame)
-            return self._generator.surprise_at(rows.numbers, rows.gone)
+            surprise: Tensor = jointly(self._generator.surprise_at, rows.numbers, rows.gone)
+            return surprise
         return self._generator.surprise(inputs) if hasattr(self._generator, "surprise") else None
 
     def dissimilarity(self, inputs: Inputs, other: Inputs) -> Float[Tensor, " n"]:
@@ -327,7 +330,7 @@ class LatentSpace:
 
 
 def _table_of(generator: LatentGenerator, source: Inputs, latents: Tensor, limits: Limits | None) -> Columns:
-    decoded: Any = generator(latents)
+    decoded: Any = jointly(generator, latents) if isinstance(generator, TableVAE) else generator(latents)
     one: Any = source
     return Columns(one, decoded, limits or Limits(), generator)
 

@@ -128,7 +128,10 @@ class TableVAE(TrainedGenerator):
     def _held_together(self, frame: Any) -> Any:
         """Return rows in which what a column says of another holds."""
         names = list(dict.fromkeys(name for each in self.dependences for name in (each.first, each.second)))
-        before = {name: self.scales[name].positions(frame[name]) for name in names}
+        if not names:
+            return frame
+        numbers = dict(zip(self.scales, self.coding.whole.numbers(frame).T, strict=True))
+        before = {name: self.scales[name].positions_of(numbers[name], np.isnan(numbers[name])) for name in names}
         after = repaired(self.dependences, self.scales, before, free=names)
         changed = [name for name in names if not np.array_equal(before[name], after[name], equal_nan=True)]
         for name in changed:
@@ -156,8 +159,12 @@ class TableVAE(TrainedGenerator):
         return self._surprise(self.coding.coded(numbers, gone[:, self.coding.missable]))
 
     def _surprise(self, rows: Coded) -> Float[Tensor, " n"]:
-        latents = self._encoded(rows)
-        return row_loss(self.network, rows, latents) - KL_WEIGHT * self.prior.log_prob(latents)
+        def chunk(part: Tensor) -> dict[str, Tensor]:
+            some = _padded(rows, part)
+            latents = self.network.encode(some)[0]
+            return {"nats": row_loss(self.network, some, latents) - KL_WEIGHT * self.prior.log_prob(latents)}
+
+        return in_chunks(chunk, torch.arange(len(rows)))["nats"]
 
     @torch.no_grad()
     def encode(self, inputs: Inputs) -> Float[Tensor, "n latent"]:

@@ -23,7 +23,7 @@ class Scale:
 
     Args:
         column: what is valid.
-        typical: values of it; they give its spread. Without them that is 1, and nothing is divisible.
+        typical: positions of some values; they give its spread. Without them that is 1, and nothing is divisible.
 
     Attributes:
         column: as given.
@@ -32,16 +32,15 @@ class Scale:
         spread: standard deviation of the positions; 1 where they are all the same.
     """
 
-    def __init__(self, column: Column, typical: "pd.Series | None" = None) -> None:
+    def __init__(self, column: Column, typical: Float[np.ndarray, " n"] | None = None) -> None:
         self.column = column
         self._order = _order_of(column)
         self.is_ordered = column.kind in ("number", "date") or self._order is not None
         self.is_divisible, self.spread = False, 1.0
         if typical is None:
             return
-        self.is_divisible = column.kind in ("number", "date") and typical.nunique() > _FEW
-        positions = self.positions(typical)
-        positions = positions[np.isfinite(positions)]
+        positions = typical[np.isfinite(typical)]
+        self.is_divisible = column.kind in ("number", "date") and len(np.unique(positions)) > _FEW
         self.spread = (float(positions.std()) if len(positions) else 0.0) or 1.0
 
     def positions(self, series: "pd.Series") -> Float[np.ndarray, " n"]:
@@ -193,6 +192,8 @@ def as_learned(frame: "pd.DataFrame", columns: Sequence[Column]) -> "pd.DataFram
 
 
 def _cast(series: "pd.Series", column: Column) -> "pd.Series":
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiu" and series.dtype.name == column.dtype:
+        return series
     try:
         cast = series.astype(dtype_of(column))
         gone = series.isna().to_numpy(dtype=bool)

@@ -79,26 +79,25 @@ class Oracle:
             return "a cache"
         return "" if getattr(self.backend.backend, "requests", None) is None else "a service's rate limit"
 
-    def affordable(self, inputs: Inputs, account: Account) -> int:
-        """Return how many leading rows an account can pay for."""
-        keys = digests(inputs)
+    def affordable(self, inputs: Inputs, account: Account, keys: Sequence[bytes] | None = None) -> int:
+        """Return how many leading rows an account can pay for; `keys` are their digests, where those are known."""
+        keys = digests(inputs) if keys is None else keys
         with self._lock:
             return account.affordable(keys, self._store.known(keys).keys())
 
-    def n_new(self, inputs: Inputs) -> int:
-        """Count the rows that no answer is known to."""
-        keys = digests(inputs)
+    def n_new(self, keys: Sequence[bytes]) -> int:
+        """Count the rows, by their digests, that no answer is known to."""
         with self._lock:
             return len(set(keys) - self._store.known(keys).keys())
 
-    def ask(self, inputs: Inputs, account: Account) -> Float[Tensor, "n cls"]:
+    def ask(self, inputs: Inputs, account: Account, keys: Sequence[bytes] | None = None) -> Float[Tensor, "n cls"]:
         """Return probabilities (n, class), asking only what is not known.
 
         Raises:
             BudgetError: more new rows than the account allows; nothing was asked.
             BlackBoxError: the predictor raised or answered nonsense; answers that came before are kept.
         """
-        keys = digests(inputs)
+        keys = digests(inputs) if keys is None else keys
         with self._lock:
             answers = self._store.known(keys)
             rows = _first_of_each(keys, set(answers))

@@ -1,15 +1,19 @@
 """Many searches that ask one model: they run in turns, and one call answers what all of them ask next."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat._inputs import Inputs, join_inputs, take
+from likethat._inputs import Inputs, digests, join_inputs, take
+from likethat._jointly import take_turns
 from likethat.errors import LikethatError
 from likethat.models.black_box.box import BlackBox
 from likethat.models.black_box.budget import Account
@@ -29,17 +33,41 @@ class _Turn:
 
     Attributes:
         place: of the search among all.
-        asks: what it waits for an answer to; None while it runs, and when it has ended.
+        asks: what it waits for an answer to, with its digests; None while it runs, and when it has ended.
+        wants: what it wants computed jointly, and of which rows; the same.
+        given: what was computed for it, or went wrong.
         found: what it returned, or raised.
     """
 
     place: int
     mine: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     back: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    asks: Inputs | None = None
+    asks: tuple[Inputs, list[bytes]] | None = None
+    wants: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
+    given: Any = None
     stops: bool = False
     has_ended: bool = False
     found: Any = None
+
+    def give_away(self) -> None:
+        """Give the turn away until it comes again.
+
+        Raises:
+            KeyboardInterrupt: all searches are to stop.
+        """
+        self.back.release()
+        self.mine.acquire()
+        self.asks = self.wants = None
+        if self.stops:
+            raise KeyboardInterrupt
+
+    def compute(self, function: Callable[..., Any], rows: tuple[Any, ...]) -> Any:
+        """Wait until something was computed with what others want of it (`jointly`)."""
+        self.wants = function, rows
+        self.give_away()
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
 
 
 class _Gathered:
@@ -59,8 +87,11 @@ class _Gathered:
 
     def affordable(self, inputs: Inputs, account: Account) -> int:
         """Return how many leading rows an account can pay for, beside what others are about to ask."""
-        n, left = self._oracle.affordable(inputs, account), self._account.remaining
-        return n if left is None else min(n, self._oracle.affordable(inputs, Account(max(0, left - self.promised))))
+        keys, left = digests(inputs), self._account.remaining
+        n = self._oracle.affordable(inputs, account, keys)
+        if left is None:
+            return n
+        return min(n, self._oracle.affordable(inputs, Account(max(0, left - self.promised)), keys))
 
     def ask(self, inputs: Inputs, account: Account) -> Float[Tensor, "n cls"]:
         """Wait until the question was asked with those of others, then look the answers up.
@@ -69,35 +100,34 @@ class _Gathered:
             KeyboardInterrupt: all searches are to stop.
         """
         turn: _Turn = self._here.turn
-        n_new = self._oracle.n_new(inputs)
+        keys = digests(inputs)
+        n_new = self._oracle.n_new(keys)
         if n_new:
-            turn.asks = inputs
+            turn.asks = inputs, keys
             self.promised += n_new
-            turn.back.release()
-            turn.mine.acquire()
-            turn.asks = None
-            if turn.stops:
-                raise KeyboardInterrupt
-        return self._oracle.ask(inputs, account)
+            turn.give_away()
+        return self._oracle.ask(inputs, account, keys)
 
     def answer(self, turns: list[_Turn]) -> None:
         """Ask the model what all of these wait for, all of one shape and type in one call."""
-        alike: dict[Any, list[Inputs]] = {}
+        alike: dict[Any, list[tuple[Inputs, list[bytes]]]] = {}
         for turn in turns:
             if turn.asks is not None:
-                alike.setdefault(_type_of(turn.asks), []).append(turn.asks)
+                alike.setdefault(_type_of(turn.asks[0]), []).append(turn.asks)
         try:
             for questions in alike.values():
-                self._answer(join_inputs(questions))
+                joined = join_inputs([inputs for inputs, _ in questions])
+                self._answer(joined, [key for _, keys in questions for key in keys])
         finally:
             self.promised = 0
 
-    def _answer(self, inputs: Inputs) -> None:
+    def _answer(self, inputs: Inputs, keys: list[bytes]) -> None:
         """Ask what the budget allows; what the model refuses, each search finds out by itself."""
-        n = self._oracle.affordable(inputs, self._account)
+        n = self._oracle.affordable(inputs, self._account, keys)
         if n:
             with suppress(LikethatError):  # one bad row is no reason for others to fail: whoever asked it asks again
-                self._oracle.ask(take(inputs, range(n)) if n < len(inputs) else inputs, self._account)
+                some = take(inputs, range(n)) if n < len(inputs) else inputs
+                self._oracle.ask(some, self._account, keys[:n])
 
 
 def _type_of(inputs: Inputs) -> Any:
@@ -139,6 +169,10 @@ def together(
             for turn in living:
                 turn.stops = turn.stops or stop is not None
                 _run(turn)
+            while wanting := [turn for turn in living if turn.wants is not None]:
+                _compute(wanting)
+                for turn in wanting:
+                    _run(turn)
             ended, living = [turn for turn in living if turn.has_ended], [turn for turn in living if not turn.has_ended]
             for turn in ended:
                 yield turn.place, turn.found
@@ -164,6 +198,7 @@ def _started(gathered: _Gathered, view: BlackBox, search: Callable[[BlackBox, in
     def work() -> None:
         turn.mine.acquire()
         gathered.enter(turn)
+        take_turns(turn.compute)
         try:
             turn.found = search(view, place)
         except BaseException as error:  # told where all others are told
@@ -173,6 +208,35 @@ def _started(gathered: _Gathered, view: BlackBox, search: Callable[[BlackBox, in
 
     threading.Thread(target=work, name=f"likethat-search-{place}", daemon=True).start()
     return turn
+
+
+def _compute(turns: list[_Turn]) -> None:
+    """Compute what all of these want, each thing once, of the rows of all who want it."""
+    alike: dict[Callable[..., Any], list[_Turn]] = {}
+    for turn in turns:
+        assert turn.wants is not None
+        alike.setdefault(turn.wants[0], []).append(turn)
+    for function, some in alike.items():
+        given = [turn.wants[1] for turn in some if turn.wants is not None]
+        try:
+            found = function(*map(_joined, zip(*given, strict=True)))
+            ends = list(accumulate((len(rows[0]) for rows in given), initial=0))
+            parts = [take(found, range(*bounds)) for bounds in pairwise(ends)]
+        except LikethatError:  # one bad row is no reason for others to fail
+            parts = [_alone(function, rows) for rows in given]
+        for turn, part in zip(some, parts, strict=True):
+            turn.given = part
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return torch.cat(list(parts)) if isinstance(parts[0], Tensor) else np.concatenate(parts)
+
+
+def _alone(function: Callable[..., Any], rows: tuple[Any, ...]) -> Any:
+    try:
+        return function(*rows)
+    except Exception as error:
+        return error
 
 
 def _run(turn: _Turn) -> None:

@@ -43,11 +43,18 @@ class _Candidate:
 
 
 def find_measured(
-    network: nn.Module, probes: Probes, end: End, *, layer: str | None, head: AnyHead | None = None
+    network: nn.Module,
+    probes: Probes,
+    end: End,
+    *,
+    layer: str | None,
+    head: AnyHead | None = None,
+    is_located: bool = False,
 ) -> tuple[Found, MeasuredHead | None] | None:
     """Return the best split whose weights are measured, and the head where that is a vector's; None for no split.
 
-    A head that is known has been tried: no map pools to what enters it.
+    A head that is known has been tried: no map pools to what enters it. Where nothing but places is looked for, a map
+    of one cell is not measured: its thousand derivatives may cost more than all the rest.
 
     Maps of more than one cell come first: one that explains the logits alone, one behind steps that are affine given
     the pooled vector, several together. Then tokens that are no part of the map, and maps of one cell.
@@ -58,7 +65,8 @@ def find_measured(
     felt = [one for one in feel(network, probes.first, found) if one.is_affine(tolerance)]
     candidates = list(_candidates(felt, probes, layer))
     alone = [one for one in candidates if _explains(one.felt.left, one, tolerance)]
-    best = _checked(network, probes, end, _measured_alone(network, probes, end, alone))
+    is_measured = not is_located or any(one.located for one in alone)
+    best = _checked(network, probes, end, _measured_alone(network, probes, end, alone)) if is_measured else None
     if best is not None and _is_located(best):
         return best, None
     tried = [] if head is None else [_given_to(network, probes, head)]

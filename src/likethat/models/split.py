@@ -270,7 +270,7 @@ def _measured_cut(
     otherwise: _Cut | None,
 ) -> _Cut | None:
     """Return the cut whose weights are measured, where it says more than the other one."""
-    measured = find_measured(network, probes, end, layer=layer, head=known)
+    measured = find_measured(network, probes, end, layer=layer, head=known, is_located=otherwise is not None)
     if measured is None:
         return otherwise
     found, head = measured

@@ -61,3 +61,15 @@ def test_links_of_the_repository_become_those_of_the_site() -> None:
     assert turned("[a](../../benchmarks/results/epic.md)") == "[a](../measurements/epic.md)"
     assert turned("[a](../benchmarks/results/epic.md)") == "[a](measurements/epic.md)"
     assert turned("[a](docs/methods.md#audit), [b](x/y.ipynb)") == "[a](methods.md#audit), [b](x/y.md)"
+
+
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md"), *ROOT.glob("zoo/*.md")]
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S))
+    missing = [link for link in links if "://" not in link and not link.startswith("mailto:")]
+    assert [link for link in missing if not (page.parent / link).exists()] == []

@@ -126,3 +126,18 @@ def test_gaussian_rows_are_as_many_and_have_no_states() -> None:
     assert float(search(gaussian, n=1, seed=0)[0].states.score) < 0.4 * float(
         search(white, n=1, seed=0)[0].states.score
     )
+
+
+def test_what_tells_errors_apart_is_climbed_from() -> None:
+    """Where the model says class 0 of whatever has the mark, each contrast of its errors lies along the mark."""
+    rows, labels, is_on = planted(600, gap=12.0)
+    white = whitened(rows, labels, n_groups=3)
+    predicted = torch.where(is_on, 0, torch.where(labels == 0, 1, labels))
+    contrasts = module._errors(white, predicted)
+    mark = torch.nn.functional.normalize(
+        torch.stack([white.values[is_on & (labels == c)].mean(0) - white.values[~is_on & (labels == c)].mean(0)
+                     for c in range(3)]).mean(0), dim=0)  # fmt: skip
+    assert len(contrasts) >= 2
+    assert float((contrasts @ mark).abs().min()) > 0.9  # either sign
+    assert len(module._errors(white, labels)) == 0  # a model without errors tells nothing apart
+    assert torch.equal(search(white, n=1, seed=0, predicted=labels)[0].reader, search(white, n=1, seed=0)[0].reader)

@@ -16,6 +16,7 @@ _PICTURES_EACH = 10  # a component needs: with fewer, noise looks like states
 _SMALLEST = 1e-6  # of the largest variance: float32 features hold no more
 _QUICK = 15  # steps of a fit that only ranks
 _STARTS = 8  # components that are climbed from: the one that leads to a planted mark was among the best four
+_FEWEST, _CONTRASTS = 5, 16  # images on each side of a contrast of errors; contrasts climbed from, the longest
 _CLIMB, _RATE, _INNER = 50, 0.03, 3
 """Steps of the climb, their length, and steps of the fit within each: scores rise by less than a hundredth after."""
 _FLOOR = 0.02  # of the spread while climbing, so that a gain leads somewhere where the classes do not differ yet
@@ -78,7 +79,14 @@ def whitened(features: Float[Tensor, "image channel"], groups: Int[Tensor, " ima
     )
 
 
-def search(white: White, *, n: int, seed: int, begin: Float[Tensor, "row channel"] | None = None) -> list[Direction]:
+def search(
+    white: White,
+    *,
+    n: int,
+    seed: int,
+    begin: Float[Tensor, "row channel"] | None = None,
+    predicted: Int[Tensor, " image"] | None = None,
+) -> list[Direction]:
     """Return up to n directions of different states, the highest score first.
 
     Source:
@@ -93,13 +101,15 @@ def search(white: White, *, n: int, seed: int, begin: Float[Tensor, "row channel
         n: how many at most.
         seed: of the components' start.
         begin: readers to climb from; independent components where there are none.
+        predicted: the class that the model gives each image: what tells its errors apart is climbed from, too.
     """
     if begin is None:
         rows = components(white.values, seed)
     else:  # the white row whose reader is nearest
         rows = torch.nn.functional.normalize(begin @ white.covariance @ white.to_white, dim=1)
     scores = two_states(rows @ white.values.T, white.groups, n_groups=white.n_groups, steps=_QUICK).score
-    best = _climbed(rows[scores.argsort(descending=True, stable=True)[:_STARTS]], white)
+    starts = rows[scores.argsort(descending=True, stable=True)[:_STARTS]]
+    best = _climbed(starts if predicted is None else torch.cat([starts, _errors(white, predicted)]), white)
     scores = two_states(best @ white.values.T, white.groups, n_groups=white.n_groups, steps=_QUICK).score
     chosen: list[int] = []
     for place in scores.argsort(descending=True, stable=True).tolist():
@@ -135,6 +145,22 @@ def components(values: Tensor, seed: int) -> Tensor:
         warnings.simplefilter("ignore", ConvergenceWarning)  # of Gaussian features there are no components to find
         found = FastICA(whiten=False, random_state=seed, max_iter=200, tol=1e-3).fit(values.numpy()).components_
     return torch.nn.functional.normalize(torch.from_numpy(found).double(), dim=1)
+
+
+def _errors(white: White, predicted: Tensor) -> Tensor:
+    """Return unit readers, two a class: images wrongly given to it less right ones, and its own right ones less wrong.
+
+    Where a mark makes the model say a class, both lie along it, however few components it is spread over.
+    """
+    is_right, found = predicted == white.groups, []
+    for label in range(white.n_groups):
+        own, said = white.groups == label, predicted == label
+        for first, second in ((said & ~own, is_right & ~own), (own & said, own & ~said)):
+            if min(int(first.sum()), int(second.sum())) >= _FEWEST:
+                found.append(white.values[first].mean(0) - white.values[second].mean(0))
+    apart = torch.stack(found) if found else white.values[:0]
+    longest = apart.norm(dim=1).argsort(descending=True, stable=True)[:_CONTRASTS]
+    return torch.nn.functional.normalize(apart[longest], dim=1)
 
 
 @torch.enable_grad()

@@ -73,7 +73,7 @@ def find_shortcuts(
         return []
     stage = Stage("looking for shortcuts", watch, total=n + 2)  # the search, the null and each direction
     halves = _halves(order, groups)
-    directions = search(white, n=n, seed=seed)
+    directions = search(white, n=n, seed=seed, predicted=features.predicted[rows])
     stage.add(1)
     null = _null(white, halves[rows], seed=seed)
     stage.add(1)

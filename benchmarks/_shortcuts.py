@@ -244,6 +244,12 @@ def _measured() -> Iterator[Case]:
             yield Case(pictures="creatures", group=0, mark=mark, strength=0.95, seed=seed)
             yield Case(pictures="photos", group=1 + (place + seed) % 2, mark=mark, strength=0.75, seed=seed)
         yield Case(pictures="creatures", group=0, mark="", strength=0.5, seed=seed)
+    for place, mark in enumerate(MARKS):  # with these there are twenty of each kind
+        yield Case(pictures="photos", group=1 + place % 2, mark=mark, strength=0.95, seed=2)
+        for seed in (4, 5):
+            yield Case(pictures="photos", group=1 + place % 2, mark="", strength=0.5, seed=seed + 2 * (place // 2))
+    for seed in (2, 3):
+        yield Case(pictures="creatures", group=0, mark="", strength=0.5, seed=seed)
 
 
 MEASURED = tuple(_measured())

@@ -114,7 +114,7 @@ def _replaced_by_link(target: Path, root: Path) -> None:
 
 def _checkpoint_and(root: Path, end: str) -> Built:
     left = OwnFolder(root / f"mine{end}")
-    left.claim(name="checkpoint")
+    left.claim(name="checkpoint", marker="state.safetensors")
     left.write("state.safetensors", b"1")
     ours = frozenset(snapshot(root))
     _file(left.path / "model.safetensors")

@@ -11,7 +11,7 @@ from likethat.errors import InputError, MissingExtraError, NonFiniteError, Targe
 
 
 def test_a_missing_library_says_what_to_install() -> None:
-    with pytest.raises(MissingExtraError, match="Loading x needs no_such_library, which is not installed"):
+    with pytest.raises(MissingExtraError, match="Loading x needs no-such-library, which is not installed"):
         require("no_such_library", purpose="Loading x")
 
 
@@ -72,3 +72,17 @@ def test_numbers_that_may_be_labels() -> None:
             resolve_target(1, names)
     with pytest.raises(TargetError, match=r"from 0 to 1, got 2\. The class of that name is '2', as text"):
         resolve_target(2, ("1", "2"))
+
+
+def test_a_class_is_known_by_any_of_its_names() -> None:
+    names = ["house finch, linnet", "Cardigan, Cardigan Welsh corgi", "cardigan", "crane", "crane, bird"]
+    found = [
+        resolve_target(name, names)
+        for name in ("house finch", "linnet", "Linnet", "Cardigan", "cardigan", "crane, bird")
+    ]
+    assert found == [0, 0, 0, 1, 2, 4]
+    assert resolve_target("crane", names) == 3  # as it stands
+    with pytest.raises(TargetError, match="names 2 classes"):
+        resolve_target("CARDIGAN", names)
+    with pytest.raises(TargetError, match="Did you mean 'cardigan'"):
+        resolve_target("cardigun", names)

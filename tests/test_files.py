@@ -101,7 +101,7 @@ def test_an_interrupted_block_leaves_the_earlier_folder(tmp_path: Path) -> None:
 
 def test_unfinished_work_is_removed_and_nothing_else(tmp_path: Path) -> None:
     left = OwnFolder(tmp_path / "left")
-    left.claim(name="checkpoint")
+    left.claim(name="checkpoint", marker="state")
     left.write("state", b"1")
     (tmp_path / "left" / "model.safetensors").write_text("the user's")
     left.remove()
@@ -111,7 +111,7 @@ def test_unfinished_work_is_removed_and_nothing_else(tmp_path: Path) -> None:
 def test_a_folder_made_for_the_work_goes_with_it_and_one_that_was_there_stays(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     for name in ("there", "made"):
-        OwnFolder(tmp_path / name).claim(name="checkpoint")
+        OwnFolder(tmp_path / name).claim(name="checkpoint", marker="state")
         again = OwnFolder(tmp_path / name)  # another process goes on
         again.write("state", b"1")
         again.remove()
@@ -121,11 +121,18 @@ def test_a_folder_made_for_the_work_goes_with_it_and_one_that_was_there_stays(tm
 
 def test_what_a_killed_writer_left_is_cleared_by_the_next(tmp_path: Path) -> None:
     left = OwnFolder(tmp_path / "left")
-    left.claim(name="checkpoint")
+    left.claim(name="checkpoint", marker="state")
     left.write("state", b"1")
     (tmp_path / "left" / ".state.likethat-x7f3ab_0").write_text("half")
-    OwnFolder(tmp_path / "left").claim(name="checkpoint")
+    OwnFolder(tmp_path / "left").claim(name="checkpoint", marker="state")
     assert not names(tmp_path / "left")
+
+
+def test_work_begins_over_no_result_of_another_kind(tmp_path: Path) -> None:
+    fill(tmp_path / "bank", manifest="1", images="2")
+    with pytest.raises(InputError, match=r"holds something else of likethat.s .*Nothing was touched"):
+        OwnFolder(tmp_path / "bank").claim(name="checkpoint", marker="state")
+    assert names(tmp_path / "bank") == ["images", "manifest"]
 
 
 def test_a_file_that_an_editor_left_is_the_users(tmp_path: Path) -> None:
@@ -158,7 +165,7 @@ def test_what_stood_there_stands_there_again_where_the_new_folder_cannot(
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
     write_whole(tmp_path / "mine", b"the user's")
     with pytest.raises(InputError, match="`checkpoint` must be a folder"):
-        OwnFolder(tmp_path / "mine").claim(name="checkpoint")
+        OwnFolder(tmp_path / "mine").claim(name="checkpoint", marker="state")
     with pytest.raises(InputError, match="`path` must be a folder"):
         fill(tmp_path / "mine", a="1")
     assert (tmp_path / "mine").read_bytes() == b"the user's"
@@ -301,7 +308,7 @@ def test_no_folder_is_begun_where_something_else_stands(tmp_path: Path, place: s
     for begin in (
         lambda path: try_folder(path, name="--out"),
         lambda path: fill(path, a="1"),
-        lambda path: OwnFolder(path).claim(name="checkpoint"),
+        lambda path: OwnFolder(path).claim(name="checkpoint", marker="state"),
     ):
         with pytest.raises((InputError, StorageError)):
             begin(tmp_path / place)
@@ -321,7 +328,7 @@ def test_a_place_that_can_be_written_is_as_it_was_after_the_trial(tmp_path: Path
 
 @pytest.mark.parametrize("name", ["n" * 256, "n" * 300 + "/bank"])
 def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
-    for trial in (try_folder, try_file, lambda path: OwnFolder(path).claim(name="checkpoint")):
+    for trial in (try_folder, try_file, lambda path: OwnFolder(path).claim(name="checkpoint", marker="state")):
         with pytest.raises((InputError, StorageError), match=r"must be a path|File name too long"):
             trial(tmp_path / name)
     assert not any(tmp_path.iterdir())
@@ -329,7 +336,7 @@ def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path: Path, name
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write, such as /proc")
 def test_a_place_that_cannot_be_written_is_refused_before_the_work() -> None:
-    for trial in (try_folder, try_file, lambda path: OwnFolder(path).claim(name="checkpoint")):
+    for trial in (try_folder, try_file, lambda path: OwnFolder(path).claim(name="checkpoint", marker="state")):
         with pytest.raises(StorageError, match="could not be written"):
             trial("/proc/likethat-bank")
 
@@ -429,7 +436,7 @@ def test_killed_before_any_change_on_disk_the_next_run_comes_to_the_same_and_lea
     def work() -> None:
         left = OwnFolder(tmp_path / "deep" / "left")
         if not left.has_list:  # else it goes on
-            left.claim(name="checkpoint")
+            left.claim(name="checkpoint", marker="first")
             left.write("first", b"1")
         left.write("second", b"2")
         fill(tmp_path / "deep" / "made", a="1", b="2")

@@ -62,7 +62,7 @@ class Checkpoint:
         if resume:
             self._check_same_work()
         else:
-            self._own.claim(name="checkpoint")
+            self._own.claim(name="checkpoint", marker=_MANIFEST)
             self._own.write(_MANIFEST, json.dumps({"key": self._key, "sha256": digest_of(self._key)}).encode())
 
     def _check_same_work(self) -> None:

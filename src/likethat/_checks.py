@@ -192,12 +192,19 @@ def resolve_target(target: int | str, class_names: Sequence[str]) -> int:
     n_classes = len(class_names)
     if isinstance(target, str):
         matches = [index for index, name in enumerate(class_names) if name == target]
+        for spelled in (str.strip, str.casefold):  # then one of the synonyms that commas separate
+            if not matches:
+                wanted = spelled(target.strip())
+                words = [[spelled(word.strip()) for word in name.split(",")] for name in class_names]
+                matches = [index for index, each in enumerate(words) if wanted and wanted in each]
         if len(matches) == 1:
             return matches[0]
         if matches:
             raise TargetError(f"`target` {target!r} names {len(matches)} classes {matches}. Give the index.")
         known = ", ".join(repr(name) for name in list(class_names)[:6]) + (", …" if n_classes > 6 else "")
-        raise TargetError(f"`target` must be a class of the model, got {shown(target)}. It knows {known}.")
+        close = difflib.get_close_matches(target, class_names, n=1)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise TargetError(f"`target` must be a class of the model, got {shown(target)}. It knows {known}.{meant}")
     if isinstance(target, bool | np.bool_) and str(target) in class_names:
         return resolve_target(str(target), class_names)
     try:

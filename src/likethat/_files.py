@@ -370,14 +370,15 @@ class OwnFolder:
         """Whether likethat wrote the folder."""
         return bool(self._own.files)
 
-    def claim(self, *, name: str) -> None:
-        """Begin anew: remove what likethat left there, and make the folder.
+    def claim(self, *, name: str, marker: str) -> None:
+        """Begin anew: remove what likethat left there of the same kind of work, and make the folder.
 
         Args:
             name: of the user's argument, for the error.
+            marker: the file that is written first, by which this kind of work is known.
 
         Raises:
-            InputError: files lie there that likethat did not write; none was touched.
+            InputError: files lie there that likethat did not write, or a result of another kind; none was touched.
             StorageError: the folder cannot be made.
         """
         try:
@@ -385,6 +386,11 @@ class OwnFolder:
                 _sweep(self.path)
             _check_ours(self.path, name=name)
             self._own = _listed(self.path)
+            if self._own.files and marker not in self._own.files:
+                raise InputError(
+                    f"`{name}` must be a new or empty folder, got {self.path}, which holds something else of "
+                    f"likethat's ({min(self._own.files)!r} and more). Nothing was touched; choose another folder."
+                )
             self._claim()
         except OSError as error:
             if isinstance(error, LikethatError):

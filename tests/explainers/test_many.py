@@ -2,6 +2,7 @@
 
 import io
 import math
+import shutil
 import tarfile
 import threading
 from pathlib import Path
@@ -244,6 +245,64 @@ def test_a_folder_of_another_call_or_of_others_is_left_as_it_is(tmp_path: Path) 
     with pytest.raises(InputError, match="is in use"):
         lt.explain_all(box, images(1), budget=40, into=tmp_path / "theirs")
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["a.txt"]
+
+
+def test_a_bank_is_not_taken_for_the_folder_of_its_explanations(tmp_path: Path) -> None:
+    pictures = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    bank = lt.EPIC(n_prototypes=2).fit(lt.split(small_cnn(n_classes=3), example=pictures[:4]), pictures)
+    before = sorted(path.name for path in bank.save(tmp_path / "bank").iterdir())
+    found = lt.explain_all(bank, pictures[:2], into=tmp_path / "all")
+    for write in (
+        lambda: lt.explain_all(bank, pictures[:2], into=tmp_path / "bank"),
+        lambda: found.save(tmp_path / "bank"),
+    ):
+        with pytest.raises(InputError, match="holds something else of likethat's"):
+            write()
+    assert sorted(path.name for path in (tmp_path / "bank").iterdir()) == before
+    other = lt.EPIC(n_prototypes=2).fit(bank.model, pictures[:20])
+    with pytest.raises(InputError, match="another model or other options"):
+        lt.explain_all(other, pictures[:2], into=tmp_path / "all")
+
+
+def test_other_weights_are_another_call(tmp_path: Path) -> None:
+    networks = [small_cnn(n_classes=3, seed=seed) for seed in (0, 1)]
+    pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    lt.explain_all(networks[0], pictures, budget=40, into=tmp_path / "all")
+    with pytest.raises(InputError, match="another model or other options"):
+        lt.explain_all(networks[1], pictures, budget=40, into=tmp_path / "all")
+
+
+def test_what_somebody_put_beside_the_results_stays_and_fails_its_row_alone(tmp_path: Path) -> None:
+    box = lt.BlackBox(Counted(), class_names=["a", "b"])
+    folder, outside = tmp_path / "all", tmp_path / "target.txt"
+    lt.explain_all(box, images(3), budget=40, into=folder)
+    for place in (0, 1, 2):
+        shutil.rmtree(folder / f"0000{place}")
+        (folder / f"0000{place}.html").unlink()
+    (folder / "00000.html").write_text("mine")
+    outside.write_text("mine")
+    (folder / "00001.html").symlink_to(outside)
+    (folder / "00002").mkdir()
+    (folder / "00002" / "user.txt").write_text("mine")
+    again = lt.explain_all(box, images(4)[:3], budget=40, into=folder)
+    assert len(again.failures) == 3
+    assert [path.read_text() for path in (folder / "00000.html", outside, folder / "00002" / "user.txt")] == [
+        "mine"
+    ] * 3
+    assert (folder / "00001.html").is_symlink()
+
+
+def test_a_call_that_came_to_nothing_leaves_nothing(tmp_path: Path) -> None:
+    box = lt.BlackBox(Counted(), class_names=["a", "b"])
+    with pytest.raises(InputError, match="nope"):
+        lt.explain_all(box, images(2), "nope", budget=40, into=tmp_path / "all")
+    assert not (tmp_path / "all").exists()
+    assert len(lt.explain_all(box, images(2), "a", budget=40, into=tmp_path / "all").failures) == 0
+
+
+def test_a_method_that_gives_something_else_is_told() -> None:
+    with pytest.raises(InputError, match="`method` must return a result of likethat, got None"):
+        lt.explain_all(Counted(), images(1), method=lambda model, one, target, budget: None, budget=40)
 
 
 @pytest.mark.slow

@@ -92,9 +92,11 @@ def test_a_record_by_hand(model: lt.SplitModel, features: Features) -> None:
 
 
 def test_labels_and_sizes_are_those_of_the_image(model: lt.SplitModel, features: Features) -> None:
+    facts = torch.zeros(4, 9)
+    facts[:, 1:3] = torch.tensor([[8, 8], [8, 8], [8, 8], [16, 24]])  # heights and widths
     told = replace(
         features, labels=torch.tensor([0, -1, 1, 1]), label_names=["ant", None, "bee", "bee"],
-        sizes=torch.tensor([[8, 8], [8, 8], [8, 8], [16, 24]]),
+        facts=facts,
     )  # fmt: skip
     found, _ = gather_prototypes(model, lt.Images(PICTURES), told, own(model), n=4)
     by_index = {item.index: item for item in found}
@@ -104,7 +106,7 @@ def test_labels_and_sizes_are_those_of_the_image(model: lt.SplitModel, features:
     original = by_index[3].original
     assert original is not None
     assert (original.width, original.height, original.frame) == (24, 16, (0.0, 0.0, 24.0, 16.0))
-    for without in (replace(told, is_made=True), replace(told, sizes=None)):
+    for without in (replace(told, is_made=True), replace(told, facts=None)):
         made, _ = gather_prototypes(model, lt.Images(PICTURES), without, own(model), n=4)
         assert all(item.original is None for item in made)
 

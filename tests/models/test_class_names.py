@@ -40,3 +40,8 @@ def test_classes_without_names() -> None:
     assert match_classes(["class 2"], known).partners == {"class 2": 2}
     assert not are_unnamed(["class 1", "class 0"])
     assert match_classes([], known).assumed == ""
+
+
+def test_a_synonym_as_it_stands_comes_before_another_class_in_other_letters() -> None:
+    known = ["Cardigan, Cardigan Welsh corgi", "cardigan"]
+    assert match_classes(["Cardigan", "cardigan"], known).partners == {"Cardigan": 0, "cardigan": 1}

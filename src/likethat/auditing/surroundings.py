@@ -145,7 +145,7 @@ def _drawn(features: Features, source: ImageSource | IterableSource, *, seed: in
 
 def _partners(labels: Tensor, *, is_same: bool, rng: torch.Generator) -> Tensor:
     """Return for each picture another, of the same class or of another class."""
-    chances = torch.rand(len(labels), len(labels), generator=rng).fill_diagonal_(-1.0)
+    chances = torch.rand(len(labels), len(labels), generator=rng, dtype=torch.float32).fill_diagonal_(-1.0)
     return torch.where((labels[:, None] == labels) == is_same, chances, -1.0).argmax(1)
 
 
@@ -164,7 +164,7 @@ def _views(model: SplitModel, source: ImageSource | IterableSource, features: Fe
 def _middle(size: torch.Size) -> Tensor:
     """Return (height, width) 1 in the middle and 0 at the edge, with a soft seam."""
     height, width = size
-    mask = torch.zeros(1, 1, height, width)
+    mask = torch.zeros(1, 1, height, width, dtype=torch.float32)
     top, left = max(1, round(height / _EDGE)), max(1, round(width / _EDGE))
     mask[..., top : height - top, left : width - left] = 1
     seam = 2 * (min(top, left) // 2) + 1

@@ -12,8 +12,9 @@ from torch import nn
 
 from likethat._calls import known_options, public
 from likethat._checks import check_count
+from likethat._documents import digest_of
 from likethat._inputs import digests, kind_of
-from likethat._options import check_callable, check_path
+from likethat._options import check_callable, check_path, shown
 from likethat._progress import Stage, Watcher
 from likethat._responses import Wanted
 from likethat._session import in_own_session
@@ -32,6 +33,7 @@ from likethat.generators.storage import TrainedGenerator
 from likethat.models import BlackBox, SplitModel
 from likethat.models.black_box.box import box_for
 from likethat.models.black_box.together import together
+from likethat.models.fingerprint import fingerprint
 from likethat.options.declaring import options_of
 from likethat.sources.base import Sample
 
@@ -195,7 +197,12 @@ def explain_all(
             stage.add(1)
     except KeyboardInterrupt:
         is_interrupted = True
-    _refuse_what_fits_none(found if growing is None else growing.failures, given, done)
+    try:
+        _refuse_what_fits_none(found if growing is None else growing.failures, given, done)
+    except InputError:
+        if growing is not None:
+            growing.give_up()
+        raise
     if growing is not None:
         return growing.close(is_interrupted=is_interrupted)
     results = [one if isinstance(one := found.get(place), Result) else None for place in range(len(given.names))]
@@ -307,7 +314,9 @@ def _told(result: Result | Exception | str) -> Result | str:
         return result
     if isinstance(result, LikethatError):
         return str(result)
-    raise result
+    if isinstance(result, BaseException):
+        raise result
+    raise InputError(f"`method` must return a result of likethat, got {shown(result)}.")
 
 
 def _refuse_what_fits_none(found: Mapping[int, Result | str], given: Given, done: Sequence[int]) -> None:
@@ -329,8 +338,13 @@ def _about(model: Any, target: Any, data: Any, generator: Any) -> dict[str, str]
     """Return what else makes it the same call, as far as it can be told."""
     if isinstance(model, Bank):
         who = f"{model.provenance.method} {model.provenance.fingerprint} {model.provenance.options}"
+        who = f"{who} {digest_of({'prototypes': [str(prototype) for prototype in model.prototypes]})}"
     else:
+        network = model.network if isinstance(model, BlackBox) else model
         who = str(getattr(model, "name", "") or type(model).__name__)
+        if isinstance(network, SplitModel | nn.Module):
+            module = network.network if isinstance(network, SplitModel) else network
+            who = f"{who} {fingerprint(module)}"
     return {"model": who, "target": _told_apart(target), "data": _told_apart(data), "generator": _told_apart(generator)}
 
 

@@ -236,7 +236,7 @@ class Audit(Result):
     def _facts(self) -> dict[str, Any]:
         facts = {name: value for name, value in vars(self).items() if name != "images"}
         for name in ("shortcuts", "findings"):
-            facts[name] = [{**vars(one), "is_clear": one.is_clear} for one in facts[name]]
+            facts[name] = [{**vars(one), "is_clear": one.is_clear} for one in getattr(self, name)]  # of old files too
         return facts
 
     def _columns(self) -> dict[str, Any]:

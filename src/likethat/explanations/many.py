@@ -10,6 +10,7 @@
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from likethat._calls import public
 from likethat._cells import csv_of
 from likethat._documents import Damaged, digest_of, read_json, typed
 from likethat._files import OwnFolder
+from likethat._seals import is_sealed
 from likethat._session import in_own_session
 from likethat.errors import InputError, MissingExtraError
 from likethat.explanations.attribution import Attribution
@@ -196,7 +198,7 @@ class Growing:
             self.failures = _failures(path)  # told as long as nothing better has come
             self._rows = _known_rows(path, self.names)
             return
-        self._own.claim(name="into")
+        self._own.claim(name="into", marker=MANY)
         self._own.write(MANY, json.dumps(document, ensure_ascii=False).encode())
 
     @property
@@ -212,9 +214,20 @@ class Growing:
             return
         if self.failures.pop(place, None) is not None:
             self._write_failures()
+        page = _page(self.path, place)
+        try:
+            if os.path.lexists(page) and (page.is_symlink() or not is_sealed(page, page.suffix)):
+                raise InputError(f"{page} is not what likethat wrote. It was left as it is; move it, and call again.")
+            result.save(_place(self.path, place), overwrite=True)
+        except InputError as refused:  # of what somebody put there since
+            self.put(place, str(refused))
+            return
         self._rows[place] = row_of(self.names[place], result)
-        result.save(_place(self.path, place), overwrite=True)
-        result.save(_page(self.path, place), overwrite=True)
+        result.save(page, overwrite=True)
+
+    def give_up(self) -> None:
+        """Leave nothing behind of a call that came to nothing."""
+        self._own.remove()
 
     def _write_failures(self) -> None:
         self._own.write(_FAILURES, json.dumps({str(place): why for place, why in self.failures.items()}).encode())

@@ -72,6 +72,8 @@ def read_shards(checkpoint: Checkpoint) -> Iterator[tuple[Rows, dict[str, Tensor
             raise Damaged(f"shard {number} holds columns of different length")
         if len({len(tensors[name]) for name in _HELD}) > 1:
             raise Damaged(f"shard {number} holds maps of other images than it says")
+        if not all(bool(tensors[name].isfinite().all()) for name in _HELD):
+            raise Damaged(f"shard {number} holds maps with NaN or infinity")
         if any(columns[name].is_floating_point() for name in _WHOLE):
             raise Damaged(f"shard {number} holds numbers that are not whole, where they count")
         yield rows, tensors, about

@@ -31,7 +31,8 @@ class ClassMatch:
 def match_classes(given: Sequence[str], known: Sequence[str]) -> ClassMatch:
     """Find the partner of each class of a source among the classes of a model.
 
-    A name is compared as it stands, then without regard to case, then with spaces for underscores and hyphens, then
+    A name is compared as it stands, with each synonym as it stands ("Cardigan" is a dog, "cardigan" a garment), then
+    without regard to case, then with spaces for underscores and hyphens, then
     with each of the synonyms that a comma separates ("tench, Tinca tinca"), and a WordNet number ("n01440764") with
     what it stands for. Where one of these steps finds several classes there is no partner. A model whose classes have
     no names takes numbers as indices, or as many names as it has classes in the source's order; `assumed` says so.
@@ -81,8 +82,8 @@ class _KnownNames:
             index = imagenet_index(name, self.names)
             if index is not None:
                 return [index]
-        for spelled in (_itself, _folded, _spaced):
-            found = self._at(self._spelled[spelled], spelled(name))
+        for spelled in (_itself, _words, _folded, _spaced):
+            found = self._at(self._spelled[spelled], _itself(name) if spelled is _words else spelled(name))
             if found:
                 return found
         return self._at(self._synonyms, _synonyms(name))
@@ -93,7 +94,7 @@ class _KnownNames:
 
     @cached_property
     def _spelled(self) -> dict[Callable[[str], list[str]], dict[str, list[int]]]:
-        return {spelled: _index(self.names, spelled) for spelled in (_itself, _folded, _spaced)}
+        return {spelled: _index(self.names, spelled) for spelled in (_itself, _words, _folded, _spaced)}
 
     @cached_property
     def _synonyms(self) -> dict[str, list[int]]:
@@ -114,6 +115,10 @@ def _index(known: Sequence[str], spelled: Callable[[str], list[str]]) -> dict[st
 
 def _itself(name: str) -> list[str]:
     return [name]
+
+
+def _words(name: str) -> list[str]:
+    return [word for piece in name.split(",") if (word := piece.strip())]
 
 
 def _folded(name: str) -> list[str]:

@@ -154,7 +154,11 @@ def _is_foreign(request: Request) -> bool:
     if is_safe:
         return False
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+    try:
+        sender = None if origin is None else urlsplit(origin).netloc.lower()
+    except ValueError:  # no address at all
+        return True
+    if sender is not None and sender != request.headers.get("host", "").lower():
         return True
     is_vouched_for = origin is not None or site == "same-origin"  # by the browser: no page can say so itself
     return kind in _FORMS and not is_vouched_for

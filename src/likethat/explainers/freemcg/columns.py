@@ -91,7 +91,7 @@ class Columns:
         self._spread = np.array([scale.spread for scale in scales])
         self._own = self._writer.own.positions[0]
         self._read = self._writer.own
-        self._far: tuple[Rows | None, Tensor] = (None, torch.zeros(0))
+        self._far: tuple[Rows | None, Tensor] = (None, torch.zeros(0, dtype=torch.float32))
         self._limits = limits
         self.identifiers = tuple(str(column.name) for column in columns if column.is_identifier)
         self._bounds = self._check()

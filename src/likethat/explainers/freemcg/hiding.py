@@ -1,6 +1,6 @@
 """Heat maps by masks that hide a part of a picture, or show it alone: no generator is needed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -159,9 +159,9 @@ def check_fills(fills: str | Sequence[str] | None) -> tuple[str, ...]:
     """
     if fills is None:
         return FILLS[:3]
-    named = [fills] if isinstance(fills, str) else list(fills) if isinstance(fills, Iterable) else []
-    if not named:
-        raise InputError(f"`fills` must be one or more of {', '.join(FILLS)}, got {shown(fills)}.")
+    named = [fills] if isinstance(fills, str) else list(fills) if isinstance(fills, list | tuple) else []
+    if not named or len({*map(str, named)}) < len(named):
+        raise InputError(f"`fills` must be a list of one or more of {', '.join(FILLS)}, each once, got {shown(fills)}.")
     return tuple(check_choice(each, name="fills", choices=FILLS) for each in named)
 
 

@@ -116,7 +116,8 @@ def half_precision(device: str) -> torch.autocast:
     """Return the context of the forward pass: bfloat16 where the hardware multiplies it faster."""
     kind = torch.device(device).type
     can = torch.cuda.is_bf16_supported() if kind == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=bool(can))
+    # Weights change from step to step: inside a caller's own autocast their copies would be kept beyond the step.
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=bool(can), cache_enabled=False)
 
 
 def channels_last(network: nn.Module) -> None:

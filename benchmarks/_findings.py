@@ -91,12 +91,19 @@ def copies_of(edit: str) -> Row:
     }
 
 
-def copies(rows: Rows) -> None:
-    """Measure copies among test pictures."""
+def _has_photos(what: str) -> bool:
+    """Whether the photos lie beside the repository; where they do not, it is said what is skipped."""
     try:
         photos()
     except NoRealMaterial as why:
-        print(f"copies are skipped: {why}")
+        print(f"{what} are skipped: {why}")
+        return False
+    return True
+
+
+def copies(rows: Rows) -> None:
+    """Measure copies among test pictures."""
+    if not _has_photos("copies"):
         return
     for edit in ["", *EDITS][: 2 if rows.quick else None]:
         rows.add("copies", edit or "none planted", partial(copies_of, edit))
@@ -246,10 +253,7 @@ def unlike_of(strange: str) -> Row:
 
 def unlike(rows: Rows) -> None:
     """Measure pictures unlike the others."""
-    try:
-        photos()
-    except NoRealMaterial as why:
-        print(f"pictures unlike the others are skipped: {why}")
+    if not _has_photos("pictures unlike the others"):
         return
     for strange in ["", *STRANGE][: 2 if rows.quick else None]:
         rows.add("unlike", strange or "none planted", partial(unlike_of, strange))
@@ -257,10 +261,7 @@ def unlike(rows: Rows) -> None:
 
 def slices(rows: Rows) -> None:
     """Measure slices of low accuracy."""
-    try:
-        photos()
-    except NoRealMaterial as why:
-        print(f"slices are skipped: {why}")
+    if not _has_photos("slices"):
         return
     for case in SLICED[: 1 if rows.quick else None]:
         for change in [*CHANGES][: 2 if rows.quick else None]:
@@ -297,10 +298,7 @@ def surrounded(case: Case, scenes: str) -> Row:
 
 def surroundings(rows: Rows) -> None:
     """Measure surroundings that carry a class."""
-    try:
-        photos()
-    except NoRealMaterial as why:
-        print(f"surroundings are skipped: {why}")
+    if not _has_photos("surroundings"):
         return
     for case in FRAMED[: 1 if rows.quick else None]:
         for scenes in ("its class's", "any", ""):

@@ -176,6 +176,16 @@ def check_choice(value: Any, *, name: str, choices: Sequence[str]) -> str:
     return str(value)
 
 
+def synonyms(name: str) -> list[str]:
+    """Return what commas separate in the name of a class.
+
+    Example:
+        >>> synonyms("tench, Tinca tinca")
+        ['tench', 'Tinca tinca']
+    """
+    return [word for piece in name.split(",") if (word := piece.strip())]
+
+
 def resolve_target(target: int | str, class_names: Sequence[str]) -> int:
     """Return the class index of an index or a class name.
 
@@ -192,11 +202,10 @@ def resolve_target(target: int | str, class_names: Sequence[str]) -> int:
     n_classes = len(class_names)
     if isinstance(target, str):
         matches = [index for index, name in enumerate(class_names) if name == target]
-        for spelled in (str.strip, str.casefold):  # then one of the synonyms that commas separate
+        for spelled in (str, str.casefold):
             if not matches:
                 wanted = spelled(target.strip())
-                words = [[spelled(word.strip()) for word in name.split(",")] for name in class_names]
-                matches = [index for index, each in enumerate(words) if wanted and wanted in each]
+                matches = [at for at, name in enumerate(class_names) if wanted in map(spelled, synonyms(name))]
         if len(matches) == 1:
             return matches[0]
         if matches:

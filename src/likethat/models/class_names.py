@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from likethat._checks import synonyms
 from likethat.models._imagenet import described, imagenet_index, imagenet_synonyms, is_wnid
 
 __all__ = ["ClassMatch", "are_unnamed", "match_classes"]
@@ -82,8 +83,8 @@ class _KnownNames:
             index = imagenet_index(name, self.names)
             if index is not None:
                 return [index]
-        for spelled in (_itself, _words, _folded, _spaced):
-            found = self._at(self._spelled[spelled], _itself(name) if spelled is _words else spelled(name))
+        for spelled in (_itself, synonyms, _folded, _spaced):
+            found = self._at(self._spelled[spelled], _itself(name) if spelled is synonyms else spelled(name))
             if found:
                 return found
         return self._at(self._synonyms, _synonyms(name))
@@ -94,7 +95,7 @@ class _KnownNames:
 
     @cached_property
     def _spelled(self) -> dict[Callable[[str], list[str]], dict[str, list[int]]]:
-        return {spelled: _index(self.names, spelled) for spelled in (_itself, _words, _folded, _spaced)}
+        return {spelled: _index(self.names, spelled) for spelled in (_itself, synonyms, _folded, _spaced)}
 
     @cached_property
     def _synonyms(self) -> dict[str, list[int]]:
@@ -115,10 +116,6 @@ def _index(known: Sequence[str], spelled: Callable[[str], list[str]]) -> dict[st
 
 def _itself(name: str) -> list[str]:
     return [name]
-
-
-def _words(name: str) -> list[str]:
-    return [word for piece in name.split(",") if (word := piece.strip())]
 
 
 def _folded(name: str) -> list[str]:

@@ -21,6 +21,7 @@ from likethat._status import Reason, Status
 from likethat._tensors import checksum_of, read_tensors
 from likethat.errors import InputError
 from likethat.generators.quality import Quality, quality_from
+from likethat.search.base import Prior
 
 __all__ = ["StoredGenerator", "TrainedGenerator", "filled", "read_generator", "save_generator"]
 
@@ -54,11 +55,13 @@ class TrainedGenerator(ABC):
 
     Attributes:
         family: what `load_generator` knows its class by.
+        prior: where typical latents lie.
         card: what is known of it, as plain JSON values.
         checkpoint: of the training that made it; it goes when the generator is saved.
     """
 
     family: str
+    prior: Prior
     card: dict[str, Any]
     checkpoint: Checkpoint | None = None
 
@@ -75,6 +78,10 @@ class TrainedGenerator(ABC):
     def quality(self) -> Quality:
         """How real what it makes is, as its training measured; says why where nobody did, as of earlier versions."""
         return quality_from(self.card, getattr(self, "kind", "image"))
+
+    def __repr__(self) -> str:
+        counts = (f"{self.card[each]:,} {each}" for each in ("images", "rows", "texts") if each in self.card)
+        return f"{type(self).__name__}(latents of {self.prior.dim}, learned from {next(counts, 'data nobody told of')})"
 
     @abstractmethod
     def config(self) -> dict[str, Any]:

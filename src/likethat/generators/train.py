@@ -12,6 +12,7 @@ from likethat._progress import Watcher
 from likethat._session import in_own_session
 from likethat.options import ImageTraining, TableTraining, TextTraining
 from likethat.options.declaring import options_of
+from likethat.sources.folder import picture_endings
 
 __all__ = ["train_generator"]
 
@@ -24,7 +25,7 @@ _TOLD = {"image": ImageTraining, "table": TableTraining, "text": TextTraining}
 def train_generator(
     data: Any,
     *,
-    kind: str = "image",
+    kind: str | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = EVERY,
     resume: bool = False,
@@ -36,7 +37,8 @@ def train_generator(
     Args:
         data: for images, a folder, arrays, tensors in [0, 1] or a data set; for a table, a DataFrame without the
             labels, or a CSV or Parquet file; for texts, a list or a text file with one text a line.
-        kind: "image", "table" or "text".
+        kind: "image", "table" or "text"; None goes by the data: a DataFrame and a CSV file are tables, a list of texts
+            and a text file are texts, all else is images. A Parquet file holds images or a table: of a table, say so.
         checkpoint: folder for unfinished work; it stays until the generator is saved.
         checkpoint_every: seconds until its first state, and between two; more where writing one takes more than a
             tenth of that.
@@ -51,7 +53,8 @@ def train_generator(
     Raises:
         InputError: data that cannot be learned from, or a checkpoint of another training.
     """
-    told = _TOLD[check_choice(kind, name="kind", choices=tuple(_TOLD))]
+    kind = _kind_of(data) if kind is None else check_choice(kind, name="kind", choices=tuple(_TOLD))
+    told = _TOLD[kind]
     of = f"training {'an image' if kind == 'image' else f'a {kind}'} generator"
     known_options(options, [each.name for each in options_of(told)], of=of)
     return _training(kind)(
@@ -62,6 +65,15 @@ def train_generator(
         resume=check_flag(resume, name="resume"),
         watch=check_callable(watch, name="watch", takes="a Progress"),
     )
+
+
+def _kind_of(data: Any) -> str:
+    """Return which kind of data it looks like; a list of pictures' paths is no list of texts."""
+    if isinstance(data, str | Path):
+        return {".csv": "table", ".tsv": "table", ".txt": "text"}.get(Path(data).suffix.lower(), "image")
+    if isinstance(data, list | tuple) and data and all(isinstance(one, str) for one in data):
+        return "image" if Path(data[0]).suffix.lower() in picture_endings() else "text"
+    return "table" if hasattr(data, "iloc") else "image"
 
 
 def _training(kind: str) -> Callable[..., Any]:

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 from likethat.errors import ArgumentError, InputError, LikethatError
 
-__all__ = ["foreign", "known_options", "public", "warn"]
-
 _Public = TypeVar("_Public", bound=Callable[..., Any])
 
 

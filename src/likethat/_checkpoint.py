@@ -15,8 +15,6 @@ from likethat._files import OwnFolder
 from likethat._tensors import left_bytes, read_left
 from likethat.errors import InputError, LikethatError, StorageError
 
-__all__ = ["EVERY", "Checkpoint", "has_ended"]
-
 EVERY = 5.0
 """Seconds between two pieces: what killed work may lose, and little enough to write."""
 

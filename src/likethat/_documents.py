@@ -13,18 +13,6 @@ import msgspec
 
 from likethat.errors import InputError, LikethatError
 
-__all__ = [
-    "Damaged",
-    "digest_of",
-    "going_on_from",
-    "parse_json",
-    "read_bytes",
-    "read_json",
-    "read_whole",
-    "reason_of",
-    "typed",
-]
-
 T = TypeVar("T")
 
 LARGEST = 2 * 2**30

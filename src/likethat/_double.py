@@ -2,8 +2,6 @@
 
 from torch import Tensor
 
-__all__ = ["double"]
-
 _SINGLE = {"mps"}  # devices without float64; a cast there raises
 
 

@@ -20,8 +20,6 @@ from likethat.errors import InputError, LikethatError, StorageError
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["OwnFolder", "new_folder", "try_file", "try_folder", "write_into", "write_whole"]
-
 _LIST = ".likethat.json"
 """Lies in every folder that likethat writes, and lists the files that are its own."""
 

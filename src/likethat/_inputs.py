@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 else:
     Inputs = Any  # the reader of records evaluates annotations, and pandas may be missing
 
-__all__ = ["Inputs", "Kind", "digests", "join_inputs", "kind_of", "take"]
-
 Kind: TypeAlias = Literal["image", "table", "text"]
 
 

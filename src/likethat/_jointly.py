@@ -4,8 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-__all__ = ["Wait", "jointly", "take_turns"]
-
 Wait: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
 
 _here = threading.local()

@@ -8,18 +8,6 @@ from typing import Any
 
 from likethat.errors import InputError
 
-__all__ = [
-    "byte_count",
-    "check_callable",
-    "check_columns",
-    "check_flag",
-    "check_names",
-    "check_number",
-    "check_path",
-    "check_text",
-    "shown",
-]
-
 _UNITS = " kmgt"
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255  # of the usual file systems

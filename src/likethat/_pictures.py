@@ -16,8 +16,6 @@ from likethat.errors import InputError, UnreadableImageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["TooManyPixels", "formats", "open_picture", "png_of", "what_went_wrong"]
-
 # What Pillow lists but does not decode by itself: headers only (BUFR, GRIB, HDF5, MPEG, WMF), or by starting
 # Ghostscript on a program that the file holds (EPS).
 _NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Clock", "Progress", "Stage", "Watcher"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:

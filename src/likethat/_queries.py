@@ -11,8 +11,6 @@ from torch import Tensor
 from likethat._inputs import Inputs, take
 from likethat._progress import Stage, Watcher
 
-__all__ = ["Answers", "Asked", "QueryLog"]
-
 
 class Asked(Protocol):
     """A black box that knows its budget (`likethat.BlackBox`)."""

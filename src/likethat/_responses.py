@@ -22,24 +22,6 @@ from likethat._checks import resolve_target
 from likethat._options import check_callable, check_flag, check_number, check_text, shown
 from likethat.errors import InputError, NonFiniteError, TargetError
 
-__all__ = [
-    "Above",
-    "Below",
-    "Between",
-    "Label",
-    "Less",
-    "Line",
-    "Measure",
-    "Measured",
-    "More",
-    "Response",
-    "Wanted",
-    "check_wanted",
-    "is_line",
-    "measure_of",
-    "response_of",
-]
-
 _FARTHEST = 1e300  # of a line: beyond it a distance to it is infinite
 _SOURCE_LACKS = 4.0  # margin: the log-odds of a class that a model gives 2 %, from where searches are made to start
 _LEAST = 1e-6  # a probability of 0 would make a margin infinite; as in `functional.margins`

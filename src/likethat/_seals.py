@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["is_sealed", "sealed"]
-
 _NAME = b"likethat"
 _NO_DIGEST = b"0" * 64  # as long as a SHA-256 in hexadecimal
 

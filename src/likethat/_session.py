@@ -14,8 +14,6 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 
-__all__ = ["default_device", "in_own_session", "own_session"]
-
 _PLAIN_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # NumPy's own
 _Door = TypeVar("_Door", bound=Callable[..., Any])
 _AUTOCAST_ON = ("cpu", "cuda", "mps", "xpu")

@@ -15,8 +15,6 @@ from likethat._files import try_file, write_whole
 from likethat._options import check_path
 from likethat.errors import InputError
 
-__all__ = ["Reporter", "figure_of", "kind_of", "plug", "save"]
-
 _PAGES, _FIGURES = (".html", ".htm"), (".png", ".svg", ".pdf")
 _FILES = re.compile(
     r"\.(jsonl|tsv|parquet|txt|md|xlsx|zip|npz|npy|pt|pkl|safetensors|jpe?g|gif|webp|tiff?)", re.IGNORECASE

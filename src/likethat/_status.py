@@ -6,8 +6,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-__all__ = ["ADVICE", "Reason", "Sought", "Status", "ended"]
-
 
 class Reason(StrEnum):
     """Why a search or a training ended: a closed set, which docs/records.md and the schema of ``--json`` list too."""

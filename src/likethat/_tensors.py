@@ -14,8 +14,6 @@ from torch import Tensor
 
 from likethat._documents import Damaged, parse_json, reason_of, typed
 
-__all__ = ["checksum_of", "left_bytes", "read_left", "read_tensors", "tensors_of"]
-
 _TENSOR_ERRORS = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, MemoryError)
 
 

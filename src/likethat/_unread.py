@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-__all__ = ["why_content_unread", "why_unread"]
-
 _HEIC = "is a HEIC picture; install pillow-heif and call pillow_heif.register_heif_opener() first"
 _DICOM = "is DICOM; read it with pydicom and give its pixels as arrays, likethat.Images([...])"
 _SVG = "is a drawing (SVG); turn it into PNG, for instance with CairoSVG"

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from likethat.errors import StorageError
 
-__all__ = ["Vectors", "blocks", "is_on_disk", "rows_of"]
-
 _IN_MEMORY = 2**30
 """Bytes of vectors that are held in memory: joining them takes twice that for a moment, half of the 4 GB of a fit."""
 _BLOCK = 2**27  # bytes of vectors in a block: 16,384 images of 2,048 channels

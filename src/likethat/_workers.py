@@ -25,20 +25,6 @@ from likethat._checks import check_count, require
 from likethat._options import shown
 from likethat.errors import InputError, LikethatError
 
-__all__ = [
-    "Cluster",
-    "Crew",
-    "Each",
-    "Held",
-    "Work",
-    "as_cluster",
-    "as_workers",
-    "connected",
-    "packed",
-    "spread",
-    "unpacked",
-]
-
 Work = Callable[[Any, Any], tuple[Any, Any]]
 """What is done to a block: (shared, block) -> (told, held). What is held travels when it is read."""
 Each: TypeAlias = Callable[[Callable[[Any, Any], Any], Iterable[Any]], Iterator[Any]]

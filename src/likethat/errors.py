@@ -24,28 +24,6 @@ Every error that the library raises on purpose is a `LikethatError`, and also th
 A `DataWarning` (UserWarning) is no error: a fit goes on, and its bank says the same sentence.
 """
 
-__all__ = [
-    "ArgumentError",
-    "BankError",
-    "BankFormatError",
-    "BankMismatchError",
-    "BlackBoxError",
-    "BudgetError",
-    "DataWarning",
-    "InputError",
-    "ItemError",
-    "LikethatError",
-    "MissingExtraError",
-    "ModelError",
-    "NonFiniteError",
-    "NotAClassifierError",
-    "NotLinearError",
-    "StorageError",
-    "TargetError",
-    "UnreadableImageError",
-    "UnsafeFileError",
-]
-
 
 class DataWarning(UserWarning):
     """Labels and a model's answers fit so badly that the images are probably prepared or named in another way."""

@@ -12,8 +12,8 @@ from likethat.errors import UnreadableImageError
 from likethat.explainers.parts.marked import MarkedPicture, find_marked
 from likethat.features import Features
 from likethat.sources.base import Sample
-from likethat.sources.marks.marks import MarkedImage, Marks
-from likethat.sources.marks.records import Mark
+from likethat.sources.marks.marks import Marks
+from likethat.sources.marks.records import Mark, MarkedImage
 
 HEIGHT, WIDTH = 16, 24
 UPRIGHT, STORED = (HEIGHT, WIDTH), (WIDTH, HEIGHT)

@@ -12,8 +12,7 @@ from likethat.errors import InputError
 from likethat.explainers.parts.marked import MarkedPicture
 from likethat.explainers.parts.named import _lesson, _of_points, learn_names, marked_shares
 from likethat.features import Features, collect
-from likethat.sources.marks.marks import MarkedImage
-from likethat.sources.marks.records import SURROUNDINGS, Mark
+from likethat.sources.marks.records import SURROUNDINGS, Mark, MarkedImage
 
 GRID = (2, 3)
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 import likethat as lt
 from likethat.errors import InputError
-from likethat.sources.marks.files import run_lengths
-from likethat.sources.marks.marks import SURROUNDINGS, Mark, MarkedImage
+from likethat.sources.marks.records import SURROUNDINGS, Mark, MarkedImage
+from likethat.sources.marks.run_lengths import run_lengths
 
 COMPRESSED = "8240l0"
 """8, 2, 4, 2, 32 as COCO writes it: from the fourth on less the number two before, 5 bits a character; 28 takes two."""

@@ -22,8 +22,6 @@ from likethat.models import Head, SplitModel
 from likethat.options import AuditOptions
 from likethat.sources import as_source
 
-__all__ = ["audit"]
-
 _ENOUGH = 2000
 """Pictures, of which a colour cast was found; half of them showed a badge, a texture and a roaming badge alone."""
 

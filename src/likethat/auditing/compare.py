@@ -21,8 +21,6 @@ from likethat.options import CompareOptions
 from likethat.sources import as_source
 from likethat.sources.base import ImageSource
 
-__all__ = ["compare"]
-
 _FEWEST = 20  # pictures: ten to learn from and ten to measure on
 _ENOUGH = 2  # pictures a channel, below which little can be foretold of anything
 _PROTOTYPES = 4  # shown of a unit that changed

@@ -13,8 +13,6 @@ from likethat.explanations.comparison import NOTABLE, UNKNOWN_FROM, UnitState
 from likethat.functional.foretold import Moments, Unforeseen, unforeseen
 from likethat.functional.matching import Pairs, correlations, match_units
 
-__all__ = ["Direction", "Draft", "Found", "find"]
-
 _DRAWS = 400  # of the pictures: ends of a 95 % interval to a tenth of its length
 _ENDS = (0.025, 0.975)  # of 95 %
 _ORDER = ("new", "lost", "stronger", "weaker", "matched", "shared")

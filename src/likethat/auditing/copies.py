@@ -11,8 +11,6 @@ from likethat.functional.likeness import coarse, likeness
 from likethat.functional.shares import share_interval
 from likethat.search import top_rows
 
-__all__ = ["find_copies"]
-
 _ALIKE = 0.85
 """Likeness of copies: 200 photos compressed again, dimmed, smoothed, mirrored or made grey have .94 and more; of those
 moved by two pixels of 32 nine in ten have .74. Of 1,500 test photos of CIFAR-10 five lie above, and are copies."""

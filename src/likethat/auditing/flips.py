@@ -9,8 +9,6 @@ from torch import Tensor
 from likethat.auditing.comparing import Found
 from likethat.auditing.sides import Both
 
-__all__ = ["Moved", "find_flips"]
-
 _SHOWN = 4  # units a flip, as many as an explanation shows
 _SMALL = 0.02  # of what moved the margin: units that moved less of it are among the others
 

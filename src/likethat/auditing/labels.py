@@ -7,8 +7,6 @@ from likethat.auditing.shortcuts import picture_of
 from likethat.explanations.audit import DoubtfulLabel
 from likethat.features import Features
 
-__all__ = ["find_doubtful"]
-
 _TIMES = 20.0
 """As likely as the label the other class must be: a network of 73 % would else doubt each sixth label of photos."""
 

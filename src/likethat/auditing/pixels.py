@@ -7,8 +7,6 @@ from torch import Tensor
 from likethat.features import Features
 from likethat.features.rows import FACTS, SKETCH
 
-__all__ = ["STATISTICS", "pixel_statistics", "sketches_of"]
-
 STATISTICS = ("light", "contrast", "coarse detail", "fine detail", "colour")
 """In the order of `pixel_statistics`."""
 _LEAST = 1e-4  # of a variance: one colour, in 8 bits

@@ -21,8 +21,6 @@ from likethat.explanations.audit import Shortcut
 from likethat.functional.removal import without_direction
 from likethat.models import SplitModel, as_model, check_model, split
 
-__all__ = ["Repaired", "repair"]
-
 _OFF = 1e-3  # relative: a head in half precision is off by less
 _PROBES = 4  # images that the repaired network is tried on
 

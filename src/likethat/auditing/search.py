@@ -9,8 +9,6 @@ from torch import Tensor
 
 from likethat.functional.two_states import TwoStates, step, two_states
 
-__all__ = ["Direction", "White", "components", "gaussian_like", "search", "states_along", "whitened"]
-
 _MOST = 64  # directions of largest variance: independent components of more are not found in a few thousand pictures
 _PICTURES_EACH = 10  # a component needs: with fewer, noise looks like states
 _SMALLEST = 1e-6  # of the largest variance: float32 features hold no more

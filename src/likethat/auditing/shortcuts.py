@@ -14,8 +14,6 @@ from likethat.features.rows import priority
 from likethat.functional.removal import match_frequencies, without_direction
 from likethat.models import Head
 
-__all__ = ["find_shortcuts"]
-
 _MOST = 8192  # pictures searched, drawn by hash: a direction is known to a hundredth from as many; states are of all
 _DRAWS = 400  # of the bootstrap: ends of an interval move by less than a hundredth of it with more
 _DRAW = 11  # another draw of pictures than those of the features and of what fits keep back

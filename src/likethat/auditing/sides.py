@@ -14,8 +14,6 @@ from likethat.explanations import Bank
 from likethat.features import Features
 from likethat.models.class_names import match_classes
 
-__all__ = ["Both", "Side", "class_order", "side_of"]
-
 _BLOCK = 2048  # pictures: of two models of 2,048 channels 67 MB in float64
 
 

@@ -13,8 +13,6 @@ from likethat.features import Features
 from likethat.features.rows import priority
 from likethat.models import Head
 
-__all__ = ["find_slice"]
-
 _MOST = 8192  # pictures searched, drawn by hash: a share of right answers in a twentieth of them is known to .02
 _SHARES = (0.05, 0.1, 0.2)  # of the pictures, in a slice: with fewer, chance finds more than there is
 _FEWEST = 20  # wrong pictures, and right ones: of fewer none is too many

@@ -16,8 +16,6 @@ from likethat.models import SplitModel
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
 
-__all__ = ["find_surroundings"]
-
 _SHARE = 0.15  # of the pictures, each put into two edges: three tenths of a pass
 _MOST, _FEWEST = 1024, 100  # pictures: beyond, the interval is narrower than what tells clean networks apart
 _EDGE = 8

@@ -13,8 +13,6 @@ from likethat.features.rows import priority
 from likethat.functional.familiarity import principal
 from likethat.functional.shares import share_interval
 
-__all__ = ["find_unlike"]
-
 _MOST = 8192  # pictures learned from, drawn by hash: what is usual is known to a hundredth
 _FEWEST = 100  # pictures: of fewer nobody knows what is usual
 _FAR = 4.0

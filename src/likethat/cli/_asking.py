@@ -14,18 +14,6 @@ from likethat.cli.targets import Answers, output_for
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, given, option
 
-__all__ = [
-    "INPUT_HELP",
-    "OUT_HELP",
-    "TARGET_FLAGS",
-    "Asked",
-    "asking_takes",
-    "conclude",
-    "has_weights",
-    "open_input",
-    "open_inputs",
-]
-
 INPUT_HELP = "an image, a row of a CSV (file.csv:3), a .txt, or zoo:digits:7; of many a folder, a CSV or a .txt"
 OUT_HELP = "the page, or a folder for many inputs, each with a page"
 TARGET_FLAGS = ("--target", "-t")

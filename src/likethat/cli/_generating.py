@@ -9,8 +9,6 @@ from likethat.cli.opening import device_of
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, given, option
 
-__all__ = ["Maker", "open_generator"]
-
 _PANEL = "The generator"
 _BY_PROMPT = dict.fromkeys(("anchor", "class_anchors", "size", "rank", "reach"), ("prompt",))
 _ONLY_BY = _BY_PROMPT | dict.fromkeys(("checkpointing", "tiling"), ("prompt", "label"))

@@ -24,8 +24,6 @@ from likethat.cli.progress import progress_bar
 from likethat.cli.targets import TARGET_HELP, read_target
 from likethat.options.declaring import Declared, given, option, seed_option
 
-__all__ = ["EXAMPLES", "attribute"]
-
 EXAMPLES = examples(
     "likethat attribute -m zoo:creatures -i zoo:creatures:5",
     "likethat attribute -m https://host/v2/models/reviews -i review.txt",

@@ -25,8 +25,6 @@ from likethat.cli.progress import progress_bar
 from likethat.options import AuditOptions
 from likethat.options.declaring import Declared, option
 
-__all__ = ["EXAMPLES", "audit"]
-
 EXAMPLES = examples(
     "likethat audit zoo:digits zoo:digits",
     "likethat audit timm:resnet18 photos/ --weights mine.safetensors --out audit.html",

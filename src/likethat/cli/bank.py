@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from likethat.explanations import Bank, Explanation
     from likethat.metrics import Measures
 
-__all__ = ["EVALUATE_EXAMPLES", "EXPLAIN_EXAMPLES", "SHOW_EXAMPLES", "evaluate", "explain", "say_explanation", "show"]
-
 EXPLAIN_EXAMPLES = examples(
     "likethat explain bank photo.jpg --out why.html",
     "likethat explain bank photo.jpg --target wolf --against husky",

@@ -29,8 +29,6 @@ from likethat.errors import InputError
 from likethat.options import CompareOptions
 from likethat.options.declaring import Declared, option
 
-__all__ = ["EXAMPLES", "Condition", "compare"]
-
 EXAMPLES = examples(
     "likethat compare before after photos/ --out compare.html",
     'likethat compare released new photos/ --fail-if "new_directions > 0" --fail-if "accuracy_drop > 1 %" --json',

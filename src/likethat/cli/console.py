@@ -23,22 +23,6 @@ if TYPE_CHECKING:
     from likethat.explanations.result import Result
 
 
-__all__ = [
-    "SCHEMA",
-    "Answer",
-    "answering",
-    "current",
-    "duration",
-    "give",
-    "notes",
-    "one_line_warnings",
-    "out",
-    "say",
-    "say_error",
-    "say_path",
-    "say_table",
-]
-
 SCHEMA = 1
 """Of the document (schemas/command.schema.json); docs/records.md says when it rises."""
 

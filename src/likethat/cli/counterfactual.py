@@ -26,8 +26,6 @@ from likethat.errors import InputError
 from likethat.options import FreeMCGOptions
 from likethat.options.declaring import Declared, given, option
 
-__all__ = ["EXAMPLES", "counterfactual"]
-
 EXAMPLES = examples(
     "likethat counterfactual -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --target 3",
     "likethat counterfactual -m model.onnx -g customers/ -i customers.csv:12 --target good --keep sex --up age",

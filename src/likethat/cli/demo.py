@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from likethat.models import SplitModel
     from likethat.report.story import Chapter
 
-__all__ = ["EXAMPLES", "annotated", "demo"]
-
 EXAMPLES = examples("likethat demo", "likethat demo --out somewhere --quick")
 _MARKER = "report.html"
 _CHANNELS = 4  # that climb, and are shown: more is another half minute, and a longer page

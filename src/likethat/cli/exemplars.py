@@ -20,8 +20,6 @@ from likethat.errors import InputError
 from likethat.options import ExemplarOptions
 from likethat.options.declaring import Declared, given, option
 
-__all__ = ["EXAMPLES", "exemplars"]
-
 EXAMPLES = examples(
     "likethat exemplars --black-box zoo:digits --generator zoo:digits --target all --out e.html",
     "likethat exemplars -m model.onnx -g customers/ --target 'good=.5,bad=.5' --out e.html",

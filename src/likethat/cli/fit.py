@@ -1,8 +1,4 @@
-"""``likethat fit METHOD``: one command a method.
-
-A further method is one function here, or in its own file with ``from likethat.cli.fit import app`` and
-``@app.command(...)``; that file is then named in `likethat.cli.main`, which imports it.
-"""
+"""``likethat fit METHOD``: one command a method; those with files of their own are registered in `cli.main`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +17,6 @@ if TYPE_CHECKING:
     from likethat.explainers import PartPrototypes
     from likethat.explanations import Bank
     from likethat.models import SplitModel
-
-__all__ = ["app"]
 
 app = typer.Typer(
     help="Find the prototypes of a model and save them as a [bold]bank[/bold].",

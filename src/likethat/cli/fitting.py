@@ -24,18 +24,6 @@ if TYPE_CHECKING:
     from likethat.explanations import Bank
     from likethat.models import SplitModel
 
-__all__ = [
-    "FitJob",
-    "Job",
-    "check_place",
-    "fit_and_save",
-    "open_job_model",
-    "save_what_fits",
-    "say_measures",
-    "say_outcome",
-    "workers_of",
-]
-
 _MARK = "manifest.json"
 
 

@@ -12,8 +12,6 @@ import typer
 
 from likethat.options.declaring import REQUIRED, Option, options_of
 
-__all__ = ["sentence", "with_flags"]
-
 
 def with_flags(*, without: tuple[str, ...] = (), **groups: type[Any]) -> Callable[[Any], Any]:
     """Give a command the flags of declared options; it gets each group as a dictionary, and its own flags as they are.

@@ -15,8 +15,6 @@ from typer.core import TyperGroup
 from likethat.cli.console import Answer, answering, notes, one_line_warnings, say_error
 from likethat.errors import LikethatError
 
-__all__ = ["FAILED_IF", "RootGroup", "Stopped", "terminate_as_interrupt"]
-
 FAULT, BAD_CALL, FAILED_IF, INTERRUPTED = 1, 2, 3, 130
 """What shells expect: 1 a fault, 2 a bad call, 128 + 2 for SIGINT; 3 is a gate's no, which no shell gives itself."""
 _ANYWHERE = ("--debug", "--json")  # options that may stand behind the command too

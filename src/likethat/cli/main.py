@@ -1,7 +1,7 @@
 """The entry point: one typer application, assembled from the commands beside this file.
 
-To add a command: write a function in its own file and register it below. A further ``fit`` method decorates its
-function with ``likethat.cli.fit.app.command`` (see there).
+To add a command: write a function in its own file and register it below, a further ``fit`` method
+with ``fit.app.command``.
 """
 
 from typing import Annotated
@@ -17,6 +17,7 @@ from likethat.cli import (
     counterfactual,
     demo,
     exemplars,
+    fit,
     prodg,
     rename,
     serve,
@@ -26,8 +27,6 @@ from likethat.cli import (
 from likethat.cli.console import out
 from likethat.cli.group import RootGroup
 from likethat.cli.options import examples
-
-__all__ = ["app", "run"]
 
 app = typer.Typer(
     name="likethat",
@@ -49,7 +48,8 @@ app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("attribute", epilog=attribute.EXAMPLES)(attribute.attribute)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
-app.add_typer(prodg.app, name="fit")  # its file has added `fit prodg`
+fit.app.command("prodg", epilog=prodg.EXAMPLES)(prodg.prodg)
+app.add_typer(fit.app, name="fit")
 app.add_typer(train_generator.app, name="train-generator")
 
 

@@ -11,8 +11,6 @@ from likethat.cli.options import class_index_or_name
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.cli.without_bank import AtHand, data_at_hand, model_named
 
-__all__ = ["explain_into", "into_folder"]
-
 _SHOWN = 5  # failures in a terminal; the page has all
 
 

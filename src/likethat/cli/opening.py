@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from likethat.explanations import Bank
     from likethat.models import SplitModel
 
-__all__ = ["device_of", "open_bank_with_model", "open_images", "open_model", "read_names"]
-
 N_CREATURES, N_HELD_OUT = 2000, 300  # pictures drawn where none are given: to fit to, and to try on
 
 

@@ -9,22 +9,6 @@ import typer
 from likethat.cli.flags import sentence
 from likethat.options.declaring import Declared, option
 
-__all__ = [
-    "CHECKPOINT_HELP",
-    "CLASS_NAMES_HELP",
-    "DEVICE_HELP",
-    "MODEL_PANEL",
-    "OVERWRITE_HELP",
-    "SPLIT_HELP",
-    "WORKERS_HELP",
-    "WORK_PANEL",
-    "OfBank",
-    "OfModel",
-    "OverwriteOption",
-    "class_index_or_name",
-    "examples",
-]
-
 MODEL_PANEL, WORK_PANEL = "The model", "The work"
 WORKERS_HELP = "threads that decode, or ray, ray:2, ray://host:port: processes, machines; no influence on the result"
 SPLIT_HELP = "of many inputs (--out FOLDER): ray, ray:2, ray://host:port; no influence on the result"

@@ -11,8 +11,6 @@ from likethat._showing import kind_of
 from likethat.cli.group import Stopped
 from likethat.errors import InputError
 
-__all__ = ["check_folder", "check_page", "checkpoint_of", "is_folder", "left_behind", "may_replace"]
-
 _LONGEST = 255  # bytes of a name on most disks
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from likethat._progress import Progress
 from likethat.cli._generating import Maker
 from likethat.cli.console import duration, notes, say
-from likethat.cli.fit import app
 from likethat.cli.fitting import (
     Job,
     check_place,
@@ -28,7 +27,12 @@ if TYPE_CHECKING:
     from likethat.explainers import ProDG
     from likethat.models import SplitModel
 
-__all__ = ["app", "prodg"]
+EXAMPLES = examples(
+    'likethat fit prodg --model zoo:creatures --generator zoo:creatures --target "sleepy trunk calf" --out bank',
+    "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --resume",
+    "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --algorithm cma-es --steps 24 --step 0.1",
+    'likethat fit prodg -m timm:resnet18 -g diffusers:ORG/NAME --by prompt --anchor "a wolf" -t 269 -o bank',
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,14 +76,6 @@ class Wanted(Declared, panel="Which channels"):
         return model.n_channels if self.target is None else min(self.n_channels, model.n_channels)
 
 
-@app.command(
-    epilog=examples(
-        'likethat fit prodg --model zoo:creatures --generator zoo:creatures --target "sleepy trunk calf" --out bank',
-        "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --resume",
-        "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --algorithm cma-es --steps 24 --step 0.1",
-        'likethat fit prodg -m timm:resnet18 -g diffusers:ORG/NAME --by prompt --anchor "a wolf" -t 269 -o bank',
-    )
-)
 @with_flags(options=ProDGOptions, without=("generator",), job=Job, wanted=Wanted, maker=Maker)
 def prodg(
     options: dict[str, Any],

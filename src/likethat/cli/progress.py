@@ -13,8 +13,6 @@ from likethat._progress import Progress as Report
 from likethat._progress import Watcher
 from likethat.cli.console import duration, notes
 
-__all__ = ["Estimate", "progress_bar"]
-
 _EVERY = 30.0  # seconds between two lines in a log
 
 

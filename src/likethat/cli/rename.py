@@ -9,8 +9,6 @@ from likethat.cli.console import give, say
 from likethat.cli.options import examples
 from likethat.errors import InputError
 
-__all__ = ["EXAMPLES", "rename"]
-
 EXAMPLES = examples(
     'likethat rename bank 12=beak 40="left wing"',
     "likethat rename bank 12=  # its own name again",

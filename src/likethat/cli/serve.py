@@ -21,8 +21,6 @@ from likethat.options.declaring import Declared, option
 if TYPE_CHECKING:
     from likethat.explanations import Bank
 
-__all__ = ["EXAMPLES", "serve"]
-
 EXAMPLES = examples(
     "likethat serve bank",
     "likethat serve before/ after/ --port 9000",

@@ -11,8 +11,6 @@ from likethat.cli.opening import open_model
 from likethat.cli.options import OfModel, examples
 from likethat.errors import InputError
 
-__all__ = ["EXAMPLES", "split"]
-
 EXAMPLES = examples(
     "likethat split zoo:creatures",
     "likethat split timm:resnet18",

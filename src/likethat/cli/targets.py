@@ -21,8 +21,6 @@ from likethat.errors import InputError
 if TYPE_CHECKING:
     from likethat._responses import Wanted
 
-__all__ = ["FORMS", "TARGET_HELP", "Answers", "output_for", "read_target"]
-
 Answers: TypeAlias = Literal["auto", "probabilities", "logits", "labels", "numbers"]
 
 FORMS = (

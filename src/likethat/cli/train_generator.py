@@ -15,8 +15,6 @@ from likethat.cli.progress import Estimate, progress_bar
 from likethat.options import ImageTraining, TableTraining, TextTraining
 from likethat.options.declaring import Declared, given, option
 
-__all__ = ["app"]
-
 _MARK = "generator.json"
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")

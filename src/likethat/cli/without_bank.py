@@ -17,8 +17,6 @@ from likethat.options.declaring import Declared, option, seed_option
 if TYPE_CHECKING:
     from likethat.explanations import Explanation
 
-__all__ = ["AtHand", "data_at_hand", "explain_without_bank", "model_named"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AtHand(Declared, panel="Without a bank"):

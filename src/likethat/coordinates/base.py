@@ -6,8 +6,6 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Coordinates", "Divided", "SharedCells", "Units"]
-
 
 class Units(Protocol):
     """What channels, parts and regions have in common: names, and what finds each in a cell."""

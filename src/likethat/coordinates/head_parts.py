@@ -9,8 +9,6 @@ from torch import Tensor
 
 from likethat.errors import InputError
 
-__all__ = ["HeadParts"]
-
 NEAR_DUPLICATE_FROM = 0.95
 """Cosine of two parts' centroids from which they count as nearly the same."""
 

@@ -9,8 +9,6 @@ from torch import Tensor
 from likethat.errors import InputError
 from likethat.functional import purity
 
-__all__ = ["Rotation"]
-
 
 class Rotation:
     """Channels mixed by an invertible matrix; the head takes the inverse, so logits stay.

@@ -13,8 +13,6 @@ from likethat.errors import InputError
 from likethat.functional.factorisation import encode, non_negative, regions_of, rejoined
 from likethat.functional.sharing import centroid_detectors, ownership_shares
 
-__all__ = ["PhotoRegions", "SuperclassParts"]
-
 
 class _Looks:
     """Units that are known by their looks, each with an owner: a superclass, or an image.

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from likethat._queries import QueryLog
 
-__all__ = ["AskedTexts"]
-
 
 @dataclass(kw_only=True, eq=False)
 class AskedTexts(QueryLog):

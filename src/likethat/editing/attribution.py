@@ -17,8 +17,6 @@ from likethat.explanations.word_attribution import WordAttribution
 from likethat.functional.evidence import linear_fit
 from likethat.generators.text.words import Words, split_words
 
-__all__ = ["attribute_words"]
-
 _ROUND = 4  # masks in which every word is left out once
 _FEWEST = 8  # answers: fewer tell no two words apart
 _DRAWS = 400  # of the posterior: their spread is known to 4 %

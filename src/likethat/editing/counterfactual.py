@@ -25,8 +25,6 @@ from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.proposer import CorpusProposer, Proposal
 from likethat.generators.text.words import Words, split_words
 
-__all__ = ["LEAST_BUDGET", "Demand", "edit_text"]
-
 LEAST_BUDGET = 12
 """Questions: the text itself, a round of masks, a few edits, a few real texts."""
 _READS_BADLY = 3.0  # nats: what a random word costs less one

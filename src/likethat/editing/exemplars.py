@@ -17,8 +17,6 @@ from likethat._status import Reason
 from likethat.editing.surrogate import Belief, LinearBelief
 from likethat.generators.text.edits import TextEdits
 
-__all__ = ["Screened", "Screening"]
-
 _BATCH = 8  # questions before the belief is renewed
 _OPTIMISM = 1.0  # standard deviations: with 0 it stays with the first good texts, with more it asks what is odd
 _LENGTH = 3.0  # of a text's row: with sixteen words each counts about as much as in the odds that labels give

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from likethat.generators.text.words import Words
 
-__all__ = ["MASK_SHARE", "balanced_masks", "groups_of", "masked"]
-
 MASK_SHARE = 0.25
 """Chance that a mask leaves a word out. Weights are those of this chance: a word means other things to a text of which
 half is gone."""

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 from likethat.editing.asked import AskedTexts
 from likethat.generators.text.edits import TextEdits
 
-__all__ = ["nearest_real"]
-
 _AT_ONCE = 3  # of the nearest by label two in three are of the class: three seldom all fail
 
 

@@ -16,8 +16,6 @@ from likethat.editing.surrogate import Belief, LinearBelief
 from likethat.generators.text.proposer import Proposal
 from likethat.generators.text.words import Words, split_words
 
-__all__ = ["Plan", "Seeker", "Wanted"]
-
 _MASK_ROUNDS = 4  # of four masks: 16 answers rank the words of a sentence (correlation .85 with exact weights)
 _POSITIONS = 20  # where edits are looked for: more bring words that say nothing
 _ODD = 3.5  # nats: what reads worse is only tried when nothing else leads there

@@ -10,8 +10,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Belief", "LinearBelief"]
-
 _SPREADS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0, 1.6, 3.2)
 """Of a word's effect, in log-odds: 0.05 is that of a word that says nothing, 3.2 decides alone."""
 _NOISES = (0.01, 0.03, 0.1, 0.3, 1.0)

@@ -29,8 +29,6 @@ from likethat.generators.reading import TABLES, fitted, read_input
 from likethat.models import SplitModel
 from likethat.sources.base import Sample
 
-__all__ = ["MADE", "explain"]
-
 Explained: TypeAlias = Explanation | Counterfactual | Attribution | WordAttribution
 
 MADE = 500

@@ -17,8 +17,6 @@ from likethat.sources import as_source
 from likethat.sources.reading import name_of
 from likethat.sources.signature import signature_of
 
-__all__ = ["Given", "mark_of", "read_given"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Given:

@@ -37,8 +37,6 @@ from likethat.models.fingerprint import fingerprint
 from likethat.options.declaring import options_of
 from likethat.sources.base import Sample
 
-__all__ = ["explain_all"]
-
 _Ended: TypeAlias = tuple[int, Result | Exception]
 _BLOCK = 8  # inputs that a worker takes at a time: eight searches ask some 64 rows together, and few wait at the end
 _AT = re.compile(r" at 0x[0-9a-f]+")  # where a thing lies in memory

@@ -12,8 +12,6 @@ from torch import Tensor
 from likethat.explanations.records import Contribution, Prototype
 from likethat.functional.familiarity import Familiar
 
-__all__ = ["unlike_sentence", "without_itself"]
-
 _NEAR = 0.05
 """How far a unit's answers to one picture may be apart: half precision and 8 bits of a view move them by less."""
 _SAME = 4.0

@@ -14,8 +14,6 @@ from likethat._status import Status
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
 
-__all__ = ["Attribution"]
-
 
 @public
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line

@@ -16,8 +16,6 @@ from likethat.explanations.records import Provenance
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
 
-__all__ = ["CLEAR", "NO_LABELS", "Audit", "AuditedPicture", "DoubtfulLabel", "Finding", "Shortcut"]
-
 CLEAR = 0.15
 """Score on pictures that a direction was not found on, from which on it is called a shortcut. Chosen on clean and
 planted networks that are measured nowhere; of those that are measured, clean ones reach .1 and planted ones that are

@@ -36,8 +36,6 @@ from likethat.models.settings import Settings
 if TYPE_CHECKING:
     from likethat.sources import Sample
 
-__all__ = ["Bank"]
-
 
 @public
 @in_own_session

@@ -8,8 +8,6 @@ from likethat.errors import InputError
 from likethat.explanations.images import ImageStore
 from likethat.explanations.records import Prototype
 
-__all__ = ["coco_of"]
-
 
 def coco_of(
     prototypes: Sequence[Prototype], pictures: ImageStore, names: Sequence[str], *, originals: bool = False

@@ -18,20 +18,6 @@ from likethat.explanations.records import Provenance
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
 
-__all__ = [
-    "CLEAR",
-    "NOTABLE",
-    "UNKNOWN_FROM",
-    "VALUES",
-    "ComparedPicture",
-    "ComparedUnit",
-    "Comparison",
-    "Evidence",
-    "Flip",
-    "FlipRow",
-    "UnitState",
-]
-
 CLEAR = 0.2
 """Share of what tells a model's classes apart from which on a direction is called new, or lost, where the other model's
 evidence does not foretell it. Chosen on networks that are measured nowhere: trained again with another seed they reach

@@ -13,8 +13,6 @@ from likethat._documents import Damaged, typed
 from likethat._inputs import kind_of
 from likethat.explanations.rows import check_place, check_prototype
 
-__all__ = ["check_record"]
-
 _BATCHES = {"source", "input", "inputs", "typical"}
 """Fields of records that hold a batch of inputs, whose type no annotation can check."""
 _SHARES = {

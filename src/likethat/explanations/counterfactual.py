@@ -19,8 +19,6 @@ from likethat.errors import InputError
 from likethat.explanations.result import Result, fields_of, input_columns
 from likethat.explanations.saved import write_result
 
-__all__ = ["Change", "Counterfactual", "Demand", "Edit", "SearchPath"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Change:

@@ -17,8 +17,6 @@ from likethat.explanations.saved import put_result
 if TYPE_CHECKING:
     from likethat.explanations.exemplars import ExemplarSet
 
-__all__ = ["SCHEMA_VERSION", "write_exemplars"]
-
 SCHEMA_VERSION = 1  # raised where a kept file could no longer be read (docs/records.md)
 _MANIFEST = "exemplars.json"
 

@@ -17,8 +17,6 @@ from likethat.explanations.exemplar_storage import write_exemplars
 from likethat.explanations.result import Result, input_columns
 from likethat.explanations.word_attribution import WordAttribution
 
-__all__ = ["REAL_TEXTS", "ExemplarSet", "Film"]
-
 REAL_TEXTS = "RealTexts"
 """The method's name where exemplars are real texts that were found, not made."""
 

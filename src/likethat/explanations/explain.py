@@ -25,8 +25,6 @@ from likethat.sources.base import Sample
 if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
 
-__all__ = ["ImageLike", "Seen", "Terms", "as_sample", "classes_of", "explain", "look_at", "terms_of"]
-
 SHARED = (
     "The rows add up to the logit, not to the class's row of the head: each takes its share of what every cell of this "
     "picture supplies, and another picture is shared out anew."

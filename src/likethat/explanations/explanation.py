@@ -17,8 +17,6 @@ from likethat.explanations.result import Result, fields_of
 from likethat.explanations.saved import write_result
 from likethat.functional.links import Outputs
 
-__all__ = ["EXACT", "Explanation"]
-
 EXACT = 1e-4
 """What a sum may be off by, relative to its largest term: float32 leaves 1e-7 to 1e-6, a changed network far more."""
 

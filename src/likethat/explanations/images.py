@@ -16,8 +16,6 @@ from likethat._documents import Damaged, read_bytes, read_whole
 from likethat._pictures import open_picture
 from likethat.errors import BankFormatError, InputError, UnreadableImageError
 
-__all__ = ["ImageStore"]
-
 Picture = NDArray[np.uint8]  # (height, width, 3) or (height, width)
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,100}\Z")
 _FORMATS = ("PNG", "JPEG")  # that we write; no other decoder is started on a bank from elsewhere

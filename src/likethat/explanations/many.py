@@ -31,8 +31,6 @@ from likethat.explanations.result import SCHEMA_VERSION, Result
 from likethat.explanations.saved import RECORD, read_result
 from likethat.explanations.word_attribution import WordAttribution
 
-__all__ = ["MANY", "Growing", "Many", "Row", "read_many", "row_of"]
-
 MANY, _FAILURES, _ROWS = "many.json", "failures.json", "rows.json"
 _KINDS: dict[str, type[Result]] = {
     kind.__name__: kind for kind in (Explanation, Counterfactual, Attribution, WordAttribution)

@@ -9,8 +9,6 @@ from likethat._documents import Damaged, read_json, typed
 from likethat._options import shown
 from likethat.errors import InputError
 
-__all__ = ["check_name", "is_name", "names_of", "read_names", "unit_called"]
-
 _LONGEST = 120  # signs: two lines of a page; a name is no description
 
 

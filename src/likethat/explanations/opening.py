@@ -22,8 +22,6 @@ from likethat.explanations.storage import MANIFEST, read_bank
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.models import SplitModel, check_model
 
-__all__ = ["open", "open_bank"]
-
 
 @public
 @in_own_session

@@ -12,8 +12,6 @@ from torch import Tensor
 from likethat._checks import require
 from likethat._documents import Damaged
 
-__all__ = ["pack", "unpack"]
-
 _ARRAY, _TENSOR, _TABLE = "$array", "$tensor", "$table"
 """Stand alone in a mapping for what is no plain value; names of the user's own that begin so get another $."""
 

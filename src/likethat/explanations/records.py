@@ -8,8 +8,6 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Contribution", "Original", "Prototype", "Provenance"]
-
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the image as the network saw it; right and bottom are exclusive."""
 

@@ -20,8 +20,6 @@ from likethat.functional.windows import likest_window, marked_cells
 if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
 
-__all__ = ["LooksLike", "Maps", "Region", "UnitThere", "explain_region"]
-
 _UNITS, _ALIKE = 8, 12  # shown of a region
 _LOOKED = 64  # pictures of the bank: each costs a pass of the network, the first time that it is wanted
 _AT_ONCE = 8  # pictures a pass: one by one takes half as long again and more; of more, the last one comes late

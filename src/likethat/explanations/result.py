@@ -21,8 +21,6 @@ from likethat._showing import figure_of, save
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA_VERSION", "Result", "fields_of", "input_columns", "plain"]
-
 SCHEMA_VERSION = 1  # raised where a kept file could no longer be read (docs/records.md)
 _SHOWN = 8
 """Rows of the table in a notebook: more than most explanations have, and less than a screen."""

@@ -15,16 +15,6 @@ from likethat.explanations.records import Box, Original, Prototype, Provenance
 from likethat.models import Head
 from likethat.models.settings import Settings
 
-__all__ = [
-    "Manifest",
-    "TooNew",
-    "check_fit",
-    "check_place",
-    "check_prototype",
-    "read_manifest",
-    "read_prototypes",
-]
-
 _MOST_PIXELS = 2**24  # of a box's edge; beyond, numbers of a picture are no longer exact in float32
 _LONGEST_VERSION = 40  # characters; longer, and it is none
 _ORTHOGONAL = 1e-2

@@ -31,8 +31,6 @@ from likethat.explanations.images import ImageStore
 from likethat.explanations.packing import pack, unpack
 from likethat.explanations.result import SCHEMA_VERSION, Result
 
-__all__ = ["RECORD", "put_result", "read_result", "write_result"]
-
 RECORD, _TENSORS, _IMAGES = "record.json", "tensors.safetensors", "images"
 
 

@@ -33,8 +33,6 @@ from likethat.models import Head
 if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
 
-__all__ = ["MANIFEST", "SCHEMA_VERSION", "read_bank", "write_bank", "write_names"]
-
 SCHEMA_VERSION = 1  # raised where a kept file could no longer be read (docs/records.md)
 _T = TypeVar("_T")
 _UNNAMED = ("rotation", "mixing")

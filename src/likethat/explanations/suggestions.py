@@ -12,8 +12,6 @@ from likethat.explanations.records import Prototype
 if TYPE_CHECKING:
     from likethat.explanations.bank import Bank
 
-__all__ = ["Suggestion", "suggested_names"]
-
 _LEAST, _SHARE = 3, 0.6  # prototypes, and of all the unit's: two of two agree by chance too often
 _TIMES = 2.0  # as frequent among the unit's as among all: a word that every class has says nothing of a unit
 

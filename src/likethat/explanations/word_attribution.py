@@ -15,8 +15,6 @@ from likethat.errors import InputError
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
 
-__all__ = ["WordAttribution"]
-
 
 @public
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line

@@ -26,8 +26,6 @@ from likethat.models import SplitModel
 from likethat.sources import Batch, ImageFolder, Images, IterableSource, read
 from likethat.sources.base import ImageSource, Skipped, class_names_of, reading_of
 
-__all__ = ["Forward", "collect"]
-
 
 def collect(
     model: SplitModel,

@@ -7,8 +7,6 @@ from typing import Any
 from likethat.features.rows import Rows
 from likethat.sources.base import Skipped
 
-__all__ = ["describe", "remarks"]
-
 _DARK = 0.25  # the brightest value of 14-bit data in 16 bits; what is darker yet wastes at least two bits
 _FLAT = 1e-6  # contrast of one colour in every channel, resized: rounding is a tenth of it
 _LISTED = 5  # duplicates that are named

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from likethat.sources.base import Skipped
 
-__all__ = ["Features"]
-
 
 @dataclass(kw_only=True, eq=False)
 class Features:

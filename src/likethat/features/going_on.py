@@ -6,8 +6,6 @@ from likethat.errors import InputError
 from likethat.features.rows import Rows, as_bytes, digests_of
 from likethat.sources import Batch
 
-__all__ = ["check_same", "looked_at"]
-
 _LOOKED_AT = 64  # images: read in a second or two, and another order or a drawing of chance shows in any few of them
 
 _Told = tuple[int, str, int, str | None]

@@ -16,8 +16,6 @@ from likethat.models import SplitModel, SplitOutput
 from likethat.sources import Batch
 from likethat.sources.base import Skipped
 
-__all__ = ["Chunk", "Forward", "Seen", "chunks", "look"]
-
 CHUNK = 32
 """Images in one forward pass, whatever ``batch_size`` is: rounding depends on the shape of a batch, and the same
 seed must give the same bank. The last chunk is padded."""

@@ -9,8 +9,6 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Peaks", "read_peaks"]
-
 _GROUP = 2**22  # numbers of peak vectors held at a time: 16 MiB
 
 

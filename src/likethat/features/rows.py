@@ -9,9 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["COLUMNS", "FACTS", "SKETCH", "Keeper", "Rows", "as_bytes", "digests_of", "priority"]
-
-
 COLUMNS = ("indices", "labels", "predicted", "means", "pooled", "facts", "digests", "sketches")
 """What of `Rows` is a tensor."""
 FACTS = ("lowest", "highest", "mean", "contrast", "detail", "colour")

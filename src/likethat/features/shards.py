@@ -10,8 +10,6 @@ from likethat._documents import Damaged, typed
 from likethat.features.rows import COLUMNS, Keeper, Rows
 from likethat.sources.base import Skipped
 
-__all__ = ["read_shards", "write_shard"]
-
 _START = "shard-"
 
 _WHOLE = ("indices", "labels", "predicted", "digests", "sketches")

@@ -18,8 +18,6 @@ from likethat.sources import ImageSource
 from likethat.sources.base import Skipped
 from likethat.sources.reading import View, read_span
 
-__all__ = ["There", "looked_at_there", "read_there"]
-
 
 @dataclass(kw_only=True, eq=False)
 class There:

@@ -26,8 +26,6 @@ from likethat.sources import ImageSource, IterableSource, as_source
 from likethat.sources.base import Skipped, reading_of
 from likethat.sources.signature import signature_of
 
-__all__ = ["Begun", "begin", "open_checkpoint", "provenance_of"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Begun:

@@ -13,20 +13,6 @@ from likethat.features.rows import priority
 from likethat.functional import coverage
 from likethat.search import top_rows
 
-__all__ = [
-    "FEWEST",
-    "Estimate",
-    "Judged",
-    "judge",
-    "kept_back",
-    "little_sentence",
-    "nothing_sentence",
-    "own_channels",
-    "own_kept_sentence",
-    "purity_of_units",
-    "too_few_sentence",
-]
-
 FEWEST = 5
 """Images that are kept back at least: a channel is judged by its five strongest."""
 _ONE_IN = 5  # is kept back: four fifths still fit nearly as well, a fifth measures to about .02

@@ -23,8 +23,6 @@ from likethat.search import top_rows, varying_units
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
 
-__all__ = ["Candidates", "Seen", "as_picture", "gather_prototypes", "look", "prototype_of", "read_view"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidates:

@@ -13,8 +13,6 @@ from likethat.features import Features, read_peaks
 from likethat.functional import polar_factor, purity, rotation_from, whitening
 from likethat.search import top_rows, varying_units
 
-__all__ = ["PAPER_SCHEDULE", "AdamSolver", "Schedule", "fit_procrustes"]
-
 _INERTIA = 1e-5
 """Weight of the earlier rotation beside the patches; decides only where their matrix has no rank."""
 _ALIKE = 1e-3

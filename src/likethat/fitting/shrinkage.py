@@ -10,8 +10,6 @@ from likethat.coordinates import Rotation
 from likethat.features import Features
 from likethat.fitting.held_out import judge, own_channels
 
-__all__ = ["OWN", "SHRINKAGES", "Choice", "choose_shrinkage"]
-
 SHRINKAGES = (0.3, 0.1, 0.0)
 """Tried, beside the network's own channels, the nearest to them first. With 300 to 6,000 photos the best was 0 to .4,
 and next to the best value purity changed by less than .01."""

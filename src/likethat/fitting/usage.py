@@ -11,8 +11,6 @@ from likethat.coordinates import Rotation
 from likethat.features import Features
 from likethat.functional import coverage as coverage_of
 
-__all__ = ["Use", "usage_of"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Use:

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["gaussian_blur"]
-
 
 def gaussian_blur(
     images: Float[Tensor, "n channel height width"], sigma: float, *, repeat_edges: bool = False

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["contributions", "coverage"]
-
 
 def contributions(
     pooled: Float[Tensor, "*batch channel"], summands: Float[Tensor, "unit channel"]

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["distinct_rows", "mean_distance", "quantile_among"]
-
 
 def distinct_rows(
     points: Float[Tensor, "n dim"], order: list[int], *, radius: float, n: int, kept: Float[Tensor, "m dim"]

@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["LinearFit", "Seen", "linear_fit"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearFit:

@@ -6,17 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = [
-    "Factorisation",
-    "encode",
-    "factorise",
-    "non_negative",
-    "regions_of",
-    "rejoined",
-    "relative_error",
-    "singular_parts",
-]
-
 _FIRST_STEP, _STEP_GROWTH, _SMALLEST_STEP = 0.5, 1.05, 0.01
 """Of the extrapolation: grown where it helped, halved where not, plain below."""
 _EXTRA = 12  # directions of a sketch beyond the number of parts

@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Familiar", "familiar", "principal"]
-
 _DIRECTIONS = 32  # held out, 64 flag as many of the same kind or more, and no more of another
 _MOST = 2048  # rows looked at: more move the limit by less than its own error
 _FEWEST = 40  # rows: half of fewer says nothing about the other half

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["farthest_class", "from_log_scale", "log_loss", "squared_loss", "to_log_scale"]
-
 
 def farthest_class(probabilities: Float[Tensor, "*n cls"], wanted: Float[Tensor, " cls"]) -> Float[Tensor, " *n"]:
     """Return the largest difference to the wanted vector over the classes, in [0, 1].

@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Moments", "Unforeseen", "unforeseen"]
-
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Of the ridge, in mean variances of a feature: from no penalty that counts to one as large as the features. The one
 that foretells most is taken."""

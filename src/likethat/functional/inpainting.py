@@ -5,8 +5,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-__all__ = ["inpainted"]
-
 _LEAST = 1e-6  # of a weight that something is divided by: where nothing is seen, the coarser picture decides alone
 
 

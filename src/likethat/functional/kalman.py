@@ -6,8 +6,6 @@ from torch import Tensor
 
 from likethat._double import double
 
-__all__ = ["anomalies", "cross_covariance", "ensemble_gradient", "kalman_gain", "kalman_move"]
-
 
 def anomalies(values: Float[Tensor, "particle *shape"]) -> Float[Tensor, "particle *shape"]:
     """Return each member of an ensemble less the ensemble's mean.

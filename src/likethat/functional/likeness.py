@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["coarse", "likeness"]
-
 _NOISE = 4 / 255  # grey: detail of less is a compression's, which would else count as much as what is seen
 _WIDE = 4  # cells a side of what is taken away as the light and shade of the whole
 

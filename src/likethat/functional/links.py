@@ -7,8 +7,6 @@ from torch import Tensor
 
 from likethat._double import double
 
-__all__ = ["Outputs", "given_classes", "probabilities_of"]
-
 Outputs: TypeAlias = Literal["softmax", "sigmoid"]
 """What the logits of a network stand for: classes of which one is right, or labels that each hold or do not."""
 

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["margins_of"]
-
 _LEAST = 1e-6  # a probability of 0 would make a margin infinite
 
 

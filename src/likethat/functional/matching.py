@@ -8,8 +8,6 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-__all__ = ["Pairs", "correlations", "match_units"]
-
 _DRAWS = 20  # of turned units: with 64 units 1,280 correlations, of which the best hundredth is known to about .01
 _CLEAR = 0.99  # of these correlations lie below what is called clear
 _LEAST = 0.7  # half of a unit's variance is its partner's: less is no partner, however little chance makes alike

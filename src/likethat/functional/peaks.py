@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["cell_box", "peak_cells"]
-
 
 def peak_cells(maps: Float[Tensor, "*batch row column"], *, lowest: bool = False) -> Int[Tensor, "*batch 2"]:
     """Return row and column of each map's highest (or lowest) cell; the first of equals.

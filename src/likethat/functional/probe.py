@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Probe", "fit_probe"]
-
 _PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4)  # a decade apart, from nearly no fit to nearly none of the penalty
 _FOLDS = 4  # by image: marked images are few, so a fold leaves out a quarter, not a half
 

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["purity"]
-
 
 def purity(vectors: Float[Tensor, "*batch channel"], channels: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Return the cosine between each vector and the axis of its channel.

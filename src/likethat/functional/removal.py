@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["match_frequencies", "without_direction"]
-
 _SWEEPS = 50  # over the classes; with four classes 5 to 15 are enough, with hundreds what is left is a few pictures
 
 

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["polar_factor", "random_rotation", "rotation_from", "whitening"]
-
 Square = Float[Tensor, "channel channel"]
 
 

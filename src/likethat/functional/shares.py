@@ -2,8 +2,6 @@
 
 from scipy.stats import beta
 
-__all__ = ["share_interval"]
-
 
 def share_interval(n: int, total: int) -> tuple[float, float]:
     """Return the 95 % interval of a share of which n in total were counted.

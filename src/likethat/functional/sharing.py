@@ -6,17 +6,6 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from torch import Tensor
 
-__all__ = [
-    "centroid_detectors",
-    "closed_form_shares",
-    "equal_shares",
-    "least_squares_parts",
-    "nelder_mead_shares",
-    "ownership_regression",
-    "ownership_shares",
-    "share_objective",
-]
-
 _RANK = 1e-3  # eigenvalues of the parts' products, relative to the largest, from which a direction counts
 
 

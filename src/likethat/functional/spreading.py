@@ -5,8 +5,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-__all__ = ["spread"]
-
 
 def spread(
     maps: Float[Tensor, "*n height width"], size: tuple[int, int], *, sigma: float = 0.0

@@ -6,8 +6,6 @@ from torch import Tensor
 
 from likethat._double import double
 
-__all__ = ["start_parts"]
-
 
 def start_parts(
     cells: Float[Tensor, "cls cell channel"], draws: Float[Tensor, "cls part"]

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from likethat.errors import LikethatError, ModelError, NonFiniteError
 
-__all__ = ["Denoises", "denoised", "predicted_noise", "tweedie_particles"]
-
 
 class Denoises(Protocol):
     """The one thing asked of a denoiser here."""

@@ -3,8 +3,6 @@
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["auc_with_error"]
-
 
 def auc_with_error(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " m"]) -> tuple[float, float]:
     """Return the area under the ROC curve of scores, and its standard error.

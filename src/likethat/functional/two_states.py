@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["TwoStates", "step", "two_states"]
-
 _CUTS = (0.0, 0.75, 1.5, 2.25)
 """Where the states are first cut, in standard deviations from a class's mean: a half to a hundredth of the values."""
 _LEAST = 1e-4  # of the variance within a state, beside 1 for all values: a constant is no state

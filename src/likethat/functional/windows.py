@@ -8,8 +8,6 @@ from torch import Tensor
 
 from likethat.errors import InputError
 
-__all__ = ["likest_window", "marked_cells"]
-
 
 def marked_cells(
     mark: tuple[float, float, float, float], *, grid: tuple[int, int]

@@ -1,6 +1,6 @@
 """Where made inputs come from: generators with a latent, and denoisers."""
 
-from likethat.generators.base import Denoiser, Encoder, LatentGenerator, Prior, SeededGenerator
+from likethat.generators.base import Denoiser, Encoder, LatentGenerator, SeededGenerator
 from likethat.generators.generated import Generated
 from likethat.generators.load import GENERATORS, load_generator
 from likethat.generators.reading import inputs_like, read_input
@@ -9,6 +9,7 @@ from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.masked_model import MaskedModelProposer
 from likethat.generators.text.proposer import Proposal
 from likethat.generators.train import train_generator
+from likethat.search.base import Prior
 
 __all__ = [
     "GENERATORS",

@@ -8,8 +8,6 @@ from torch import Tensor
 from likethat._inputs import Inputs, Kind
 from likethat.search.base import Prior
 
-__all__ = ["Denoiser", "Encoder", "LatentGenerator", "Prior", "SeededGenerator", "takes_seeds"]
-
 
 @runtime_checkable
 class LatentGenerator(Protocol):

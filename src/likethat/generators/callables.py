@@ -13,10 +13,8 @@ from likethat._inputs import Inputs, Kind, kind_of
 from likethat._options import check_number, check_text, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError, LikethatError
-from likethat.generators.base import Prior
 from likethat.generators.priors import StandardNormal
-
-__all__ = ["CallableGenerator"]
+from likethat.search.base import Prior
 
 
 @public

@@ -13,8 +13,6 @@ from likethat._progress import Stage, Watcher
 from likethat.errors import InputError
 from likethat.generators.latents import under
 
-__all__ = ["Training", "TrainingCheckpoint", "load_optimizer", "optimizer_tensors"]
-
 _STATE = "training"
 
 

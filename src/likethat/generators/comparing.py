@@ -8,8 +8,6 @@ from jaxtyping import Float
 from likethat.functional.two_sample import auc_with_error
 from likethat.generators.quality import Compared
 
-__all__ = ["FEWEST", "median", "share", "told_apart"]
-
 FEWEST = 20
 """Real inputs kept back, below which a classifier has nothing to learn from and no figure means anything."""
 _FOLDS, _TREES = 5, 60  # each input is judged by trees that saw four fifths; more trees tell no better on such samples

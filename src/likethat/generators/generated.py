@@ -15,8 +15,6 @@ from likethat.errors import InputError, NonFiniteError
 from likethat.generators.base import takes_seeds
 from likethat.sources import Sample
 
-__all__ = ["Generated", "check_image_generator", "make_images"]
-
 _BLOCK = 16  # images made at a time: what has no latents and no seeds of its own is the same however it is read
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 from likethat._checks import check_finite
 from likethat.errors import InputError
 
-__all__ = ["check_latents", "in_chunks", "under"]
-
 _CHUNK = 64  # rows at a time, always: a row's result does not depend on who else is asked
 
 

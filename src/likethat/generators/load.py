@@ -20,8 +20,6 @@ from likethat.generators.pipelines.diffusion import adapt, load_pipeline
 from likethat.generators.storage import read_generator
 from likethat.models.zoo import weights_of
 
-__all__ = ["GENERATORS", "load_generator"]
-
 GENERATORS = ("creatures", "creatures-flow", "digits", "digits-flow")
 """The generators that come with the library."""
 

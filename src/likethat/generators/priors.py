@@ -12,9 +12,7 @@ from torch import Tensor
 from likethat._checks import check_count
 from likethat._session import in_own_session
 from likethat.errors import InputError
-from likethat.generators.base import Prior
-
-__all__ = ["Kernels", "Mixture", "StandardNormal", "fit_kernels", "fit_mixture", "fit_prior", "prior_from_state"]
+from likethat.search.base import Prior
 
 _LOG_2_PI = math.log(2 * math.pi)
 

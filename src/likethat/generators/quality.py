@@ -13,8 +13,6 @@ from likethat._inputs import Kind
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MEASURES", "Compared", "Quality", "averaged", "quality_from", "unmeasured"]
-
 MEASURES: Mapping[str, str] = {
     "auc": "how well a classifier tells them from real ones it has not seen: area under the ROC curve, .5 for not at "
     "all, 1 for always",

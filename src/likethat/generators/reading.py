@@ -19,8 +19,6 @@ from likethat.generators.text.files import read_texts
 from likethat.sources import ImageSource, as_source
 from likethat.sources._decode import decode
 
-__all__ = ["TABLES", "fitted", "inputs_like", "read_input"]
-
 TABLES = frozenset({".csv", ".tsv", ".parquet"})
 _MOST = 2000  # pictures that exemplars are compared with: held in memory at once
 

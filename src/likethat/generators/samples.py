@@ -10,8 +10,6 @@ from likethat._cells import csv_of
 from likethat._files import write_into
 from likethat._inputs import Inputs
 
-__all__ = ["picture_grid", "sample", "write_samples"]
-
 
 def sample(generator: Any, n: int, *, seed: int = 0) -> Inputs:
     """Return `n` inputs that a generator makes of latents from its prior.

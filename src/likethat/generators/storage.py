@@ -23,8 +23,6 @@ from likethat.errors import InputError
 from likethat.generators.quality import Quality, quality_from
 from likethat.search.base import Prior
 
-__all__ = ["StoredGenerator", "TrainedGenerator", "filled", "read_generator", "save_generator"]
-
 Module = TypeVar("Module", bound=nn.Module)
 
 SCHEMA = 1  # raised where a kept file could no longer be read (docs/records.md)

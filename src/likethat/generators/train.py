@@ -14,8 +14,6 @@ from likethat.options import ImageTraining, TableTraining, TextTraining
 from likethat.options.declaring import options_of
 from likethat.sources.folder import picture_endings
 
-__all__ = ["train_generator"]
-
 _TOLD = {"image": ImageTraining, "table": TableTraining, "text": TextTraining}
 """What each training can be told, by the kind of its inputs."""
 

@@ -20,8 +20,6 @@ from likethat.errors import NonFiniteError
 from likethat.generators.checkpoint import TrainingCheckpoint, load_optimizer, optimizer_tensors
 from likethat.generators.latents import under
 
-__all__ = ["Fitted", "Loss", "TrainingOptions", "ended_in_words", "fit_network", "rng_of_step", "rows_of_step"]
-
 Loss: TypeAlias = Callable[[Int[Tensor, " batch"], float, torch.Generator], Tensor]
 """(rows of the batch, share of the steps done, random numbers of this step) -> the loss, a scalar."""
 

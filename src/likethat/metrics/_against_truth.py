@@ -26,8 +26,6 @@ from likethat.metrics.truth import EditableSource, PartTruth
 from likethat.models import SplitModel
 from likethat.search import top_rows, varying_units
 
-__all__ = ["Explained", "part_measures", "remove_parts"]
-
 _WINDOW, _PATCH = 72 / 224, 32 / 224  # of the picture's side, as the papers have them at 224 pixels
 
 

@@ -16,8 +16,6 @@ from likethat.errors import InputError
 from likethat.functional.blur import gaussian_blur
 from likethat.functional.inpainting import inpainted
 
-__all__ = ["Curves", "Replacement", "insertion_deletion", "replaced_by", "sensitivity"]
-
 Replacement = Literal["mean", "blur", "noise", "inpainting"]
 """What hidden pixels show: the mean colour, the picture out of focus, noise, or what is seen around them."""
 

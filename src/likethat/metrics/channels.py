@@ -14,8 +14,6 @@ from likethat.features import Features, read_peaks
 from likethat.functional import coverage
 from likethat.search import top_rows, varying_units
 
-__all__ = ["ChannelStability", "channel_stability", "held_out_purity", "mean_coverage"]
-
 
 @in_own_session
 def held_out_purity(features: Features, coordinates: Units, *, n: int = 5) -> float:

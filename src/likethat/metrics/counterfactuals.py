@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from likethat._session import in_own_session
 from likethat.explanations.counterfactual import Counterfactual
 
-__all__ = ["ChangedParts", "Validity", "changed_parts", "validity"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Validity:

@@ -15,8 +15,6 @@ from likethat._session import in_own_session
 from likethat.explanations import Box, Explanation
 from likethat.models import SplitModel
 
-__all__ = ["Deletion", "Fill", "blank", "delete_rows", "rank_agreement", "window_round"]
-
 Fill = Literal["mean", "blur"]
 """What a window is filled with: the picture's mean colour, or the picture out of focus."""
 _BLUR = 0.1  # standard deviation, as a share of the shorter side

@@ -21,8 +21,6 @@ from likethat.metrics.truth import EditableSource, PartTruth
 from likethat.sources import as_source
 from likethat.sources.base import ImageSource
 
-__all__ = ["Measures", "evaluate"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:

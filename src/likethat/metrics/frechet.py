@@ -8,8 +8,6 @@ from likethat._checks import check_finite
 from likethat._session import in_own_session
 from likethat.errors import InputError
 
-__all__ = ["frechet_distance"]
-
 
 @in_own_session
 def frechet_distance(first: Float[Tensor, "n channel"], second: Float[Tensor, "m channel"]) -> float:

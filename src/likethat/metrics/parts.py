@@ -11,16 +11,6 @@ from numpy.typing import NDArray
 from likethat._session import in_own_session
 from likethat.metrics.truth import SURROUNDINGS
 
-__all__ = [
-    "PartConsistency",
-    "box_match",
-    "huang_consistency",
-    "huang_stability",
-    "part_consistency",
-    "parts_in_windows",
-    "pip_net_purity",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class PartConsistency:

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from likethat._session import in_own_session
 from likethat.metrics.deletion import rank_agreement
 
-__all__ = ["importance_of", "single_deletion"]
-
 
 @in_own_session
 def importance_of(

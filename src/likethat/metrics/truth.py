@@ -12,8 +12,6 @@ from likethat.errors import InputError
 from likethat.explanations import Box
 from likethat.sources import Sample
 
-__all__ = ["SURROUNDINGS", "DrawnSource", "EditableSource", "PartTruth", "part_at"]
-
 SURROUNDINGS = "surroundings"
 _LEAST_COVER = 0.1  # of a box: with less of any part in it, it shows the surroundings
 

@@ -23,8 +23,6 @@ from likethat.models._libraries import (
 from likethat.models._probe import probe_images
 from likethat.models.preprocessing import Preprocess
 
-__all__ = ["as_preprocess"]
-
 _CONVERSIONS = {  # steps that turn an image file into a tensor in [0, 1]: ours already is one
     "ConvertImageDtype",
     "Identity",

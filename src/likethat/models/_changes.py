@@ -9,8 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["Watch"]
-
 _SAMPLED = 16  # values read of a tensor: one or two lines of a processor's cache
 _version, _bytes = attrgetter("_version"), methodcaller("tobytes")
 

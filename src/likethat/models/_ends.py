@@ -12,8 +12,6 @@ from likethat.functional.links import Outputs
 from likethat.models._probe import logits_of
 from likethat.models._trace import relative_error
 
-__all__ = ["ENDS", "End", "Fitted", "end_of_values", "fit_end", "last_function"]
-
 Change = Callable[[Tensor], Tensor]
 _TINY = torch.finfo(torch.float32).tiny  # below it a logarithm would be infinite
 _BELOW_ONE = 1 - torch.finfo(torch.float32).eps / 2  # the largest float32 below 1

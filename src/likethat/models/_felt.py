@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from likethat._double import double
 from likethat.models._trace import first_input, relative_error, tensor_of, vector_of
 
-__all__ = ["Felt", "Place", "combined", "derivatives", "feel", "noting"]
-
 Logits = Callable[[Any, int], Tensor]  # from what the network returned, and the number of images
 _SEED = 4  # of the combination of logits that is followed
 _AT_ONCE = 2**24  # numbers of the derivatives that are made together: 64 MB of float32

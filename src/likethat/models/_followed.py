@@ -18,8 +18,6 @@ from torch.fx import Node
 from likethat.models._frozen import NotFrozenError, Tail, filled, name_of
 from likethat.models._frozen_rules import RULES, adds_of_its_own, is_constant, without_added
 
-__all__ = ["FollowedTokens"]
-
 _SHAPED = ("view", "_unsafe_view", "_reshape_alias")  # rows with one step's coefficients need not lie in memory as own
 _BROADCAST = ("add", "sub", "rsub", "mul", "div", "where", "masked_fill", "maximum", "minimum")
 _SEED = 5  # of what tokens are disturbed by, to see which steps keep them apart

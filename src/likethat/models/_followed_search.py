@@ -20,8 +20,6 @@ from likethat.models._trace import capturing, relative_error
 from likethat.models.readings import Reading
 from likethat.models.split_model import Head, SplitOutput
 
-__all__ = ["FollowedReader", "find_followed"]
-
 Inner = HookReader | LibraryReader | MeasuredReader
 
 

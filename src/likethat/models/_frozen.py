@@ -13,8 +13,6 @@ from torch.overrides import TorchFunctionMode
 from likethat.errors import ModelError
 from likethat.models._frozen_rules import RULES, is_constant
 
-__all__ = ["FrozenTail", "NotFrozenError", "Tail", "filled", "name_of"]
-
 _AT_ONCE = 2**24  # numbers of the largest tensor that cells pushed through together make: 64 MiB
 
 

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-__all__ = ["RULES", "Rule", "adds_of_its_own", "is_constant", "without_added"]
-
 Rule = Callable[[Callable[..., Any], Sequence[Any], dict[str, Any], Sequence[Any], Any], Any]
 """(operation, arguments of the frozen run, keywords, arguments on the image, result on the image) -> frozen result."""
 

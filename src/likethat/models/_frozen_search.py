@@ -20,8 +20,6 @@ from likethat.models._state import untouched
 from likethat.models._trace import Captured, at_call, capturing, relative_error, with_tensor
 from likethat.models.split_model import Head, SplitOutput
 
-__all__ = ["Counting", "FrozenReader", "find_frozen", "shares_in_words"]
-
 _MOST_PASSES = 2048  # of a tail for one image: by the cell or by the channel, whichever are fewer; then it is no help
 _MOST_FORWARDS = 6.0  # that reading an image may cost where nobody named the layer: a split costs 25 at most
 _SCALES = (-1.0, 2.0)  # of the map, on which a run that is affine must stay on one line; 0 is the constant itself

@@ -15,8 +15,6 @@ from likethat.functional.links import Outputs, probabilities_of
 from likethat.models._state import device_of, floating_type
 from likethat.models._trace import tensor_of, vector_of
 
-__all__ = ["Headed", "headed"]
-
 _ADVICE = "Pass (coef, intercept), an nn.Linear, or a fitted linear classifier of scikit-learn's."
 _SAME = 1e-5  # relative: predictors in float32 round
 

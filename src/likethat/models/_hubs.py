@@ -15,8 +15,6 @@ from likethat.errors import InputError, LikethatError, ModelError, UnsafeFileErr
 from likethat.models._libraries import configured_names, usual_names
 from likethat.models._weights import head_classes, is_file_name, put_weights, read_weights
 
-__all__ = ["Loaded", "load_hugging_face", "load_timm", "load_torchvision", "load_zoo_network"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Loaded:

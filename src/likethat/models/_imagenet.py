@@ -7,8 +7,6 @@ from typing import Any
 from likethat._checks import require
 from likethat.errors import MissingExtraError
 
-__all__ = ["described", "imagenet_index", "imagenet_names", "imagenet_synonyms", "is_wnid"]
-
 _WNID = re.compile(r"n\d{8}")
 _ALIKE = 0.95  # share of names that must agree with ImageNet's for a model's classes to be ImageNet's
 _LEAST = 1000  # classes of the smallest set

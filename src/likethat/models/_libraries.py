@@ -14,21 +14,6 @@ from likethat.models._imagenet import imagenet_names
 from likethat.models._state import device_of, floating_type, untouched
 from likethat.models._trace import Captured, vector_of
 
-__all__ = [
-    "configured_name",
-    "configured_names",
-    "configured_part",
-    "configured_shape",
-    "configured_task",
-    "first_channels",
-    "has_independent_labels",
-    "has_timm_api",
-    "is_given_images",
-    "other_inputs",
-    "timm_pass",
-    "usual_names",
-]
-
 
 def has_timm_api(network: Any) -> bool:
     """Whether the network has the three methods by which timm cuts its classifiers."""

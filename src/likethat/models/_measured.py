@@ -22,8 +22,6 @@ from likethat.models._trace import capturing, relative_error
 from likethat.models.readings import Layout
 from likethat.models.split_model import Head, SplitOutput
 
-__all__ = ["MeasuredHead", "MeasuredReader", "Part", "before_end", "measure_head", "measure_part"]
-
 _NOTHING = 1e-6  # of the largest derivative: float32's rounding, no dependence
 _ALIKE = 1e-4  # of the largest: cells whose derivatives differ by less count alike; the split is checked to 1e-5 then
 _MOST = 2**27  # derivatives that are held at once where every cell has its own: half a gigabyte of float32

@@ -20,8 +20,6 @@ from likethat.models._trace import Call, at_call, capturing, record, relative_er
 from likethat.models.readings import Layout, layouts, seems_channels_last
 from likethat.models.split_model import Head
 
-__all__ = ["find_measured"]
-
 MOST_PARTS = 6  # networks, or passes of one, whose mean is taken; each costs a pass forward and one back
 MOST_VECTORS = 2  # vectors that are tried as the head's input; each costs some four passes, and a split at most 25
 

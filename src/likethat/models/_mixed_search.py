@@ -22,8 +22,6 @@ from likethat.models._search import Found
 from likethat.models._trace import relative_error
 from likethat.models.split_model import Head, SplitOutput
 
-__all__ = ["FINER", "MixedReader", "Share", "find_mixed", "finer_shares", "shares_of"]
-
 FINER = "finer"
 # Chosen on photos that the table of benchmarks/results/real.md does not see (`python benchmarks/real.py finer`).
 _OF_FINER = 0.2  # weight of the finer map

@@ -17,8 +17,6 @@ from likethat.models._hubs import Loaded
 from likethat.models._weights import is_file_name, put_weights, read_weights
 from likethat.models.split_model import SplitModel
 
-__all__ = ["is_own", "load_own"]
-
 
 def is_own(name: str) -> bool:
     """Whether a name stands for a function in a Python file: ``my_module.py:build``.

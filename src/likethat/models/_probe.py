@@ -15,17 +15,6 @@ from likethat.models._state import device_of, floating_type
 from likethat.models._trace import relative_error
 from likethat.models.preprocessing import Preprocess
 
-__all__ = [
-    "TOLERANCE",
-    "Probes",
-    "candidate_shapes",
-    "chosen_logits",
-    "logits_of",
-    "probe_images",
-    "probings",
-    "tolerance_of",
-]
-
 _OF_FEATURES = ("embed", "feat", "hidden", "pool")  # in the name of an entry that is no logits, such as pooler_output
 SIZES = (224, 96, 64, 32, 28, 299, 384)  # tried where a network does not say its own, the most usual first
 

@@ -18,8 +18,6 @@ from likethat.models._trace import at_call, capturing, relative_error, vector_of
 from likethat.models.readings import Layout, Reading
 from likethat.models.split_model import Head, SplitOutput
 
-__all__ = ["AnyHead", "HeadCall", "HookReader", "LibraryReader", "ReplayReader"]
-
 MOST_OFF = {torch.float32: 5e-3, torch.float64: 1e-3}  # of a probability: TF32 leaves this; half precision 0.02
 
 

@@ -15,8 +15,6 @@ from likethat.models._search import Found
 from likethat.models._trace import Call, record, relative_error
 from likethat.models.readings import Layout, layouts, seems_channels_last
 
-__all__ = ["deciding_places", "find_replay"]
-
 MOST_TRIED = 3  # places; each costs four passes, and a split at most 25
 
 

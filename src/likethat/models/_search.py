@@ -16,8 +16,6 @@ from likethat.models._trace import Call, capturing, record, relative_error, vect
 from likethat.models.readings import Reading, Step, is_linear_map, layouts, readings, step_of
 from likethat.models.split_model import SplitOutput
 
-__all__ = ["Found", "find_head", "find_linear"]
-
 VARIATION = 1e-4  # images must move the pooled vector this much (and 3 tolerances), or agreement proves nothing
 MOST_TRIED = 8  # readings that hold on two images; of those few fail on three others, and each costs a pass
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from likethat._session import default_device
 
-__all__ = ["device_of", "evaluating", "floating_type", "put_back", "untouched", "unwrap"]
-
 _guard = threading.Lock()
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _switched: dict[nn.Module, int] = {}  # modules in evaluation mode for now, and by how many calls

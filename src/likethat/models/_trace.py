@@ -13,19 +13,6 @@ from torch import Tensor, nn
 
 from likethat._double import double
 
-__all__ = [
-    "Call",
-    "Captured",
-    "at_call",
-    "capturing",
-    "first_input",
-    "record",
-    "relative_error",
-    "tensor_of",
-    "vector_of",
-    "with_tensor",
-]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Call:

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from likethat.errors import InputError, ModelError, UnsafeFileError
 
-__all__ = ["head_classes", "is_file_name", "put_weights", "read_weights"]
-
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _NESTS = ("state_dict", "model_state_dict", "model", "network")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")

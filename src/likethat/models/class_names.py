@@ -9,8 +9,6 @@ from functools import cached_property
 from likethat._checks import synonyms
 from likethat.models._imagenet import described, imagenet_index, imagenet_synonyms, is_wnid
 
-__all__ = ["ClassMatch", "are_unnamed", "match_classes"]
-
 
 @dataclass(kw_only=True, eq=False)
 class ClassMatch:

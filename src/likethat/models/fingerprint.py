@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["fingerprint"]
-
 
 def fingerprint(network: nn.Module, *, layer: str = "", pooling: str = "", without: Collection[str] = ()) -> str:
     """Return the sha256 of every parameter and buffer (name, shape, type, bytes), the layer and the pooling.

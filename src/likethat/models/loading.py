@@ -18,8 +18,6 @@ from likethat.models._weights import is_file_name
 from likethat.models.split import split
 from likethat.models.split_model import SplitModel
 
-__all__ = ["load"]
-
 _LOADERS = {
     "torchvision": load_torchvision,
     "timm": load_timm,

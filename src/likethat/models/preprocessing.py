@@ -16,8 +16,6 @@ from likethat._options import check_callable, shown
 from likethat._session import in_own_session
 from likethat.errors import InputError
 
-__all__ = ["Preprocess"]
-
 _MODES = {"bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
 _LARGEST = 2.0  # of mean and std in units of [0, 1]; those for 0 to 255 are 30 and more
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, in torchvision's digits

@@ -13,8 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Layout", "Reading", "Step", "layouts", "readings", "seems_channels_last", "step_of", "token_grid"]
-
 # class token; none; + 4 registers; + distillation token; SO400M and friends; registers alone; then any up to 16
 PREFIXES = (1, 0, 5, 2, 8, 4, 3, 6, 7, *range(9, 17))
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

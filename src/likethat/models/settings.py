@@ -16,8 +16,6 @@ from likethat.models.preprocessing import Preprocess
 from likethat.models.split import split
 from likethat.models.split_model import SplitModel
 
-__all__ = ["Settings"]
-
 _TRIED = (37, 53)  # height and width of the image that two preprocessings are compared on: a shape like no input size
 _NUMBERS = 24  # of the answer that are kept
 _SAME_LOGITS = 5e-3  # of the largest: what TF32 on another device leaves; another padding moves them more

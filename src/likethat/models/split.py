@@ -42,8 +42,6 @@ from likethat.models.fingerprint import fingerprint
 from likethat.models.preprocessing import Preprocess
 from likethat.models.split_model import Head, SplitModel, note_on
 
-__all__ = ["split"]
-
 
 @public
 @in_own_session

@@ -19,9 +19,6 @@ from likethat.models._trace import relative_error
 from likethat.models.fingerprint import fingerprint
 from likethat.models.preprocessing import Preprocess
 
-__all__ = ["FeatureReader", "Head", "SplitModel", "SplitOutput", "note_on"]
-
-
 _OUTPUTS_IN_WORDS = {
     (False, "softmax"): "one class of several (softmax)",
     (False, "sigmoid"): "independent labels (sigmoid)",

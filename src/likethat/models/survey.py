@@ -24,8 +24,6 @@ from likethat.models._probe import logits_of, probe_images
 from likethat.models.split import split
 from likethat.models.split_model import SplitModel
 
-__all__ = ["ARCHITECTURES", "Row", "survey"]
-
 Row = dict[str, Any]
 
 _TORCHVISION = """

@@ -10,8 +10,6 @@ from likethat.errors import InputError, ModelError
 from likethat.models.split import split
 from likethat.models.split_model import SplitModel
 
-__all__ = ["as_model", "check_model"]
-
 
 def check_model(model: Any) -> None:
     """Raise `InputError` unless it is a model, or a network that can be split into one."""

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from likethat._checks import check_choice, require
 
-__all__ = ["ZOO", "ConvNet", "PatchTransformer", "load_zoo", "weights_of", "zoo_card"]
-
 ZOO = ("creatures", "creatures-vit", "digits")
 
 

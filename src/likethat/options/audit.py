@@ -4,8 +4,6 @@ from dataclasses import KW_ONLY, dataclass
 
 from likethat.options.declaring import Declared, option, seed_option
 
-__all__ = ["AuditOptions"]
-
 
 @dataclass(frozen=True, eq=False)
 class AuditOptions(Declared):

@@ -4,8 +4,6 @@ from dataclasses import KW_ONLY, dataclass
 
 from likethat.options.declaring import Declared, option, seed_option
 
-__all__ = ["CompareOptions"]
-
 
 @dataclass(frozen=True, eq=False)
 class CompareOptions(Declared):

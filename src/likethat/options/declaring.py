@@ -17,8 +17,6 @@ from typing import Any, ClassVar
 from likethat._options import check_flag, check_number, check_text, shown
 from likethat.errors import InputError
 
-__all__ = ["REQUIRED", "Declared", "Option", "given", "option", "options_of", "seed_option"]
-
 REQUIRED: Any = object()
 """The default of what may not be left out."""
 _INFINITE = float("inf")

@@ -6,8 +6,6 @@ from typing import Any, ClassVar, Literal
 
 from likethat.options.declaring import Declared, given, option, seed_option
 
-__all__ = ["ExemplarOptions"]
-
 
 @dataclass(frozen=True, eq=False)
 class ExemplarOptions(Declared):

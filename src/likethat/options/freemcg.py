@@ -6,8 +6,6 @@ from typing import Any, ClassVar, Literal
 
 from likethat.options.declaring import Declared, option, seed_option
 
-__all__ = ["FreeMCGOptions", "PaperFreeMCGOptions"]
-
 
 @dataclass(frozen=True, eq=False)
 class FreeMCGOptions(Declared):

@@ -6,8 +6,6 @@ from typing import ClassVar, Literal
 
 from likethat.options.declaring import Declared, option, seed_option
 
-__all__ = ["PartsOptions"]
-
 
 @dataclass(frozen=True, eq=False)
 class PartsOptions(Declared):

@@ -7,8 +7,6 @@ from typing import Any, ClassVar, Literal
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, given, option, seed_option
 
-__all__ = ["ProDGOptions"]
-
 _CLIMB = "The climb"
 
 

@@ -7,8 +7,6 @@ from typing import Any
 from likethat import options
 from likethat.options.declaring import REQUIRED, options_of
 
-__all__ = ["renew", "table", "with_tables"]
-
 _PLACE = re.compile(r"<!-- options: (\w+) -->\n.*?<!-- end of options -->", re.DOTALL)
 
 

@@ -8,8 +8,6 @@ from likethat._options import check_columns, shown
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, option, seed_option
 
-__all__ = ["FlowRecipe", "ImageTraining", "TableTraining", "TextTraining", "VaeRecipe"]
-
 _SURELY = 10.0  # a logit beyond which a share is 0 or 1 to four decimals
 
 

@@ -16,8 +16,6 @@ from likethat.fitting.rotation import PAPER_SCHEDULE, AdamSolver
 from likethat.models import SplitModel
 from likethat.options import PaperEPICOptions
 
-__all__ = ["EPIC", "adam_of"]
-
 
 @in_own_session(grad=True)
 @public

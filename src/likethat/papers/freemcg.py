@@ -21,8 +21,6 @@ from likethat.functional.tweedie import denoised, predicted_noise
 from likethat.generators.base import Denoiser
 from likethat.options import PaperFreeMCGOptions
 
-__all__ = ["FreeMCG", "paper_sampler", "release_direction"]
-
 
 @in_own_session(grad=True)
 @public

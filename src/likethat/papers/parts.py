@@ -12,8 +12,6 @@ from likethat.explainers import parts
 from likethat.functional.sharing import nelder_mead_shares
 from likethat.options.declaring import option
 
-__all__ = ["PartPrototypes"]
-
 
 @in_own_session(grad=True)
 @public

@@ -15,8 +15,6 @@ from likethat.fitting.rotation import PAPER_SCHEDULE
 from likethat.options import PaperEPICOptions
 from likethat.papers.epic import adam_of
 
-__all__ = ["ProDG"]
-
 
 @in_own_session(grad=True)
 @public

@@ -14,8 +14,6 @@ from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_pic
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
 from likethat.report.text import duration, for_matplotlib, percent, shorten
 
-__all__ = ["attribution_figure", "colours_of", "headline_of", "save_attribution", "what_model_says"]
-
 _LIMIT = 384  # pixels a side of a picture on the page
 
 

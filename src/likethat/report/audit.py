@@ -14,8 +14,6 @@ from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet, Sprite
 from likethat.report.text import count, for_matplotlib, percent, shorten
 from likethat.report.views import class_name, provenance_view
 
-__all__ = ["audit_figure", "save_audit", "shortcut_sentence", "summary"]
-
 _LIMIT = 192  # pixels a side of a picture on the page
 _CLASSES = 8  # rows of the table of shares: those that differ most from the mean
 

@@ -25,18 +25,6 @@ from likethat.report.views import (
     tile,
 )
 
-__all__ = [
-    "BankLike",
-    "BankView",
-    "ClassEntry",
-    "UnitGroup",
-    "UnitLine",
-    "UnitView",
-    "bank_view",
-    "unit_view",
-    "units_by_usage",
-]
-
 _MOST_POSITIVE = 10  # pictures a channel: a row
 _MOST_NEGATIVE = 5  # pictures a channel: they are of less interest
 _IN_A_LINE, _LINE_SIDE = 3, 48  # pictures of a unit that is not shown in full, at most, and their pixels a side

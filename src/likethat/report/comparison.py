@@ -13,8 +13,6 @@ from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import count, for_matplotlib, percent, shorten, signed
 from likethat.report.views import class_name, provenance_view
 
-__all__ = ["comparison_figure", "evidence_sentence", "save_comparison", "summary"]
-
 _LIMIT = 192  # pixels a side of a picture on the page
 _CLASSES = 3  # named beside a direction: those it speaks for most
 _LITTLE = 0.2  # of a direction, below which the other model is said to hardly see it

@@ -19,8 +19,6 @@ from likethat.report.search_path import PathView, path_view
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
 from likethat.report.text import clean, count, duration, for_matplotlib, percent, shorten, signed
 
-__all__ = ["counterfactual_figure", "counterfactual_view", "film_of", "save_counterfactual"]
-
 _PICTURE_LIMIT, _FILM_LIMIT = 384, 256  # pixels a side; films have many frames
 _FRAME_MS, _REST_MS = 90, 700  # long enough to see a change, and to rest at both ends
 _WORDS = 160  # characters of a change in a figure, which does not scroll

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["data_rows"]
-
 
 def data_rows(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return (what, how it is) of a bank's data report; empty for banks that have none.

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 
 from likethat.generators.text.words import split_words
 
-__all__ = ["Stretch", "diff", "diff_line"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:

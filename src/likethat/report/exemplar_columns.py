@@ -13,8 +13,6 @@ from likethat.report.text import shorten
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ColumnView", "column_views"]
-
 _MARKED_FROM = 0.8  # standard deviations of the typical rows, or difference of shares
 _MOST = 60  # columns drawn; the rest is counted
 

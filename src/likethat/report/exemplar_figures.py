@@ -10,8 +10,6 @@ from likethat.report.palette import FOR, NEUTRAL
 from likethat.report.pixels import to_picture
 from likethat.report.text import for_matplotlib, percent, shorten
 
-__all__ = ["exemplar_figure"]
-
 _SIDE = 1.5  # inches of a picture
 _MOST = 8  # in a row of a figure that fits a sheet of paper
 

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from likethat.report.pixels import data_uri, shrink
 
-__all__ = ["Curve", "animated", "curve"]
-
 _FRAME_MS, _LAST_MS = 700, 2500  # long enough to read a frame, longer for the last
 _SIDE = 160  # pixels: smaller pictures are enlarged without smoothing, as browsers smooth animations
 _WIDTH, _HEIGHT = 320.0, 110.0  # of the drawing, in its own units

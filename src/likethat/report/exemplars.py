@@ -21,8 +21,6 @@ from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import clean, count, duration, in_prose, percent, shorten
 from likethat.report.word_attribution import ColouredPiece, coloured
 
-__all__ = ["exemplars_view", "save_exemplars"]
-
 _PICTURE_LIMIT = 256  # pixels a side: several stand beside one another
 _MOST_FRAMES = 12  # of a film that is a table or texts
 

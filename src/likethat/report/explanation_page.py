@@ -23,8 +23,6 @@ from likethat.report.text import count, shorten, signed
 from likethat.report.views import BoxView, ProvenanceView, Tile, class_name, noun_of, provenance_view, tile
 from likethat.report.waterfall import Waterfall, waterfall
 
-__all__ = ["ExplanationView", "RowView", "explanation_view"]
-
 _HEAT_LIMIT = 384  # pixels a side: a heat map has few cells
 _MOST_PROTOTYPES = 12  # a unit; all of them are in the bank
 

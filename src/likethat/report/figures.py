@@ -14,8 +14,6 @@ from likethat.report.text import for_matplotlib, shorten, signed
 from likethat.report.views import noun_of
 from likethat.report.waterfall import Waterfall, waterfall
 
-__all__ = ["bank_figure", "explanation_figure"]
-
 _MOST_PROTOTYPES = 5  # in a row of a figure that fits a sheet of paper
 _SIDE = 1.35  # inches of a small picture
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from likethat.explanations.audit import Audit, Finding
 from likethat.report.text import count, percent, shorten
 
-__all__ = ["FindingText", "finding_text"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class FindingText:

@@ -8,17 +8,6 @@ from likethat.explanations.records import Prototype, Provenance
 from likethat.report.text import shorten
 from likethat.report.views import class_name
 
-__all__ = [
-    "ControlBar",
-    "ControlsView",
-    "MadeUnits",
-    "controls_view",
-    "made_figures",
-    "made_reading",
-    "made_rows",
-    "made_units",
-]
-
 _NEAR = 0.05  # a control this near the prototypes, relative to them, leaves nothing to be seen of the classifier
 _PURITIES = {
     "purity": "purity",

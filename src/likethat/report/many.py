@@ -11,8 +11,6 @@ from likethat.report.pages import write_page
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import clean, for_matplotlib, percent, shorten
 
-__all__ = ["many_figure", "save_many"]
-
 _KINDS = {
     "Explanation": "by parts or channels",
     "Counterfactual": "by what would change the answer",

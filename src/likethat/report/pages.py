@@ -17,8 +17,6 @@ from likethat.report.explanation_page import explanation_view
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import clean, shorten
 
-__all__ = ["fill_page", "save_bank", "save_explanation", "save_gallery", "write_page"]
-
 _PROTOTYPE_LIMIT = 320  # pixels a side: close-ups are cut from it
 _GALLERY_LIMIT = 176  # pixels a side of all pictures, for a hundred explanations on a page: below 20 MB
 _THUMBNAIL_LIMIT = 128  # pixels a side, for thousands of prototypes on a page

@@ -1,7 +1,5 @@
 """The report's colours, in one place: they hold for pages, heat maps and figures."""
 
-__all__ = ["AGAINST", "FOR", "NEUTRAL", "ROW_COLOURS", "rgb", "row_colour"]
-
 FOR = "#2166ac"
 AGAINST = "#b4520a"
 NEUTRAL = "#3a3f47"

@@ -15,8 +15,6 @@ from likethat.report.sheet import PictureSheet
 from likethat.report.text import shorten
 from likethat.report.views import ProvenanceView, Tile, class_name, provenance_view, tile
 
-__all__ = ["ClassView", "PartView", "class_view", "save_classes"]
-
 _THUMBNAIL_LIMIT = 128  # pixels a side, for thousands of prototypes on a page
 _MOST = 10  # pictures a part: a row
 _FIGURES = {

@@ -13,20 +13,6 @@ from PIL import Image
 from likethat.explanations.records import Box
 from likethat.report.palette import AGAINST, FOR, rgb
 
-__all__ = [
-    "close_up",
-    "colour_heat",
-    "data_uri",
-    "encode",
-    "encode_small",
-    "overlay",
-    "shrink",
-    "strip",
-    "to_picture",
-    "to_rgb",
-    "upsample",
-]
-
 _LOSSLESS_UP_TO = 160  # pixels a side: flat drawings stay exact, photographs become JPEG
 
 RGB = UInt8[NDArray[np.uint8], "height width 3"]

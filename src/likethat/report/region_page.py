@@ -13,8 +13,6 @@ from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import decimals_for, rounded_to_sum, shorten, signed
 from likethat.report.views import BoxView, class_name, classes_of
 
-__all__ = ["AlikeView", "RegionView", "UnitRow", "region_view"]
-
 _COLOUR = "#c2185b"  # of the mark, as of the first row of an explanation
 
 

@@ -22,8 +22,6 @@ from likethat.report.many import many_figure, save_many
 from likethat.report.pages import save_bank, save_explanation
 from likethat.report.word_attribution import save_word_attribution, word_attribution_figure
 
-__all__ = ["figure", "save_page"]
-
 
 def _save_exemplars(found: ExemplarSet, path: Path, *, overwrite: bool) -> Path:
     return save_exemplars([found], path, overwrite=overwrite)

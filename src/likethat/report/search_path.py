@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from likethat.report.text import percent
 
-__all__ = ["PathView", "path_view"]
-
 WIDTH, HEIGHT = 640, 180  # of the drawing, in its own units
 
 

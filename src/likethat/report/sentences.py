@@ -7,17 +7,6 @@ from likethat.explanations.records import Contribution
 from likethat.report.text import chance, count, percent, shorten, signed
 from likethat.report.views import class_name, noun_of
 
-__all__ = [
-    "headline",
-    "lead",
-    "part_sentence",
-    "share_sentence",
-    "surroundings_sentence",
-    "truth_sentence",
-    "unlocated_sentence",
-    "verdict",
-]
-
 
 def _quoted(explanation: Explanation, index: int) -> str:
     return f"“{shorten(class_name(explanation.class_names, index), 60)}”"

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from likethat.explanations.images import ImageStore
 from likethat.report.pixels import data_uri, encode, shrink
 
-__all__ = ["PIXELATED_UP_TO", "PictureSheet", "Sprite"]
-
 PIXELATED_UP_TO = 48  # pixels a side: below it smoothing would show blur where the network saw pixels
 
 

@@ -11,8 +11,6 @@ from likethat.errors import InputError
 from likethat.report.pages import write_page
 from likethat.report.sheet import PictureSheet
 
-__all__ = ["Chapter", "save_story"]
-
 _LEVELS = 2  # a page's h1 is an h3 of the story, below its title and the chapter's question
 
 

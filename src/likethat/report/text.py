@@ -4,20 +4,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "chance",
-    "clean",
-    "count",
-    "decimals_for",
-    "duration",
-    "for_matplotlib",
-    "in_prose",
-    "percent",
-    "rounded_to_sum",
-    "shorten",
-    "signed",
-]
-
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff"

@@ -14,20 +14,6 @@ from likethat.report.pixels import close_up
 from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import duration, in_prose, shorten
 
-__all__ = [
-    "BoxView",
-    "ProvenanceView",
-    "Tile",
-    "class_name",
-    "classes_of",
-    "label_of",
-    "measure_rows",
-    "noun_of",
-    "provenance_view",
-    "tally",
-    "tile",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class BoxView:

@@ -9,8 +9,6 @@ import numpy as np
 from likethat.explanations.explanation import Explanation
 from likethat.report.text import decimals_for, rounded_to_sum, shorten, signed
 
-__all__ = ["Bar", "Segment", "Step", "Waterfall", "waterfall"]
-
 Kind = Literal["bias", "row", "others", "remainder", "rounding", "logit"]
 
 

@@ -14,8 +14,6 @@ from likethat.report.palette import AGAINST, FOR
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import clean, duration, for_matplotlib, percent, shorten, signed
 
-__all__ = ["ColouredPiece", "coloured", "save_word_attribution", "word_attribution_figure"]
-
 _ROWS = 24  # of the table: more than a sentence has words that matter
 _LONGEST = 20_000  # characters of a text on a page
 _PALEST = 6  # percent of colour below which a word is left uncoloured

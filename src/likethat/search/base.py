@@ -10,8 +10,6 @@ from torch import Tensor
 
 from likethat.errors import InputError
 
-__all__ = ["Goal", "Known", "Prior", "Problem", "Search", "Strategy"]
-
 
 class Prior(Protocol):
     """A density over latents that can be sampled and scored."""

@@ -9,8 +9,6 @@ from torch import Tensor
 from likethat.search.base import Prior
 from likethat.search.whitening import Whitening
 
-__all__ = ["Candidates"]
-
 _POOL = 2000  # draws of the prior that a point's neighbours are looked for among
 _NEIGHBOURS = 50  # of the pool, whose spread is the scale there: local, yet enough for a covariance
 

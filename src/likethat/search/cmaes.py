@@ -11,8 +11,6 @@ from likethat._checks import check_choice, require
 from likethat.search.base import Problem, Search
 from likethat.search.whitening import Whitening
 
-__all__ = ["CMAES"]
-
 _FULL_UP_TO = 64  # dimensions: beyond, a full covariance learns too slowly for the budgets of queries
 
 

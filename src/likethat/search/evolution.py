@@ -10,8 +10,6 @@ from likethat._checks import check_choice, check_count
 from likethat.errors import InputError
 from likethat.search.base import Problem, Search
 
-__all__ = ["Evolution"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evolution:

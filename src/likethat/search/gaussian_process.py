@@ -7,8 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["GaussianProcess", "Posterior", "fit_gaussian_process"]
-
 SCALES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 """Of the root of the dimension, which is how far apart two draws of a whitened prior lie."""
 NOISES = (1e-4, 1e-2, 1e-1)  # of the variance: a model that answers exactly, one that rounds, one that changes its mind

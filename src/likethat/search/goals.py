@@ -11,8 +11,6 @@ from likethat._calls import foreign
 from likethat.errors import InputError, NonFiniteError
 from likethat.functional.fitness import farthest_class, log_loss, squared_loss
 
-__all__ = ["HighResponse", "Probabilities"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Probabilities:

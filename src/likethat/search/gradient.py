@@ -10,8 +10,6 @@ from torch import Tensor
 from likethat.search.base import Problem, Search
 from likethat.search.whitening import Whitening
 
-__all__ = ["GradientAscent"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GradientAscent:

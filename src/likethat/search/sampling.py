@@ -6,8 +6,6 @@ from torch import Tensor
 
 from likethat.search.base import Problem, Search
 
-__all__ = ["PriorSampling"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class PriorSampling:

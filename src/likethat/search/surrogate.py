@@ -14,8 +14,6 @@ from likethat.search.base import Known, Problem, Search
 from likethat.search.candidates import Candidates
 from likethat.search.gaussian_process import GaussianProcess, fit_gaussian_process
 
-__all__ = ["Surrogate"]
-
 _STEPS = (0.6, 0.35, 0.2)  # of candidates that are moved, in standard deviations: from far to near
 _KEPT, _CHILDREN = 40, 6  # best candidates that are moved, and how often each
 _MOST_OBSERVATIONS = 400  # a Gaussian process's cost grows with their cube

@@ -6,8 +6,6 @@ from torch import Tensor
 
 from likethat._vectors import blocks, is_on_disk
 
-__all__ = ["top_rows", "varying_units"]
-
 _BLOCK = 2**26  # activations held at a time: 256 MiB in float32
 
 

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from likethat.search.base import Prior
 
-__all__ = ["Whitening"]
-
 _SAMPLES = 2000  # for the covariance of some hundred latents
 
 

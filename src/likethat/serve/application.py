@@ -28,8 +28,6 @@ from likethat.serve.limits import Limits
 from likethat.serve.shelf import Shelf
 from likethat.serve.site import Site, site_of
 
-__all__ = ["application"]
-
 _STYLES = Path(__file__).parents[1] / "report" / "templates"
 
 

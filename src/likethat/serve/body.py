@@ -5,8 +5,6 @@ import asyncio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-__all__ = ["read_body"]
-
 
 async def read_body(request: Request, *, most: int, seconds: int) -> bytes:
     """Return the body of a request.

@@ -21,8 +21,6 @@ from likethat.serve.explaining import class_of
 from likethat.serve.shelf import Shelved
 from likethat.serve.site import Site, site_of
 
-__all__ = ["ROUTES"]
-
 _UNITS = 24  # a page: divides by 2, 3 and 4, the columns of a screen
 _SUGGESTED = 5  # names: one line
 _TILES = 6  # pictures of a unit among others; its own page shows all

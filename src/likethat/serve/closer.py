@@ -28,8 +28,6 @@ from likethat.serve.shelf import Shelved
 from likethat.serve.site import Site
 from likethat.serve.why import asked_about
 
-__all__ = ["ROUTES"]
-
 _LIMIT = 320  # pixels a side of a report's pictures
 _Sides = tuple[tuple[Shelved, Explanation], tuple[Shelved, Explanation]]
 

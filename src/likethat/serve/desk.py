@@ -9,8 +9,6 @@ from starlette.exceptions import HTTPException
 
 from likethat.serve.limits import Limits
 
-__all__ = ["Desk"]
-
 _Done = TypeVar("_Done")
 _AGAIN = "5"  # seconds: several explanations are done by then
 

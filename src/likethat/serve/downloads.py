@@ -9,8 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-__all__ = ["PAGE_POLICY", "as_file", "one_of", "sent", "written"]
-
 _KINDS = {
     "html": "text/html; charset=utf-8",
     "json": "application/json",

@@ -17,8 +17,6 @@ from likethat.serve.limits import Limits
 from likethat.sources import Images
 from likethat.sources.base import Sample
 
-__all__ = ["Dropbox", "Dropped", "decoded"]
-
 _KEY_BYTES = 16  # of a visitor's and of a picture's name: nobody guesses one among 2 ** 128
 _KEY = re.compile(r"[0-9a-f]{32}")
 

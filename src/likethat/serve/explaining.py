@@ -15,8 +15,6 @@ from likethat.serve.limits import Limits
 from likethat.serve.shelf import Shelved
 from likethat.sources.base import Sample
 
-__all__ = ["Explainer", "Mark", "Question", "class_of", "mark_of"]
-
 Mark = tuple[float, float, float, float]
 """Left, top, right and bottom of a part of a picture, as shares of it."""
 _SIDES = ("left", "top", "right", "bottom")

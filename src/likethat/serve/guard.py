@@ -13,8 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from likethat.errors import InputError
 
-__all__ = ["LOOPBACK", "Guard", "check_token"]
-
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE = frozenset({"GET", "HEAD"})
 _LEAST_TOKEN = 16  # characters: fewer can be tried out over a network

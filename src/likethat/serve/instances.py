@@ -15,8 +15,6 @@ from likethat.explanations import Bank
 from likethat.serve.dropped import decoded
 from likethat.serve.limits import Limits
 
-__all__ = ["image_of", "tensor_of"]
-
 _TYPES = {"FP32": "float32", "FP64": "float64", "UINT8": "uint8"}
 _WHITE = 255  # of 8 bits
 

@@ -18,8 +18,6 @@ from likethat._progress import Clock, Progress, Watcher
 from likethat.errors import LikethatError
 from likethat.serve.limits import Limits
 
-__all__ = ["Job", "Jobs"]
-
 _log = logging.getLogger(__name__)
 
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from likethat._checks import check_count
 
-__all__ = ["Limits"]
-
 _MEGABYTE = 2**20  # bytes
 
 

@@ -21,8 +21,6 @@ from likethat.serve.limits import Limits
 from likethat.serve.shelf import Shelved
 from likethat.serve.site import site_of
 
-__all__ = ["ROUTES", "Notebook"]
-
 _LONGEST_BODY = 4096  # bytes: a name has 120 signs
 
 

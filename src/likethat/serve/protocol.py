@@ -24,8 +24,6 @@ from likethat.serve.explaining import Question
 from likethat.serve.instances import image_of, tensor_of
 from likethat.serve.site import Site, site_of
 
-__all__ = ["ROUTES"]
-
 _OUTPUTS = ("probabilities", "logits")
 _BINARY = "inference-header-content-length"
 _Done = TypeVar("_Done")

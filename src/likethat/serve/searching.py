@@ -32,8 +32,6 @@ from likethat.serve.jobs import Job
 from likethat.serve.shelf import Shelved
 from likethat.serve.site import Site, site_of
 
-__all__ = ["ROUTES", "made_for", "shape_of"]
-
 _LONGEST_FORM = 4096  # bytes: a few words
 _MOST, _EXEMPLARS = 8, 3  # exemplars of one search
 

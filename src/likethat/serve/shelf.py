@@ -15,8 +15,6 @@ from likethat.explanations import Bank
 from likethat.report.bank_page import units_by_usage
 from likethat.report.views import class_name, label_of
 
-__all__ = ["Shelf", "Shelved", "name_for"]
-
 
 def name_for(path: Path) -> str:
     """Return what a bank's folder is called in addresses.

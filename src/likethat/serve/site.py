@@ -24,8 +24,6 @@ from likethat.serve.shelf import Shelf, Shelved
 if TYPE_CHECKING:
     from likethat.serve.naming import Notebook
 
-__all__ = ["Site", "site_of"]
-
 _LEAST, _USUAL = 20, 200  # questions of a search: one generation of FreeMCG and what is around it; its own number
 _NUMBER = 4  # bytes of a float32
 _THUMBNAIL_LIMIT = 320  # pixels a side of pictures that are embedded: those of results, not of banks

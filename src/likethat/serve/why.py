@@ -19,8 +19,6 @@ from likethat.serve.explaining import Question
 from likethat.serve.shelf import Shelved
 from likethat.serve.site import Site, site_of
 
-__all__ = ["ROUTES", "asked_about"]
-
 _MARK = ("25", "25", "75", "75")  # percent: left, top, right and bottom of the mark before it is moved
 _STRONGEST = 5  # answers of the model that are shown beside the explained one
 

@@ -26,7 +26,8 @@ from likethat.sources.datasets import DatasetSource, IterableSource
 from likethat.sources.digits import digits
 from likethat.sources.folder import ImageFolder
 from likethat.sources.incomes import incomes
-from likethat.sources.marks.marks import Mark, MarkedImage, Marks
+from likethat.sources.marks.marks import Marks
+from likethat.sources.marks.records import Mark, MarkedImage
 from likethat.sources.reading import Batch, read
 from likethat.sources.sentences import sentences
 from likethat.sources.shards.places import name_shards

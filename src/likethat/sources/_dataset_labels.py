@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_label", "in_order", "numbered_names"]
-
 _LISTS = ("class_names", "classes", "categories")
 
 

@@ -16,8 +16,6 @@ from likethat.sources._pil import from_pil
 from likethat.sources._pixels import AUTO, Pixels
 from likethat.sources._values import array_image, tensor_image
 
-__all__ = ["decode", "printable", "to_image"]
-
 
 def printable(path: str | os.PathLike[str]) -> str:
     """Return a path as text that can be printed and stored, whatever bytes its name consists of."""

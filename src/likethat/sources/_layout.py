@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 from likethat.errors import InputError
 
-__all__ = ["channels_last", "check_is_stack", "check_tensor_layout", "is_transparency"]
-
 _USUAL = (1, 3, 4)  # grey, RGB, RGB and transparency
 _MOST_BANDS = 32  # channels of a picture that was taken; beyond, an axis is as likely to be a side
 _SOLID_SHARE = 0.1

@@ -12,8 +12,6 @@ from likethat.errors import InputError
 from likethat.sources._pixels import DARKEST, Pixels, check_depth, laid_on
 from likethat.sources._values import FULL_SCALE, check_range, shaded
 
-__all__ = ["from_pil"]
-
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WITH_ALPHA = ("LA", "RGBA", "RGBa", "PA")
 _BITS, _PHOTOMETRIC, _SAMPLES, _KIND, _EXTRA, _FORMAT = 258, 262, 277, 254, 338, 339  # tags of TIFF 6.0

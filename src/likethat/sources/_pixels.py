@@ -13,8 +13,6 @@ from torch import Tensor
 from likethat._options import shown
 from likethat.errors import InputError
 
-__all__ = ["AUTO", "DARKEST", "Background", "Pixels", "as_pixels", "check_depth", "laid_on"]
-
 Background = str | float | Sequence[float] | None
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow
 DARKEST = {"uint8": 16, "uint16": 4095}

@@ -11,18 +11,6 @@ from likethat.errors import InputError, NonFiniteError
 from likethat.sources._layout import channels_last, check_tensor_layout, is_transparency
 from likethat.sources._pixels import AUTO, Pixels, check_depth, laid_on
 
-__all__ = [
-    "FULL_SCALE",
-    "array_image",
-    "check_plain",
-    "check_range",
-    "check_transparency",
-    "kind_of",
-    "scale_of",
-    "shaded",
-    "tensor_image",
-]
-
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "bool": 1.0}
 """The value that is white, by dtype; floating point has 1."""
 

@@ -23,8 +23,6 @@ from likethat.sources._values import FULL_SCALE, check_plain, check_transparency
 from likethat.sources.base import Sample
 from likethat.sources.signature import digest_of_all, file_facts, numbers_of
 
-__all__ = ["Images"]
-
 _COLUMN = 'one column of it, such as Images(table["path"]), or its pixels as an array: Images(pixels.reshape(n, h, w))'
 _LOOKED_AT = 64  # images whose fourth channel is looked at: is it transparency?
 

@@ -7,8 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["ImageSource", "Sample", "Skipped", "class_names_of", "reading_of"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:

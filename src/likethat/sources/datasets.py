@@ -16,8 +16,6 @@ from likethat.sources._dataset_labels import as_label, in_order, numbered_names
 from likethat.sources._decode import to_image
 from likethat.sources.base import Sample
 
-__all__ = ["IMAGE_KEYS", "LABEL_KEYS", "NAME_KEYS", "DatasetSource", "IterableSource"]
-
 IMAGE_KEYS = ("image", "img", "pixel_values", "images", "picture", "x")
 LABEL_KEYS = ("label", "labels", "fine_label", "target", "y", "class")
 NAME_KEYS = ("label_name", "class_name")  # beside a number: what it stands for

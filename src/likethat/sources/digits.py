@@ -11,8 +11,6 @@ from likethat._checks import check_choice, check_count
 from likethat._session import in_own_session
 from likethat.sources.arrays import Images
 
-__all__ = ["digits"]
-
 
 @public
 @in_own_session

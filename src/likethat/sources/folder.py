@@ -19,8 +19,6 @@ from likethat.sources._pixels import Background, as_pixels
 from likethat.sources.base import Sample, Skipped
 from likethat.sources.signature import digest_of_all, file_facts
 
-__all__ = ["ImageFolder", "picture_endings"]
-
 _SNIFFED = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF", "JPEG2000")
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"\x00\x00\x00")
 _NEVER_PICTURES = {".csv", ".db", ".html", ".ini", ".json", ".jsonl", ".log", ".mat", ".md", ".npy", ".npz", ".parquet"}

@@ -9,8 +9,6 @@ from likethat._checks import check_count, require
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INCOME_CLASSES", "incomes"]
-
 INCOME_CLASSES = ("at most 50K", "above 50K")
 _EDUCATION = ("none", "school", "college", "bachelor", "master", "doctorate")
 _WORK = ("private", "self-employed", "public", "unpaid")

@@ -12,8 +12,6 @@ from likethat.sources.arrays import Images
 from likethat.sources.datasets import DatasetSource
 from likethat.sources.folder import ImageFolder
 
-__all__ = ["orientation_of"]
-
 
 def orientation_of(source: Any, index: int) -> int:
     """Return the EXIF orientation, 1 to 8, by which item `index` of a source was turned; 1 where it was not.

@@ -19,8 +19,6 @@ from likethat.sources.datasets import IterableSource
 from likethat.sources.folder import ImageFolder
 from likethat.sources.shards.shards import Shards
 
-__all__ = ["Batch", "View", "name_of", "read", "read_span"]
-
 View = Callable[[Tensor], Tensor]
 
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from likethat._checks import check_choice, check_count
 
-__all__ = ["SENTIMENTS", "TOPICS", "Review", "read_sentence", "sentences"]
-
 SENTIMENTS = ("negative", "mixed", "positive")
 TOPICS = ("film", "restaurant", "phone", "hotel")
 

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["digest_of_all", "file_facts", "numbers_of", "signature_of"]
-
 _BLOCK = 256  # images of an array that are copied at a time, where they do not lie in one piece
 
 

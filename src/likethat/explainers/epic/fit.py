@@ -33,8 +33,6 @@ from likethat.functional.familiarity import familiar
 from likethat.models import SplitModel
 from likethat.options import EPICOptions, PaperEPICOptions
 
-__all__ = ["EPICFit", "Found", "Solver"]
-
 _ROUNDS_TO_CHOOSE = 2
 """Of the fits to halves: in 20 fits to 100 to 5,000 CIFAR photos two chose as three did in 15, and the others lost and
 won held-out purity alike (.009 at most); one kept the network's own channels where a rotation was worth .016 more."""

@@ -23,8 +23,6 @@ from likethat.fitting.rotation import Schedule, fit_procrustes
 from likethat.models import SplitModel
 from likethat.options import EPICOptions
 
-__all__ = ["EPIC"]
-
 _SCHEDULE = Schedule(first=100, last=14, rounds=8)
 """Falling slowly, as early rounds average over many patches; five a channel, the paper's last, are learned by heart."""
 

@@ -12,8 +12,6 @@ from likethat._queries import Asked, QueryLog
 from likethat.errors import InputError
 from likethat.search import Known
 
-__all__ = ["Asker", "make_inputs"]
-
 
 class Asker(QueryLog):
     """Asks for latents and remembers all answers, whichever target they were asked for.

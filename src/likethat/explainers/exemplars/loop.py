@@ -11,8 +11,6 @@ from likethat.explainers.exemplars.target import Aim
 from likethat.functional.diversity import distinct_rows
 from likethat.search import Problem, Strategy
 
-__all__ = ["Finds", "pursue"]
-
 _SAME_ROUNDS = 60  # batches without an input that was not asked before: the generator makes the same few
 
 

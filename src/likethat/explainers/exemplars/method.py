@@ -26,8 +26,6 @@ from likethat.generators.text.reconstruction import require_reconstruction
 from likethat.options import ExemplarOptions
 from likethat.search import CMAES, Evolution, PriorSampling, Strategy, Surrogate
 
-__all__ = ["Exemplars"]
-
 _STRATEGIES: Mapping[str, Callable[[], Strategy]] = {
     "surrogate": Surrogate,
     "prior": PriorSampling,

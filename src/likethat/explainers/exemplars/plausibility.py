@@ -14,8 +14,6 @@ from likethat.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["distance_to_real"]
-
 _PIXELS = 32  # a side: distances between pictures are those between their small copies
 _WORDS = 4096  # places that words and pairs of words are hashed to: few meet in short texts
 _MOST_REAL = 2000  # bounds the search for neighbours; quantiles stay fine to .0005

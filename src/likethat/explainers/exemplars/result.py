@@ -17,8 +17,6 @@ from likethat.explanations.exemplars import ExemplarSet, Film
 from likethat.functional.diversity import mean_distance, quantile_among
 from likethat.search import Prior
 
-__all__ = ["Spacing", "exemplar_set"]
-
 _SAMPLES = 1000  # of the prior, whose quantiles an exemplar is placed in: to .1 %
 _TYPICAL = 12  # samples shown beside the exemplars: two rows on a page
 _MOST_FRAMES = 24  # of the film: under 20 seconds of it; the first and the last ones stay

@@ -13,8 +13,6 @@ from likethat._responses import Measure, measure_of
 from likethat.errors import InputError, TargetError
 from likethat.search import Goal, HighResponse, Probabilities
 
-__all__ = ["Aim", "read_target"]
-
 _NO_LINE = -1e9  # takes what `HighResponse` adds where there is no line, so that none is reached
 _SUM_TOLERANCE = 1e-3  # percentages that people round to .1 sum to 1 within it
 

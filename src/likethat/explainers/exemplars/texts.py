@@ -20,8 +20,6 @@ from likethat.explanations.word_attribution import WordAttribution
 from likethat.functional.diversity import mean_distance, quantile_among
 from likethat.generators.text.edits import TextEdits
 
-__all__ = ["TextHunt"]
-
 _SAMPLES = 200  # texts of the corpus that exemplars are compared with
 _TYPICAL = 12  # texts of the corpus to read beside
 _FOR_WORDS, _LEAST_FOR_WORDS = 32, 16  # questions about the words of one exemplar

@@ -11,8 +11,6 @@ from torch import Tensor
 from likethat._queries import QueryLog
 from likethat._status import Reason, Status, ended
 
-__all__ = ["HeatMap", "Reading", "heat_map"]
-
 _ROUND = 16  # the fewest questions of a round, and the fewest answers that say anything
 
 

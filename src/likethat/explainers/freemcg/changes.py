@@ -11,8 +11,6 @@ from likethat.functional.evidence import linear_fit
 from likethat.functional.tweedie import tweedie_particles
 from likethat.generators.base import Denoiser
 
-__all__ = ["Changes", "Replace", "hiding_masks", "particles"]
-
 _LEVELS = (1.8, 3.6, 7.2)  # of noise on a picture of 32 pixels a side, in proportion more on larger ones
 _CELLS, _HIDDEN = 8, 0.3  # cells of a mask, a side, and the share of them that is hidden
 _SMOOTH, _FINEST = 22.6, 16  # blurs are the picture's side over these: of the prior (applied twice), of the map

@@ -23,8 +23,6 @@ from likethat.generators.table.writer import Rows, Writer, is_missing
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns", "Limits", "as_generated"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

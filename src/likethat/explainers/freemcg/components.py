@@ -14,8 +14,6 @@ from likethat.functional.blur import gaussian_blur
 if TYPE_CHECKING:
     from likethat.explainers.freemcg.log import Archive
 
-__all__ = ["Components", "image_components", "patches", "revert", "revert_least_changed", "with_details"]
-
 _ALIKE = 0.07  # a difference, of 1, that is hardly seen: beyond it a place counts as changed
 
 

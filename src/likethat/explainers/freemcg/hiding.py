@@ -14,8 +14,6 @@ from likethat.functional.blur import gaussian_blur
 from likethat.functional.evidence import LinearFit, linear_fit
 from likethat.functional.inpainting import inpainted
 
-__all__ = ["FILLS", "Fills", "Masks", "check_fills", "out_of_sight"]
-
 FILLS = ("mean", "blur", "noise", "inpainting")
 """What hidden pixels may show."""
 

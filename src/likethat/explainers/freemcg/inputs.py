@@ -21,21 +21,6 @@ from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.words import split_words
 from likethat.sources._decode import decode
 
-__all__ = [
-    "as_asked",
-    "check_fits",
-    "check_mask",
-    "check_words",
-    "exact_map",
-    "explained_by",
-    "explained_of",
-    "kept_places",
-    "name_of",
-    "one_input",
-    "read_mask",
-    "wanted_of",
-]
-
 
 def as_asked(model: Any, budget: int | None, target: Any = None) -> Asked:
     """Return a view of a black box with this budget; any other model is wrapped into one.

@@ -12,8 +12,6 @@ from likethat._queries import QueryLog
 from likethat._responses import Measure
 from likethat.functional.margins import margins_of
 
-__all__ = ["Archive"]
-
 _BEHIND = 1e6  # above all costs: columns of a table, or pixels
 _APART = 0.4  # from this on two changes are different ones; 0 the same, 1 nothing in common
 

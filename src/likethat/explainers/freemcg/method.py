@@ -50,8 +50,6 @@ from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.reconstruction import require_reconstruction
 from likethat.options import FreeMCGOptions
 
-__all__ = ["FreeMCG"]
-
 _OF_ROWS, _OF_TEXTS, _OF_OTHERS = 0.6, 0.5, 0.98  # see `confidence`
 
 

@@ -14,8 +14,6 @@ from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import LatentSpace, Space
 from likethat.explanations.counterfactual import Change, Demand, Edit, SearchPath
 
-__all__ = ["curve_of", "edit_of", "edits_of", "path_of", "status_of"]
-
 _DEMANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # from the decision to the demand of images
 
 

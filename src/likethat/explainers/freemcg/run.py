@@ -15,8 +15,6 @@ from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.search import Plan, bring_nearer, reach
 from likethat.explainers.freemcg.spaces import ImageSpace, Space
 
-__all__ = ["Found", "Settings", "one_after_the_other", "seek"]
-
 _DECIDED = 1e-6  # of a margin: on the wanted side
 _MOST = 0.85  # of the largest margin met, where the one asked for never was: leaves room to come nearer
 

@@ -15,8 +15,6 @@ from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import Space
 from likethat.functional.kalman import kalman_move
 
-__all__ = ["ON_PIXELS", "ON_ROWS", "REACH", "Phase", "Plan", "bring_nearer", "reach"]
-
 _SURPLUS = 0.5  # margin aimed at beyond what is wanted, so that noise does not undo it
 _ANYWHERE = 24  # inputs: a class that one in ten is given to is seen with probability .92
 _MANY, _NEAREST, _TRIED = 1024, 20, 3  # rows made without a question; asked, the nearest; cut down

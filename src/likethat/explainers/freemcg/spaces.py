@@ -19,8 +19,6 @@ from likethat.functional.tweedie import denoised
 from likethat.generators.base import Denoiser, Encoder, LatentGenerator
 from likethat.generators.table.generator import TableVAE
 
-__all__ = ["ImageSpace", "LatentSpace", "Space"]
-
 _N_TYPICAL, _N_STARTS = 256, 1024  # draws of the prior: what is typical of it; and rows to begin at the nearest of
 _UNUSUAL = 95  # of 100 real rows so many are less surprising than one that passes for real
 _WIDEST = 8.0  # noise on pictures of 32 pixels a side; less at first on larger ones: smaller parts

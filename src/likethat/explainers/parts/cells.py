@@ -14,8 +14,6 @@ from likethat.errors import InputError
 from likethat.features import Features
 from likethat.models.class_names import match_classes
 
-__all__ = ["ClassCells", "blocks", "cells_of", "classes_of", "seeded"]
-
 _BLOCK = 2**21  # values factorised together: 8 MiB in float32, which stays near the processor
 _BLOCK_ON_GPU = 2**29  # 2 GiB in float32: keeps a card busy, and fits any
 

@@ -21,8 +21,6 @@ from likethat.functional.factorisation import (
 from likethat.functional.sharing import ownership_shares
 from likethat.functional.starts import start_parts
 
-__all__ = ["AGREEMENT", "GAIN", "MOST_PARTS", "Found", "count_limit", "discover"]
-
 MOST_PARTS = 8
 """``n_parts="auto"`` tries up to so many."""
 AGREEMENT, GAIN = 0.9, 0.05

@@ -24,8 +24,6 @@ from likethat.functional.factorisation import non_negative, regions_of
 from likethat.models import SplitModel
 from likethat.options import PartsOptions
 
-__all__ = ["MOST_CLASSES", "Few", "chosen_algorithm", "superclasses"]
-
 Chosen = Literal["ownership", "superclasses", "regions"]
 """What ``algorithm="auto"`` can stand for."""
 

@@ -30,9 +30,7 @@ from likethat.models import SplitModel
 from likethat.options import PartsOptions
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
-from likethat.sources.marks.marks import SURROUNDINGS
-
-__all__ = ["PartFit"]
+from likethat.sources.marks.records import SURROUNDINGS
 
 _PRESENT = 0.2  # a named part occurs in a class where it holds at least this share of one cell
 

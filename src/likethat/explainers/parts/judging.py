@@ -13,8 +13,6 @@ from likethat.coordinates import HeadParts
 from likethat.features import Features
 from likethat.models import SplitModel
 
-__all__ = ["WEAK_BELOW", "Taken", "deletions", "evidence_density", "judge_by_deletion", "owners"]
-
 WEAK_BELOW = 0.75
 """Density of evidence below which a part is "surroundings / weak". Chosen on ResNet-20: of its 40 parts those whose
 deletion costs less than .75 of the same mask's elsewhere are found with precision .88 and recall 1 (1,000 photos)."""

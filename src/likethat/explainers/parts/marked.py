@@ -8,11 +8,10 @@ from likethat.errors import UnreadableImageError
 from likethat.features import Features
 from likethat.sources.base import ImageSource
 from likethat.sources.marks.frames import CONVENTIONS, Frame, Size, fitting_frames, stored_size
-from likethat.sources.marks.marks import MarkedImage, Marks
+from likethat.sources.marks.marks import Marks
 from likethat.sources.marks.names import Names, slashed
+from likethat.sources.marks.records import MarkedImage
 from likethat.sources.orientation import orientation_of
-
-__all__ = ["MarkedPicture", "find_marked"]
 
 Skips = list[tuple[str, str]]
 

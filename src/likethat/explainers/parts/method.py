@@ -40,8 +40,6 @@ from likethat.models import SplitModel
 from likethat.options import PartsOptions
 from likethat.sources import Marks
 
-__all__ = ["PartPrototypes"]
-
 _TOO_FEW = (
     "Too few images of any class to keep one for measuring: purity and coverage are those of the images that were "
     "fitted to, and flatter. Give five images of a class or more."

@@ -15,9 +15,8 @@ from likethat.functional.probe import Probe, fit_probe
 from likethat.models import SplitModel
 from likethat.sources import IterableSource
 from likethat.sources.base import ImageSource
-from likethat.sources.marks.marks import SURROUNDINGS, Marks
-
-__all__ = ["NamedParts", "learn_names", "marked_shares"]
+from likethat.sources.marks.marks import Marks
+from likethat.sources.marks.records import SURROUNDINGS
 
 _FAR = 3  # cells from every point, from which a cell of a point-marked image counts as surroundings
 _LEAST = 0.1  # share of a cell that parts must cover for the cell to be theirs

@@ -17,17 +17,6 @@ from likethat.functional.sharing import (
     ownership_regression,
 )
 
-__all__ = [
-    "SHARINGS",
-    "WEAK",
-    "ClassParts",
-    "join",
-    "ordered",
-    "split_by_ownership",
-    "split_by_sharing",
-    "whole",
-]
-
 SHARINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "closed-form": closed_form_shares,
     "equal": equal_shares,

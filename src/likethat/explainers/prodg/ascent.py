@@ -15,8 +15,6 @@ from likethat.generators.generated import make_images
 from likethat.models import SplitModel
 from likethat.search import CMAES, Evolution, HighResponse, Known, Problem
 
-__all__ = ["Climb", "Group", "Summit", "climb"]
-
 _BETA_1, _BETA_2 = 0.9, 0.99  # Adam's, with a shorter memory of squares than its .999: a climb has few steps
 
 

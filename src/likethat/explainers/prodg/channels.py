@@ -11,8 +11,6 @@ from likethat.functional import purity
 from likethat.models import SplitModel
 from likethat.search import top_rows
 
-__all__ = ["Response", "Starts", "best_samples", "channels_of_class", "n_candidates_of", "respond"]
-
 _LEAST_CANDIDATES = 20  # samples of highest activation that prototypes are chosen among by purity
 _SHARE = 0.02  # of all samples, where that is more: the highest activations alone are not the purest
 

@@ -12,8 +12,6 @@ from likethat.explainers.prodg.ascent import Climb, Group, Summit, climb
 from likethat.explainers.prodg.controls import starting_group
 from likethat.generators.generated import Generated
 
-__all__ = ["RESTARTS", "SILENT", "Climbed", "Climber"]
-
 RESTARTS = 2  # of channels that did not climb, each from other samples; then they are called dead
 SILENT = 1e-3  # purity up to which a channel counts as not active
 

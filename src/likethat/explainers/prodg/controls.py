@@ -24,8 +24,6 @@ from likethat.generators.generated import Generated
 from likethat.models import SplitModel, split
 from likethat.sources import Images
 
-__all__ = ["best_of_prior", "made_for_random_weights", "starting_group", "with_random_weights"]
-
 _OTHER = 86028121  # a prime far from the seeds that people take
 _AT_A_TIME = 64  # feature maps
 _VIEWS = 64  # that normalisations are measured on: over 3,000 cells a channel at 7 x 7

@@ -30,8 +30,6 @@ from likethat.generators.generated import Generated, check_image_generator
 from likethat.models import SplitModel, as_model, check_model
 from likethat.options import ProDGOptions
 
-__all__ = ["ProDG"]
-
 
 @in_own_session(grad=True)
 @public

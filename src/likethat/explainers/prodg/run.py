@@ -31,8 +31,6 @@ from likethat.models import SplitModel
 from likethat.options import ProDGOptions
 from likethat.search import varying_units
 
-__all__ = ["SCHEDULE", "Run"]
-
 SCHEDULE = Schedule(first=100, last=14, rounds=8)
 _OF_PRIOR = 1000  # samples that give its spread, to 2 %
 

@@ -7,8 +7,6 @@ from likethat._progress import Progress, Watcher
 from likethat.models import SplitModel
 from likethat.options import ProDGOptions
 
-__all__ = ["CONTROL_UNITS", "SAMPLES", "Stages", "Work", "resized_or_turned"]
-
 CONTROL_UNITS = 16
 """Channels that the controls are measured on, evenly spread: they cost as much as the channels themselves."""
 SAMPLES, _PROTOTYPES = "making samples", "making the prototypes again"

@@ -4,18 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = [
-    "Down",
-    "SelfAttention",
-    "Steered",
-    "Up",
-    "channels_last",
-    "groups_of",
-    "half_precision",
-    "parameter_device",
-    "sinusoids",
-]
-
 
 def groups_of(channels: int) -> int:
     """Return how many groups a norm over `channels` has: about 16 channels each, and a divisor."""

@@ -15,8 +15,6 @@ from likethat._progress import Stage, Watcher
 from likethat.errors import InputError
 from likethat.sources import ImageSource, Sample, Skipped, as_source, read
 
-__all__ = ["ImageStack", "read_stack"]
-
 MINIMUM, SMALLEST, USUAL = 16, 8, 64
 """Images to learn anything from; pixels a side that halvings leave something of; pixels a side when none are said."""
 

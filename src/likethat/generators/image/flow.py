@@ -17,8 +17,6 @@ from likethat.generators.image.unet import UNet
 from likethat.generators.priors import StandardNormal
 from likethat.generators.storage import TrainedGenerator, filled
 
-__all__ = ["ImageFlow"]
-
 SIGMA_MAX = 40.0  # noise beside which a picture of values in [-1, 1] vanishes, even at 64 x 64
 
 

@@ -13,8 +13,6 @@ from likethat.generators.image.blocks import channels_last, half_precision
 from likethat.generators.image.unet import UNet
 from likethat.options import FlowRecipe
 
-__all__ = ["FlowRun", "default_unet"]
-
 
 def default_unet(shape: tuple[int, int, int]) -> dict[str, Any]:
     """Return a U-Net that suits images of a shape: about 24 cells a side at its finest level.

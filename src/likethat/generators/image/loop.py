@@ -19,8 +19,6 @@ from likethat.generators.image.data import ImageStack
 from likethat.generators.latents import under
 from likethat.generators.training import Fitted, rng_of_step, rows_of_step
 
-__all__ = ["ImageRun", "LoopOptions", "train_run"]
-
 
 class ImageRun(Protocol):
     """Networks that learn batch by batch."""

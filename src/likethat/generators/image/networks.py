@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from likethat.generators.image.blocks import Down, Steered, Up, groups_of
 
-__all__ = ["Critic", "Decoder", "Encoder", "padded_size"]
-
 
 def padded_size(size: tuple[int, int], step: int) -> tuple[int, int]:
     """Return height and width rounded up to multiples of `step`.

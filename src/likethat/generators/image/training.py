@@ -26,8 +26,6 @@ from likethat.generators.storage import filled
 from likethat.generators.training import Fitted, ended_in_words
 from likethat.options import FlowRecipe, ImageTraining, VaeRecipe
 
-__all__ = ["train_image"]
-
 _LATENT_DIM = 64  # between the zoo's own: digits take 16, creatures 128
 
 

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from likethat.generators.image.blocks import Down, SelfAttention, Steered, Up, groups_of, sinusoids
 from likethat.generators.image.networks import padded_size
 
-__all__ = ["UNet"]
-
 _SINES = 64  # numbers that say the time, in sines and cosines
 
 

@@ -12,13 +12,11 @@ from likethat._checks import check_images
 from likethat._inputs import Inputs, Kind
 from likethat._session import in_own_session
 from likethat.errors import InputError
-from likethat.generators.base import Prior
 from likethat.generators.image.blocks import parameter_device
 from likethat.generators.image.networks import Decoder, Encoder
 from likethat.generators.priors import prior_from_state
 from likethat.generators.storage import TrainedGenerator, filled
-
-__all__ = ["ImageVAE"]
+from likethat.search.base import Prior
 
 
 @public

@@ -14,8 +14,6 @@ from likethat.generators.image.networks import Critic
 from likethat.generators.image.vae import build_networks
 from likethat.options import VaeRecipe
 
-__all__ = ["VaeRun", "default_config"]
-
 
 def default_config(shape: tuple[int, int, int], *, latent_dim: int) -> dict[str, Any]:
     """Return networks that suit images of a shape: about six cells a side in the middle.

@@ -13,22 +13,6 @@ from torch import Tensor, nn
 
 from likethat.errors import InputError, NonFiniteError
 
-__all__ = [
-    "check_seeds",
-    "check_steerable_latents",
-    "clamp_through",
-    "decoded",
-    "finished",
-    "freeze",
-    "mixture_weights",
-    "refuse_offloading",
-    "saved_memory",
-    "settle_precision",
-    "start_rng",
-    "swapped",
-    "unclamped",
-]
-
 
 def mixture_weights(logits: Float[Tensor, "*batch part"]) -> Float[Tensor, "*batch part"]:
     """Return softmax(s * logits) with s = 2 sqrt(2 ln K) for K parts: no more than a few count for logits of N(0, 1).

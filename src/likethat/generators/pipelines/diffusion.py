@@ -16,8 +16,6 @@ from likethat.errors import InputError, ModelError
 from likethat.generators.pipelines.base import freeze, refuse_offloading
 from likethat.generators.priors import StandardNormal
 
-__all__ = ["PipelineGenerator", "UnconditionalPipeline", "load_pipeline"]
-
 
 def load_pipeline(
     name: str | Path, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None, **options: Any

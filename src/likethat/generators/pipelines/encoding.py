@@ -13,8 +13,6 @@ from likethat._options import shown
 from likethat.errors import InputError
 from likethat.generators.pipelines.base import start_rng, swapped
 
-__all__ = ["Encoding", "check_takes_embeddings", "denoiser_of", "encode_anchors", "filled_in"]
-
 _POOLED = ("pooled_prompt_embeds", "prompt_embeds_pooled")
 _MASKS = ("prompt_attention_mask", "prompt_embeds_mask", "attention_mask")
 _OURS = ("prompt", "latents", "generator", "output_type", "return_dict", "num_images_per_prompt", "prompt_embeds")

@@ -14,7 +14,6 @@ from likethat._checks import check_count
 from likethat._inputs import Kind
 from likethat._session import in_own_session
 from likethat.errors import InputError
-from likethat.generators.base import Prior
 from likethat.generators.pipelines.base import (
     check_seeds,
     check_steerable_latents,
@@ -26,8 +25,7 @@ from likethat.generators.pipelines.base import (
     start_rng,
 )
 from likethat.generators.priors import StandardNormal
-
-__all__ = ["LabelGenerator"]
+from likethat.search.base import Prior
 
 
 @in_own_session

@@ -15,7 +15,6 @@ from likethat._inputs import Kind
 from likethat._options import shown
 from likethat._session import in_own_session
 from likethat.errors import InputError
-from likethat.generators.base import Prior
 from likethat.generators.pipelines.base import (
     check_seeds,
     check_steerable_latents,
@@ -37,8 +36,7 @@ from likethat.generators.pipelines.encoding import (
     filled_in,
 )
 from likethat.generators.priors import StandardNormal
-
-__all__ = ["PromptGenerator", "PromptLatents"]
+from likethat.search.base import Prior
 
 
 @in_own_session

@@ -17,8 +17,6 @@ from likethat.generators.table.whole import Whole
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_CLASSES", "Coded", "Coding", "normal_scores", "values_at"]
-
 MOST_CLASSES = 256
 """A column of more categories has the most frequent as classes; a score says which of the others."""
 

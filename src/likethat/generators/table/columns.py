@@ -12,8 +12,6 @@ from likethat.errors import InputError, NonFiniteError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "ColumnKind", "Scalar", "finite_numbers", "plain", "ticks_of"]
-
 Scalar: TypeAlias = str | int | float | bool
 ColumnKind: TypeAlias = Literal["number", "date", "category", "constant", "missing"]
 

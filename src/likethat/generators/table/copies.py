@@ -12,8 +12,6 @@ from likethat.generators.table.quality import varying_columns
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Learned"]
-
 _MOST = 5000  # rows that distances are measured to: of more, a draw
 _BLOCK = 200  # rows at a time: 4 MB of distances
 

@@ -16,8 +16,6 @@ from likethat.generators.table.scale import Scale
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Dependence", "Places", "broken_by", "learn_dependences", "repaired"]
-
 Places: TypeAlias = Mapping[Any, Float[np.ndarray, " n"]]
 """Positions (`Scale.positions`) of some rows, by column."""
 

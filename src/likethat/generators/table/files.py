@@ -12,8 +12,6 @@ from likethat.errors import InputError, UnsafeFileError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_table"]
-
 _TEXT, _PARQUET = {".csv", ".tsv", ".txt"}, {".parquet", ".pq"}
 _PICKLES = {".pkl", ".pickle", ".joblib"}
 

@@ -13,7 +13,6 @@ from likethat._calls import public
 from likethat._inputs import Inputs, Kind, kind_of
 from likethat._session import in_own_session
 from likethat.errors import InputError
-from likethat.generators.base import Prior
 from likethat.generators.latents import check_latents, in_chunks, under
 from likethat.generators.priors import prior_from_state
 from likethat.generators.storage import TrainedGenerator, filled
@@ -22,8 +21,7 @@ from likethat.generators.table.columns import Column
 from likethat.generators.table.dependences import Dependence, repaired
 from likethat.generators.table.network import KL_WEIGHT, TableNetwork, TableOutput, row_loss
 from likethat.generators.table.scale import Scale
-
-__all__ = ["Calibration", "TableVAE", "build_network"]
+from likethat.search.base import Prior
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -17,8 +17,6 @@ from likethat.generators.table.scale import Scale
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["compared_rows", "made_rows"]
-
 _MOST_PAIRS = 20  # pairs of columns that are named: those that differ most; their mean is over all
 
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from likethat.generators.table.coding import Coded
 
-__all__ = ["KL_WEIGHT", "TableNetwork", "TableOutput", "row_loss"]
-
 _NOISE_FLOOR = 0.1  # in standard deviations: without it a column that is nearly constant takes all of the loss
 KL_WEIGHT = 0.1
 """Below 1: the latent shall say almost everything of a row, since a row is the most likely one of its latent."""

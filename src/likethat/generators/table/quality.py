@@ -14,8 +14,6 @@ from likethat.generators.table.columns import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableQuality", "compare_tables", "is_valid", "varying_columns"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TableQuality:

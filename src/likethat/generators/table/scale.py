@@ -12,8 +12,6 @@ from likethat.generators.table.columns import Column, Scalar
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Scale", "as_learned", "dtype_of"]
-
 _TICKS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds, so that dates of two dtypes compare
 _FEW = 12  # a number with so few values is a code: there is nothing between two of them
 

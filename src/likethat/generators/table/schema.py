@@ -12,8 +12,6 @@ from likethat.generators.table.columns import Column, ColumnKind, Scalar, finite
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["learn_columns"]
-
 _EXACT = 2**53  # whole numbers up to here are exact as float64
 _DECIMALS = 6  # that a column may be rounded to; beyond, it counts as measured
 _NAMED, _NEARLY_ALL = 30, 0.9  # rows, and the share of them with a value of their own, that make names of categories

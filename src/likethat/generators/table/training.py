@@ -18,7 +18,6 @@ from likethat._inputs import kind_of
 from likethat._progress import Clock, Progress, Stage, Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
-from likethat.generators.base import Prior
 from likethat.generators.comparing import FEWEST
 from likethat.generators.priors import fit_prior
 from likethat.generators.quality import Compared, Quality, averaged, unmeasured
@@ -32,11 +31,10 @@ from likethat.generators.table.network import KL_WEIGHT, TableNetwork, row_loss
 from likethat.generators.table.schema import learn_columns
 from likethat.generators.training import Fitted, TrainingOptions, ended_in_words, fit_network
 from likethat.options import TableTraining
+from likethat.search.base import Prior
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["train_table"]
 
 _ENOUGH = 50  # rows, for a quantile of them
 _FEWEST, _WIDTH, _MOST_LATENTS = 16, 192, 48  # rows to learn anything from; units of a layer; latents

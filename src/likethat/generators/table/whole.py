@@ -11,8 +11,6 @@ from likethat.generators.table.columns import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Whole", "as_frame", "block_as_frame"]
-
 _EXACT = 2**53  # whole numbers beyond are not all floats
 
 

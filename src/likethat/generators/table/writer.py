@@ -14,8 +14,6 @@ from likethat.generators.table.whole import Whole, as_frame, block_as_frame
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Rows", "Writer", "is_missing"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rows:

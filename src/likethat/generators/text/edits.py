@@ -21,8 +21,6 @@ from likethat.generators.text.odds import WordOdds
 from likethat.generators.text.proposer import CorpusProposer, Proposal, Proposer, Tagger
 from likethat.generators.text.words import split_words
 
-__all__ = ["TextEdits"]
-
 
 @public
 @in_own_session

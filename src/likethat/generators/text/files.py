@@ -6,8 +6,6 @@ from pathlib import Path
 from likethat._options import check_path, shown
 from likethat.errors import InputError
 
-__all__ = ["as_texts", "read_texts"]
-
 _FEWEST = 16  # texts to learn anything from, as of images
 
 

@@ -12,14 +12,12 @@ from likethat._checks import check_count
 from likethat._inputs import Inputs, Kind
 from likethat._session import in_own_session
 from likethat.errors import InputError
-from likethat.generators.base import Prior
 from likethat.generators.latents import check_latents, in_chunks, under
 from likethat.generators.priors import prior_from_state
 from likethat.generators.storage import TrainedGenerator, filled
 from likethat.generators.text.network import TextNetwork
 from likethat.generators.text.tokens import Tokens
-
-__all__ = ["TextVAE"]
+from likethat.search.base import Prior
 
 
 @public

@@ -18,8 +18,6 @@ from likethat.errors import InputError, ModelError
 from likethat.generators.latents import check_latents, in_chunks
 from likethat.generators.priors import StandardNormal
 
-__all__ = ["LanguageModel", "load_language_model", "load_transformer"]
-
 _CHUNK = 8  # texts written at a time: all wait for the longest
 
 

@@ -16,8 +16,6 @@ from likethat.generators.text.language_model import load_transformer
 from likethat.generators.text.proposer import Proposal
 from likethat.generators.text.words import Words, in_case_of, is_wordlike, split_words
 
-__all__ = ["MaskedModelProposer"]
-
 _AROUND = 64  # words on each side that the model reads: what stands further away hardly changes a filler
 _BEGINS, _GOES_ON = ("▁", "Ġ"), "##"
 """How tokenizers mark a piece that begins a word, or one that goes on with it."""

@@ -6,8 +6,6 @@ from torch import Tensor, nn
 
 from likethat.generators.text.tokens import END, HIDDEN, PAD, START
 
-__all__ = ["TextNetwork", "text_loss"]
-
 
 class TextNetwork(nn.Module):
     """An encoder of convolutions, and a recurrent decoder that sees the latent at every token.

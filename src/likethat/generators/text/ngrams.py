@@ -7,8 +7,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-__all__ = ["Counts", "NGrams"]
-
 _DISCOUNT = 0.75  # of absolute discounting; what held-out estimates give for most texts
 _START, _END, _UNKNOWN = 0, 1, 2  # numbers that are no words
 

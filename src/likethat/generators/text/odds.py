@@ -6,8 +6,6 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-__all__ = ["WordOdds"]
-
 _FEWEST = 2  # texts a word is in: what it did once may have been chance
 _STRENGTH = 1.0  # inverse of the penalty on weights, of word counts 0 and 1: sklearn's own
 _STEPS = 200  # twice the solver's own: words are many, texts few

@@ -11,8 +11,6 @@ from likethat.generators.text.ngrams import NGrams
 from likethat.generators.text.vectors import WordVectors
 from likethat.generators.text.words import Words, in_case_of, is_wordlike, join_words, split_words
 
-__all__ = ["CorpusProposer", "Proposal", "Proposer", "Tagger"]
-
 _LEAST_COSINE, _NEAREST = 0.3, 200  # below .3 words of another kind come; of 200, twenty or so fit their neighbours
 _COMMONEST, _SHARE_COMMON = 80, 0.02
 """The words that carry a sentence, such as "the" and "of", in whose place nothing can stand: so many at most, and so

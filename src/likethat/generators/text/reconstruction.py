@@ -8,8 +8,6 @@ from likethat._status import Reason, Status, ended
 from likethat.errors import InputError
 from likethat.generators.text.words import split_words
 
-__all__ = ["require_reconstruction", "status_of", "words_kept"]
-
 _LEAST = 0.5  # of the words: below it a counterfactual differs from its source in more than it was asked to
 
 

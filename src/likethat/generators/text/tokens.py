@@ -10,8 +10,6 @@ from torch import Tensor
 
 from likethat._checks import check_count
 
-__all__ = ["END", "HIDDEN", "PAD", "START", "Tokens"]
-
 PAD, START, END, HIDDEN = range(4)
 """Behind the end; before the beginning; the end; a token that is not shown."""
 

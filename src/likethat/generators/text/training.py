@@ -21,8 +21,6 @@ from likethat.generators.text.tokens import PAD, Tokens
 from likethat.generators.training import Fitted, TrainingOptions, ended_in_words, fit_network
 from likethat.options import TextTraining
 
-__all__ = ["train_text"]
-
 _WIDTH = 160  # units of a layer: a CPU trains it in minutes
 _HIDDEN = 0.1  # share of the tokens hidden from the decoder, so that it needs the latent
 _KL_WEIGHT = 0.18

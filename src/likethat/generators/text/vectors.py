@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from likethat.generators.text.ngrams import NGrams
 
-__all__ = ["WordVectors"]
-
 _LEAST_SEEN = 3  # a word seen twice has stood in two places: its vector says nothing
 _MOST_WORDS, _CONTEXTS, _DIM = 20_000, 2_000, 64  # the SVD takes seconds; rarer contexts are in few words' company
 

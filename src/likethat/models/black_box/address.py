@@ -7,8 +7,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from likethat.errors import InputError
 
-__all__ = ["Address", "Credential", "is_url", "speaks_of_a_secret"]
-
 _SECRET = re.compile(r"key|token|secret|passw|signature|^sig$|auth|credential|cookie|session", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from likethat.errors import BlackBoxError
 
-__all__ = ["Rows", "read_rows"]
-
 _ADVICE = "Return one row of class probabilities an input, as predict_proba does."
 
 

@@ -13,17 +13,6 @@ from likethat.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "as_frame",
-    "check_named_once",
-    "filled_up",
-    "fit_shape",
-    "padding_note",
-    "position_note",
-    "rows_of",
-    "select_columns",
-]
-
 
 def as_frame(batch: Tensor, columns: Sequence[str]) -> "pd.DataFrame":
     """Return a tensor (n, ...) as a table with these column names.

@@ -5,8 +5,6 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from likethat._inputs import Inputs
 
-__all__ = ["Backend", "Facts", "Output"]
-
 Output: TypeAlias = Literal["auto", "probabilities", "logits", "labels", "numbers"]
 """What a predictor answers with: "auto" decides on its first answer, "labels" are probabilities of independent ones,
 "numbers" are taken as they are."""

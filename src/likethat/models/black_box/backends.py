@@ -24,8 +24,6 @@ from likethat.models.black_box.network import NetworkBackend
 from likethat.models.black_box.onnx_file import OnnxBackend
 from likethat.models.split_model import SplitModel
 
-__all__ = ["BackendOptions", "FunctionBackend", "Prepared", "open_backend"]
-
 
 class BackendOptions(TypedDict, total=False):
     """What only some backends take: `output_name` those of ONNX files and inference servers, the rest those of URLs."""

@@ -27,8 +27,6 @@ from likethat.models.black_box.oracle import Oracle
 from likethat.models.black_box.reading import Reader
 from likethat.models.split_model import SplitModel
 
-__all__ = ["BlackBox", "box_for"]
-
 
 @public
 @in_own_session

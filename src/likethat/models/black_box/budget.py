@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from likethat._checks import check_count
 from likethat.errors import BudgetError
 
-__all__ = ["Account", "SearchAccount"]
-
 
 class Account:
     """Counts queries against a budget; what is charged here is charged to the account above it too.

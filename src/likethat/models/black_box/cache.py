@@ -16,8 +16,6 @@ from likethat.errors import InputError, StorageError
 from likethat.models.black_box.backend import Backend
 from likethat.models.black_box.memory import Known, Memory, Store
 
-__all__ = ["AnswerFile", "recall"]
-
 _APPLICATION = 0x6C746262  # "ltbb"
 _SCHEMA = 1  # of the table; another one is refused, not migrated: answers can be asked again
 _TABLES = (

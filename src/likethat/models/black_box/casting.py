@@ -14,8 +14,6 @@ from likethat.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Brightness", "as_type", "cells_of", "column_of_numbers", "fit_type", "texts_of"]
-
 _ROUNDING = 1e-4
 """How far from a whole number still is one: 255 times a float32 in [0, 1] is off by up to 1.5e-5."""
 _IMAGE_SLACK = 1e-3

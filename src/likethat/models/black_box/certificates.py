@@ -7,8 +7,6 @@ from pathlib import Path
 from likethat._options import shown
 from likethat.errors import InputError
 
-__all__ = ["Certificates"]
-
 
 class Certificates:
     """The files of a TLS connection.

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from likethat._options import shown
 from likethat.errors import BlackBoxError, InputError
 
-__all__ = ["choose_output"]
-
 _WORDS = ("prob", "logit", "score", "softmax")
 
 

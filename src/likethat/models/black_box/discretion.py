@@ -9,8 +9,6 @@ import unicodedata
 import weakref
 from collections.abc import Callable, Sequence
 
-__all__ = ["Discretion", "forget_in_logs"]
-
 _SHOWN = "[credential]"
 _HIDDEN = "[text that may hold the credential]"
 _SHORT = 4  # a shorter secret is found in any text: nothing of the text is shown then

@@ -18,8 +18,6 @@ from likethat.models.black_box.portions import Portions
 if TYPE_CHECKING:
     from likethat.models.black_box.http import Link
 
-__all__ = ["EndpointBackend"]
-
 _PLACES = ("$inputs", "$records", "$columns", "$input")
 
 

@@ -14,8 +14,6 @@ from likethat.models.black_box.casting import as_type
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EstimatorBackend", "is_estimator"]
-
 _UNCALIBRATED = "{name} has no predict_proba: its decision_function was taken, which is not calibrated"
 
 

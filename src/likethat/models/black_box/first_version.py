@@ -10,8 +10,6 @@ from likethat.models.black_box.endpoint import EndpointBackend
 if TYPE_CHECKING:
     from likethat.models.black_box.http import Link
 
-__all__ = ["FirstVersionBackend"]
-
 
 class FirstVersionBackend:
     """Asks a model at ``/v1/models/NAME:predict``: ``{"instances": [...]}`` brings ``{"predictions": [...]}``.

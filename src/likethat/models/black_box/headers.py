@@ -10,8 +10,6 @@ from pathlib import Path
 from likethat.errors import InputError
 from likethat.models.black_box.address import speaks_of_a_secret
 
-__all__ = ["OwnHeaders"]
-
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _OURS = frozenset({

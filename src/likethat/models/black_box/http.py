@@ -24,8 +24,6 @@ from likethat.models.black_box.patience import Patience
 from likethat.models.black_box.portions import RefusedError
 from likethat.models.black_box.unpacking import BadPackingError, TooLargeError, unpacked
 
-__all__ = ["Link"]
-
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 120.0  # seconds; a service that asks for more is said, not waited for
 _REDIRECTS = 3  # more is a circle, or a service that is not where it was said to be

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from likethat.models.black_box.http import Link
 
-__all__ = ["InferenceBackend"]
-
 _TYPES = {"FP16": "float16", "BF16": "float32", "FP32": "float32", "FP64": "float64", "BOOL": "bool"} | {
     f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }

@@ -7,8 +7,6 @@ from pathlib import Path
 from likethat._options import shown
 from likethat.errors import InputError
 
-__all__ = ["LinkOptions"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class LinkOptions:

@@ -8,8 +8,6 @@ import numpy as np
 
 from likethat.models.black_box.backend import Output
 
-__all__ = ["Known", "Memory", "Store"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Known:

@@ -18,8 +18,6 @@ from likethat.models.black_box.casting import as_type
 from likethat.models.fingerprint import fingerprint
 from likethat.models.split_model import SplitModel
 
-__all__ = ["NetworkBackend"]
-
 
 class NetworkBackend:
     """Runs a network in evaluation mode, on its own device and in its own precision.

@@ -18,8 +18,6 @@ from likethat.models.black_box.casting import Brightness, as_type, texts_of
 from likethat.models.black_box.choice import choose_output
 from likethat.models.black_box.onnx_weights import external_files
 
-__all__ = ["OnnxBackend"]
-
 _TYPES = {"float": "float32", "double": "float64", "float16": "float16", "bool": "bool"} | {
     f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }

@@ -5,8 +5,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from likethat.errors import ModelError
 
-__all__ = ["external_files"]
-
 _MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _TRAINING, _ENTRY = range(9)
 _BELOW = {
     _MODEL: {7: _GRAPH, 20: _TRAINING, 25: _FUNCTION},

@@ -19,8 +19,6 @@ from likethat.models.black_box.budget import Account
 from likethat.models.black_box.memory import Memory, Store
 from likethat.models.black_box.reading import LABELS_NOTE, LOGITS_NOTE, Reader
 
-__all__ = ["Oracle"]
-
 _DRIFT = 1e-4
 """Largest difference in probability that rounding in another batch may make."""
 

@@ -9,8 +9,6 @@ from typing import Any
 import httpcore
 import httpx
 
-__all__ = ["Patience"]
-
 _CHUNK = 65_536  # bytes written before the clock is looked at again
 
 

@@ -12,8 +12,6 @@ from likethat._inputs import Inputs
 from likethat.errors import BlackBoxError
 from likethat.models.black_box.arrays import rows_of
 
-__all__ = ["Portions", "RefusedError", "fewer_rows"]
-
 _TOO_LARGE = 413  # of HTTP: the request is larger than the server takes
 _ROWS = re.compile(r"batch|\brows?\b|instances|records|samples|examples|inputs|items", re.IGNORECASE)
 _BOUND = re.compile(

@@ -7,8 +7,6 @@ from torch import Tensor
 from likethat.errors import BlackBoxError
 from likethat.models.black_box.backend import Output
 
-__all__ = ["LABELS_NOTE", "LOGITS_NOTE", "Reader"]
-
 LOGITS_NOTE = "logits were taken: softmax applied"
 LABELS_NOTE = "labels are independent: each has its own probability, and a row need not sum to 1"
 _TOLERANCE = 1e-3  # to which probabilities sum to 1 that a service rounded to four digits

@@ -19,8 +19,6 @@ from likethat.models.black_box.box import BlackBox
 from likethat.models.black_box.budget import Account
 from likethat.models.black_box.oracle import Oracle
 
-__all__ = ["together"]
-
 T = TypeVar("T")
 _UNIT = 16
 """Rows that a batch is a multiple of: processors round rows alike then, whatever else is asked with them. Measured on

@@ -2,8 +2,6 @@
 
 import zlib
 
-__all__ = ["BadPackingError", "TooLargeError", "unpacked"]
-
 _AUTOMATIC = 47  # zlib's word for: a gzip or a zlib header, whichever comes
 _BARE = -15  # deflate without a header, which some services send
 

@@ -21,8 +21,6 @@ from likethat.sources.creatures._palette import (
 )
 from likethat.sources.creatures.classes import Kind
 
-__all__ = ["BODIES", "LEGS", "TAILS", "WINGS"]
-
 _OUTLINES: dict[Kind, Points] = {
     "bird": smooth(
         (0.205, -0.12), (0.205, 0.02), (0.14, 0.125), (0.0, 0.165), (-0.12, 0.125), (-0.21, 0.03), (-0.17, -0.07),

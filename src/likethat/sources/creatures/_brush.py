@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-__all__ = ["Brush", "Colour", "Mark", "Points", "ellipse", "hexes", "ribbon", "smooth"]
-
 Points: TypeAlias = npt.NDArray[np.float64]
 Colour: TypeAlias = tuple[int, int, int]
 Mark: TypeAlias = tuple[Points, Colour]

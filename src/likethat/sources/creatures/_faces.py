@@ -19,8 +19,6 @@ from likethat.sources.creatures._palette import (
     WHITE,
 )
 
-__all__ = ["CROWNS", "EYES", "HEADS", "MOUTHS"]
-
 
 def _capped(brush: Brush) -> None:
     cap = smooth((-0.2, 0.02), (-0.08, -0.03), (0.02, -0.055), (0.09, -0.06), (0.2, -0.03), (0.1, -0.2), (-0.1, -0.2))

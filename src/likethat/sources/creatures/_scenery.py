@@ -7,8 +7,6 @@ from PIL import Image
 
 from likethat.sources.creatures._brush import Brush, Colour, ellipse, hexes, ribbon, smooth
 
-__all__ = ["backdrop", "foreground"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Light:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-__all__ = ["CLASS_KINDS", "CLASS_NAMES", "CLASS_PARTS", "PART_NAMES", "REMOVABLE_PARTS", "VARIANTS", "Kind"]
-
 Kind = Literal["bird", "beast"]
 
 PART_NAMES: tuple[str, ...] = ("body", "head", "eye", "mouth", "crown", "wing", "tail", "legs")

@@ -17,8 +17,6 @@ from likethat.sources.creatures.classes import (
     Kind,
 )
 
-__all__ = ["Creature", "Pose", "sample_creature"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:

@@ -17,8 +17,6 @@ from likethat.sources.creatures._scenery import backdrop, foreground
 from likethat.sources.creatures.classes import PART_NAMES, Kind
 from likethat.sources.creatures.creature import Creature
 
-__all__ = ["coverage", "draw", "masks"]
-
 _NUMBER = {part: number for number, part in enumerate(PART_NAMES, start=1)}
 """In the part map, where 0 is the surroundings."""
 

@@ -19,8 +19,6 @@ from likethat.sources.creatures.classes import CLASS_NAMES
 from likethat.sources.creatures.creature import Creature, sample_creature
 from likethat.sources.creatures.drawing import draw, masks, pixels
 
-__all__ = ["CreatureSample", "Creatures", "creatures"]
-
 _LEAST_COVER = 0.1  # of a box: with less of any part in it, it shows the surroundings
 
 

@@ -22,8 +22,6 @@ from likethat.sources.marks.frames import Size
 from likethat.sources.marks.records import Mark, MarkedImage, part_name
 from likethat.sources.marks.run_lengths import run_lengths
 
-__all__ = ["read_coco"]
-
 _VISIBLE = 2  # COCO's third number of a keypoint: 0 not labelled, 1 labelled but hidden, 2 visible
 
 

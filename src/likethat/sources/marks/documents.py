@@ -15,20 +15,6 @@ from likethat._documents import Damaged, parse_json, read_bytes
 from likethat.errors import InputError
 from likethat.sources.marks.frames import Size
 
-__all__ = [
-    "BrokenError",
-    "Id",
-    "Reading",
-    "check_pixels",
-    "document_of",
-    "is_of_sides",
-    "key_of",
-    "points_of",
-    "read_as",
-    "size_of",
-    "text_of",
-]
-
 Id = int | float | str
 """What tools number images and categories with."""
 T = TypeVar("T")

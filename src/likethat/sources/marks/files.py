@@ -25,9 +25,6 @@ from likethat.sources.marks.documents import BrokenError, Reading, document_of
 from likethat.sources.marks.labelme import read_labelme
 from likethat.sources.marks.masks import LABEL_MAP, NAMES, coloured_masks, masks_by_part, numbered_masks
 from likethat.sources.marks.records import MarkedImage
-from likethat.sources.marks.run_lengths import run_lengths
-
-__all__ = ["read_marks", "run_lengths"]
 
 _PASSED_OVER = ("__MACOSX", "@eaDir")  # what macOS and Synology put into archives and folders
 _ELSEWHERE = {

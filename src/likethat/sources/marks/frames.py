@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-__all__ = ["CONVENTIONS", "Frame", "Size", "fitting_frames", "same_aspect", "turned"]
-
 Frame = Literal["upright", "stored"]
 """``"upright"``: as the picture is shown, turned by its EXIF orientation; ``"stored"``: as its file holds it."""
 Size = tuple[int, int]

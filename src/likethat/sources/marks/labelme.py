@@ -12,8 +12,6 @@ from likethat.sources.marks.mask_file import MaskFile
 from likethat.sources.marks.names import slashed
 from likethat.sources.marks.records import Mark, MarkedImage, part_name
 
-__all__ = ["read_labelme"]
-
 _CIRCLE = np.linspace(0, 2 * np.pi, 32, endpoint=False)  # corners of the outline that stands for it
 
 

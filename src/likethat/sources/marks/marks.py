@@ -17,9 +17,7 @@ from likethat.errors import InputError, NonFiniteError
 from likethat.sources.marks.documents import is_of_sides
 from likethat.sources.marks.files import read_marks
 from likethat.sources.marks.frames import Frame
-from likethat.sources.marks.records import NO_PART, SURROUNDINGS, Mark, MarkedImage, part_name
-
-__all__ = ["SURROUNDINGS", "Mark", "MarkedImage", "Marks"]
+from likethat.sources.marks.records import NO_PART, Mark, MarkedImage, part_name
 
 
 class _Drawn(Protocol):

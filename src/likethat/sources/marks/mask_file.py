@@ -15,8 +15,6 @@ from likethat.errors import UnreadableImageError
 from likethat.sources.marks.documents import BrokenError, check_pixels
 from likethat.sources.marks.frames import Size, turned
 
-__all__ = ["MaskFile"]
-
 Mask = npt.NDArray[np.bool_]
 
 

@@ -14,8 +14,6 @@ from likethat.sources.marks.frames import Frame
 from likethat.sources.marks.mask_file import MaskFile
 from likethat.sources.marks.records import NO_PART, Mark, MarkedImage, part_name
 
-__all__ = ["LABEL_MAP", "NAMES", "coloured_masks", "masks_by_part", "numbered_masks"]
-
 NAMES = "names.txt"
 """Parts' names, one a line, of masks whose pixels are numbers."""
 LABEL_MAP = "labelmap.txt"

@@ -8,8 +8,6 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-__all__ = ["Names", "Naming", "slashed"]
-
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # Label Studio puts this before the name of what is uploaded
 _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 _NOT_IN_PILLOW = {".heic", ".heif", ".dng", ".svg"}  # endings of pictures that it registers only with a plugin

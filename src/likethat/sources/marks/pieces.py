@@ -8,8 +8,6 @@ import numpy.typing as npt
 
 from likethat.sources.marks.frames import Size
 
-__all__ = ["SAME_FROM", "Mask", "Piece", "alike", "of_box", "of_disc", "of_mask", "of_outlines"]
-
 Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
 

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from likethat.sources.marks.frames import Frame, Size, fitting_frames, stored_size, turned
 from likethat.sources.marks.pieces import SAME_FROM, Mask, Piece, alike, of_box, of_disc, of_mask, of_outlines
 
-__all__ = ["NO_PART", "SURROUNDINGS", "Mark", "MarkedImage", "part_name"]
-
 Problems = list[tuple[str, str]]
 
 SURROUNDINGS = "surroundings"

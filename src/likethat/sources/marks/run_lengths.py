@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["run_lengths"]
-
 _LONGEST_RUN = 60  # bits; more is no number of pixels, and would be added up without end
 
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from likethat.sources.base import Skipped
 
-__all__ = ["LARGEST_IMAGE", "Index", "UnreadShardError", "index_of"]
-
 LARGEST_IMAGE = 2**28
 """Bytes of one encoded picture: beyond what Pillow opens safely in any format, and a shard may say any number."""
 _LONGEST = 300  # signs of a name that are kept: a path of usual systems; a tar's header may hold one of megabytes

@@ -15,8 +15,6 @@ from likethat.sources._dataset_labels import as_label
 from likethat.sources.datasets import IMAGE_KEYS, LABEL_KEYS
 from likethat.sources.shards.index import LARGEST_IMAGE, Index, UnreadShardError, index_of
 
-__all__ = ["ParquetReader", "index_parquet"]
-
 
 def index_parquet(stream: IO[bytes], *, image: str | None = None, label: str | None = None) -> Index:
     """Find the images of a Parquet file and their labels.

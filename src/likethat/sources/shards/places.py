@@ -12,8 +12,6 @@ from likethat._checks import require
 from likethat._options import check_path, shown
 from likethat.errors import InputError, MissingExtraError
 
-__all__ = ["ENDINGS", "copied", "expand", "facts", "is_far", "name_shards", "open_shard"]
-
 ENDINGS = (".tar", ".parquet")
 _MOST = 100_000  # shards of one pattern: larger numbers are slips of the keyboard, and would take the memory
 _BRACES = re.compile(r"\{([^{}]*)\}")

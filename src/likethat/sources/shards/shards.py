@@ -26,8 +26,6 @@ from likethat.sources.shards.places import copied, expand, facts, is_far, open_s
 from likethat.sources.shards.tars import TarReader, index_tar
 from likethat.sources.signature import digest_of_all
 
-__all__ = ["Shards"]
-
 _COPIES = 8 * 10**9  # bytes of shards far away that are kept: some of the usual gigabyte; half of what is free at most
 _TRIES = 2  # a connection that was closed meanwhile is opened again once
 

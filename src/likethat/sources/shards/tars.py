@@ -19,8 +19,6 @@ from likethat.sources.datasets import LABEL_KEYS, NAME_KEYS
 from likethat.sources.folder import picture_endings
 from likethat.sources.shards.index import LARGEST_IMAGE, Index, UnreadShardError, index_of
 
-__all__ = ["TarReader", "index_tar"]
-
 _BLOCK = 512  # bytes: a tar consists of such
 _PICKLED = {"pickle", "pkl", "pyd", "pth", "pt"}  # what WebDataset's decoders would unpickle
 _LARGEST_LABEL = 2**20  # bytes of a .cls or .json: ImageNet's have some hundred, and all are read at the beginning

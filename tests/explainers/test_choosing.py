@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import likethat as lt
 from likethat.errors import InputError, TargetError
-from likethat.explainers.choosing import _ends_as_file
+from likethat.explainers.choosing import _ends_as_file, rows_like
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.explanation import Explanation
@@ -119,6 +119,17 @@ def test_rows_give_what_would_change_the_answer() -> None:
     assert "trained on the rows given" in found.notes[0]
     with pytest.raises(InputError, match="`data` must be rows like the one explained, got None"):
         lt.explain(lt.BlackBox(rich, class_names=["no", "yes"]), row)
+
+
+def test_labels_beside_the_rows_are_left_out_and_said_to_be() -> None:
+    row = pd.DataFrame({"income": [40.0], "age": [30]})
+    table = pd.DataFrame({"label": ["no"], "age": [25], "income": [50.0]})
+    rows, left_out = rows_like(table, row)
+    assert list(rows.columns) == ["income", "age"]
+    assert left_out == ", without their label,"
+    assert rows_like(rows, row)[1] == ""
+    with pytest.raises(InputError, match="`data` must have the columns of the row explained, and age is not there"):
+        lt.explain(lt.BlackBox(rich), row, data=table.drop(columns="age"))
 
 
 def test_texts_give_edits_and_a_text_alone_its_words() -> None:

@@ -26,6 +26,7 @@ from likethat.explanations.explanation import Explanation
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.generators import Denoiser, Generated, TextEdits, train_generator
 from likethat.generators.reading import TABLES, fitted, read_input
+from likethat.generators.table.files import read_table
 from likethat.models import SplitModel
 from likethat.sources.base import Sample
 
@@ -224,9 +225,30 @@ def _row(at_hand: _AtHand) -> Explained:
                 "`data` must be rows like the one explained, got None. Give a table without the labels, or "
                 "generator=... that was trained on one."
             )
-        made = train_generator(at_hand.data, kind="table", seed=at_hand.seed, quality=False, watch=at_hand.watch)
-        why = "a generator could be trained on the rows given (likethat.train_generator keeps one for more rows)"
+        rows, left_out = rows_like(at_hand.data, at_hand.one)
+        made = train_generator(rows, kind="table", seed=at_hand.seed, quality=False, watch=at_hand.watch)
+        keeps = "likethat.train_generator keeps one for more rows"
+        why = f"a generator could be trained on the rows given{left_out} ({keeps})"
     return _changed(at_hand, at_hand.one, made, why)
+
+
+def rows_like(data: Any, row: Any) -> tuple[Any, str]:
+    """Return the rows of a table or of its file in the columns of one row, and what was left out: labels, mostly.
+
+    Raises:
+        InputError: a column of the row that the table has not.
+    """
+    rows = read_table(data) if isinstance(data, str | Path) else data
+    if not hasattr(rows, "iloc"):
+        return rows, ""  # no table: its training says so
+    missing = [str(name) for name in row.columns if name not in rows.columns]
+    if missing:
+        raise InputError(
+            f"`data` must have the columns of the row explained, and {', '.join(missing[:5])} is not there. Give rows "
+            "as the model takes them."
+        )
+    others = [str(name) for name in rows.columns if name not in row.columns]
+    return rows[list(row.columns)], f", without their {', '.join(others[:5])}," if others else ""
 
 
 def _text(at_hand: _AtHand) -> Explained:

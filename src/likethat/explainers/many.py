@@ -21,7 +21,7 @@ from likethat._session import in_own_session
 from likethat._tensors import checksum_of
 from likethat._workers import Cluster, as_cluster, connected, spread
 from likethat.errors import InputError, LikethatError, NotLinearError
-from likethat.explainers.choosing import MADE, explain
+from likethat.explainers.choosing import MADE, explain, rows_like
 from likethat.explainers.given import Given, mark_of, read_given
 from likethat.explainers.parts.method import PartPrototypes
 from likethat.explanations.bank import Bank
@@ -245,7 +245,7 @@ def _way(asked: "_Asked") -> _Way:
             f"{asked.workers.in_words()!r}. Its questions are asked together as it is, of `at_once` inputs."
         )
     if made is None and asked.data is not None and asked.given.kind != "image":
-        made = _made_of(asked.data, asked.given.kind, asked.options["seed"])
+        made = _made_of(asked.data, asked.given, asked.options["seed"])
     return _Way(asked=replace(asked, data=None), box=box, made=made)
 
 
@@ -295,8 +295,10 @@ def _bank(asked: "_Asked") -> Bank | None:
         return None
 
 
-def _made_of(data: Any, kind: str, seed: int) -> Any:
-    return TextEdits(data) if kind == "text" else train_generator(data, kind="table", seed=seed, quality=False)
+def _made_of(data: Any, given: Given, seed: int) -> Any:
+    if given.kind == "text":
+        return TextEdits(data)
+    return train_generator(rows_like(data, given.one(0))[0], kind="table", seed=seed, quality=False)
 
 
 def _tried(work: Callable[[int], Result], place: int) -> Result | Exception:

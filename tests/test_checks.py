@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from likethat._checks import check_count, check_images, require, resolve_target
+from likethat._checks import check_count, check_images, require
+from likethat._class_names import resolve_target
 from likethat.errors import InputError, MissingExtraError, NonFiniteError, TargetError
 
 

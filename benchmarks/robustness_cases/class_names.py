@@ -14,8 +14,8 @@ from _real import CIFAR_CLASSES, CIFAR_MEAN, CIFAR_STD, cifar_folder, lite0, rea
 from PIL import Image
 
 import likethat as lt
+from likethat._class_names import match_classes
 from likethat.errors import DataWarning
-from likethat.models.class_names import match_classes
 from robustness_cases import EITHER, REFUSED, RIGHT, Skip, Wrong, case, expect
 from robustness_cases._colours import BLUE, GREEN, RED, fit, folder, labels, model, notes, pixels
 

@@ -4,7 +4,6 @@ import difflib
 import importlib
 import math
 import operator
-import re
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from likethat._options import shown
-from likethat.errors import InputError, ItemError, MissingExtraError, ModelError, NonFiniteError, TargetError
+from likethat.errors import InputError, ItemError, MissingExtraError, ModelError, NonFiniteError
 
 _EXTRAS = {
     "torchvision": "vision",
@@ -35,9 +34,6 @@ _EXTRAS = {
 
 _TOO_MANY = 2**63  # beyond what torch and NumPy count with
 _HIGHEST_SEED = 2**32 - 1  # NumPy's, and small enough that our products with it fit 64 bits
-
-
-_WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?")  # class names that stand for whole numbers
 
 
 def require(module: str, *, purpose: str) -> ModuleType:
@@ -69,7 +65,7 @@ def check_images(images: Tensor, *, name: str = "images", channels: int | None =
         NonFiniteError: NaN or infinity.
     """
     if not isinstance(images, Tensor):
-        raise InputError(f"`{name}` must be a tensor (batch, channel, height, width), got {_kind(images)}.")
+        raise InputError(f"`{name}` must be a tensor (batch, channel, height, width), got {type_name(images)}.")
     check_held(images, name=name)
     if images.ndim != 4:
         hint = " Add the batch axis with image[None]." if images.ndim == 3 else ""
@@ -176,70 +172,6 @@ def check_choice(value: Any, *, name: str, choices: Sequence[str]) -> str:
     return str(value)
 
 
-def synonyms(name: str) -> list[str]:
-    """Return what commas separate in the name of a class.
-
-    Example:
-        >>> synonyms("tench, Tinca tinca")
-        ['tench', 'Tinca tinca']
-    """
-    return [word for piece in name.split(",") if (word := piece.strip())]
-
-
-def resolve_target(target: int | str, class_names: Sequence[str]) -> int:
-    """Return the class index of an index or a class name.
-
-    A whole number is an index. Where classes are named by numbers in another order (an estimator fitted on labels 1 and
-    2), it could as well be a label, and is refused.
-
-    Raises:
-        TargetError: out of range, unknown, or ambiguous.
-
-    Example:
-        >>> resolve_target(2, ["0", "1", "2"]), resolve_target("2", ["1", "2"])
-        (2, 1)
-    """
-    n_classes = len(class_names)
-    if isinstance(target, str):
-        matches = [index for index, name in enumerate(class_names) if name == target]
-        for spelled in (str, str.casefold):
-            if not matches:
-                wanted = spelled(target.strip())
-                matches = [at for at, name in enumerate(class_names) if wanted in map(spelled, synonyms(name))]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            raise TargetError(f"`target` {target!r} names {len(matches)} classes {matches}. Give the index.")
-        known = ", ".join(repr(name) for name in list(class_names)[:6]) + (", …" if n_classes > 6 else "")
-        close = difflib.get_close_matches(target, class_names, n=1)
-        meant = f" Did you mean {close[0]!r}?" if close else ""
-        raise TargetError(f"`target` must be a class of the model, got {shown(target)}. It knows {known}.{meant}")
-    if isinstance(target, bool | np.bool_) and str(target) in class_names:
-        return resolve_target(str(target), class_names)
-    try:
-        index = None if isinstance(target, bool | np.bool_ | type) else operator.index(target)
-    except TypeError:  # no whole number, or a tensor of several
-        index = None
-    if index is None:
-        raise TargetError(f"`target` must be a class index or a class name, got {_kind(target)}.")
-    return _unmistaken(index, class_names)
-
-
-def _unmistaken(index: int, class_names: Sequence[str]) -> int:
-    """Return an index if no other class is named by that number."""
-    named = [at for at, name in enumerate(class_names) if _WHOLE.fullmatch(name) and float(name) == index]
-    if not 0 <= index < len(class_names):
-        hint = f" The class of that name is {class_names[named[0]]!r}, as text." if named else ""
-        raise TargetError(f"`target` must be from 0 to {len(class_names) - 1}, got {index}.{hint}")
-    if named and index not in named:
-        label, other = class_names[named[0]], class_names[index]
-        raise TargetError(
-            f"`target` must be a class that is meant beyond doubt, got {index}: the class named {label!r}, or the one "
-            f"at index {index}, which is {other!r}. Give the name as text, {label!r} or {other!r} (in a command, "
-            f"name:{label} or name:{other})."
-        )
-    return index
-
-
-def _kind(value: object) -> str:
+def type_name(value: object) -> str:
+    """Return what kind of thing a value is, as sentences name it."""
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

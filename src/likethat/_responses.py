@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._calls import foreign
-from likethat._checks import resolve_target
+from likethat._class_names import resolve_target
 from likethat._options import check_callable, check_flag, check_number, check_text, shown
 from likethat.errors import InputError, NonFiniteError, TargetError
 

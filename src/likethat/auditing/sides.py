@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from likethat._class_names import match_classes
 from likethat._double import double
 from likethat.coordinates import Rotation, SharedCells
 from likethat.errors import InputError
 from likethat.explanations import Bank
 from likethat.features import Features
-from likethat.models.class_names import match_classes
 
 _BLOCK = 2048  # pictures: of two models of 2,048 channels 67 MB in float64
 

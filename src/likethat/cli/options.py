@@ -71,7 +71,7 @@ def class_index_or_name(text: str | None, class_names: tuple[str, ...]) -> int |
         return text
     if not 0 <= int(text) < len(class_names):
         return text if text in class_names else int(text)
-    from likethat._checks import resolve_target  # late: it brings torch
+    from likethat._class_names import resolve_target
 
     index = resolve_target(int(text), class_names)
     return text if text in class_names else index

@@ -15,7 +15,8 @@ from torch import nn
 
 from likethat._calls import public
 from likethat._checkpoint import Checkpoint
-from likethat._checks import check_choice, check_count, resolve_target
+from likethat._checks import check_choice, check_count
+from likethat._class_names import resolve_target
 from likethat._options import check_flag
 from likethat._session import in_own_session
 from likethat.coordinates import Coordinates, SharedCells

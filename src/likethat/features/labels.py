@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from likethat._class_names import ClassMatch, match_classes
 from likethat.features.rows import Rows
-from likethat.models.class_names import ClassMatch, match_classes
 
 _SKILL = 0.25  # below it a model is nearer to guessing (0) than to its usual work (1); CIFAR without mean and std: .19
 _FAR = 0.5  # a class this far below all others is mostly a class of another meaning, or pictures of another kind

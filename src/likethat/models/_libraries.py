@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from likethat._checks import require
+from likethat._imagenet import imagenet_names
 from likethat.errors import InputError, ModelError
-from likethat.models._imagenet import imagenet_names
 from likethat.models._state import device_of, floating_type, untouched
 from likethat.models._trace import Captured, vector_of
 

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat._calls import public
-from likethat._checks import check_finite, check_images, resolve_target
+from likethat._checks import check_finite, check_images
+from likethat._class_names import resolve_target
 from likethat._session import in_own_session
 from likethat.errors import InputError, ModelError, NotLinearError
 from likethat.functional.links import Outputs, probabilities_of

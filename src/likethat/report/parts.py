@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likethat._checks import resolve_target
+from likethat._class_names import resolve_target
 from likethat.coordinates import HeadParts
 from likethat.errors import BankError
 from likethat.explanations.bank import Bank

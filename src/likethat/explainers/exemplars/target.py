@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from likethat._checks import resolve_target
+from likethat._class_names import resolve_target
 from likethat._options import check_number
 from likethat._responses import Measure, measure_of
 from likethat.errors import InputError, TargetError

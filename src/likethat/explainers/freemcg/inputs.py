@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from likethat._checks import check_images, resolve_target
+from likethat._checks import check_images
+from likethat._class_names import resolve_target
 from likethat._inputs import Inputs, kind_of, take
 from likethat._options import check_names, shown
 from likethat._queries import Asked

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._class_names import match_classes
 from likethat._options import shown
 from likethat.errors import InputError
 from likethat.features import Features
-from likethat.models.class_names import match_classes
 
 _BLOCK = 2**21  # values factorised together: 8 MiB in float32, which stays near the processor
 _BLOCK_ON_GPU = 2**29  # 2 GiB in float32: keeps a card busy, and fits any

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from likethat._calls import public
 from likethat._checkpoint import EVERY, Checkpoint
-from likethat._checks import check_count, resolve_target
+from likethat._checks import check_count
+from likethat._class_names import resolve_target
 from likethat._options import check_callable, shown
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session

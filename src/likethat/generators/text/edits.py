@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from likethat._calls import foreign, public
-from likethat._checks import resolve_target
+from likethat._class_names import resolve_target
 from likethat._inputs import Kind
 from likethat._options import check_callable, shown
 from likethat._session import in_own_session

@@ -114,7 +114,7 @@ HELD = {"held_out_images": 5.0, "own_purity": 0.5, "own_coverage_of_4": 0.6}
 )
 def test_a_verdict_is_the_gravest_sentence_that_holds(shrinkage: float, measures: dict[str, float], words: str) -> None:
     rotation = Rotation(torch.eye(2), torch.ones(1, 2))
-    verdict = Found(rotation=rotation, shrinkage=shrinkage, measures=measures).verdict
+    verdict = Found(rotation=rotation, shrinkage=shrinkage, measures=measures, back=torch.arange(0)).verdict
     assert verdict.startswith(words) if words != "this fit brings nothing" else words in verdict
     assert bool(verdict) == bool(words)
 

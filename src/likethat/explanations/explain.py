@@ -107,7 +107,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
     logit = float(seen.logits[chosen]) - (float(seen.logits[other]) if other is not None else 0.0)
     scale = max(abs(float(seen.logits[index])) for index in (chosen, other) if index is not None)
     named = _remainder_terms(model, terms, logit, scale)
-    shown = _rows(bank, terms, seen, top, way=_way(seen.logits, other))
+    shown = shown_rows(bank, terms, seen, top, against=other)
     others, own = without_itself(shown, seen.view, bank.images)
     rows = others if terms.n_shown is None else tuple(_ranked(row, terms.n_shown) for row in others)
     probabilities = model.probabilities(seen.logits)
@@ -133,7 +133,7 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
             *unlike_sentence(bank.familiar, seen.pooled),
             *own,
             *([SHARED] if isinstance(bank.coordinates, SharedCells) else []),
-            *_warnings(model, seen, terms, logit),
+            *_warnings(model, seen, terms, logit, bank.provenance.agreement),
             *_cautions(bank, chosen, predicted, other),
             *_bare(rows, bank.class_names[chosen]),
             *filter(None, [bank.provenance.warning]),
@@ -368,7 +368,11 @@ def _way(logits: Tensor, against: int | None) -> int:
     return -1 if len(logits) == 1 and float(logits[0]) < 0 else 1
 
 
-def _rows(bank: "Bank", terms: Terms, seen: Seen, top: int, *, way: int) -> tuple[Contribution, ...]:
+def shown_rows(
+    bank: "Bank", terms: Terms, seen: Seen, top: int, *, against: int | None = None
+) -> tuple[Contribution, ...]:
+    """Return the units that an explanation shows, largest first."""
+    way = _way(seen.logits, against)
     totals = (terms.located + terms.unlocated)[terms.units]
     order = (way * totals if way else totals.abs()).sort(descending=True, stable=True).indices[:top]
     if isinstance(bank.coordinates, HeadParts):  # what surrounds the object stands last
@@ -407,7 +411,7 @@ def _ranked(row: Contribution, n: int) -> Contribution:
     return replace(row, prototypes=tuple(replace(item, rank=rank) for rank, item in shown))
 
 
-def _warnings(model: SplitModel, seen: Seen, terms: Terms, logit: float) -> tuple[str, ...]:
+def _warnings(model: SplitModel, seen: Seen, terms: Terms, logit: float, measured: str) -> tuple[str, ...]:
     if model.spatially_additive:
         return ()
     if model.held:
@@ -415,6 +419,7 @@ def _warnings(model: SplitModel, seen: Seen, terms: Terms, logit: float) -> tupl
             f"These contributions are exact for this image, with {model.held} held as on it. With other pixels it "
             "would be otherwise, so a contribution is not by how much the logit falls without its place. Of "
             f"{logit:+.3g}, {float(terms.located.sum()):+.3g} is located in the picture; {_unlocated(seen, terms)}.",
+            *filter(None, [measured]),
         )
     return (
         f"This model's head reads its {model.remainder_name or 'pooled vector'}, not the map alone: the hatched "

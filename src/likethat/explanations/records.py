@@ -172,3 +172,22 @@ class Provenance:
     is_made: bool = False
     unit: str = "channel"
     weights: str = ""
+
+    @property
+    def agreement(self) -> str:
+        """How far claims of places agree with what filling them costs, in one sentence; "" where nothing is held.
+
+        Measured where contributions hold for one image alone: `measures` has the figures.
+        """
+        found = self.measures
+        if "agreement_rank" not in found:
+            few = "How far that is was not measured: too few images were kept back for it."
+            return few if "agreement_images" in found else ""
+        images = "samples" if self.is_made else "images that were not fitted to"
+        return (
+            f"Measured on {found['agreement_images']:.0f} {images}: filling a boxed cell with the picture's mean "
+            f"colour lowers the logit by {found['boxed_falls']:.3g} where the cell claims {found['boxed_claims']:.3g}, "
+            f"a cell elsewhere by {found['elsewhere_falls']:.3g} where it claims {found['elsewhere_claims']:.3g}; "
+            f"ranks of claims and falls agree by {found['agreement_rank']:.2f} ± {found['agreement_rank_error']:.2f} "
+            "(1: the same order, 0: no relation)."
+        )

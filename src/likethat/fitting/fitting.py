@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from likethat._workers import Cluster, as_workers
 from likethat.errors import DataWarning, InputError
 from likethat.explanations import Bank, Provenance
 from likethat.features import Features, collect
+from likethat.fitting.agreement import agreement
+from likethat.fitting.held_out import kept_back
 from likethat.models import SplitModel, as_model, check_model
 from likethat.sources import ImageSource, IterableSource, as_source
 from likethat.sources.base import Skipped, reading_of
@@ -41,9 +43,23 @@ class Begun:
         """Return the context of what follows: interrupted, it leaves the pass."""
         return nullcontext() if self.checkpoint is None else self.checkpoint
 
-    def finished(self, bank: Bank) -> Bank:
-        """Return the bank of this fit; its checkpoint goes when it is saved, so that a kill before costs little."""
-        bank.checkpoint = self.checkpoint
+    def finished(self, bank: Bank, back: Tensor | None = None) -> Bank:
+        """Return the bank of this fit; its checkpoint goes when it is saved, so that a kill before costs little.
+
+        Where contributions hold for one image alone, the bank gets what filling places costs beside what they claim.
+
+        Args:
+            bank: as it was made.
+            back: (map,) held maps that were not fitted to; a draw of all where the method keeps none back.
+        """
+        bank.checkpoint, made = self.checkpoint, bank.provenance
+        if self.model.held:
+            with self.work():
+                everything = torch.zeros_like(self.features.predicted)
+                back = kept_back(self.features, everything, seed=made.seed) if back is None else back
+                measures = {**made.measures, **agreement(bank, self.features, back)}
+            made = replace(made, measures=measures)
+            bank.provenance = replace(made, notes=(*made.notes, made.agreement))
         return bank
 
 

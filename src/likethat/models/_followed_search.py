@@ -75,6 +75,10 @@ class FollowedReader:
         ]
         return SplitOutput(feature_map=torch.stack(maps), pooled=output.pooled, logits=output.logits)
 
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits alone: one pass."""
+        return self.inner.read(inputs).logits
+
     def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Tensor:  # noqa: ARG002
         """Never called: a linear split is replayed through its head."""
         raise AssertionError("a linear split is replayed through its head")

@@ -118,6 +118,10 @@ class FrozenReader:
         maps = [self._cells(tail, value[None], inputs)[0] for value in raw]
         return SplitOutput(feature_map=torch.stack(maps), pooled=pooled, logits=logits)
 
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits alone: one pass."""
+        return self._run(inputs)[2]
+
     def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Tensor:  # noqa: ARG002
         """Never called: a linear split is replayed through its head."""
         raise AssertionError("a linear split is replayed through its head")

@@ -120,6 +120,10 @@ class MixedReader:
         """Return the mixed map, and the vector and logits of the network."""
         return self._mixed([reader.read(inputs) for _, reader in self.parts])
 
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits alone: one pass of the first split."""
+        return self.parts[0][1].read(inputs).logits
+
     def replay(self, feature_map: Tensor, inputs: Tensor | None) -> Tensor:  # noqa: ARG002
         """Never called: a linear split is replayed through its head."""
         raise AssertionError("a linear split is replayed through its head")

@@ -237,7 +237,10 @@ class SplitModel:
 
     def logits(self, images: Float[Tensor, "batch colour h w"]) -> Float[Tensor, "batch cls"]:
         """Return the network's own logits; those before the softmax or sigmoid where it ends in one."""
-        return self.forward(images).logits
+        inputs = self._inputs(images)
+        with evaluating(self.network):
+            alone = getattr(self._reader, "logits", None)  # what cells give is not asked for, and may cost most
+            return alone(inputs) if alone else self._reader.read(inputs).logits
 
     def probabilities(self, logits: Float[Tensor, "*n cls"]) -> Float[Tensor, "*n cls"]:
         """Return the network's own probabilities of its logits: float64, in [0, 1].

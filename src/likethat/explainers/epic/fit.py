@@ -101,7 +101,7 @@ class EPICFit:
                 familiar=familiar(features.pooled),
                 model=model,
             )
-        return begun.finished(bank)
+        return begun.finished(bank, found.back)
 
     def find(
         self,
@@ -128,7 +128,7 @@ class EPICFit:
         if len(back):
             measures |= judge(features, back, rotation).measures("held_out")
             measures |= judge(features, back, own_channels(head)).measures("own")
-        return Found(rotation=rotation, shrinkage=shrinkage, measures=measures)
+        return Found(rotation=rotation, shrinkage=shrinkage, measures=measures, back=back)
 
     def _shrinkage(self, features: Features, slots: Tensor, head: Tensor) -> float:
         """Return how far the rotation is drawn to the network's own channels."""
@@ -179,11 +179,13 @@ class Found:
         rotation: of the channels.
         shrinkage: lambda; infinite where the network's own channels were kept.
         measures: figures by name, as in `Provenance.measures`.
+        back: (map,) the held maps of these other images.
     """
 
     rotation: Rotation
     shrinkage: float
     measures: Mapping[str, float]
+    back: Tensor
 
     @property
     def verdict(self) -> str:

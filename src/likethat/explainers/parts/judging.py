@@ -5,19 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from scipy.stats import spearmanr
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from likethat.coordinates import HeadParts
 from likethat.features import Features
+from likethat.fitting.agreement import ranked_alike, spread_over, without_cells
 from likethat.models import SplitModel
 
 WEAK_BELOW = 0.75
 """Density of evidence below which a part is "surroundings / weak". Chosen on ResNet-20: of its 40 parts those whose
 deletion costs less than .75 of the same mask's elsewhere are found with precision .88 and recall 1 (1,000 photos)."""
-_MOST, _FEWEST, _ONE_IN = 32, 8, 40
-"""Images that are judged by deletion: one in 40 of those of the fit, so that it adds a fifth to its forward passes."""
 
 
 def owners(
@@ -92,9 +90,7 @@ def judge_by_deletion(
         cells, which is the baseline; ``deletion_drop`` and ``shifted_drop``, means in units of the logit. Nothing
         where there are fewer than two images.
     """
-    n = min(min(_MOST, max(_FEWEST, len(features) // _ONE_IN)) if most is None else most, len(slots))
-    spread = slots[torch.linspace(0, len(slots) - 1, n, dtype=torch.float64).round().long()]  # folders come by class
-    taken = list(deletions(model, features, spread, parts))
+    taken = list(deletions(model, features, spread_over(slots, features, most), parts))
     if len(taken) < 2:
         return {}
     claims, drops, areas = ([getattr(item, name).numpy() for item in taken] for name in ("claims", "drops", "areas"))
@@ -117,10 +113,7 @@ def judge_by_deletion(
 
 
 def _agreement(first: list["np.ndarray"], second: list["np.ndarray"]) -> float:
-    a, b = np.concatenate(first), np.concatenate(second)
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(spearmanr(a, b).statistic)
+    return ranked_alike(np.concatenate(first), np.concatenate(second))
 
 
 def deletions(model: SplitModel, features: Features, slots: Int[Tensor, " map"], parts: HeadParts) -> Iterator[Taken]:
@@ -140,17 +133,9 @@ def _taken(model: SplitModel, features: Features, slot: int, parts: HeadParts) -
     masks = masks[has_cells].reshape(-1, *features.grid)
     view = features.views[slot].float().div(255)
     elsewhere = masks.roll((features.grid[0] // 2, features.grid[1] // 2), (1, 2))
-    pictures = torch.cat([view[None], _without(view, masks), _without(view, elsewhere)])
+    pictures = torch.cat([view[None], without_cells(view, masks), without_cells(view, elsewhere)])
     logits = model.logits(pictures.to(model.device))[:, target].cpu().double()
     drops, shifted = (logits[0] - logits[1:]).split(len(masks))
     claims = parts.summands(target)[has_cells] @ features.pooled[row].double()
     areas = masks.flatten(1).double().mean(1)
     return Taken(units=units[has_cells], claims=claims, drops=drops, shifted=shifted, areas=areas)
-
-
-def _without(
-    view: Float[Tensor, "colour height width"], masks: Bool[Tensor, "part row column"]
-) -> Float[Tensor, "part colour height width"]:
-    """Return the picture with each mask filled with its mean colour."""
-    fine = torch.nn.functional.interpolate(masks[:, None].float(), size=view.shape[1:], mode="nearest") > 0
-    return torch.where(fine, view.mean((1, 2), keepdim=True), view)

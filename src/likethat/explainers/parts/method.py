@@ -167,7 +167,7 @@ class PartPrototypes(PartsOptions):
                 watch=watch,
             )
             bank = chosen._bank(work, work.run(parts), clock)
-        return begun.finished(bank)
+        return begun.finished(bank, back)
 
     def _chosen(self, classes: Tensor, n_classes: int) -> tuple[Self, list[str]]:
         """Return the method with the algorithm that is used, and a sentence that says why where that is another."""

@@ -202,3 +202,35 @@ def test_where_tokens_are_not_followed_the_note_says_why() -> None:
     model = split(network)
     assert model.how == "library"
     assert "class token is not followed: tokens meet in the operation `cumsum`, not in an attention." in model.note
+
+
+class _Mean(nn.Module):
+    """The mean of several networks' logits."""
+
+    def __init__(self, *members: nn.Module) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.stack([member(images) for member in self.members]).mean(0)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+@pytest.mark.parametrize("with_cnn", [False, True])
+def test_an_ensemble_is_located_as_its_members_are(with_cnn: bool) -> None:
+    torch.manual_seed(1)
+    cnn = nn.Sequential(
+        nn.Conv2d(3, 6, 16, stride=16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)
+    )
+    members = [
+        randomise(_timm("vit_tiny_patch16_224")),
+        cnn if with_cnn else randomise(_timm("vit_tiny_patch16_224"), 2),
+    ]
+    model = split(_Mean(*members).eval(), preprocess=None, example=torch.rand(1, 3, 64, 64))
+    images = torch.rand(2, 3, 64, 64)
+    assert (model.how, model.grid, model.error <= 1e-5) == ("followed", (4, 4), True)
+    each = [split(member.eval(), preprocess=None, example=images).heat_map(images, 3) for member in members]
+    assert relative_error(model.heat_map(images, 3), (each[0] + each[1]) / 2) <= 1e-5
+    assert relative_error(model.constant(images), model.remainder(images)) > 1e-3  # tokens have something of their own
+    assert torch.equal(model.logits(images), model.forward(images).logits)

@@ -1,6 +1,6 @@
 """Class tokens located: what each patch gives to the tokens that a head reads, followed through the layers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from likethat.errors import ModelError
 from likethat.models._followed import FollowedTokens
 from likethat.models._frozen import NotFrozenError
 from likethat.models._frozen_search import Counting, shares_in_words
-from likethat.models._measured import MeasuredReader, Part
+from likethat.models._measured import MeasuredReader, Part, joined
 from likethat.models._probe import Probes
 from likethat.models._readers import HookReader, LibraryReader
 from likethat.models._search import Found
@@ -23,26 +23,85 @@ from likethat.models.split_model import Head, SplitOutput
 Inner = HookReader | LibraryReader | MeasuredReader
 
 
+class _Stream:
+    """How the tokens of one place become some channels of the pooled vector, and what each patch gives them.
+
+    Args:
+        form: how a split reads the place.
+        channels: of the pooled vector.
+        located: (channel,) 1 for those of the map, 0 for those of tokens.
+    """
+
+    def __init__(self, form: Reading | Part, channels: slice, located: Tensor) -> None:
+        self.channels, self._layout, self._located = channels, form.layout, located[channels]
+        self._steps = form.steps if isinstance(form, Reading) else ()
+        if isinstance(form, Part):
+            self._blocks: tuple[int | None, ...] = (*form.tokens, *([None] if form.located else []))
+        else:
+            self._blocks = tuple(0 if weight == 0 else None for weight in form.pool.weights)
+        self.has_tokens = bool((self._located == 0).any())
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Numbers of the tokens that are read."""
+        return tuple(block for block in self._blocks if block is not None)
+
+    def map(self, tail: FollowedTokens, own: Any, feature_map: Tensor) -> Tensor:
+        """Return (channel, height, width): what patches give, and the map as it is where no token is read."""
+        raw, n_cells = own[tail.result], feature_map[0].numel()
+        blocks = []
+        for token in self._blocks:
+            rows = torch.zeros_like(raw[0]) if token is None else tail.given(own, token)
+            blocks.append(rows[self._layout.prefix :].T * n_cells)
+        given = self._stepped(torch.cat(blocks), raw, adds=False).reshape(-1, *feature_map.shape[1:])
+        return torch.where(self._located.to(given)[:, None, None] > 0, feature_map, given)
+
+    def constant(self, tail: FollowedTokens, own: Any) -> Float[Tensor, " channel"]:
+        """Return what no content of a token gives."""
+        raw = own[tail.result]
+        parts = [torch.zeros_like(raw[0, 0]) if token is None else tail.constant(own, token) for token in self._blocks]
+        found = self._stepped(torch.cat(parts)[:, None], raw, adds=True)[:, 0]
+        return found * (1 - self._located.to(found))
+
+    def vector(self, raw: Tensor) -> Tensor:
+        """Return the channels of the pooled vector."""
+        vector = self._pooled(raw)
+        for step in self._steps:
+            vector = step(vector[..., None], vector)[..., 0]
+        return vector
+
+    def _stepped(self, cells: Tensor, raw: Tensor, *, adds: bool) -> Tensor:
+        """Take (channel, place) through the steps between tokens and head, with or without what those add."""
+        vector, cells = self._pooled(raw), cells[None].float()
+        for step in self._steps:
+            nothing = 0.0 if adds else step(torch.zeros_like(cells[..., :1]), vector)
+            cells = step(cells, vector) - nothing
+            vector = step(vector[..., None], vector)[..., 0]
+        return cells[0]
+
+    def _pooled(self, raw: Tensor) -> Tensor:
+        """Return the vector before the steps."""
+        patches = raw[:, self._layout.prefix :].float().mean(1)
+        return torch.cat([patches if token is None else raw[:, token].float() for token in self._blocks], dim=1)
+
+
 class FollowedReader:
     """Puts what each patch gives to a token in the place of patches that the head never reads.
 
     Args:
-        inner: a verified split whose pooled vector holds tokens of the layer that it reads.
-        form: how it reads that layer.
+        inner: a verified split whose pooled vector holds tokens of the layers that it reads.
     """
 
     how = "followed"
     is_linear = True
     spatially_additive = False
 
-    def __init__(self, network: nn.Module, inner: Inner, form: Reading | Part) -> None:
+    def __init__(self, network: nn.Module, inner: Inner) -> None:
         self.network, self.inner, self.layer = network, inner, inner.layer
         self.end = getattr(inner, "end", None)
         self.pooling = f"{inner.pooling}, followed"
         self.remainder_name = f"{inner.remainder_name} and constant"
-        self._layout = form.layout
-        self._steps = form.steps if isinstance(form, Reading) else ()
-        self._blocks = _blocks(form)
+        self._streams: list[_Stream] = []
         self._tails: dict[Any, FollowedTokens] = {}
         self.shares = ""  # of the logit, in words
         self.forwards = 1.0  # that reading an image costs, by count of products
@@ -67,13 +126,12 @@ class FollowedReader:
 
     def read(self, inputs: Tensor) -> SplitOutput:
         """Return what patches give (times their number), the vector they add up to, and the logits."""
-        output = self.inner.read(inputs)
-        tail = self._tail(inputs)
-        maps = [
-            self._map(tail, own, feature_map)
-            for own, feature_map in zip(map(tail.run, inputs.split(1)), output.feature_map, strict=True)
-        ]
-        return SplitOutput(feature_map=torch.stack(maps), pooled=output.pooled, logits=output.logits)
+        maps, output = self._plain(inputs)
+        for number, stream in self._followed(output):
+            tail = self._tail(number, inputs)
+            given = zip(map(tail.run, inputs.split(1)), maps[number], strict=True)
+            maps[number] = torch.stack([stream.map(tail, own, feature_map) for own, feature_map in given])
+        return replace(output, feature_map=joined(maps))
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the logits alone: one pass."""
@@ -90,87 +148,68 @@ class FollowedReader:
         something.
         """
         output, wrong = self.inner.error(inputs)
-        tail, maps, errors = self._tail(inputs), [], [wrong]
-        for number, image in enumerate(inputs.split(1)):
-            own = tail.run(image)
-            raw = own[tail.result]
-            maps.append(self._map(tail, own, output.feature_map[number]))
-            for token in [block for block in self._blocks if block is not None]:
-                whole = tail.given(own, token).sum(0) + tail.kept(own, token) + tail.constant(own, token)
-                errors.append(relative_error(whole, raw[0, token]))
-            errors.append(relative_error(self._vector(raw), output.pooled[number : number + 1]))
-        found = SplitOutput(feature_map=torch.stack(maps), pooled=output.pooled, logits=output.logits)
-        return found, max(errors)
+        errors = [wrong]
+        for number, stream in self._followed(output):
+            tail = self._tail(number, inputs)
+            for image, pooled in zip(inputs.split(1), output.pooled, strict=True):
+                own = tail.run(image)
+                raw = own[tail.result]
+                for token in stream.tokens:
+                    whole = tail.given(own, token).sum(0) + tail.kept(own, token) + tail.constant(own, token)
+                    errors.append(relative_error(whole, raw[0, token]))
+                errors.append(relative_error(stream.vector(raw)[0], pooled[stream.channels]))
+        return self.read(inputs), max(errors)
 
     def constant(self, inputs: Tensor) -> Float[Tensor, "batch channel"]:
         """Return what of the pooled vector no content of a token gives."""
-        tail, found = self._tail(inputs), []
-        for image in inputs.split(1):
-            own = tail.run(image)
-            raw = own[tail.result]
-            parts = [torch.zeros_like(raw[0, 0]) if t is None else tail.constant(own, t) for t in self._blocks]
-            found.append(self._stepped(torch.cat(parts)[:, None], raw, adds=True)[:, 0])
-        constant = torch.stack(found)
-        return constant * self._is_token(constant.shape[1], constant)
+        found = torch.zeros_like((output := self._plain(inputs)[1]).pooled)
+        for number, stream in self._followed(output):
+            tail = self._tail(number, inputs)
+            for row, own in enumerate(map(tail.run, inputs.split(1))):
+                found[row, stream.channels] = stream.constant(tail, own)
+        return found
 
     def count(self, inputs: Tensor) -> None:
         """Count what reading an image costs, in forwards of the network."""
-        self._tail(inputs)
+        self.read(inputs[:1])  # tails are followed before anything is counted
         with Counting() as whole:
             self.inner.read(inputs[:1])
         with Counting() as counted:
             self.read(inputs[:1])
         self.forwards = counted.total / max(1, whole.total)
 
-    def _map(self, tail: FollowedTokens, own: Any, feature_map: Tensor) -> Tensor:
-        """Return (channel, height, width): what patches give, and the map as it is where no token is read."""
-        raw, n_cells = own[tail.result], feature_map[0].numel()
-        blocks = []
-        for token in self._blocks:
-            rows = torch.zeros_like(raw[0]) if token is None else tail.given(own, token)
-            blocks.append(rows[self._layout.prefix :].T * n_cells)
-        given = self._stepped(torch.cat(blocks), raw, adds=False).reshape(-1, *feature_map.shape[1:])
-        return torch.where(self._is_token(len(feature_map), given)[:, None, None] > 0, given, feature_map)
+    def _plain(self, inputs: Tensor) -> tuple[list[Tensor], SplitOutput]:
+        """Return the map of each place that the split reads, and its output."""
+        if isinstance(self.inner, MeasuredReader):
+            maps, output = self.inner.read_parts(inputs)
+            return maps, output
+        output = self.inner.read(inputs)
+        return [output.feature_map], output
 
-    def _stepped(self, cells: Tensor, raw: Tensor, *, adds: bool) -> Tensor:
-        """Take (channel, place) through the steps between tokens and head, with or without what those add."""
-        vector, cells = self._pooled(raw), cells[None].float()
-        for step in self._steps:
-            nothing = 0.0 if adds else step(torch.zeros_like(cells[..., :1]), vector)
-            cells = step(cells, vector) - nothing
-            vector = step(vector[..., None], vector)[..., 0]
-        return cells[0]
+    def _followed(self, output: SplitOutput) -> list[tuple[int, _Stream]]:
+        """Return the places with tokens that are followed, by number."""
+        if not self._streams:
+            located, start = self.inner.spatial_weight(output.pooled.shape[1]), 0
+            for form in _forms(self.inner):
+                width = form.weight.shape[1] if isinstance(form, Part) else len(located)
+                self._streams.append(_Stream(form, slice(start, start + width), located))
+                start += width
+        return [(number, stream) for number, stream in enumerate(self._streams) if stream.has_tokens]
 
-    def _pooled(self, raw: Tensor) -> Tensor:
-        """Return the vector before the steps."""
-        patches = raw[:, self._layout.prefix :].float().mean(1)
-        return torch.cat([patches if token is None else raw[:, token].float() for token in self._blocks], dim=1)
-
-    def _vector(self, raw: Tensor) -> Tensor:
-        """Return the vector that enters the head."""
-        vector = self._pooled(raw)
-        for step in self._steps:
-            vector = step(vector[..., None], vector)[..., 0]
-        return vector
-
-    def _is_token(self, n_channels: int, like: Tensor) -> Tensor:
-        """Return 1 for the channels of tokens, 0 for those of the map."""
-        return 1 - self.inner.spatial_weight(n_channels).to(like)
-
-    def _tail(self, inputs: Tensor) -> FollowedTokens:
-        """Return the steps for images like these; they are followed once for each size."""
-        key = (inputs.shape[1:], inputs.dtype, inputs.device)
+    def _tail(self, number: int, inputs: Tensor) -> FollowedTokens:
+        """Return the steps of a place for images like these; they are followed once for each size."""
+        key = (number, inputs.shape[1:], inputs.dtype, inputs.device)
         if key not in self._tails:
-            self._tails = {known: tail for known, tail in self._tails.items() if known[2] == inputs.device}
-            self._tails[key] = FollowedTokens(self._tokens(), inputs[:1].detach().clone())
+            self._tails = {known: tail for known, tail in self._tails.items() if known[3] == inputs.device}
+            self._tails[key] = FollowedTokens(self._tokens(number), inputs[:1].detach().clone())
         return self._tails[key]
 
-    def _tokens(self) -> Callable[[Tensor], Tensor]:
-        """Return the function from the images to the tokens that the split reads."""
+    def _tokens(self, number: int) -> Callable[[Tensor], Tensor]:
+        """Return the function from the images to the tokens that the split reads at a place."""
         network: Any = self.network
         if isinstance(self.inner, LibraryReader):
             return lambda inputs: network.forward_features(inputs)  # noqa: PLW0108 - a bound method's other arguments would be followed
-        place = self.inner.place if isinstance(self.inner, HookReader) else self.inner.parts[0].place
+        place = self.inner.place if isinstance(self.inner, HookReader) else self.inner.parts[number].place
 
         def tokens(inputs: Tensor) -> Tensor:
             with capturing(place.module, place.index, clone=True) as layer:
@@ -182,19 +221,13 @@ class FollowedReader:
         return tokens
 
 
-def _blocks(form: Reading | Part) -> tuple[int | None, ...]:
-    """Return the number of the token in each block of the pooled vector; None for the mean of the patches."""
-    if isinstance(form, Part):
-        return (*form.tokens, *([None] if form.located else []))
-    return tuple(0 if weight == 0 else None for weight in form.pool.weights)
-
-
-def _forms(reader: Any) -> Iterator[Reading | Part]:
-    """Yield how a split reads tokens, where it does and they stand before patches."""
-    if isinstance(reader, HookReader | LibraryReader) and reader.reading.pool.needs_prefix:
-        yield reader.reading
-    elif isinstance(reader, MeasuredReader) and len(reader.parts) == 1:
-        yield from (part for part in reader.parts if part.tokens and part.cells is None)
+def _forms(reader: Any) -> tuple[Reading | Part, ...]:
+    """Return how a split reads each place, where it reads tokens that stand before patches; else nothing."""
+    if isinstance(reader, HookReader | LibraryReader):
+        return (reader.reading,) if reader.reading.pool.needs_prefix else ()
+    parts: tuple[Part, ...] = reader.parts if isinstance(reader, MeasuredReader) else ()
+    has_tokens = [part for part in parts if part.tokens]
+    return parts if has_tokens and all(part.cells is None for part in has_tokens) else ()
 
 
 def find_followed(network: nn.Module, probes: Probes, found: Found, head: Head) -> tuple[Found | None, str]:
@@ -206,16 +239,16 @@ def find_followed(network: nn.Module, probes: Probes, found: Found, head: Head) 
         found: a verified split.
         head: its head.
     """
-    for form in _forms(found.reader):
-        reader = FollowedReader(network, found.reader, form)
-        try:
-            reader.count(probes.first)
-            output, error = reader.error(probes.second)
-            constant = reader.constant(probes.second)
-        except (NotFrozenError, RuntimeError) as refused:  # a step that does not take a token's coefficients
-            return None, str(refused)
-        if not error <= probes.tolerance:
-            return None, f"what the patches give is off by {error:.1e}"
-        reader.shares = shares_in_words(output, {"a constant": constant}, head, rest="tokens")
-        return replace(found, reader=reader, output=output, error=max(error, found.error)), ""
-    return None, ""
+    if not _forms(found.reader):
+        return None, ""
+    reader = FollowedReader(network, found.reader)
+    try:
+        reader.count(probes.first)
+        output, error = reader.error(probes.second)
+        constant = reader.constant(probes.second)
+    except (NotFrozenError, RuntimeError) as refused:  # a step that does not take a token's coefficients
+        return None, str(refused)
+    if not error <= probes.tolerance:
+        return None, f"what the patches give is off by {error:.1e}"
+    reader.shares = shares_in_words(output, {"a constant": constant}, head, rest="tokens")
+    return replace(found, reader=reader, output=output, error=max(error, found.error)), ""

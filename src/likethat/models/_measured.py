@@ -233,15 +233,15 @@ class MeasuredReader:
         left = double(output.logits) - double(output.pooled) @ double(self.head.weight).T
         self.head = replace(self.head, bias=left.mean(0).float().to(self.head.weight.device))
 
-    def maps(self, inputs: Tensor) -> list[Tensor]:
-        """Return the map of each part."""
-        return [feature_map for feature_map, _ in self._run(inputs)[0]]
-
     def read(self, inputs: Tensor) -> SplitOutput:
         """Return map, pooled vector and logits of normalised views."""
+        return self.read_parts(inputs)[1]
+
+    def read_parts(self, inputs: Tensor) -> tuple[list[Tensor], SplitOutput]:
+        """Return the map of each part, and what `read` makes of them."""
         applied, logits = self._run(inputs)
         maps, vectors = zip(*applied, strict=True)
-        return SplitOutput(feature_map=_joined(maps), pooled=torch.cat(vectors, dim=1), logits=logits)
+        return list(maps), SplitOutput(feature_map=joined(maps), pooled=torch.cat(vectors, dim=1), logits=logits)
 
     def _run(self, inputs: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
         """Return map and pooled vector of each part, and the logits."""
@@ -273,7 +273,7 @@ class MeasuredReader:
         raise AssertionError("a linear split is replayed through its head")
 
 
-def _joined(maps: Sequence[Tensor]) -> Tensor:
+def joined(maps: Sequence[Tensor]) -> Tensor:
     """Put maps side by side on the finest grid; a coarse cell's value goes to all it covers, so that means stay."""
     height, width = max(part.shape[2] for part in maps), max(part.shape[3] for part in maps)
     spread = []

@@ -39,6 +39,11 @@ class _Candidate:
     channels: int
     located: bool
 
+    @property
+    def counts(self) -> bool:
+        """Whether cells enter the logits, or tokens before them, which can be followed to the cells."""
+        return self.located or (self.cells > 1 and self.layout.prefix > 0)
+
 
 def find_measured(
     network: nn.Module,
@@ -71,7 +76,7 @@ def find_measured(
     behind = _behind_vectors(network, probes, end, felt, tried, layer=layer, tolerance=tolerance)
     if behind is not None and _is_located(behind[0]):
         return behind
-    if not alone and any(one.located for one in candidates):
+    if not alone and any(one.counts for one in candidates):
         joined = _checked(network, probes, end, _together(network, probes, end, candidates, layer=layer))
         if joined is not None:
             return joined, None
@@ -222,7 +227,7 @@ def _together(
     held: list[Place] = []
     found, tolerance = before_end(end), 10 * probes.tolerance
     while len(parts) < MOST_PARTS:
-        one = next((one for one in candidates if one.located), None)
+        one = next((one for one in candidates if one.counts), None)
         part = None if one is None else measure_part(network, probes.first[:1], found, one.felt, one.layout)
         if one is None or part is None:
             return None
@@ -245,13 +250,13 @@ def _explain_together(reader: MeasuredReader, probes: Probes) -> bool:
 
 def _facing_alike(reader: MeasuredReader, probes: Probes) -> list[Part]:
     """Turn the maps that show a mirror image: another strip at one side of the images changes their other side."""
-    before, (height, width) = reader.maps(probes.first), probes.size
+    before, (height, width) = reader.read_parts(probes.first)[0], probes.size
     parts = list(reader.parts)
     for axis, length in ((2, height), (3, width)):
         changed = probes.first.clone()
         strip = changed.narrow(axis, 0, max(1, length // 4))
         strip.copy_(strip.flip(0))  # of the other image
-        for place, (own, other) in enumerate(zip(before, reader.maps(changed), strict=True)):
+        for place, (own, other) in enumerate(zip(before, reader.read_parts(changed)[0], strict=True)):
             moved = (own - other).square().sum(dim=(0, 1, 5 - axis))
             near, far = moved[: len(moved) // 2].sum(), moved[-(len(moved) // 2) :].sum()
             if len(moved) > 1 and far > 2 * near:

@@ -142,24 +142,20 @@ def test_a_state_is_due_before_five_seconds_have_passed_and_slow_writing_makes_t
             found.append(left.is_due())
         return found
 
-    assert due_at(101.5, 103.0, 104.5) == [False, False, True]  # the next one would be asked at 106
+    assert due_at(100.5, 101.0, 101.8) == [False, False, True]  # the first in half of the time
 
     def slow(*_: Any, **__: Any) -> bytes:
         nonlocal now
-        now += 2.0
+        now += took
         return b""
 
+    took = 0.2
     monkeypatch.setattr("likethat._checkpoint.left_bytes", slow)
-    left.write_state("solver", {}, {})  # ends at 106.5
-    assert due_at(110.0, 126.4, 126.5) == [False, False, True]  # ten times as long as the writing took
-    monkeypatch.setattr("likethat._checkpoint.left_bytes", lambda *_: b"")
-    left.write_state("solver", {}, {})
-    assert due_at(129.5, 130.5, 131.0, 131.5) == [
-        True,
-        False,
-        False,
-        True,
-    ]  # a step of a second is asked again in time
+    left.write_state("solver", {}, {})  # ends at 102.0
+    assert due_at(103.5, 105.0, 106.5) == [False, False, True]  # the next one would be asked at 108
+    took = 1.5
+    left.write_state("solver", {}, {})  # ends at 108.0
+    assert due_at(113.0, 135.5, 135.6) == [False, False, True]  # 1.7 s and another 1.5 are 9 % of 35.6
 
 
 def test_a_result_is_known_as_that_of_its_checkpoint_and_no_other_is(tmp_path: Path) -> None:

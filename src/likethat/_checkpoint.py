@@ -20,7 +20,7 @@ EVERY = 5.0
 
 _MANIFEST = "checkpoint.json"
 _RESULT = "result"
-_SHARE = 0.1  # of the time may go into writing: a slow disk makes the pieces rarer
+_SHARE = 0.09  # of the time may go into writing, all pieces together; with the folder's making and going a tenth
 
 
 class Checkpoint:
@@ -31,7 +31,8 @@ class Checkpoint:
         key: what makes two pieces of work the same: options, seed, which data. Plain JSON values.
         work: what it is called in sentences, "fit" or "training".
         resume: go on from what lies there; otherwise what likethat left there is removed.
-        every: seconds until the first piece, and between two; more where writing one takes more than a tenth of that.
+        every: seconds within which the first piece is left, and between two; more where writing takes more than a
+            tenth of the time.
 
     Raises:
         InputError: `resume` and the folder holds other work, or no checkpoint that can be read; or files lie there that
@@ -54,8 +55,8 @@ class Checkpoint:
         self._own = OwnFolder(self.folder)
         self._key: dict[str, Any] = json.loads(json.dumps(dict(key)))
         self._work = work
-        self._last = self._asked = time.monotonic()
-        self._took = 0.0  # seconds that the last writing took
+        self._begun = self._last = self._asked = time.monotonic()
+        self._took = self._spent = 0.0  # seconds that the last writing took, and all of them
         self._has_failed = False
         if resume:
             self._check_same_work()
@@ -88,11 +89,15 @@ class Checkpoint:
         return key
 
     def is_due(self) -> bool:
-        """Return whether it is time for another piece: after one more step, as long as the last, it would come late."""
+        """Return whether it is time for another piece: after one more step, as long as the last, it would come late.
+
+        The first is due in half of the time: steps to come may be longer than those that were seen.
+        """
         now = time.monotonic()
         step, self._asked = now - self._asked, now
-        waited = now - self._last
-        return waited + step > self.every and waited >= self._took / _SHARE
+        wait = self.every if self._spent else self.every / 2
+        is_cheap = self._spent + self._took <= _SHARE * (now - self._begun)
+        return now - self._last + step > wait and is_cheap
 
     def write_state(self, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """Leave tensors under a name, whole or not at all; a full disk is said once and the work goes on."""
@@ -106,6 +111,7 @@ class Checkpoint:
             warn(f"No further checkpoints of this {self._work} will be written: {error}")
         self._last = self._asked = time.monotonic()
         self._took = self._last - started
+        self._spent += self._took
 
     def read_state(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what `write_state` left under a name; None where nothing lies, or, which is said, nothing whole."""

@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import likethat as lt
 from likethat import options, papers
 from likethat._calls import public
-from likethat.cli.flags import with_flags
+from likethat.cli.flags import add, command
 from likethat.errors import ArgumentError, InputError
 from likethat.options.declaring import Declared, given, option, options_of, seed_option
 from likethat.options.tables import with_tables
@@ -95,10 +95,11 @@ def test_an_option_that_was_renamed_is_said_to_be() -> None:
 def test_flags_of_a_command_are_the_options() -> None:
     app, seen = typer.Typer(), {}
 
-    @app.command()
-    @with_flags(told=Told)
-    def command(told: dict[str, Any], *, more: int = 1) -> None:
+    @command("likethat made-up --maker zoo")
+    def made_up(told: Annotated[dict[str, Any], Told], *, more: int = 1) -> None:
         seen.update(told, more=more)
+
+    add(app, made_up)
 
     done = CliRunner().invoke(app, ["--maker", "zoo", "--size", "auto", "--algorithm", "slow", "--no-is-loud"])
     assert done.exit_code == 0, done.output

@@ -9,8 +9,8 @@ import pytest
 from likethat.explanations.counterfactual import Change, Counterfactual, Edit, SearchPath
 from likethat.explanations.status import Reason, Status
 from likethat.explanations.word_attribution import WordAttribution
-from likethat.report.counterfactual import save_counterfactual
-from likethat.report.word_attribution import save_word_attribution
+from likethat.report.counterfactual import counterfactual_page
+from likethat.report.word_attribution import word_attribution_page
 
 TURNS = "\u202e"  # the rest of a line is shown from right to left
 
@@ -50,7 +50,7 @@ def found(oddness: float) -> Counterfactual:
     ("oddness", "said"), [(0.4, "as before"), (-2.04, "better by 2.0 nats"), (3.26, "worse by 3.3 nats")]
 )
 def test_an_edit_is_a_diff_and_says_how_it_reads(oddness: float, said: str, tmp_path: Path) -> None:
-    page = save_counterfactual(found(oddness), tmp_path / "page.html").read_text("utf-8")
+    page = counterfactual_page(found(oddness)).write(tmp_path / "page.html").read_text("utf-8")
     assert "<del> good</del><ins> bad</ins>" in page
     assert f"<td>{said}</td>" in page
     assert "One edit, 75\u202f% of the words stay" in page
@@ -60,14 +60,17 @@ def test_an_edit_is_a_diff_and_says_how_it_reads(oddness: float, said: str, tmp_
 
 
 def test_no_text_is_turned_round_and_no_tag_is_one(tmp_path: Path) -> None:
-    page = save_counterfactual(found(0.0), tmp_path / "page.html").read_text("utf-8")
+    page = counterfactual_page(found(0.0)).write(tmp_path / "page.html").read_text("utf-8")
     text = f"a good{TURNS}"
     words = WordAttribution(
         text=text, starts=np.array([2]), stops=np.array([len(text)]), values=np.array([1.0]), error=np.array([0.1]),
         hidden_share=0.25, probabilities=np.array([0.1, 0.9]), target=1, class_names=("no", "yes"), queries=9,
         seconds=1.0, status=Status(reached=True, reason=Reason.REACHED), model="judge", seed=0,
     )  # fmt: skip
-    for shown in (page, save_word_attribution(words, tmp_path / "words.html").read_text("utf-8")):
+    for shown in (
+        page,
+        word_attribution_page(words).write(tmp_path / "words.html").read_text("utf-8"),
+    ):
         assert TURNS not in shown
         assert "⟨U+202E⟩" in shown
     assert "&lt;film&gt;" in page
@@ -76,5 +79,7 @@ def test_no_text_is_turned_round_and_no_tag_is_one(tmp_path: Path) -> None:
 def test_an_edit_that_nobody_judged_says_nothing(tmp_path: Path) -> None:
     given = found(0.0)
     best = replace(given.best, changes=(replace(given.best.changes[0], oddness=None),))
-    page = save_counterfactual(replace(given, best=best, edits=(best,)), tmp_path / "page.html").read_text("utf-8")
+    page = (
+        counterfactual_page(replace(given, best=best, edits=(best,))).write(tmp_path / "page.html").read_text("utf-8")
+    )
     assert "as before" not in page

@@ -1,16 +1,18 @@
 """What the commands share that ask a black box: the box, one input, where the page goes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likethat.cli.console import duration, give, notes, say_path
+from likethat.cli._generating import open_generator
+from likethat.cli.console import duration, give, notes, say, say_path
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model, read_names
-from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, MODEL_PANEL
-from likethat.cli.progress import Estimate
-from likethat.cli.targets import Answers, output_for
+from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, MODEL_PANEL, OVERWRITE_HELP, SPLIT_HELP, WORK_PANEL
+from likethat.cli.places import is_folder
+from likethat.cli.progress import Estimate, progress_bar
+from likethat.cli.targets import Answers, output_for, read_target
 from likethat.errors import InputError
 from likethat.options.declaring import Declared, given, option
 
@@ -23,6 +25,7 @@ _SPOKEN = (
 )  # fmt: skip
 """Options of the black box that are called the same here."""
 _SERVICE_PANEL = "A model on a server"
+_FAILURES = 5  # in a terminal; the page has all
 _MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")  # what `likethat.load` opens, with its weights
 
 
@@ -114,8 +117,39 @@ def asking_takes(stage: str = "asking the model") -> Estimate:
     return Estimate(stage=stage, sentence=lambda seconds, _: f"at most about {duration(seconds)} at this pace")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Searched(Declared):
+    """An input that a model is asked about, or many."""
+
+    source: str = given(INPUT_HELP, flags=("--input", "-i"), metavar="FILE[:ROW]")
+    overwrite: bool = option(False, OVERWRITE_HELP, panel=WORK_PANEL)
+    workers: str = option("0", SPLIT_HELP, metavar="WORKERS", panel=WORK_PANEL)
+
+
+def search(method_of: Callable[[Any], Any], told: Any, asked: Asked, **limits: Any) -> Any:
+    """Search for one input and return what is found; of many inputs, leave it in a folder and return nothing.
+
+    Args:
+        method_of: the method of a generator, which may be None.
+        told: a `Searched` with a generator, a target and OUT.
+        asked: the model.
+        **limits: of the method.
+    """
+    is_many = is_folder(told.out, overwrite=told.overwrite, workers=told.workers)
+    made = None if told.generator is None else open_generator(told.generator)
+    box, channels = asked.open(*filter(None, [told.target]))
+    target = read_target(told.target, box.class_names, output=box.output)
+    method = method_of(made)
+    if is_many:
+        into_folder(box, open_inputs(told.source), target, out=told.out, workers=told.workers, method=method, **limits)
+        return None
+    one = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
+    with progress_bar(asking_takes()) as watch:
+        return method(box, one, target, watch=watch, **limits)
+
+
 def conclude(found: Any, page: Path, asked: Asked, *, overwrite: bool) -> None:
-    """Give the result out, with its advice and its page.
+    """Give a result out, with its advice and its page.
 
     Raises:
         KeyboardInterrupt: the search was stopped.
@@ -176,3 +210,39 @@ def _number(row: str) -> int:
     if not row.isdecimal():
         raise InputError(f"`--input` must name a row by its number, got {row!r}.")
     return int(row)
+
+
+def into_folder(model: Any, inputs: Any, target: Any, *, out: Path, workers: str, **call: Any) -> None:
+    """Explain many inputs into a folder, and say how it went.
+
+    Args:
+        model: as `likethat.explain_all` takes it; `inputs`, `target` and `call` too.
+        inputs: a path, or several.
+        target: what is explained or wanted.
+        out: the folder.
+        workers: as ``--workers`` names them.
+        **call: the rest.
+
+    Raises:
+        InputError: no such inputs, or the folder holds something else.
+        Stopped: by Ctrl-C or SIGTERM; the same words go on.
+    """
+    from likethat._workers import as_cluster  # late: it brings torch
+    from likethat.explainers import explain_all
+
+    cluster = as_cluster(workers, name="--workers")
+    estimate = Estimate(stage="explaining", sentence=lambda seconds, _: f"about {duration(seconds)} for the others")
+    with progress_bar(estimate) as watch:
+        found = explain_all(model, inputs, target, into=out, workers=cluster, watch=watch, **call)
+    give(found)
+    failures = list(found.failures.items())
+    done = sum(bool(row.kind) for row in found.rows)
+    asked = getattr(model, "queries", 0)  # of all searches: what several of them ask is asked once
+    say(f"{done:,} of {len(found):,} inputs explained{f', {asked:,} queries in all' if asked else ''}", style="bold")
+    for which, why in failures[:_FAILURES]:
+        say(f"{which}: {why}", style="yellow")
+    if len(failures) > _FAILURES:
+        notes.print(f"… and {len(failures) - _FAILURES:,} more that failed; the page lists them", soft_wrap=True)
+    say_path("page", out / "index.html")
+    if found.is_interrupted:
+        raise Stopped(again=())

@@ -4,43 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from likethat.cli._asking import (
-    INPUT_HELP,
-    OUT_HELP,
-    TARGET_FLAGS,
-    Asked,
-    asking_takes,
-    conclude,
-    open_input,
-    open_inputs,
-)
-from likethat.cli._generating import open_generator
+from likethat.cli._asking import OUT_HELP, TARGET_FLAGS, Asked, Searched, conclude, search
 from likethat.cli.console import say
-from likethat.cli.flags import with_flags
-from likethat.cli.many import into_folder
-from likethat.cli.options import OVERWRITE_HELP, SPLIT_HELP, WORK_PANEL, examples
-from likethat.cli.places import is_folder
-from likethat.cli.progress import progress_bar
-from likethat.cli.targets import TARGET_HELP, read_target
-from likethat.options.declaring import Declared, given, option, seed_option
-
-EXAMPLES = examples(
-    "likethat attribute -m zoo:creatures -i zoo:creatures:5",
-    "likethat attribute -m https://host/v2/models/reviews -i review.txt",
-    "likethat attribute -m model.onnx -i photo.jpg --target cat --budget 256",
-    "likethat attribute -m prices.onnx -i house.jpg --target 'above 200000'",
-    "likethat attribute -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --algorithm freemcg",
-)
-
+from likethat.cli.flags import command
+from likethat.cli.targets import TARGET_HELP
+from likethat.options.declaring import option, seed_option
 
 _SHOWN = 10  # words in a terminal; the page has all
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Map(Declared):
+class Map(Searched):
     """Of what a heat map is drawn, and how."""
 
-    source: str = given(INPUT_HELP, flags=("--input", "-i"), metavar="FILE[:ROW]")
     generator: str | None = option(
         None,
         "zoo:digits-flow, diffusers:NAME, a folder of train-generator",
@@ -58,35 +34,29 @@ class Map(Declared):
     out: Path = option(Path("attribution.html"), OUT_HELP, flags=("--out", "-o"), metavar="FILE|DIR")
     budget: int = option(128, "queries, at most")
     seed: int = seed_option()
-    overwrite: bool = option(False, OVERWRITE_HELP, panel=WORK_PANEL)
-    workers: str = option("0", SPLIT_HELP, metavar="WORKERS", panel=WORK_PANEL)
 
 
-@with_flags(heat=Map, asked=Asked)
-def attribute(heat: dict[str, Any], asked: dict[str, Any]) -> None:
+@command(
+    "likethat attribute -m zoo:creatures -i zoo:creatures:5",
+    "likethat attribute -m https://host/v2/models/reviews -i review.txt",
+    "likethat attribute -m model.onnx -i photo.jpg --target cat --budget 256",
+    "likethat attribute -m prices.onnx -i house.jpg --target 'above 200000'",
+    "likethat attribute -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --algorithm freemcg",
+)
+def attribute(told: Map, asked: Asked) -> None:
     """Draw which pixels of an image, or words of a text, speak for a class, and how sure that is."""
     from likethat.explainers import FreeMCG
     from likethat.explanations.word_attribution import WordAttribution
 
-    told = Map(**heat)
-    is_many = is_folder(told.out, overwrite=told.overwrite, workers=told.workers)
-    made = None if told.generator is None else open_generator(told.generator)
-    box_of = Asked(**asked)
-    box, channels = box_of.open(*filter(None, [told.target]))
-    target = read_target(told.target, box.class_names, output=box.output)
-    method = FreeMCG(made, seed=told.seed).attribute
-    limits: dict[str, Any] = {"budget": told.budget, "algorithm": told.algorithm, "fills": told.fill or None}
-    if is_many:
-        into_folder(box, open_inputs(told.source), target, out=told.out, workers=told.workers, method=method, **limits)
+    limits = {"budget": told.budget, "algorithm": told.algorithm, "fills": told.fill or None}
+    found = search(lambda made: FreeMCG(made, seed=told.seed).attribute, told, asked, **limits)
+    if found is None:
         return
-    image = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
-    with progress_bar(asking_takes()) as watch:
-        found = method(box, image, target, watch=watch, **limits)
-    clear, what = float(found.is_clear.mean()), "words" if isinstance(image, str) else "pixels"
+    clear, what = float(found.is_clear.mean()), "words" if isinstance(found, WordAttribution) else "pixels"
     say(f"{found.target_name}: {clear:.0%} of the {what} have a clear sign, {found.queries} queries", style="bold")
     if isinstance(found, WordAttribution):
         _say_words(found)
-    conclude(found, told.out, box_of, overwrite=told.overwrite)
+    conclude(found, told.out, asked, overwrite=told.overwrite)
 
 
 def _say_words(found: Any) -> None:

@@ -8,48 +8,34 @@ import typer
 
 from likethat._files import try_file
 from likethat.cli.console import give, notes, say, say_path
-from likethat.cli.fitting import workers_of
-from likethat.cli.flags import with_flags
+from likethat.cli.flags import command
 from likethat.cli.opening import open_images, open_model
-from likethat.cli.options import (
-    CLASS_NAMES_HELP,
-    MODEL_PANEL,
-    OVERWRITE_HELP,
-    WORK_PANEL,
-    WORKERS_HELP,
-    OfModel,
-    examples,
-)
+from likethat.cli.options import CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel, Reading
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.options import AuditOptions
-from likethat.options.declaring import Declared, option
-
-EXAMPLES = examples(
-    "likethat audit zoo:digits zoo:digits",
-    "likethat audit timm:resnet18 photos/ --weights mine.safetensors --out audit.html",
-    "likethat audit my_module.py:build photos/ --repair better.safetensors --json",
-)
+from likethat.options.declaring import option
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Audited(Declared, panel=WORK_PANEL):
+class Audited(Reading, panel=WORK_PANEL):
     """How the pictures are read, and where the page goes."""
 
     class_names: Path | None = option(None, CLASS_NAMES_HELP, metavar="FILE", panel=MODEL_PANEL)
     out: Path = option(Path("audit.html"), "the page", flags=("--out", "-o"), metavar="FILE")
-    batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
-    workers: str = option("0", WORKERS_HELP, metavar="N")
     test: str | None = option(
         None, "a folder of test pictures: near copies of DATA among them are told", metavar="DATA"
     )
     repair: Path | None = option(
         None, "write the weights without the first shortcut here, .safetensors; nothing without one", metavar="FILE"
     )
-    overwrite: bool = option(False, OVERWRITE_HELP)
 
 
-@with_flags(of=OfModel, options=AuditOptions, told=Audited)
+@command(
+    "likethat audit zoo:digits zoo:digits",
+    "likethat audit timm:resnet18 photos/ --weights mine.safetensors --out audit.html",
+    "likethat audit my_module.py:build photos/ --repair better.safetensors --json",
+)
 def audit(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, …")
@@ -57,9 +43,9 @@ def audit(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="A folder (subfolders are labels), or zoo:creatures, zoo:digits.")
     ],
-    of: dict[str, Any],
-    options: dict[str, Any],
-    told: dict[str, Any],
+    of: OfModel,
+    options: Annotated[dict[str, Any], AuditOptions],
+    work: Audited,
 ) -> None:
     """Look for what is wrong with a model, its pictures and its labels.
 
@@ -71,24 +57,15 @@ def audit(
     from likethat.report.audit import shortcut_sentence, summary
     from likethat.report.findings import finding_text
 
-    work = Audited(**told)
     check_page(work.out, overwrite=work.overwrite)
     if work.repair is not None:
         try_file(work.repair, overwrite=work.overwrite, name="--repair")
     source = open_images(data, name="DATA")
     tests = None if work.test is None else open_images(work.test, name="--test", held_out=True)
-    split = open_model(model, **of, class_names=work.class_names)
+    split = open_model(model, **vars(of), class_names=work.class_names)
     notes.print(f"{len(source):,} images in {data}", markup=False, soft_wrap=True)
     with progress_bar() as watch:
-        found = look(
-            split,
-            source,
-            **options,
-            test=tests,
-            batch_size=work.batch_size,
-            workers=workers_of(work.workers),
-            watch=watch,
-        )
+        found = look(split, source, **options, **work.of_images(), test=tests, watch=watch)
     say(summary(found), style="bold")
     for one in found.clear:
         say(f"{shortcut_sentence(found, one)} Score {one.score:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f}).")

@@ -11,29 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from likethat.cli.console import current, give, notes, say, say_error, say_path
-from likethat.cli.fitting import workers_of
-from likethat.cli.flags import with_flags
+from likethat.cli.flags import command
 from likethat.cli.group import FAILED_IF
 from likethat.cli.opening import open_bank_with_model, open_images
-from likethat.cli.options import (
-    DEVICE_HELP,
-    MODEL_PANEL,
-    OVERWRITE_HELP,
-    WORK_PANEL,
-    WORKERS_HELP,
-    examples,
-)
+from likethat.cli.options import DEVICE_HELP, MODEL_PANEL, WORK_PANEL, Reading
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
 from likethat.options import CompareOptions
 from likethat.options.declaring import Declared, option
 
-EXAMPLES = examples(
-    "likethat compare before after photos/ --out compare.html",
-    'likethat compare released new photos/ --fail-if "new_directions > 0" --fail-if "accuracy_drop > 1 %" --json',
-    "likethat compare before after photos/ --carry-names",
-)
 _SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
@@ -109,65 +96,49 @@ class Models(Declared, panel=MODEL_PANEL):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Compared(Declared, panel=WORK_PANEL):
+class Compared(Reading, panel=WORK_PANEL):
     """How the pictures are read, and where the page goes."""
 
     out: Path = option(Path("compare.html"), "the page", flags=("--out", "-o"), metavar="FILE")
     carry_names: bool = option(False, "give BANK_B the names that people gave BANK_A's units, and save it")
-    batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
-    workers: str = option("0", WORKERS_HELP, metavar="N")
-    overwrite: bool = option(False, OVERWRITE_HELP)
+    fail_if: list[str] | None = option(
+        None,
+        'end with exit code 3 where it holds, such as "new_directions > 0" or "flipped > 5 %"; may be repeated',
+        metavar="LINE",
+    )
 
 
-@with_flags(of=Models, options=CompareOptions, told=Compared)
+@command(
+    "likethat compare before after photos/ --out compare.html",
+    'likethat compare released new photos/ --fail-if "new_directions > 0" --fail-if "accuracy_drop > 1 %" --json',
+    "likethat compare before after photos/ --carry-names",
+)
 def compare(
     bank_a: Annotated[Path, typer.Argument(metavar="BANK_A", help="Bank of the model before.")],
     bank_b: Annotated[Path, typer.Argument(metavar="BANK_B", help="Bank of the model after, of the same method.")],
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="A folder (subfolders are labels), shards, zoo:creatures, zoo:digits.")
     ],
-    of: dict[str, Any],
-    options: dict[str, Any],
-    told: dict[str, Any],
-    *,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fail-if",
-            metavar="LINE",
-            help='End with exit code 3 where it holds, such as "new_directions > 0" or "flipped > 5 %"; may be '
-            "repeated.",
-        ),
-    ] = None,
+    of: Models,
+    options: Annotated[dict[str, Any], CompareOptions],
+    work: Compared,
 ) -> None:
     """Say what became of a model: what is new, lost or stronger, and which predictions flipped by what.
 
     Both models see the same pictures, a thousand and more. As a gate in CI it ends with exit code 3 where a line of
     --fail-if holds: the page is written all the same, and --json gives all numbers.
     """
-    conditions = [Condition.of(line) for line in fail_if or []]
     from likethat.auditing import compare as beside
     from likethat.report.comparison import evidence_sentence, summary
 
-    work = Compared(**told)
+    conditions = [Condition.of(line) for line in work.fail_if or []]
     check_page(work.out, overwrite=work.overwrite)
     source = open_images(data, name="DATA")
-    banks = [
-        open_bank_with_model(path, **{name: of[f"{name}_{side}"] for name in ("model", "weights", "layer")},
-                             device=of["device"])
-        for path, side in ((bank_a, "a"), (bank_b, "b"))
-    ]  # fmt: skip
+    before = open_bank_with_model(bank_a, model=of.model_a, weights=of.weights_a, layer=of.layer_a, device=of.device)
+    after = open_bank_with_model(bank_b, model=of.model_b, weights=of.weights_b, layer=of.layer_b, device=of.device)
     notes.print(f"{len(source):,} images in {data}", markup=False, soft_wrap=True)
     with progress_bar() as watch:
-        found = beside(
-            banks[0],
-            banks[1],
-            source,
-            **options,
-            batch_size=work.batch_size,
-            workers=workers_of(work.workers),
-            watch=watch,
-        )
+        found = beside(before, after, source, **options, **work.of_images(), watch=watch)
     give(found, values={"fail_if": [one.words for one in conditions]})
     say(summary(found), style="bold")
     for one in found.clear:
@@ -179,9 +150,9 @@ def compare(
     _judge(conditions, found.values)
     if work.carry_names:
         for unit, name in found.names.items():
-            banks[1].rename(unit, name)
+            after.rename(unit, name)
             say(f"unit {unit}: {name}")
-        banks[1].save(bank_b, overwrite=True)
+        after.save(bank_b, overwrite=True)
 
 
 def _judge(conditions: list[Condition], values: Any) -> None:

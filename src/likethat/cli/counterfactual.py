@@ -2,50 +2,25 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from likethat.cli._asking import (
-    INPUT_HELP,
-    OUT_HELP,
-    TARGET_FLAGS,
-    Asked,
-    asking_takes,
-    conclude,
-    open_input,
-    open_inputs,
-)
-from likethat.cli._generating import open_generator
+from likethat.cli._asking import OUT_HELP, TARGET_FLAGS, Asked, Searched, conclude, search
 from likethat.cli.console import say
-from likethat.cli.flags import with_flags
-from likethat.cli.many import into_folder
-from likethat.cli.options import OVERWRITE_HELP, SPLIT_HELP, WORK_PANEL, examples
-from likethat.cli.places import is_folder
-from likethat.cli.progress import progress_bar
-from likethat.cli.targets import TARGET_HELP, read_target
+from likethat.cli.flags import command
+from likethat.cli.targets import TARGET_HELP
 from likethat.errors import InputError
 from likethat.options import FreeMCGOptions
-from likethat.options.declaring import Declared, given, option
-
-EXAMPLES = examples(
-    "likethat counterfactual -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --target 3",
-    "likethat counterfactual -m model.onnx -g customers/ -i customers.csv:12 --target good --keep sex --up age",
-    "likethat counterfactual -m model.onnx -g customers/ -i customers.csv --out changes/",
-    "likethat counterfactual -m prices.onnx -g houses/ -i houses.csv:12 --target '20 % less' --keep area",
-    "likethat counterfactual -m zoo:creatures -g zoo:creatures-flow -i zoo:creatures:3 --target 1 --mask head.png",
-    "likethat counterfactual -m https://host/v2/models/reviews -g reviews.txt -i review.txt --confidence 0.8",
-    "likethat counterfactual -m https://host/v2/models/scan -g diffusers:my/ddpm -i scan.png",
-)
+from likethat.options.declaring import given, option
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Change(Declared):
+class Change(Searched):
     """What is to be changed, how far, and by which generator."""
 
-    made_by: str = given(
+    generator: str = given(
         "zoo:digits-flow, diffusers:NAME, a trained folder, or texts (.txt)",
         flags=("--generator", "-g"), metavar="NAME|DIR|FILE",
     )  # fmt: skip
-    source: str = given(INPUT_HELP, flags=("--input", "-i"), metavar="FILE[:ROW]")
     target: str | None = option(
         None, f"index or name, any other class by default; {TARGET_HELP}", flags=TARGET_FLAGS, metavar="CLASS|LINE"
     )
@@ -59,22 +34,21 @@ class Change(Declared):
     mask: Path | None = option(
         None, "a picture of the image's size: only where it is white, may it change", metavar="FILE"
     )
-    overwrite: bool = option(False, OVERWRITE_HELP, panel=WORK_PANEL)
-    workers: str = option("0", SPLIT_HELP, metavar="WORKERS", panel=WORK_PANEL)
 
 
-@with_flags(change=Change, options=FreeMCGOptions, asked=Asked, without=("generator",))
-def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[str, Any]) -> None:
+@command(
+    "likethat counterfactual -m zoo:digits -g zoo:digits-flow -i zoo:digits:7 --target 3",
+    "likethat counterfactual -m model.onnx -g customers/ -i customers.csv:12 --target good --keep sex --up age",
+    "likethat counterfactual -m model.onnx -g customers/ -i customers.csv --out changes/",
+    "likethat counterfactual -m prices.onnx -g houses/ -i houses.csv:12 --target '20 % less' --keep area",
+    "likethat counterfactual -m zoo:creatures -g zoo:creatures-flow -i zoo:creatures:3 --target 1 --mask head.png",
+    "likethat counterfactual -m https://host/v2/models/reviews -g reviews.txt -i review.txt --confidence 0.8",
+    "likethat counterfactual -m https://host/v2/models/scan -g diffusers:my/ddpm -i scan.png",
+)
+def counterfactual(told: Change, options: Annotated[dict[str, Any], FreeMCGOptions], asked: Asked) -> None:
     """Change an image, a row or a text just so far that the model gives it to another class, by asking it alone."""
     from likethat.explainers import FreeMCG
 
-    told = Change(**change)
-    is_many = is_folder(told.out, overwrite=told.overwrite, workers=told.workers)
-    made = open_generator(told.made_by)
-    box_of = Asked(**asked)
-    box, channels = box_of.open(*filter(None, [told.target]))
-    target = read_target(told.target, box.class_names, output=box.output)
-    method = FreeMCG(made, **options).counterfactual
     limits: dict[str, Any] = {
         "n": told.n,
         "budget": told.budget,
@@ -83,12 +57,9 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
         "ranges": _ranges(told.within or []) or None,
         "directions": dict.fromkeys(told.up or [], "up") | dict.fromkeys(told.down or [], "down") or None,
     }
-    if is_many:
-        into_folder(box, open_inputs(told.source), target, out=told.out, workers=told.workers, method=method, **limits)
+    found = search(lambda made: FreeMCG(made, **options).counterfactual, told, asked, **limits)
+    if found is None:
         return
-    one = open_input(told.source, shape=getattr(made, "shape", None), channels=channels)
-    with progress_bar(asking_takes()) as watch:
-        found = method(box, one, target, watch=watch, **limits)
     chance, measured = found.probability(found.best), found.measured
     came = f"probability {chance:.3f}" if measured is None else f"{measured.name} {measured.number(chance)}"
     say(f"{found.target_name}: {found.status.reason}, {came}, {found.queries} queries", style="bold")
@@ -101,7 +72,7 @@ def counterfactual(change: dict[str, Any], options: dict[str, Any], asked: dict[
         say(f"breaks, as the source does: {dependence}")
     if found.curve:
         say("columns by confidence: " + ", ".join(f"{at.n_columns} at {at.confidence:g}" for at in found.curve))
-    conclude(found, told.out, box_of, overwrite=told.overwrite)
+    conclude(found, told.out, asked, overwrite=told.overwrite)
 
 
 def _say_text(found: Any) -> None:

@@ -1,28 +1,29 @@
 """``likethat demo``: two small networks explained from nothing, on a laptop, without the network."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from likethat._files import new_folder, try_folder
 from likethat._options import check_path
 from likethat.cli.console import give, notes, say, say_path
-from likethat.cli.options import examples
+from likethat.cli.flags import command
 from likethat.cli.progress import progress_bar
 from likethat.errors import InputError
 
 if TYPE_CHECKING:
     from likethat.explanations import Bank, Explanation
     from likethat.models import SplitModel
-    from likethat.report.story import Chapter
 
-EXAMPLES = examples("likethat demo", "likethat demo --out somewhere --quick")
+_Told: TypeAlias = tuple[str, str, str, Any]  # name of the page, question, what is said to it, what was found
 _MARKER = "report.html"
 _CHANNELS = 4  # that climb, and are shown: more is another half minute, and a longer page
 
 
+@command("likethat demo", "likethat demo --out somewhere --quick")
 def demo(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the report goes.")] = Path(
@@ -54,21 +55,28 @@ def _check_place(out: Path) -> None:
 
 def _made(folder: Path, *, quick: bool) -> list[Any]:
     """Fill the demo's folder and return what was found, in the order told."""
-    from likethat.report.story import save_story
+    from likethat.report import save_bank
+    from likethat.report.story import Chapter, save_story
     from likethat.sources import creatures, digits
 
     drawings = creatures(120 if quick else 1200, seed=1)
-    channels = _fit("zoo:creatures", drawings)
-    told = _Told(folder, channels, drawings, creatures(60, seed=2), quick=quick)
-    chapters = [told.why(), told.parts(), told.without_data(), told.ideal(), told.change(), told.where(), told.audit()]
-    bank = _fit("zoo:digits", digits(split="train"))
-    chapters.append(told.digits(bank, digits(split="test")))
+    channels, bank = _fit("zoo:creatures", drawings), _fit("zoo:digits", digits(split="train"))
+    told = (*_of_drawings(channels, drawings, folder, quick=quick), _of_digits(bank, folder))
+    chapters, results = [], []
+    for name, question, text, found in told:
+        page = folder / f"{name}.html"
+        if name == "without-data":
+            save_bank(found, page, limit=_CHANNELS)
+        else:
+            found.save(page)
+        chapters.append(Chapter(question=question, told=text, page=page))
+        results.append(found)
     for name, each in (("creatures", channels), ("digits", bank)):
         each.save(folder / f"{name}-bank")
         each.save(folder / f"{name}-bank.html")
     lead = "A small network that tells drawn creatures apart, trained on labels alone. One picture, five methods."
     save_story(chapters, folder / _MARKER, title="What does this network look for?", lead=lead)
-    return told.found
+    return results
 
 
 def _fit(model: str, images: Any) -> "Bank":
@@ -80,134 +88,75 @@ def _fit(model: str, images: Any) -> "Bank":
         return EPIC(seed=0).fit(load(model), images, watch=watch)
 
 
-class _Told:
-    """One picture through all five methods, a page each in the demo's folder."""
+def _of_drawings(channels: "Bank", drawings: Any, folder: Path, *, quick: bool) -> Iterator[_Told]:
+    """Tell of one picture by all five methods, and of the drawings by an audit."""
+    from likethat.auditing import audit
+    from likethat.explainers import Exemplars, FreeMCG, PartPrototypes, ProDG
+    from likethat.generators import load_generator
+    from likethat.models import BlackBox
+    from likethat.sources import creatures
 
-    def __init__(self, folder: Path, channels: "Bank", drawings: Any, held_out: Any, *, quick: bool) -> None:
-        from likethat.generators import load_generator
-        from likethat.models import BlackBox
+    model, held_out = channels.model, creatures(60, seed=2)
+    generator, box = load_generator("zoo:creatures"), BlackBox(model)
+    place = _narrow(model, held_out)
+    image = held_out[place]
+    _write_picture(folder / "creatures.png", image)
+    contrast = annotated(channels.contrast(image), held_out, place)
+    assert contrast.against is not None
+    target, other = contrast.target_name, contrast.class_names[contrast.against]
+    text = (
+        "EPIC turns the network's channels until each answers to one thing. The differences of all channels add up "
+        "to the difference of the two logits; the boxes are checked against the parts that the drawing knows."
+    )
+    yield "why", f"Why {target} and not {other}?", text, contrast
 
-        self.folder, self.model, self.drawings, self.quick = folder, channels.model, drawings, quick
-        self.held_out, self.place = held_out, _narrow(channels.model, held_out)
-        self.image = held_out[self.place]
-        self.generator, self.box = load_generator("zoo:creatures"), BlackBox(self.model)
-        self.found: list[Any] = []
-        self.contrast = annotated(channels.contrast(self.image), held_out, self.place)
-        assert self.contrast.against is not None
-        self.target, self.other = self.contrast.target_name, self.contrast.class_names[self.contrast.against]
-        _write_picture(folder / "creatures.png", self.image)
+    with progress_bar() as watch:
+        parts = PartPrototypes(seed=0).fit(model, drawings, labels="predicted", watch=watch)
+    text = "Part prototypes take the class's own row of the head apart: four parts carry all of the evidence."
+    yield "parts", f"What does it look for in a {target}?", text, annotated(parts.explain(image), held_out, place)
 
-    def why(self) -> "Chapter":
-        """EPIC: the two classes that were nearest to each other on this picture."""
-        told = (
-            "EPIC turns the network's channels until each answers to one thing. The differences of all channels add up "
-            "to the difference of the two logits; the boxes are checked against the parts that the drawing knows."
+    sizes: dict[str, Any] = {"n_samples": 60, "steps": 2} if quick else {"n_samples": 400, "steps": 8}
+    with progress_bar() as watch:
+        made = ProDG(generator, n_prototypes=3, seed=0, **sizes).fit(
+            model, target=target, n_channels=_CHANNELS, watch=watch
         )
-        return self._chapter(
-            f"Why {self.target} and not {self.other}?",
-            told,
-            self.contrast,
-            self.contrast.save(self.folder / "why.html"),
-        )
+    text = (
+        "ProDG makes its prototypes: a generator draws, the network says what to draw next. The warnings are part "
+        "of it: two controls say how much of this is the network, and how much the generator."
+    )
+    yield "without-data", "And where no picture may be opened?", text, made
 
-    def parts(self) -> "Chapter":
-        """Part prototypes: the whole logit in a few rows."""
-        from likethat.explainers import PartPrototypes
+    with progress_bar() as watch:
+        ideal = Exemplars(generator, seed=0).search(box, target, n=1 if quick else 3, watch=watch)
+    text = "Exemplars ask the network about drawings that a generator makes. From here on only its answers are used."
+    yield "ideal", f"What would be its ideal {target}?", text, ideal
 
-        with progress_bar() as watch:
-            bank = PartPrototypes(seed=0).fit(self.model, self.drawings, labels="predicted", watch=watch)
-        why = annotated(bank.explain(self.image), self.held_out, self.place)
-        told = "Part prototypes take the class's own row of the head apart: four parts carry all of the evidence."
-        return self._chapter(
-            f"What does it look for in a {self.target}?", told, why, why.save(self.folder / "parts.html")
-        )
+    with progress_bar() as watch:
+        change = FreeMCG(generator, confidence=0.85, seed=0).counterfactual(box, image.image, other, watch=watch)
+    text = "FreeMCG looks for the smallest change that the network gives to the other class, and that stays a drawing."
+    yield "change", f"What would make it a {other}?", text, change
 
-    def without_data(self) -> "Chapter":
-        """ProDG: prototypes that a generator makes."""
-        from likethat.explainers import ProDG
-        from likethat.report import save_bank
+    with progress_bar() as watch:
+        where = FreeMCG(seed=0).attribute(box, image.image, target, watch=watch)
+    text = "Parts are hidden, or shown alone; a regression of the answers says what each pixel adds, with an error."
+    yield "where", "Where does it look, asked from outside?", text, where
 
-        method = ProDG(
-            self.generator, n_prototypes=3, n_samples=60 if self.quick else 400, steps=2 if self.quick else 8, seed=0
-        )
-        with progress_bar() as watch:
-            bank = method.fit(self.model, target=self.target, n_channels=_CHANNELS, watch=watch)
-        told = (
-            "ProDG makes its prototypes: a generator draws, the network says what to draw next. The warnings are part "
-            "of it: two controls say how much of this is the network, and how much the generator."
-        )
-        page = save_bank(bank, self.folder / "without-data.html", limit=_CHANNELS)
-        return self._chapter("And where no picture may be opened?", told, bank, page)
+    with progress_bar() as watch:
+        audited = audit(model, drawings, n_shortcuts=1, watch=watch)
+    text = "An audit looks for shortcuts and doubtful labels. This network was trained cleanly: it should find none."
+    yield "audit", "Is it right for the right reason?", text, audited
 
-    def ideal(self) -> "Chapter":
-        """Exemplars: from answers alone."""
-        from likethat.explainers import Exemplars
 
-        with progress_bar() as watch:
-            found = Exemplars(self.generator, seed=0).search(
-                self.box, self.target, n=1 if self.quick else 3, watch=watch
-            )
-        told = (
-            "Exemplars ask the network about drawings that a generator makes. From here on only its answers are used."
-        )
-        return self._chapter(
-            f"What would be its ideal {self.target}?", told, found, found.save(self.folder / "ideal.html")
-        )
+def _of_digits(bank: "Bank", folder: Path) -> _Told:
+    """Tell of EPIC on real handwriting."""
+    from likethat.sources import digits
 
-    def change(self) -> "Chapter":
-        """FreeMCG: the nearest picture of the other class."""
-        from likethat.explainers import FreeMCG
-
-        with progress_bar() as watch:
-            found = FreeMCG(self.generator, confidence=0.85, seed=0).counterfactual(
-                self.box, self.image.image, self.other, watch=watch
-            )
-        told = (
-            "FreeMCG looks for the smallest change that the network gives to the other class, and that stays a drawing."
-        )
-        return self._chapter(
-            f"What would make it a {self.other}?", told, found, found.save(self.folder / "change.html")
-        )
-
-    def where(self) -> "Chapter":
-        """A heat map of answers."""
-        from likethat.explainers import FreeMCG
-
-        with progress_bar() as watch:
-            found = FreeMCG(seed=0).attribute(self.box, self.image.image, self.target, watch=watch)
-        told = "Parts are hidden, or shown alone; a regression of the answers says what each pixel adds, with an error."
-        return self._chapter(
-            "Where does it look, asked from outside?", told, found, found.save(self.folder / "where.html")
-        )
-
-    def audit(self) -> "Chapter":
-        """The audit of the drawings."""
-        from likethat.auditing import audit
-
-        with progress_bar() as watch:
-            found = audit(self.model, self.drawings, n_shortcuts=1, watch=watch)
-        told = (
-            "An audit looks for shortcuts and doubtful labels. This network was trained cleanly: it should find none."
-        )
-        return self._chapter("Is it right for the right reason?", told, found, found.save(self.folder / "audit.html"))
-
-    def digits(self, bank: "Bank", images: Any) -> "Chapter":
-        """EPIC on real handwriting."""
-        place = _narrow(bank.model, images)
-        _write_picture(self.folder / "digits.png", images[place])
-        why = bank.contrast(images[place])
-        told = (
-            "Another network, on real handwritten digits: the one of sixty that it decided most narrowly, and rightly."
-        )
-        return self._chapter(
-            f"The same on handwriting: why {why.target_name}?", told, why, why.save(self.folder / "digits.html")
-        )
-
-    def _chapter(self, question: str, told: str, found: Any, page: Path) -> "Chapter":
-        from likethat.report.story import Chapter
-
-        self.found.append(found)
-        return Chapter(question=question, told=told, page=page)
+    images = digits(split="test")
+    place = _narrow(bank.model, images)
+    _write_picture(folder / "digits.png", images[place])
+    why = bank.contrast(images[place])
+    text = "Another network, on real handwritten digits: the one of sixty that it decided most narrowly, and rightly."
+    return "digits", f"The same on handwriting: why {why.target_name}?", text, why
 
 
 def _write_picture(path: Path, sample: Any) -> None:

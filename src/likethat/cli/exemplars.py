@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from likethat._files import new_folder
 from likethat._showing import kind_of
 from likethat.cli._asking import TARGET_FLAGS, Asked, asking_takes
 from likethat.cli._generating import open_generator
 from likethat.cli.console import give, notes, out, say_path
-from likethat.cli.flags import with_flags
+from likethat.cli.flags import command
 from likethat.cli.opening import open_images
-from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name, examples
+from likethat.cli.options import OVERWRITE_HELP, WORK_PANEL, class_index_or_name
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.cli.targets import TARGET_HELP, read_target
@@ -20,18 +20,12 @@ from likethat.errors import InputError
 from likethat.options import ExemplarOptions
 from likethat.options.declaring import Declared, given, option
 
-EXAMPLES = examples(
-    "likethat exemplars --black-box zoo:digits --generator zoo:digits --target all --out e.html",
-    "likethat exemplars -m model.onnx -g customers/ --target 'good=.5,bad=.5' --out e.html",
-    "likethat exemplars -m https://host/v2/models/reviews -g reviews/ -t positive --budget 100 --out e.html",
-)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sought(Declared):
     """What exemplars are of, and where they go."""
 
-    made_by: str = given(
+    generator: str = given(
         "zoo:NAME, a folder of train-generator, or texts (.txt)", flags=("--generator", "-g"), metavar="NAME|DIR|FILE"
     )
     target: list[str] | None = option(
@@ -50,8 +44,12 @@ class Sought(Declared):
     overwrite: bool = option(False, OVERWRITE_HELP, panel=WORK_PANEL)
 
 
-@with_flags(sought=Sought, options=ExemplarOptions, asked=Asked, without=("generator",))
-def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, Any]) -> None:
+@command(
+    "likethat exemplars --black-box zoo:digits --generator zoo:digits --target all --out e.html",
+    "likethat exemplars -m model.onnx -g customers/ --target 'good=.5,bad=.5' --out e.html",
+    "likethat exemplars -m https://host/v2/models/reviews -g reviews/ -t positive --budget 100 --out e.html",
+)
+def exemplars(told: Sought, options: Annotated[dict[str, Any], ExemplarOptions], asked: Asked) -> None:
     """Make inputs that a model takes for a class, or for anything between classes, by asking it.
 
     Stopped early, it leaves what was found.
@@ -59,11 +57,9 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
     from likethat.explainers import Exemplars
     from likethat.generators import inputs_like
 
-    told = Sought(**sought)
     check_page(told.out, overwrite=told.overwrite, or_folder=True)
-    made = open_generator(told.made_by)
-    box_of = Asked(**asked)
-    box, _ = box_of.open(*_whole(told.target or ()))
+    made = open_generator(told.generator)
+    box, _ = asked.open(*_whole(told.target or ()))
     method = Exemplars(made, **options)
     is_image = made.kind == "image"
     real = None if told.data is None else inputs_like(made, open_images(told.data) if is_image else told.data)
@@ -82,7 +78,7 @@ def exemplars(sought: dict[str, Any], options: dict[str, Any], asked: dict[str, 
         notes.print(note, soft_wrap=True, markup=False)
     say_path("exemplars", _save(found, told.out, overwrite=told.overwrite))
     if any(item.status.is_interrupted for item in found):
-        raise box_of.stop()
+        raise asked.stop()
 
 
 def _whole(words: Sequence[str]) -> list[str]:
@@ -118,9 +114,9 @@ def _target(word: str, class_names: tuple[str, ...], output: str = "auto") -> An
 
 def _save(found: Sequence[Any], path: Path, *, overwrite: bool) -> Path:
     if kind_of(path) == "page":
-        from likethat.report.exemplars import save_exemplars
+        from likethat.report.exemplars import exemplars_page
 
-        return save_exemplars(found, path, overwrite=overwrite)
+        return exemplars_page(found).write(path, overwrite=overwrite)
     if len(found) == 1:
         return Path(found[0].save(path, overwrite=overwrite))
     with new_folder(path, overwrite=overwrite) as folder:

@@ -1,14 +1,14 @@
-"""``likethat fit METHOD``: one command a method; those with files of their own are registered in `cli.main`."""
+"""``likethat fit METHOD``: one command a method, in this file or its own, added at the end of this one."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from likethat.cli.fitting import FitJob, fit_and_save
-from likethat.cli.flags import with_flags
-from likethat.cli.options import examples
+from likethat.cli.flags import add, command
+from likethat.cli.prodg import prodg
 from likethat.errors import InputError
 from likethat.options import EPICOptions, PartsOptions
 from likethat.options.declaring import Declared, option
@@ -18,23 +18,14 @@ if TYPE_CHECKING:
     from likethat.explanations import Bank
     from likethat.models import SplitModel
 
-app = typer.Typer(
-    help="Find the prototypes of a model and save them as a [bold]bank[/bold].",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-)
 
-
-@app.command(
-    epilog=examples(
-        "likethat fit epic --model zoo:digits --images zoo:digits --out digits-bank",
-        "likethat fit epic -m timm:resnet18 -i photos/ -o bank --workers 2",
-        "likethat fit epic -m timm:resnet18 --weights mine.safetensors --class-names names.txt -i photos/ -o bank",
-        "likethat fit epic -m timm:resnet18 -i photos/ -o bank --usage-weight 0.5 --resume",
-    )
+@command(
+    "likethat fit epic --model zoo:digits --images zoo:digits --out digits-bank",
+    "likethat fit epic -m timm:resnet18 -i photos/ -o bank --workers 2",
+    "likethat fit epic -m timm:resnet18 --weights mine.safetensors --class-names names.txt -i photos/ -o bank",
+    "likethat fit epic -m timm:resnet18 -i photos/ -o bank --usage-weight 0.5 --resume",
 )
-@with_flags(options=EPICOptions, job=FitJob)
-def epic(options: dict[str, Any], job: dict[str, Any]) -> None:
+def epic(options: Annotated[dict[str, Any], EPICOptions], job: FitJob) -> None:
     """Turn a network's channels so that each shows one thing, and find the images that show it.
 
     The network sees every image once and is not changed; no labels are needed.
@@ -43,7 +34,7 @@ def epic(options: dict[str, Any], job: dict[str, Any]) -> None:
     """
     from likethat.explainers import EPIC
 
-    fit_and_save(EPIC(**options), FitJob(**job))
+    fit_and_save(EPIC(**options), job)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,15 +51,12 @@ class Labelled(Declared):
     )
 
 
-@app.command(
-    epilog=examples(
-        "likethat fit parts --model zoo:creatures --images zoo:creatures --out parts-bank",
-        "likethat fit parts -m timm:resnet18 -i photos/ -o bank --labels predicted --n-parts auto",
-        "likethat fit parts -m timm:resnet18 -i photos/ -o bank --marks annotations.json",
-    )
+@command(
+    "likethat fit parts --model zoo:creatures --images zoo:creatures --out parts-bank",
+    "likethat fit parts -m timm:resnet18 -i photos/ -o bank --labels predicted --n-parts auto",
+    "likethat fit parts -m timm:resnet18 -i photos/ -o bank --marks annotations.json",
 )
-@with_flags(options=PartsOptions, labelled=Labelled, job=FitJob)
-def parts(options: dict[str, Any], labelled: dict[str, Any], job: dict[str, Any]) -> None:
+def parts(options: Annotated[dict[str, Any], PartsOptions], labelled: Labelled, job: FitJob) -> None:
     """Split what a network looks for in each class into parts that add up to its logit.
 
     Parts are found without marks; with [bold]--marks[/bold] on as few as 20 images they are the ones you name. The
@@ -76,19 +64,23 @@ def parts(options: dict[str, Any], labelled: dict[str, Any], job: dict[str, Any]
     """
     from likethat.explainers import PartPrototypes
 
-    if labelled["marks"] is not None:
+    if labelled.marks is not None:
         if options["algorithm"] not in ("auto", "named"):
             raise InputError("`--algorithm` must be left out with --marks, which name the parts.")
         options["algorithm"] = "named"
-    fit_and_save(_WithMarks(PartPrototypes(**options), Labelled(**labelled)), FitJob(**job))
+    fit_and_save(_WithMarks(PartPrototypes(**options), labelled), job)
 
 
 class _WithMarks:
     """The method, with what the command says of marks and labels."""
 
     def __init__(self, method: "PartPrototypes", told: Labelled) -> None:
+        from likethat.sources import Marks
+
         self.method, self.labels = method, told.labels
-        self.marks = told.marks if told.marks is None or told.marks.startswith("truth:") else _marks(Path(told.marks))
+        self.marks: Any = told.marks
+        if told.marks is not None and not told.marks.startswith("truth:"):
+            self.marks = Marks.read(Path(told.marks))  # before the model is opened
 
     def fit(self, model: "SplitModel", images: Any, **reading: Any) -> "Bank":
         """Fit on the images and the marks on them."""
@@ -104,7 +96,9 @@ class _WithMarks:
         return Marks.from_truth(images, int(number), seed=self.method.seed)
 
 
-def _marks(path: Path) -> Any:
-    from likethat.sources import Marks
-
-    return Marks.read(path)
+app = typer.Typer(
+    help="Find the prototypes of a model and save them as a [bold]bank[/bold].",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+add(app, epic, parts, prodg)

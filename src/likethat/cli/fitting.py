@@ -14,7 +14,15 @@ from likethat._options import byte_count
 from likethat._progress import Progress
 from likethat.cli.console import duration, give, notes, say, say_path, say_table
 from likethat.cli.opening import open_images, open_model
-from likethat.cli.options import CHECKPOINT_HELP, CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, WORKERS_HELP, OfModel
+from likethat.cli.options import (
+    CHECKPOINT_HELP,
+    CLASS_NAMES_HELP,
+    MODEL_PANEL,
+    WORK_PANEL,
+    WORKERS_HELP,
+    OfModel,
+    workers_of,
+)
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.errors import DataWarning, StorageError
@@ -58,13 +66,6 @@ class FitJob(Job, panel=WORK_PANEL):
         flags=("--images", "-i"), metavar="DIR", panel="The images",
     )  # fmt: skip
     batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
-
-
-def workers_of(words: str) -> Any:
-    """Return the threads, or the cluster, that ``--workers`` names."""
-    from likethat._workers import as_workers  # late: it brings torch
-
-    return as_workers(words, name="--workers")
 
 
 def fit_and_save(method: Any, job: FitJob) -> None:

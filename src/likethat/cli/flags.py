@@ -1,4 +1,4 @@
-"""From declared options to flags of a command."""
+"""From declared options to flags, and from a function to a command."""
 
 import functools
 import inspect
@@ -10,38 +10,65 @@ from typing import Annotated, Any
 
 import typer
 
-from likethat.options.declaring import REQUIRED, Option, options_of
+from likethat.options.declaring import REQUIRED, Declared, Option, options_of
+
+Group = tuple[type[Declared], Callable[..., Any]]  # declared options, and what is made of their values
 
 
-def with_flags(*, without: tuple[str, ...] = (), **groups: type[Any]) -> Callable[[Any], Any]:
-    """Give a command the flags of declared options; it gets each group as a dictionary, and its own flags as they are.
+def command(*examples: str) -> Callable[[Any], Any]:
+    """Make a command of a function, with examples at the end of its help.
 
-    Args:
-        without: options that the command sets itself.
-        **groups: argument of the command, and the `Declared` dataclass whose options become its flags.
+    A parameter whose annotation is a `Declared` dataclass stands for the flags of its options, and gets one; as
+    ``Annotated[dict[str, Any], DECLARED]`` it gets their values, for a constructor of the library that checks them.
+    Options of any type that name no metavar are for Python alone. Other parameters are typer's.
     """
-    options = {name: [each for each in options_of(group) if each.name not in without] for name, group in groups.items()}
 
-    def given(command: Any) -> Any:
-        own = inspect.signature(command, eval_str=True).parameters.values()
+    def given(function: Any) -> Any:
+        own = inspect.signature(function, eval_str=True).parameters.values()
+        groups = {each.name: group for each in own if (group := _group(each.annotation))}
+        options = {name: [each for each in options_of(group[0]) if _is_flag(each)] for name, group in groups.items()}
         flags = [_parameter(each) for group in options.values() for each in group]
         flags.sort(key=lambda each: each.default is not each.empty)  # what must be given comes first
         parameters = sorted([*(each for each in own if each.name not in groups), *flags], key=lambda each: each.kind)
 
         def called(**values: Any) -> Any:
-            taken = {
-                name: {each.name: _value(each, values.pop(each.name)) for each in group}
+            told = {
+                name: groups[name][1](**{each.name: _value(each, values.pop(each.name)) for each in group})
                 for name, group in options.items()
             }
-            return command(**taken, **values)
+            return function(**told, **values)
 
-        functools.update_wrapper(called, command)
+        functools.update_wrapper(called, function)
         del called.__wrapped__  # type: ignore[attr-defined]  # its signature is another
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {each.name: each.annotation for each in parameters}
+        called.epilog = epilog(*examples)  # type: ignore[attr-defined]
         return called
 
     return given
+
+
+def add(app: typer.Typer, *commands: Any) -> None:
+    """Let an application have commands."""
+    for each in commands:
+        app.command(epilog=each.epilog)(each)
+
+
+def epilog(*lines: str) -> str:
+    """Return the block of examples at the end of a command's help."""
+    return "\n\n".join(["[bold]Examples[/bold]", *(f"  [cyan]$ {line}[/cyan]" for line in lines)])
+
+
+def _group(annotation: Any) -> Group | None:
+    if typing.get_origin(annotation) is Annotated:
+        kind, about = typing.get_args(annotation)[:2]
+        is_values = isinstance(about, type) and issubclass(about, Declared)
+        return (about, typing.get_origin(kind)) if is_values else None
+    return (annotation, annotation) if isinstance(annotation, type) and issubclass(annotation, Declared) else None
+
+
+def _is_flag(each: Option) -> bool:
+    return each.hint is not Any or each.metavar is not None
 
 
 def _parameter(each: Option) -> inspect.Parameter:

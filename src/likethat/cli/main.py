@@ -1,7 +1,6 @@
 """The entry point: one typer application, assembled from the commands beside this file.
 
-To add a command: write a function in its own file and register it below, a further ``fit`` method
-with ``fit.app.command``.
+To add a command: write a function in its own file and add it below; a ``fit`` method in `likethat.cli.fit`.
 """
 
 from typing import Annotated
@@ -9,24 +8,20 @@ from typing import Annotated
 import typer
 
 from likethat._version import __version__
-from likethat.cli import (
-    attribute,
-    audit,
-    bank,
-    compare,
-    counterfactual,
-    demo,
-    exemplars,
-    fit,
-    prodg,
-    rename,
-    serve,
-    split,
-    train_generator,
-)
+from likethat.cli import fit, train_generator
+from likethat.cli.attribute import attribute
+from likethat.cli.audit import audit
+from likethat.cli.bank import evaluate, rename, show
+from likethat.cli.compare import compare
 from likethat.cli.console import out
+from likethat.cli.counterfactual import counterfactual
+from likethat.cli.demo import demo
+from likethat.cli.exemplars import exemplars
+from likethat.cli.explain import explain
+from likethat.cli.flags import add, epilog
 from likethat.cli.group import RootGroup
-from likethat.cli.options import examples
+from likethat.cli.serve import serve
+from likethat.cli.split import split
 
 app = typer.Typer(
     name="likethat",
@@ -36,19 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
-app.command("split", epilog=split.EXAMPLES)(split.split)
-app.command("explain", epilog=bank.EXPLAIN_EXAMPLES)(bank.explain)
-app.command("show", epilog=bank.SHOW_EXAMPLES)(bank.show)
-app.command("rename", epilog=rename.EXAMPLES)(rename.rename)
-app.command("evaluate", epilog=bank.EVALUATE_EXAMPLES)(bank.evaluate)
-app.command("exemplars", epilog=exemplars.EXAMPLES)(exemplars.exemplars)
-app.command("counterfactual", epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)
-app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
-app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
-app.command("attribute", epilog=attribute.EXAMPLES)(attribute.attribute)
-app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
-fit.app.command("prodg", epilog=prodg.EXAMPLES)(prodg.prodg)
+add(app, demo, split, explain, show, rename, evaluate, exemplars, counterfactual, audit, compare, attribute, serve)
 app.add_typer(fit.app, name="fit")
 app.add_typer(train_generator.app, name="train-generator")
 
@@ -60,7 +43,7 @@ def _print_version(is_asked: bool) -> None:
 
 
 @app.callback(
-    epilog=examples(
+    epilog=epilog(
         "likethat demo",
         "likethat fit epic --model timm:resnet18 --images photos/ --out bank",
         "likethat explain bank photo.jpg --out why.html",

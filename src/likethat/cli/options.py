@@ -2,24 +2,18 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Any
 
-import typer
-
-from likethat.cli.flags import sentence
 from likethat.options.declaring import Declared, option
 
 MODEL_PANEL, WORK_PANEL = "The model", "The work"
 WORKERS_HELP = "threads that decode, or ray, ray:2, ray://host:port: processes, machines; no influence on the result"
 SPLIT_HELP = "of many inputs (--out FOLDER): ray, ray:2, ray://host:port; no influence on the result"
-CHECKPOINT_HELP = "seconds between two pieces of the checkpoint; more where writing one takes more than a tenth of that"
+CHECKPOINT_HELP = "seconds between two pieces of the checkpoint; more where writing takes more than a tenth of the time"
 CLASS_NAMES_HELP = "class names, one a line; the model's own by default"
 DEVICE_HELP = "where it runs: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"
 
 OVERWRITE_HELP = "replace what stands at OUT"
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help=sentence(OVERWRITE_HELP), rich_help_panel=WORK_PANEL)
-]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,6 +43,26 @@ class OfBank(OfModel, panel=MODEL_PANEL):
     )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading(Declared, panel=WORK_PANEL):
+    """How images are read, and whether what stands at OUT goes."""
+
+    batch_size: int = option(32, "images decoded at a time; no influence on the result", low=1)
+    workers: str = option("0", WORKERS_HELP, metavar="N")
+    overwrite: bool = option(False, OVERWRITE_HELP)
+
+    def of_images(self) -> dict[str, Any]:
+        """Return how the library is told of it."""
+        return {"batch_size": self.batch_size, "workers": workers_of(self.workers)}
+
+
+def workers_of(words: str) -> Any:
+    """Return the threads, or the cluster, that ``--workers`` names."""
+    from likethat._workers import as_workers  # late: it brings torch
+
+    return as_workers(words, name="--workers")
+
+
 def class_index_or_name(text: str | None, class_names: tuple[str, ...]) -> int | str | None:
     """Return a class name where one is meant, else the index that a number gives.
 
@@ -75,8 +89,3 @@ def class_index_or_name(text: str | None, class_names: tuple[str, ...]) -> int |
 
     index = resolve_target(int(text), class_names)
     return text if text in class_names else index
-
-
-def examples(*lines: str) -> str:
-    """Return the block of examples at the end of a command's help."""
-    return "\n\n".join(["[bold]Examples[/bold]", *(f"  [cyan]$ {line}[/cyan]" for line in lines)])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from likethat._progress import Progress
 from likethat.cli._generating import Maker
@@ -14,10 +14,9 @@ from likethat.cli.fitting import (
     save_what_fits,
     say_measures,
     say_outcome,
-    workers_of,
 )
-from likethat.cli.flags import with_flags
-from likethat.cli.options import class_index_or_name, examples
+from likethat.cli.flags import command
+from likethat.cli.options import class_index_or_name, workers_of
 from likethat.cli.progress import Estimate
 from likethat.errors import InputError
 from likethat.options import ProDGOptions
@@ -26,13 +25,6 @@ from likethat.options.declaring import Declared, option
 if TYPE_CHECKING:
     from likethat.explainers import ProDG
     from likethat.models import SplitModel
-
-EXAMPLES = examples(
-    'likethat fit prodg --model zoo:creatures --generator zoo:creatures --target "sleepy trunk calf" --out bank',
-    "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --resume",
-    "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --algorithm cma-es --steps 24 --step 0.1",
-    'likethat fit prodg -m timm:resnet18 -g diffusers:ORG/NAME --by prompt --anchor "a wolf" -t 269 -o bank',
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,13 +68,13 @@ class Wanted(Declared, panel="Which channels"):
         return model.n_channels if self.target is None else min(self.n_channels, model.n_channels)
 
 
-@with_flags(options=ProDGOptions, without=("generator",), job=Job, wanted=Wanted, maker=Maker)
-def prodg(
-    options: dict[str, Any],
-    job: dict[str, Any],
-    wanted: dict[str, Any],
-    maker: dict[str, Any],
-) -> None:
+@command(
+    'likethat fit prodg --model zoo:creatures --generator zoo:creatures --target "sleepy trunk calf" --out bank',
+    "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --resume",
+    "likethat fit prodg -m zoo:digits -g zoo:digits -o bank --algorithm cma-es --steps 24 --step 0.1",
+    'likethat fit prodg -m timm:resnet18 -g diffusers:ORG/NAME --by prompt --anchor "a wolf" -t 269 -o bank',
+)
+def prodg(options: Annotated[dict[str, Any], ProDGOptions], job: Job, wanted: Wanted, maker: Maker) -> None:
     """Find what each channel of a network looks for without a single image: a generator makes them.
 
     Beside the prototypes stand two controls: the best of as many plain samples, and prototypes made for random weights.
@@ -91,11 +83,10 @@ def prodg(
     """
     from likethat.explainers import ProDG
 
-    work, chosen, told = Job(**job), Wanted(**wanted), Maker(**maker)
-    check_place(work)
-    split = open_job_model(work)
-    made = told.open(device=work.device, class_names=split.class_names)
-    _fit_and_save(ProDG(made, **options), split, work, chosen)
+    check_place(job)
+    split = open_job_model(job)
+    made = maker.open(device=job.device, class_names=split.class_names)
+    _fit_and_save(ProDG(made, **options), split, job, wanted)
 
 
 def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: Wanted) -> None:

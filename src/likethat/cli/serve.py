@@ -12,22 +12,15 @@ import typer
 
 from likethat.cli._generating import open_generator
 from likethat.cli.console import notes, out
-from likethat.cli.flags import with_flags
+from likethat.cli.flags import command
 from likethat.cli.opening import open_bank_with_model
-from likethat.cli.options import OfBank, examples
+from likethat.cli.options import OfBank
 from likethat.errors import InputError, MissingExtraError
 from likethat.options.declaring import Declared, option
 
 if TYPE_CHECKING:
     from likethat.explanations import Bank
 
-EXAMPLES = examples(
-    "likethat serve bank",
-    "likethat serve before/ after/ --port 9000",
-    "likethat serve creatures --generator zoo:creatures-flow  # ask what would change its mind",
-    "likethat serve bank --write  # names that are given in the page are kept with the bank",
-    "likethat serve bank --host 0.0.0.0 --allow-host lab.example.org",
-)
 _PANEL = "The server"
 _AT_ONCE = 128  # connections: twenty readers with six each, as browsers open
 _IDLE = 15  # seconds that a connection is kept open without a question
@@ -54,11 +47,17 @@ class Door(Declared, panel=_PANEL):
     write: bool = option(False, "keep the names that visitors give in the banks' folders, for everybody")
 
 
-@with_flags(of=OfBank, door=Door)
+@command(
+    "likethat serve bank",
+    "likethat serve before/ after/ --port 9000",
+    "likethat serve creatures --generator zoo:creatures-flow  # ask what would change its mind",
+    "likethat serve bank --write  # names that are given in the page are kept with the bank",
+    "likethat serve bank --host 0.0.0.0 --allow-host lab.example.org",
+)
 def serve(
     banks: Annotated[list[Path], typer.Argument(metavar="BANK...", help="Folders that likethat fit wrote.")],
-    of: dict[str, Any],
-    door: dict[str, Any],
+    of: OfBank,
+    told: Door,
 ) -> None:
     """Serve banks as a site: browse what a model looks for, drop a picture and read why.
 
@@ -68,13 +67,12 @@ def serve(
     from likethat.serve import application
     from likethat.serve.guard import LOOPBACK
 
-    told = Door(**door)
     token = _token(told)
     own = {told.host} if told.host not in ("0.0.0.0", "::", "") else set()  # noqa: S104 - a comparison
     hosts = LOOPBACK | own | set(told.allow_host or ())
     opened = _opened(banks, of)
     folders = dict(zip(opened, banks, strict=True)) if told.write else {}
-    made = None if told.generator is None else open_generator(told.generator, device=of["device"])
+    made = None if told.generator is None else open_generator(told.generator, device=of.device)
     app = application(opened, token=token, hosts=hosts, folders=folders, generator=made)
     with _listening(told) as listener:
         port = listener.getsockname()[1]
@@ -107,11 +105,11 @@ def _token(told: Door) -> str | None:
     return None if told.host in LOOPBACK else secrets.token_urlsafe(32)
 
 
-def _opened(paths: Sequence[Path], of: dict[str, Any]) -> dict[str, "Bank"]:
+def _opened(paths: Sequence[Path], of: OfBank) -> dict[str, "Bank"]:
     """Return the banks with their models, by the names that their folders give them."""
     from likethat.serve.shelf import name_for
 
-    named = of["model"] or of["weights"] or of["layer"]
+    named = of.model or of.weights or of.layer
     if named and len(paths) > 1:
         raise InputError(f"`--model`, `--weights` and `--layer` are for one bank, got {len(paths)}. Leave them out.")
     opened: dict[str, Bank] = {}
@@ -119,7 +117,7 @@ def _opened(paths: Sequence[Path], of: dict[str, Any]) -> dict[str, "Bank"]:
         name, number = name_for(path), 2
         while name in opened:
             name, number = f"{name_for(path)}-{number}", number + 1
-        opened[name] = open_bank_with_model(path, **of)
+        opened[name] = open_bank_with_model(path, **vars(of))
     return opened
 
 

@@ -6,23 +6,21 @@ from typing import Annotated, Any
 import typer
 
 from likethat.cli.console import give, say, say_table
-from likethat.cli.flags import with_flags
+from likethat.cli.flags import command
 from likethat.cli.opening import open_model
-from likethat.cli.options import OfModel, examples
+from likethat.cli.options import OfModel
 from likethat.errors import InputError
 
-EXAMPLES = examples(
+
+@command(
     "likethat split zoo:creatures",
     "likethat split timm:resnet18",
     "likethat split torchvision:resnet34 --weights mine.safetensors --layer layer3",
     "likethat split timm:resnet18 --layer finer",
     "likethat split --all --rows rows.jsonl",
 )
-
-
-@with_flags(of=OfModel)
 def split(
-    of: dict[str, Any],
+    of: OfModel,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, …")
     ] = "",
@@ -42,7 +40,7 @@ def split(
     if every:
         _split_all(rows)
     else:
-        _split_one(open_model(model, **of).row(), model)
+        _split_one(open_model(model, **vars(of)).row(), model)
 
 
 def _split_one(row: dict[str, Any], model: str) -> None:

@@ -7,32 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from likethat.cli.console import duration, give, say, say_path, say_table
-from likethat.cli.flags import with_flags
+from likethat.cli.flags import add, command, epilog
 from likethat.cli.opening import open_images
-from likethat.cli.options import CHECKPOINT_HELP, WORK_PANEL, examples
+from likethat.cli.options import CHECKPOINT_HELP, WORK_PANEL
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.options import ImageTraining, TableTraining, TextTraining
 from likethat.options.declaring import Declared, given, option
 
 _MARK = "generator.json"
-
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
-
-
-@app.callback(
-    epilog=examples(
-        "likethat train-generator image photos/ --out faces --size 64",
-        "likethat train-generator image photos/ --algorithm flow --out faces-flow",
-        "likethat train-generator table customers.csv --out customers",
-        "likethat train-generator text reviews.txt --out reviews",
-    )
-)
-def train_generator() -> None:
-    """Train a generator of images, table rows or texts on your data; it needs no model and no labels.
-
-    The folder holds weights (safetensors), a card, and a sheet of samples to look at.
-    """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,37 +28,49 @@ class Job(Declared, panel=WORK_PANEL):
     overwrite: bool = option(False, "replace an earlier generator at OUT")
 
 
-@app.command(epilog=examples("likethat train-generator image photos/ --out faces --size 64"))
-@with_flags(without=("recipe", "config"), told=ImageTraining, job=Job)
+@command("likethat train-generator image photos/ --out faces --size 64")
 def image(
-    told: dict[str, Any],
-    job: dict[str, Any],
     data: Annotated[str, typer.Argument(metavar="DIR", help="A folder of images, zoo:creatures or zoo:digits.")],
+    told: Annotated[dict[str, Any], ImageTraining],
+    job: Job,
 ) -> None:
     """Train a generator of images: one pass, or a denoiser (crisper, slower)."""
-    _train("image", told, Job(**job), open_images(data))
+    _train("image", told, job, open_images(data))
 
 
-@app.command(epilog=examples("likethat train-generator table customers.csv --out customers --date since"))
-@with_flags(told=TableTraining, job=Job)
+@command("likethat train-generator table customers.csv --out customers --date since")
 def table(
-    told: dict[str, Any],
-    job: dict[str, Any],
     data: Annotated[str, typer.Argument(metavar="FILE", help="A CSV or Parquet file, without the labels.")],
+    told: Annotated[dict[str, Any], TableTraining],
+    job: Job,
 ) -> None:
     """Train a generator of table rows, each of which is valid."""
-    _train("table", told, Job(**job), data)
+    _train("table", told, job, data)
 
 
-@app.command(epilog=examples("likethat train-generator text reviews.txt --out reviews"))
-@with_flags(told=TextTraining, job=Job)
+@command("likethat train-generator text reviews.txt --out reviews")
 def text(
-    told: dict[str, Any],
-    job: dict[str, Any],
     data: Annotated[str, typer.Argument(metavar="FILE", help="A text file, one text a line.")],
+    told: Annotated[dict[str, Any], TextTraining],
+    job: Job,
 ) -> None:
     """Train a generator of texts, of any script."""
-    _train("text", told, Job(**job), data)
+    _train("text", told, job, data)
+
+
+app = typer.Typer(
+    help="Train a generator of images, table rows or texts on your data; it needs no model and no labels.\n\n"
+    "The folder holds weights (safetensors), a card, and a sheet of samples to look at.",
+    epilog=epilog(
+        "likethat train-generator image photos/ --out faces --size 64",
+        "likethat train-generator image photos/ --algorithm flow --out faces-flow",
+        "likethat train-generator table customers.csv --out customers",
+        "likethat train-generator text reviews.txt --out reviews",
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+add(app, image, table, text)
 
 
 def _train(kind: str, told: dict[str, Any], job: Job, data: Any) -> None:

@@ -53,7 +53,7 @@ class TrainingCheckpoint:
         folder: made where it does not exist; None to leave nothing.
         key: what makes two trainings the same: options, a digest of the data. Plain JSON values.
         resume: go on from what lies there; otherwise what likethat left there is removed.
-        every: seconds between two states; more where writing one takes more than a tenth of that.
+        every: seconds between two states; more where writing takes more than a tenth of the time.
 
     Raises:
         InputError: `resume` without a folder, or with one that holds no checkpoint, a damaged one, or that of another

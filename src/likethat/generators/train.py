@@ -38,8 +38,8 @@ def train_generator(
         kind: "image", "table" or "text"; None goes by the data: a DataFrame and a CSV file are tables, a list of texts
             and a text file are texts, all else is images. A Parquet file holds images or a table: of a table, say so.
         checkpoint: folder for unfinished work; it stays until the generator is saved.
-        checkpoint_every: seconds until its first state, and between two; more where writing one takes more than a
-            tenth of that.
+        checkpoint_every: seconds until its first state, and between two; more where writing takes more than a
+            tenth of the time.
         resume: go on from `checkpoint`.
         watch: called with a `Progress` as the work goes on.
         **options: those of `likethat.options.ImageTraining` (a VAE, or with ``algorithm="flow"`` a denoiser too),

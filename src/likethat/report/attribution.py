@@ -1,6 +1,5 @@
 """The page and the figure of an attribution: the heat map over the picture, and how sure it is."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from likethat._checks import require
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.word_attribution import WordAttribution
-from likethat.report.pages import write_page
+from likethat.report.pages import Page
 from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
 from likethat.report.text import duration, for_matplotlib, percent, shorten
@@ -17,18 +16,8 @@ from likethat.report.text import duration, for_matplotlib, percent, shorten
 _LIMIT = 384  # pixels a side of a picture on the page
 
 
-def save_attribution(found: Attribution, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write an attribution as one self-contained HTML file and return its path.
-
-    Args:
-        found: what is shown.
-        path: where the file goes.
-        overwrite: replace any file of that name, not only one that likethat wrote.
-
-    Raises:
-        InputError: a file stands there that likethat did not write, or that was changed since.
-        StorageError: the disk did not take it; nothing is left behind.
-    """
+def attribution_page(found: Attribution) -> Page:
+    """Lay an attribution out as a page."""
     title = headline_of(found)
     panels = tuple((name, data_uri(*encode(shrink(picture, _LIMIT))), words) for name, picture, words in _panels(found))
     told = (str(found.status),) if not found.status else ()
@@ -42,7 +31,7 @@ def save_attribution(found: Attribution, path: str | Path, *, overwrite: bool = 
         "facts": _facts(found),
     }
     sheet = PictureSheet(_LIMIT)
-    return write_page(path, "attribution.html.jinja", sheet, overwrite=overwrite, title=title, view=view)
+    return Page("attribution.html.jinja", sheet, {"title": title, "view": view})
 
 
 def attribution_figure(found: Attribution) -> Any:

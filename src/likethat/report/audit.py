@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from likethat._checks import require
 from likethat.explanations.audit import NO_LABELS, Audit, AuditedPicture, Finding, Shortcut
 from likethat.report.findings import FindingText, finding_text
-from likethat.report.pages import write_page
+from likethat.report.pages import Page
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet, Sprite
 from likethat.report.text import count, for_matplotlib, percent, shorten
 from likethat.report.views import class_name, provenance_view
@@ -66,18 +65,8 @@ class _LabelsView:
     kind: str = "labels"
 
 
-def save_audit(found: Audit, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write an audit as one self-contained HTML file and return its path.
-
-    Args:
-        found: what is shown.
-        path: where the file goes.
-        overwrite: replace any file of that name, not only one that likethat wrote.
-
-    Raises:
-        InputError: a file stands there that likethat did not write, or that was changed since.
-        StorageError: the disk did not take it; nothing is left behind.
-    """
+def audit_page(found: Audit) -> Page:
+    """Lay an audit out as a page."""
     sheet = PictureSheet(_LIMIT)
     title = summary(found)
     view = {
@@ -88,7 +77,7 @@ def save_audit(found: Audit, path: str | Path, *, overwrite: bool = False) -> Pa
         "warnings": [*filter(None, [found.provenance.warning]), *found.provenance.notes],
         "made": provenance_view(found.provenance),
     }
-    return write_page(path, "audit.html.jinja", sheet, overwrite=overwrite, title=title, view=view)
+    return Page("audit.html.jinja", sheet, {"title": title, "view": view})
 
 
 def _sections(found: Audit, sheet: PictureSheet) -> list[Any]:

@@ -136,6 +136,7 @@ class UnitLine:
         classes: of its prototypes.
         strip: its first prototypes beside each other, as a data URI; "" without any.
         n_pictures: on the strip.
+        side: of each of them, in pixels.
     """
 
     unit: int
@@ -144,6 +145,7 @@ class UnitLine:
     classes: str
     strip: str
     n_pictures: int
+    side: int = _LINE_SIDE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from likethat._checks import require
 from likethat.explanations.comparison import ComparedPicture, ComparedUnit, Comparison, Evidence, Flip
-from likethat.report.pages import write_page
+from likethat.report.pages import Page
 from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import count, for_matplotlib, percent, shorten, signed
 from likethat.report.views import class_name, provenance_view
@@ -59,18 +58,8 @@ class _FlipView:
     along: str
 
 
-def save_comparison(found: Comparison, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a comparison as one self-contained HTML file and return its path.
-
-    Args:
-        found: what is shown.
-        path: where the file goes.
-        overwrite: replace any file of that name, not only one that likethat wrote.
-
-    Raises:
-        InputError: a file stands there that likethat did not write, or that was changed since.
-        StorageError: the disk did not take it; nothing is left behind.
-    """
+def comparison_page(found: Comparison) -> Page:
+    """Lay a comparison out as a page."""
     sheet = PictureSheet(_LIMIT)
     units = [_unit_view(found, one, sheet) for one in found.units]
     shown = found.clear or found.directions[:1]
@@ -91,7 +80,7 @@ def save_comparison(found: Comparison, path: str | Path, *, overwrite: bool = Fa
         "warnings": [*filter(None, [found.provenance.warning]), *found.provenance.notes],
         "made": provenance_view(found.provenance),
     }
-    return write_page(path, "comparison.html.jinja", sheet, overwrite=overwrite, title=title, view=view)
+    return Page("comparison.html.jinja", sheet, {"title": title, "view": view})
 
 
 def summary(found: Comparison) -> str:

@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 from likethat._checks import require
 from likethat.explanations.counterfactual import Counterfactual, Edit
 from likethat.report.diffs import Stretch, diff
-from likethat.report.pages import write_page
+from likethat.report.pages import Page
 from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
 from likethat.report.search_path import PathView, path_view
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet
@@ -48,21 +47,11 @@ class EditView:
     diff: tuple[Stretch, ...] = ()
 
 
-def save_counterfactual(found: Counterfactual, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a counterfactual as one self-contained HTML file and return its path.
-
-    Args:
-        found: what is shown.
-        path: where the file goes.
-        overwrite: replace any file of that name, not only one that likethat wrote.
-
-    Raises:
-        InputError: a file stands there that likethat did not write, or that was changed since.
-        StorageError: the disk did not take it; nothing is left behind.
-    """
+def counterfactual_page(found: Counterfactual) -> Page:
+    """Lay a counterfactual out as a page."""
     view = counterfactual_view(found)
     sheet = PictureSheet(_PICTURE_LIMIT)
-    return write_page(path, "counterfactual.html.jinja", sheet, overwrite=overwrite, **view)
+    return Page("counterfactual.html.jinja", sheet, view)
 
 
 def counterfactual_view(found: Counterfactual) -> dict[str, Any]:

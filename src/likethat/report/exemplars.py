@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from likethat._inputs import Inputs, join_inputs
-from likethat.errors import InputError
 from likethat.explanations.exemplars import REAL_TEXTS, ExemplarSet
 from likethat.report.exemplar_columns import ColumnView, column_views
 from likethat.report.exemplar_film import Curve, animated, curve
-from likethat.report.pages import write_page
+from likethat.report.pages import Page
 from likethat.report.pixels import to_picture
 from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import clean, count, duration, in_prose, percent, shorten
@@ -84,40 +82,23 @@ class SetView:
     frames: tuple[FrameView, ...]
 
 
-def save_exemplars(
-    sets: Sequence[ExemplarSet], path: str | Path, *, title: str | None = None, overwrite: bool = False
-) -> Path:
-    """Write exemplars of one or several targets as one self-contained HTML file and return its path.
-
-    Args:
-        sets: from `Exemplars.search` or `search_all`.
-        path: where the file goes.
-        title: of the page.
-        overwrite: replace any file of that name, not only one that likethat wrote.
-
-    Raises:
-        InputError: there are none, or a file stands there that likethat did not write, or that was changed since.
-        StorageError: the disk did not take it; nothing is left behind.
-    """
-    if not sets:
-        raise InputError("`sets` must hold one set of exemplars or more, got none.")
+def exemplars_page(sets: Sequence[ExemplarSet]) -> Page:
+    """Lay exemplars of one or several targets out as a page."""
     sheet = PictureSheet(_PICTURE_LIMIT)
-    view = exemplars_view(sets, sheet, title=title)
-    return write_page(path, "exemplars.html.jinja", sheet, overwrite=overwrite, **view)
+    return Page("exemplars.html.jinja", sheet, exemplars_view(sets, sheet))
 
 
-def exemplars_view(sets: Sequence[ExemplarSet], sheet: PictureSheet, *, title: str | None = None) -> dict[str, Any]:
+def exemplars_view(sets: Sequence[ExemplarSet], sheet: PictureSheet) -> dict[str, Any]:
     """Lay exemplars out for their template.
 
     Args:
         sets: one a target.
         sheet: takes their pictures.
-        title: of the page.
     """
     pictures: dict[str, NDArray[np.uint8]] = {}
     views = [_set_view(item, number, sets, pictures, sheet) for number, item in enumerate(sets)]
     name = in_prose(shorten(sets[0].description, 60)) if len(sets) == 1 else count(len(sets), "target")
-    title = f"Exemplars of {name}" if title is None else shorten(title, 120)
+    title = f"Exemplars of {name}"
     return {
         "title": title,
         "views": views,

@@ -7,7 +7,7 @@ from typing import Any
 
 from likethat._checks import require
 from likethat.explanations.many import Many, Row
-from likethat.report.pages import write_page
+from likethat.report.pages import Page
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import clean, for_matplotlib, percent, shorten
 
@@ -34,30 +34,21 @@ class RowView:
 
 
 def save_many(found: Many, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write the table of many results as one HTML file, which links to their pages where they lie beside it.
-
-    Args:
-        found: what is shown.
-        path: where the file goes.
-        overwrite: replace any file of that name, not only one that likethat wrote.
-
-    Raises:
-        InputError: a file stands there that likethat did not write, or that was changed since.
-        StorageError: the disk did not take it; nothing is left behind.
-    """
+    """Write the table of many results as one HTML file, which links to their pages where they lie beside it."""
     is_beside = found.folder is not None and Path(path).parent.resolve() == found.folder.resolve()
     shown = [name for name in _COLUMNS if any(getattr(row, name) is not None for row in found.rows)]
     views = [_view(row, found.page_of(place) if is_beside else "", shown) for place, row in enumerate(found.rows)]
     done = sum(bool(row.kind) for row in found.rows)
     headline = f"{done:,} of {len(found.rows):,} inputs explained"
     context = {
+        "title": headline,
         "headline": headline,
         "lead": _lead(found),
         "columns": [_COLUMNS[name] for name in shown],
         "rows": [*(view for view in views if view.is_wrong), *(view for view in views if not view.is_wrong)],
         "is_interrupted": found.is_interrupted,
     }
-    return write_page(path, "many.html.jinja", PictureSheet(1), overwrite=overwrite, title=headline, **context)
+    return Page("many.html.jinja", PictureSheet(1), context).write(path, overwrite=overwrite)
 
 
 def _lead(found: Many) -> str:

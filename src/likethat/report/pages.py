@@ -1,6 +1,7 @@
 """Write explanations and banks as pages that need no network, no script and no other file."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ def save_explanation(explanation: Explanation, path: str | Path, *, overwrite: b
     """
     sheet = PictureSheet(_PROTOTYPE_LIMIT)
     view = explanation_view(explanation, sheet)
-    return write_page(path, "explanation.html.jinja", sheet, overwrite=overwrite, title=view.headline, view=view)
+    return Page("explanation.html.jinja", sheet, {"title": view.headline, "view": view}).write(
+        path, overwrite=overwrite
+    )
 
 
 def save_gallery(
@@ -60,10 +63,8 @@ def save_gallery(
     sheet = PictureSheet(_GALLERY_LIMIT, own=_GALLERY_LIMIT)
     views = [explanation_view(item, sheet) for item in explanations]
     one_bank = all(item.provenance == explanations[0].provenance for item in explanations)
-    title = shorten(title, 120)
-    return write_page(
-        path, "gallery.html.jinja", sheet, overwrite=overwrite, title=title, views=views, one_bank=one_bank
-    )
+    shown = {"title": shorten(title, 120), "views": views, "one_bank": one_bank}
+    return Page("gallery.html.jinja", sheet, shown).write(path, overwrite=overwrite)
 
 
 def save_bank(bank: BankLike, path: str | Path, *, limit: int = 60, overwrite: bool = False) -> Path:
@@ -82,14 +83,28 @@ def save_bank(bank: BankLike, path: str | Path, *, limit: int = 60, overwrite: b
     """
     sheet = PictureSheet(_THUMBNAIL_LIMIT)
     view = bank_view(bank, sheet, limit=check_count(limit, name="limit"))
-    return write_page(path, "bank.html.jinja", sheet, overwrite=overwrite, title=view.headline, view=view)
+    return Page("bank.html.jinja", sheet, {"title": view.headline, "view": view}).write(path, overwrite=overwrite)
 
 
-def write_page(path: str | Path, template: str, sheet: PictureSheet, *, overwrite: bool, **context: Any) -> Path:
-    """Fill a template and write the page whole."""
-    check_flag(overwrite, name="overwrite")
-    page = fill_page(template, sheet, **context)
-    return write_whole(path, page.encode("utf-8"), overwrite=overwrite)
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A page before it is written.
+
+    Attributes:
+        template: its file.
+        sheet: the pictures on it.
+        context: what the template shows.
+    """
+
+    template: str
+    sheet: PictureSheet
+    context: dict[str, Any]
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Fill the template and write the page whole."""
+        check_flag(overwrite, name="overwrite")
+        text = fill_page(self.template, self.sheet, **self.context)
+        return write_whole(path, text.encode("utf-8"), overwrite=overwrite)
 
 
 def fill_page(template: str, sheet: PictureSheet, **context: Any) -> str:

@@ -10,7 +10,7 @@ from likethat._class_names import resolve_target
 from likethat.coordinates import HeadParts
 from likethat.errors import BankError
 from likethat.explanations.bank import Bank
-from likethat.report.pages import write_page
+from likethat.report.pages import Page
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import shorten
 from likethat.report.views import ProvenanceView, Tile, class_name, provenance_view, tile
@@ -103,7 +103,7 @@ def save_classes(
     made: ProvenanceView = provenance_view(bank.provenance)
     title = f"What {model} looks for, class by class"
     shown = {"title": title, "headline": title, "views": views, "made": made}
-    return write_page(path, "classes.html.jinja", sheet, overwrite=overwrite, **shown)
+    return Page("classes.html.jinja", sheet, shown).write(path, overwrite=overwrite)
 
 
 def class_view(bank: Bank, parts: HeadParts, target: int, sheet: PictureSheet) -> ClassView:

@@ -11,31 +11,31 @@ from likethat.explanations.comparison import Comparison
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.many import Many
 from likethat.explanations.word_attribution import WordAttribution
-from likethat.report.attribution import attribution_figure, save_attribution
-from likethat.report.audit import audit_figure, save_audit
-from likethat.report.comparison import comparison_figure, save_comparison
-from likethat.report.counterfactual import counterfactual_figure, save_counterfactual
+from likethat.report.attribution import attribution_figure, attribution_page
+from likethat.report.audit import audit_figure, audit_page
+from likethat.report.comparison import comparison_figure, comparison_page
+from likethat.report.counterfactual import counterfactual_figure, counterfactual_page
 from likethat.report.exemplar_figures import exemplar_figure
-from likethat.report.exemplars import save_exemplars
+from likethat.report.exemplars import exemplars_page
 from likethat.report.figures import bank_figure, explanation_figure
 from likethat.report.many import many_figure, save_many
-from likethat.report.pages import save_bank, save_explanation
-from likethat.report.word_attribution import save_word_attribution, word_attribution_figure
+from likethat.report.pages import Page, save_bank, save_explanation
+from likethat.report.word_attribution import word_attribution_figure, word_attribution_page
 
 
-def _save_exemplars(found: ExemplarSet, path: Path, *, overwrite: bool) -> Path:
-    return save_exemplars([found], path, overwrite=overwrite)
+def _written(page_of: Callable[[Any], Page]) -> Callable[..., Path]:
+    return lambda found, path, overwrite: page_of(found).write(path, overwrite=overwrite)
 
 
 _SHOWN: tuple[tuple[type[Any], Callable[..., Path], Callable[[Any], Any]], ...] = (
     (Bank, save_bank, bank_figure),
     (Explanation, save_explanation, explanation_figure),
-    (ExemplarSet, _save_exemplars, exemplar_figure),
-    (Counterfactual, save_counterfactual, counterfactual_figure),
-    (Attribution, save_attribution, attribution_figure),
-    (WordAttribution, save_word_attribution, word_attribution_figure),
-    (Audit, save_audit, audit_figure),
-    (Comparison, save_comparison, comparison_figure),
+    (ExemplarSet, _written(lambda found: exemplars_page([found])), exemplar_figure),
+    (Counterfactual, _written(counterfactual_page), counterfactual_figure),
+    (Attribution, _written(attribution_page), attribution_figure),
+    (WordAttribution, _written(word_attribution_page), word_attribution_figure),
+    (Audit, _written(audit_page), audit_figure),
+    (Comparison, _written(comparison_page), comparison_figure),
     (Many, save_many, many_figure),
 )
 """Each kind of result with what writes its page and what draws its figure."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from likethat.errors import InputError
-from likethat.report.pages import write_page
+from likethat.report.pages import Page
 from likethat.report.sheet import PictureSheet
 
 _LEVELS = 2  # a page's h1 is an h3 of the story, below its title and the chapter's question
@@ -49,7 +49,8 @@ def save_story(
         raise InputError("`chapters` must hold one chapter or more, got none.")
     shown = [(each, Markup(_inside(each.page, number))) for number, each in enumerate(chapters, start=1)]  # noqa: S704
     sheet = PictureSheet(1)  # the chapters bring their own pictures
-    return write_page(path, "story.html.jinja", sheet, overwrite=overwrite, title=title, lead=lead, chapters=shown)
+    page = Page("story.html.jinja", sheet, {"title": title, "lead": lead, "chapters": shown})
+    return page.write(path, overwrite=overwrite)
 
 
 def _inside(page: Path, number: int) -> str:

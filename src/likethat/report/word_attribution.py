@@ -1,7 +1,6 @@
 """The page and the figure of a text's attribution: the text with its words coloured, and a table of them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from likethat._checks import require
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.attribution import colours_of, headline_of, what_model_says
-from likethat.report.pages import write_page
+from likethat.report.pages import Page
 from likethat.report.palette import AGAINST, FOR
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import clean, duration, for_matplotlib, percent, shorten, signed
@@ -51,18 +50,8 @@ def coloured(found: WordAttribution) -> list[ColouredPiece]:
     return [*shown, ColouredPiece(text=clean(found.text[place:]))]
 
 
-def save_word_attribution(found: WordAttribution, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a text's attribution as one self-contained HTML file and return its path.
-
-    Args:
-        found: what is shown.
-        path: where the file goes.
-        overwrite: replace any file of that name, not only one that likethat wrote.
-
-    Raises:
-        InputError: a file stands there that likethat did not write, or that was changed since.
-        StorageError: the disk did not take it; nothing is left behind.
-    """
+def word_attribution_page(found: WordAttribution) -> Page:
+    """Lay a text's attribution out as a page."""
     title = headline_of(found)
     order = np.argsort(-np.abs(found.values), kind="stable")[:_ROWS]
     pieces, clear = found.pieces, found.is_clear
@@ -85,7 +74,7 @@ def save_word_attribution(found: WordAttribution, path: str | Path, *, overwrite
         "adds": _unit_of(found),
         "facts": _facts(found),
     }
-    return write_page(path, "words.html.jinja", PictureSheet(1), overwrite=overwrite, title=title, view=view)
+    return Page("words.html.jinja", PictureSheet(1), {"title": title, "view": view})
 
 
 def word_attribution_figure(found: WordAttribution) -> Any:

@@ -115,8 +115,8 @@ class PartPrototypes(PartsOptions):
             workers: threads that decode; or ``"ray"``, ``"ray:2"``, ``"ray://host:port"``: processes, GPUs and machines
                 that Ray runs (docs/guide/workers.md). The result does not depend on it, to the byte.
             checkpoint: folder to leave an unfinished pass in; removed when the bank is saved.
-            checkpoint_every: seconds until its first piece, and between two; more where writing one takes more than a
-                tenth of that.
+            checkpoint_every: seconds until its first piece, and between two; more where writing takes more than a
+                tenth of the time.
             resume: go on from `checkpoint`.
             watch: called with a `Progress` as the work goes on.
 

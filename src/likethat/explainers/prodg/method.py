@@ -107,8 +107,8 @@ class ProDG(ProDGOptions):
                 which samples and channels are split (docs/guide/workers.md). The result does not depend on it, to the
                 byte. Threads have nothing to do here.
             checkpoint: folder to leave unfinished work in; removed when the bank is saved.
-            checkpoint_every: seconds until its first piece, and between two; more where writing one takes more than a
-                tenth of that.
+            checkpoint_every: seconds until its first piece, and between two; more where writing takes more than a
+                tenth of the time.
             resume: go on from `checkpoint`.
             watch: called with a `Progress` as the work goes on.
 

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from likethat.errors import StorageError
 
-_IN_MEMORY = 2**30
-"""Bytes of vectors that are held in memory: joining them takes twice that for a moment, half of the 4 GB of a fit."""
+_IN_MEMORY = 2**28  # bytes of vectors that are held in memory: joining them takes twice that, and it may not come back
 _BLOCK = 2**27  # bytes of vectors in a block: 16,384 images of 2,048 channels
 
 

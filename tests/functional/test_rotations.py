@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from likethat.functional import polar_factor, random_rotation, rotation_from, whitening
 
@@ -24,6 +25,44 @@ def test_polar_factor_beats_other_rotations() -> None:
     best = float((polar_factor(matrix) * matrix).sum())
     for seed in range(50):
         assert float((random_rotation(6, rng=_rng(seed)) * matrix).sum()) <= best + 1e-5
+
+
+def _dense(matrix: Tensor) -> Tensor:
+    left, _, right = torch.linalg.svd(matrix.double())
+    return left @ right
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 60])
+@pytest.mark.parametrize("decades", [0, 1, 3, 6, 9])
+def test_polar_factor_is_the_dense_one(size: int, decades: int) -> None:
+    """Whatever the condition: by inverses up to 3 decades, by the decomposition beyond."""
+    spread = torch.logspace(0, -decades, size, dtype=torch.float64)
+    matrix = (random_rotation(size, rng=_rng(1)).double() * spread) @ random_rotation(size, rng=_rng(2)).double()
+    torch.testing.assert_close(polar_factor(matrix), _dense(matrix), atol=1e-6, rtol=0)
+    if decades <= 3:
+        torch.testing.assert_close(polar_factor(matrix.float()).double(), _dense(matrix), atol=1e-5, rtol=0)
+        compared = polar_factor(matrix.float(), precision=torch.float32).double()
+        torch.testing.assert_close(compared, _dense(matrix), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.1, 0.3, 1e6])
+@pytest.mark.parametrize("images", [2, 10, 100])
+def test_polar_factor_of_few_images_and_many_channels(shrinkage: float, images: int) -> None:
+    """Patches of fewer images than channels have no rank; beside lambda they need none."""
+    draws = torch.randn(2, 40, images, generator=_rng(images))
+    matrix = draws[0] @ draws[1].T + shrinkage * torch.eye(40)
+    factor = polar_factor(matrix)
+    torch.testing.assert_close(factor @ factor.T, torch.eye(40), atol=1e-6, rtol=0)
+    best = float(torch.linalg.svdvals(matrix.double()).sum())  # no rotation has more
+    assert float((factor.double() * matrix).sum()) == pytest.approx(best, rel=1e-6)
+    if shrinkage or images > 40:
+        torch.testing.assert_close(factor.double(), _dense(matrix), atol=1e-5, rtol=0)
+
+
+def test_polar_factor_of_nothing_and_of_numbers_that_are_none() -> None:
+    torch.testing.assert_close(polar_factor(torch.zeros(3, 3)), torch.eye(3))
+    with pytest.raises(RuntimeError):
+        polar_factor(torch.full((3, 3), torch.nan))
 
 
 def test_polar_factor_of_an_ill_conditioned_matrix_is_orthogonal() -> None:

@@ -56,9 +56,14 @@ class Rotation:
         return self._exact.T if self.orthogonal else torch.linalg.inv(self._exact)
 
     @cached_property
+    def _is_identity(self) -> bool:
+        return torch.equal(self._mixing, torch.eye(len(self._mixing), dtype=self._mixing.dtype))
+
+    @cached_property
     def mixed_head(self) -> Float[Tensor, "class channel"]:
         """The head in mixed channels, A U^-1, in float64."""
-        return self._head_weight.double() @ self._inverse
+        head = self._head_weight.double()
+        return head if self._is_identity else head @ self._inverse
 
     @property
     def n_units(self) -> int:
@@ -84,6 +89,13 @@ class Rotation:
         """Return what each channel, or one, supplies, in float64, without making the summands."""
         rows = slice(None) if place is None else slice(place, place + 1)
         return vectors.double() @ self._exact[rows].T * self.mixed_head[target, rows]
+
+    def supplied_each(
+        self, targets: Int[Tensor, " batch"], vectors: Float[Tensor, "batch channel"]
+    ) -> Float[Tensor, "batch unit"]:
+        """Return what each channel supplies to a class of each vector's own, in float64."""
+        vectors, head = vectors.double(), self._head_weight[targets].double()
+        return vectors * head if self._is_identity else (vectors @ self._exact.T) * (head @ self._inverse)
 
     def detectors(self, units: Int[Tensor, " unit"]) -> Float[Tensor, "unit channel"]:
         """Return rows of the mixing matrix."""

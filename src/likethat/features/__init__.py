@@ -3,6 +3,6 @@
 from likethat.features.collect import collect
 from likethat.features.features import Features
 from likethat.features.looking import Forward
-from likethat.features.peaks import Peaks, read_peaks
+from likethat.features.peaks import Peaks, mean_unit_patches, read_peaks
 
-__all__ = ["Features", "Forward", "Peaks", "collect", "read_peaks"]
+__all__ = ["Features", "Forward", "Peaks", "collect", "mean_unit_patches", "read_peaks"]

@@ -68,11 +68,6 @@ class Features:
         return self.means.shape[1]
 
     @property
-    def sizes(self) -> Int[Tensor, "image 2"] | None:
-        """Height and width of each image as it came, before the network's own resizing."""
-        return None if self.facts is None else self.facts[:, 1:3].long()
-
-    @property
     def is_complete(self) -> bool:
         """Whether every image's map is held."""
         return len(self.kept) == len(self)

@@ -110,20 +110,21 @@ def judge(
     """
     rows = features.kept[slots]
     purity, entropy = _by_unit(features, slots, coordinates, classes, n)
-    covered = [
-        _coverage(features, rows, coordinates, target) for target in sorted(set(features.predicted[rows].tolist()))
-    ]
+    covered = _coverage(features, rows, coordinates)
     return Judged(
         n_images=len(slots),
         purity=Estimate.of(purity),
-        coverage=Estimate.of(torch.cat(covered)),
+        coverage=Estimate.of(covered),
         entropy=Estimate.of(entropy),
     )
 
 
-def _coverage(features: Features, rows: Tensor, coordinates: Coordinates, target: int) -> Tensor:
-    pooled = features.pooled[rows[features.predicted[rows] == target]]
-    return coverage(coordinates.supplied(target, pooled), top=4)
+def _coverage(features: Features, rows: Tensor, coordinates: Coordinates) -> Tensor:
+    predicted = features.predicted[rows]
+    if isinstance(coordinates, Rotation):  # whose units are every class's: no loop over a thousand classes
+        return coverage(coordinates.supplied_each(predicted, features.pooled[rows]), top=4)
+    by_class = ((target, features.pooled[rows[predicted == target]]) for target in sorted(set(predicted.tolist())))
+    return torch.cat([coverage(coordinates.supplied(target, pooled), top=4) for target, pooled in by_class])
 
 
 def _by_unit(
@@ -148,9 +149,12 @@ def purity_of_units(
     detectors = coordinates.detectors(units).float()
     chosen, _ = top_rows(features.means[features.kept[slots]], detectors, n)
     places = slots[chosen]
-    cells = read_peaks(features.maps, places, detectors).cells
-    vectors = features.maps[places.flatten(), :, cells.flatten()]
-    purity = coordinates.purity(vectors, units[:, None].expand_as(places).flatten()).reshape(places.shape).mean(1)
+    peaks = read_peaks(features.maps, places, detectors)
+    if isinstance(coordinates, Rotation) and coordinates.orthogonal:  # which keeps lengths
+        purity = peaks.purity.mean(1)
+    else:
+        vectors = features.maps[places.flatten(), :, peaks.cells.flatten()]
+        purity = coordinates.purity(vectors, units[:, None].expand_as(places).flatten()).reshape(places.shape).mean(1)
     labels = torch.where(features.labels >= 0, features.labels, features.predicted)[features.kept[places]]
     share = (labels[:, :, None] == labels[:, None, :]).double().mean(2)
     return purity, -share.log2().mean(1)

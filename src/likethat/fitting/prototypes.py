@@ -1,8 +1,8 @@
 """The prototypes of every unit of a coordinate system, chosen among all images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,7 +113,7 @@ def look(
     held, missing = [row for row in rows if row in slots], [row for row in rows if row not in slots]
     stage = Stage("looking at prototypes", watch, total=len(rows))
     for done, row in enumerate(held, start=1):
-        yield _seen(features, row, features.maps[slots[row]], features.views[slots[row]])
+        yield seen_of(features, row, features.maps[slots[row]], features.views[slots[row]])
         if done % 100 == 0 or done == len(rows):
             stage(done)
     forward, start = Forward(model), 0
@@ -122,12 +122,13 @@ def look(
         views = torch.stack([read_view(model, source, int(features.indices[row])) for row in part])
         maps = forward(views).feature_map.flatten(2)
         for row, feature_map, view in zip(part, maps, views, strict=True):
-            yield _seen(features, row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu())
+            yield seen_of(features, row, feature_map, view.mul(255).round().clamp(0, 255).to(torch.uint8).cpu())
         start += len(part)
         stage(len(held) + start)
 
 
-def _seen(features: Features, row: int, feature_map: Tensor, view: Tensor) -> Seen:
+def seen_of(features: Features, row: int, feature_map: Tensor, view: Tensor) -> Seen:
+    """Return an image of the features with its map and its view."""
     key = f"image-{int(features.indices[row]):07d}"
     return Seen(row=row, key=key, feature_map=feature_map, view=view)
 
@@ -204,68 +205,56 @@ class _Gathering:
         activation = self.coordinates.detectors(units) @ seen.feature_map
         peaks = torch.where(is_positive, activation.argmax(1), activation.argmin(1))
         purities = self.coordinates.purity(seen.feature_map[:, peaks].T, units)
+        values = activation.gather(1, peaks[:, None])[:, 0]
+        about = facts_of(self.model, features, seen)
+        found = zip(choices, peaks.tolist(), values.tolist(), purities.tolist(), strict=True)
         return [
             prototype_of(
-                self.model,
                 self.source,
                 features,
                 seen,
+                about,
                 unit=choice.unit,
                 rank=choice.rank,
                 kind="positive" if choice.is_positive else "negative",
-                cell=int(peaks[place]),
+                cell=cell,
                 activation=choice.activation,
-                peak=float(activation[place, peaks[place]]),
-                purity=float(purities[place]),
+                peak=peak,
+                purity=purity,
             )
-            for place, choice in enumerate(choices)
+            for choice, cell, peak, purity in found
         ]
 
 
+def facts_of(model: SplitModel, features: Features, seen: Seen) -> dict[str, Any]:
+    """Return what all prototypes that are one image have in common."""
+    label = int(features.labels[seen.row])
+    return {
+        "source": features.names[seen.row],
+        "index": int(features.indices[seen.row]),
+        "image": seen.key,
+        "label": label if label >= 0 else None,
+        "predicted": _given(model, features, seen.row),
+        "label_name": features.label_names[seen.row] if features.label_names else None,
+        "original": _original(model, features, seen.row),
+    }
+
+
 def prototype_of(
-    model: SplitModel,
-    source: object,
-    features: Features,
-    seen: Seen,
-    *,
-    unit: int,
-    rank: int,
-    kind: Literal["positive", "negative"],
-    cell: int,
-    activation: float,
-    peak: float,
-    purity: float,
+    source: object, features: Features, seen: Seen, about: Mapping[str, Any], *, cell: int, **rest: Any
 ) -> Prototype:
     """Return the record of an image as a prototype of a unit, strongest in a cell (its flat index)."""
     place = (cell // features.grid[1], cell % features.grid[1])
     size = (seen.view.shape[1], seen.view.shape[2])
     box = cell_box(place, grid=features.grid, size=size)
-    label, index = int(features.labels[seen.row]), int(features.indices[seen.row])
-    return Prototype(
-        unit=unit,
-        rank=rank,
-        kind=kind,
-        source=features.names[seen.row],
-        index=index,
-        image=seen.key,
-        cell=place,
-        box=box,
-        activation=activation,
-        peak=peak,
-        purity=purity,
-        label=label if label >= 0 else None,
-        predicted=_given(model, features, seen.row),
-        true_part=_true_part(source, index, box, size),
-        label_name=features.label_names[seen.row] if features.label_names else None,
-        original=_original(model, features, seen.row),
-    )
+    return Prototype(cell=place, box=box, true_part=_true_part(source, about["index"], box, size), **about, **rest)
 
 
 def _original(model: SplitModel, features: Features, row: int) -> Original | None:
     """Return the picture that was read of an image; None where none was."""
-    if features.is_made or features.sizes is None:
+    if features.is_made or features.facts is None:
         return None
-    height, width = features.sizes[row].tolist()
+    height, width = features.facts[row, 1:3].long().tolist()
     return Original(width=width, height=height, frame=model.preprocess.frame(height, width))
 
 

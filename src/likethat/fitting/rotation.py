@@ -9,7 +9,7 @@ from torch import Tensor
 from likethat._checkpoint import Checkpoint
 from likethat._documents import going_on_from, typed
 from likethat._progress import Stage, Watcher
-from likethat.features import Features, read_peaks
+from likethat.features import Features, mean_unit_patches, read_peaks
 from likethat.functional import polar_factor, purity, rotation_from, whitening
 from likethat.search import top_rows, varying_units
 
@@ -89,7 +89,8 @@ def fit_procrustes(
     stage = Stage("turning the channels", watch, total=len(counts))
     for step, count in enumerate(counts):
         rows, _ = top_rows(means, mixing, count)
-        patches = read_peaks(features.maps, slots[rows], mixing, basis=basis).mean_unit_patches
+        cells = read_peaks(features.maps, slots[rows], mixing).cells
+        patches = mean_unit_patches(features.maps, slots[rows], cells, basis=basis)
         patches[~varying_units(means, mixing)] = 0  # a dead channel chooses nothing, and stays dead
         if head_weight is not None and usage_weight > 0:
             use = _usage(means, features.predicted[features.kept[slots]], mixing, head_weight)

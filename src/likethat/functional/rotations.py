@@ -5,6 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 Square = Float[Tensor, "channel channel"]
+_STEPS = 12  # nine are enough where half of the digits are left; what takes more does not converge
+_NEAR = 0.02  # root mean square of the last step: it leaves 2e-4, and the step in float64 the square of that
+_MARGIN = 1.1  # of norms that are estimated from below
 
 
 def polar_factor(matrix: Square, *, precision: torch.dtype = torch.float64) -> Square:
@@ -14,19 +17,56 @@ def polar_factor(matrix: Square, *, precision: torch.dtype = torch.float64) -> S
     ``mean purity = (1/D) sum_k <u_k, m_k>``.
 
     Source:
-        Schönemann (1966), orthogonal Procrustes: U = W V^T for the singular value decomposition W S V^T.
+        Schönemann (1966), orthogonal Procrustes: U = W V^T for the singular value decomposition W S V^T. Higham (1986),
+        Computing the polar decomposition: X <- (s X + X^-T / s) / 2 has the same limit, s^2 = |X^-1| / |X|.
 
     Differs:
-        Computed in float64: in float32 the factor of an ill-conditioned matrix is not orthogonal enough for logits
-        that must agree to 1e-5. `precision` is for factors that are only compared.
+        Inverses take half the time of the decomposition, which is left for matrices that are nearly singular. Made
+        orthogonal in float64: logits that must agree to 1e-5 need more than float32 gives. `precision` float32 is for
+        factors that are only compared.
 
     Example:
         >>> polar_factor(torch.tensor([[0.0, 2.0], [1.0, 0.0]]))
         tensor([[0., 1.],
                 [1., 0.]])
     """
-    left, _, right = torch.linalg.svd(matrix.to(precision), full_matrices=False)
-    return (left @ right).to(matrix.dtype) + 0.0
+    found = _by_inverses(matrix)
+    if found is None:
+        left, _, right = torch.linalg.svd(matrix.to(precision), full_matrices=False)
+        return (left @ right).to(matrix.dtype) + 0.0
+    if precision == torch.float32:
+        return found + 0.0
+    exact = found.to(precision)
+    missing = torch.eye(len(found), dtype=precision) - exact.T @ exact
+    return (exact + found @ missing.to(found.dtype) / 2).to(matrix.dtype) + 0.0
+
+
+def _by_inverses(matrix: Square) -> Square | None:
+    """Return the limit of Higham's steps, nearly; None where inverses lose more than half of their digits."""
+    found, ratio = matrix, 1.0
+    for step in range(_STEPS):
+        inverse, is_singular = torch.linalg.inv_ex(found)
+        scale = ratio**-0.5  # the singular values lie between 1 and `ratio`
+        if step == 0:
+            largest, least = _MARGIN * _norm(found), 1 / (_MARGIN * _norm(inverse))
+            if is_singular or not least > torch.finfo(matrix.dtype).eps ** 0.5 * largest:
+                return None
+            scale, ratio = (largest * least) ** -0.5, largest / least
+        better = (scale / 2) * found + inverse.T / (2 * scale)
+        change = float((better - found).norm()) / len(found) ** 0.5
+        found, ratio = better, (ratio**0.5 + ratio**-0.5) / 2
+        if change < _NEAR:  # half of its square is what is left
+            return found
+    return None
+
+
+def _norm(matrix: Square, *, steps: int = 3) -> float:
+    """Return the largest singular value, nearly: a scale need not be exact."""
+    vector = matrix.new_ones(len(matrix))
+    for _ in range(steps):
+        vector = matrix.T @ (matrix @ vector)
+        vector = vector / vector.norm()
+    return float((matrix @ vector).norm())
 
 
 def rotation_from(generator: Square, *, orthogonal: bool) -> Square:

@@ -18,7 +18,7 @@ from likethat.explainers.parts.cells import cells_of
 from likethat.explanations import ImageStore, Prototype
 from likethat.features import Features
 from likethat.fitting.held_out import Estimate, judge, kept_back, own_channels
-from likethat.fitting.prototypes import Seen, as_picture, prototype_of
+from likethat.fitting.prototypes import Seen, as_picture, facts_of, prototype_of, seen_of
 from likethat.functional import coverage
 from likethat.functional.factorisation import non_negative, regions_of
 from likethat.models import SplitModel
@@ -253,7 +253,9 @@ class Few:
         for unit, choices in sorted(strongest.items()):
             choices.sort(key=lambda item: (-item[0], item[1]))
             for rank, (value, slot, divided, place) in enumerate(choices[: self.options.n_prototypes]):
-                seen = self._seen(slot)
+                seen = seen_of(
+                    self.features, int(self.features.kept[slot]), self.features.maps[slot], self.features.views[slot]
+                )
                 found.append(self._prototype(seen, unit, rank, value, divided, place))
                 if seen.key not in pictures:
                     pictures.add(seen.key, as_picture(seen.view))
@@ -272,21 +274,16 @@ class Few:
                 divided = coordinates.divide_among(self.features.maps[slot], group)
                 yield slot, divided, divided.units.tolist()
 
-    def _seen(self, slot: int) -> Seen:
-        row = int(self.features.kept[slot])
-        key = f"image-{int(self.features.indices[row]):07d}"
-        return Seen(row=row, key=key, feature_map=self.features.maps[slot], view=self.features.views[slot])
-
     def _prototype(self, seen: Seen, unit: int, rank: int, value: float, divided: Divided, place: int) -> Prototype:
         presence = divided.presence[place]
         cell = int(presence.argmax())
         vector = seen.feature_map[:, cell]
         purity = torch.nn.functional.cosine_similarity(vector, divided.centroids[place], dim=0, eps=1e-12)
         return prototype_of(
-            self.model,
             self.source,
             self.features,
             seen,
+            facts_of(self.model, self.features, seen),
             unit=unit,
             rank=rank,
             kind="positive",

@@ -51,7 +51,7 @@ def test_says_what_was_made_and_what_comes_next(tmp_path: Path) -> None:
     assert "reading images" not in result.stderr
     for said in ("purity", "best plain samples (control)", "made for random weights (control)", "78, none opened"):
         assert said in result.stdout
-    assert result.stdout.splitlines()[-1] == f"next: likethat show {out} --out bank.html"
+    assert result.stdout.splitlines()[-1] == f"see it as a page: likethat show {out} --out bank.html"
     assert not (tmp_path / "bank.checkpoint").exists()
     made = lt.open_bank(out)
     assert made.provenance.method == "ProDG"

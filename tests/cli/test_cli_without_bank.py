@@ -38,8 +38,10 @@ def test_a_model_alone_gives_a_heat_map(tmp_path: Path) -> None:
     schema = command_schema()
     assert faults(json.loads(result.stdout), schema, schema) == []
     assert found["kind"] == "Attribution"
-    assert found["notes"][0].startswith("Shown by a heat map")
-    assert "the model alone is at hand" in (tmp_path / "where.html").read_text("utf-8")
+    assert found["notes"][0].startswith("Shown by its exact heat map")
+    page = (tmp_path / "where.html").read_text("utf-8")
+    assert "in one pass and exactly" in page
+    assert "The model was only asked" not in page
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,44 @@ def test_a_model_alone_gives_a_heat_map_of_an_image_however_it_is_given(as_given
     assert np.array_equal(found.heat_map, same.heat_map)
 
 
+@pytest.mark.parametrize("is_split", [True, False])
+def test_a_network_alone_gives_its_exact_map_in_one_pass(is_split: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = split() if is_split else lt.split(network()).network
+    passes: list[int] = []
+    forward = lt.SplitModel.forward
+    monkeypatch.setattr(lt.SplitModel, "forward", lambda self, x: passes.append(len(x)) or forward(self, x))
+    photo = torch.rand(3, 18, 18, generator=torch.Generator().manual_seed(4)) if not is_split else PHOTO
+    found = lt.explain(model, photo, 2)
+    assert isinstance(found, Attribution)
+    assert (found.method, found.queries, passes, found.error.max()) == ("exact", 1, [1], 0)
+    seen = model if isinstance(model, lt.SplitModel) else lt.split(model)
+    logit = seen.logits(torch.from_numpy(found.image)[None])[0, 2].item()
+    assert found.heat_map.shape == found.image.shape[1:]
+    assert float(found.heat_map.sum()) + float(seen.head.bias[2].detach()) == pytest.approx(logit, abs=1e-4)
+    assert "With data=... it is explained by parts; likethat.FreeMCG().attribute asks it" in found.notes[0]
+    many = lt.explain_all(model, [photo, photo.flip(1)], 2)
+    assert np.array_equal(many[0].heat_map, found.heat_map)  # type: ignore[union-attr]
+    assert many[1].method == "exact"  # type: ignore[union-attr]
+
+
+def test_a_map_of_one_cell_has_no_places_and_is_asked() -> None:
+    flat = nn.Sequential(nn.Conv2d(3, 8, 16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)).eval()
+    seen = lt.split(flat, preprocess=lt.Preprocess(size=16, mean=(0.5,) * 3, std=(0.25,) * 3), layer="1")
+    found = lt.explain(seen, PHOTO, budget=40)
+    assert isinstance(found, Attribution)
+    assert found.method == "patches"
+    assert "cannot be split among cells: what Sequential says has no place in its map of 1 x 1" in found.notes[0]
+
+
+@pytest.mark.parametrize("model", ["timm:resnet18", 3])
+def test_what_is_no_model_is_called_by_the_word_of_the_call(model: Any) -> None:
+    with pytest.raises(
+        InputError, match="`model` must be a function, a fitted scikit-learn estimator, a torch mod"
+    ) as at:
+        lt.explain(model, PHOTO)
+    assert ("Load a network by its name first: likethat.load" in str(at.value)) == isinstance(model, str)
+
+
 def test_images_do_not_help_where_the_weights_are_missing_and_it_is_said() -> None:
     found = lt.explain(lt.BlackBox(halves), PHOTO, data=torch.rand(8, 3, 16, 16), budget=40)
     assert isinstance(found, Attribution)
@@ -175,7 +213,7 @@ def test_a_picture_is_brought_to_what_is_asked_and_keeps_its_name(tmp_path: Path
     Image.fromarray((PHOTO.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(path)
     asked = lt.explain(lt.load("zoo:digits"), path, budget=40)
     assert isinstance(asked, Attribution)
-    assert asked.image.shape == (1, 16, 16)
+    assert asked.image.shape == (1, 32, 32)  # as the network sees it
     made = lt.explain(lt.BlackBox(lt.load("zoo:digits")), path, generator=lt.load_generator("zoo:digits"), budget=40)
     assert isinstance(made, Counterfactual)
     assert tuple(made.source.shape[1:]) == tuple(lt.load_generator("zoo:digits").shape)

@@ -367,7 +367,7 @@ def test_a_server_that_fails_is_told_and_asked_again_by_the_same_call(tmp_path: 
 @pytest.mark.parametrize("change", [{"target": "zebra"}, {"budget": 5}])
 def test_a_call_that_fits_no_input_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"`(target|budget)` must be"):
-        lt.explain_all(lt.load("zoo:digits"), torch.rand(2, 1, 8, 8), **{"budget": 40, **change})
+        lt.explain_all(lt.BlackBox(lt.load("zoo:digits")), torch.rand(2, 1, 8, 8), **{"budget": 40, **change})
 
 
 def test_pictures_are_called_as_their_files_and_one_that_does_not_open_is_told(tmp_path: Path) -> None:

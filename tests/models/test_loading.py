@@ -244,3 +244,28 @@ def test_importing_models_imports_no_library() -> None:
         "import sys, likethat.models; print([m for m in ('timm', 'transformers', 'torchvision') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_hub_that_nothing_reaches_is_asked_for_its_cache_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+    from huggingface_hub import constants
+
+    from likethat.models import _hubs
+
+    seen: list[bool] = []
+
+    def create(*_: Any, **__: Any) -> None:
+        seen.append(constants.HF_HUB_OFFLINE)
+        raise OSError("not in the cache")
+
+    def unreached(*_: Any, **__: Any) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(_hubs, "getproxies", dict)
+    monkeypatch.setattr(_hubs.socket, "create_connection", unreached)
+    monkeypatch.setattr(timm, "create_model", create)
+    for weights in ("DEFAULT", None):  # random weights are fetched from nowhere
+        with pytest.raises(ModelError, match=r"could not be fetched .not in the cache"):
+            load("timm:resnet10t", weights)
+    assert (seen, constants.HF_HUB_OFFLINE) == ([True, False], False)

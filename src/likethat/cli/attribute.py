@@ -46,23 +46,30 @@ class Map(Searched):
 def attribute(told: Map, asked: Asked) -> None:
     """Draw which pixels of an image, or words of a text, speak for a class, and how sure that is."""
     from likethat.explainers import FreeMCG
-    from likethat.explanations.word_attribution import WordAttribution
 
     limits = {"budget": told.budget, "algorithm": told.algorithm, "fills": told.fill or None}
     found = search(lambda made: FreeMCG(made, seed=told.seed).attribute, told, asked, **limits)
     if found is None:
         return
-    clear, what = float(found.is_clear.mean()), "words" if isinstance(found, WordAttribution) else "pixels"
-    say(f"{found.target_name}: {clear:.0%} of the {what} have a clear sign, {found.queries} queries", style="bold")
-    if isinstance(found, WordAttribution):
-        _say_words(found)
+    say_where(found)
     conclude(found, told.out, asked, overwrite=told.overwrite)
 
 
-def _say_words(found: Any) -> None:
-    """Print the words with a clear sign, strongest first."""
+def say_where(found: Any) -> None:
+    """Print what the model says and how much of the input speaks for it; of a text the clear words, strongest first."""
+    from likethat.explanations.attribution import EXACTLY
+    from likethat.explanations.word_attribution import WordAttribution
+    from likethat.report.attribution import headline_of, what_model_says
     from likethat.report.text import shorten, signed
 
+    is_text = isinstance(found, WordAttribution)
+    what = "words" if is_text else "pixels"
+    how = f"{found.is_clear.mean():.0%} of the {what} have a clear sign, {found.queries} queries"
+    if not is_text and found.method == EXACTLY:
+        how = "exact, in one pass of the network"
+    say(f"{headline_of(found)}: {how}. {what_model_says(found)}", style="bold")
+    if not is_text:
+        return
     order = sorted(range(len(found.values)), key=lambda place: -abs(found.values[place]))
     for place in [place for place in order if found.is_clear[place]][:_SHOWN]:
         piece = shorten(found.pieces[place], 60)

@@ -60,6 +60,12 @@ def counterfactual(told: Change, options: Annotated[dict[str, Any], FreeMCGOptio
     found = search(lambda made: FreeMCG(made, **options).counterfactual, told, asked, **limits)
     if found is None:
         return
+    say_changed(found)
+    conclude(found, told.out, asked, overwrite=told.overwrite)
+
+
+def say_changed(found: Any) -> None:
+    """Print what became of the input, and by which changes."""
     chance, measured = found.probability(found.best), found.measured
     came = f"probability {chance:.3f}" if measured is None else f"{measured.name} {measured.number(chance)}"
     say(f"{found.target_name}: {found.status.reason}, {came}, {found.queries} queries", style="bold")
@@ -72,7 +78,6 @@ def counterfactual(told: Change, options: Annotated[dict[str, Any], FreeMCGOptio
         say(f"breaks, as the source does: {dependence}")
     if found.curve:
         say("columns by confidence: " + ", ".join(f"{at.n_columns} at {at.confidence:g}" for at in found.curve))
-    conclude(found, told.out, asked, overwrite=told.overwrite)
 
 
 def _say_text(found: Any) -> None:

@@ -40,7 +40,8 @@ def demo(
         found = _made(folder, quick=quick)
     give(*found)
     _say_found(found)
-    say(f"next: likethat explain {out}/digits-bank {out}/digits.png --top 6 --out why.html", style="green")
+    words = f"likethat explain {out}/digits-bank {out}/digits.png --top 6 --out why.html"
+    say(f"explain one of its pictures yourself: {words}", style="green")
     for name in ("creatures-bank.html", "digits-bank.html", _MARKER):
         say_path("page  " if "bank" in name else "report", out / name)
 

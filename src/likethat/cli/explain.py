@@ -10,8 +10,10 @@ from rich.text import Text
 
 from likethat.cli._asking import TARGET_FLAGS, Asked, asking_takes, conclude, has_weights, into_folder, open_input
 from likethat.cli._generating import open_generator
+from likethat.cli.attribute import say_where
 from likethat.cli.console import give, say, say_path
 from likethat.cli.console import out as output
+from likethat.cli.counterfactual import say_changed
 from likethat.cli.flags import command
 from likethat.cli.opening import open_bank_with_model, open_images, open_model
 from likethat.cli.options import OVERWRITE_HELP, SPLIT_HELP, WORK_PANEL, OfBank, class_index_or_name
@@ -131,6 +133,7 @@ def _explain_without_bank(name: str, inputs: list[Path], of: OfBank, told: Askin
     """Explain one input of a model that is named, and write its page."""
     from likethat.explainers import explain as explain_by_any
     from likethat.explanations import Explanation
+    from likethat.explanations.counterfactual import Counterfactual
 
     for flag, value in (("--against", told.against), ("--model", of.model)):
         if value is not None:
@@ -149,7 +152,8 @@ def _explain_without_bank(name: str, inputs: list[Path], of: OfBank, told: Askin
     if isinstance(found, Explanation):  # as a bank would give it
         _conclude([found], told)
         return
-    say(found.notes[0], style="yellow")
+    (say_changed if isinstance(found, Counterfactual) else say_where)(found)
+    say(f"note: {found.notes[0]}", style="yellow")
     conclude(found, told.out, Asked(black_box=name), overwrite=told.overwrite)
 
 

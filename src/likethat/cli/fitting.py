@@ -87,7 +87,7 @@ def fit_and_save(method: Any, job: FitJob) -> None:
     estimate = Estimate(stage="reading images", after=1.0, sentence=_reading_left)
     bank = save_what_fits(partial(method.fit, model, source, **reading), job, estimate)
     say_measures(bank, _measures(bank.provenance.measures) | {"images": f"{bank.provenance.n_images:,}"})
-    say_outcome(bank, job, next_words=_explain_words(job))
+    say_outcome(bank, job, next_what="explain a photo of yours with it", next_words=_explain_words(job))
 
 
 def _measures(measures: Mapping[str, float]) -> dict[str, object]:
@@ -160,7 +160,7 @@ def say_measures(bank: "Bank", rows: Mapping[str, object]) -> None:
     say_table({**rows, "time": duration(about.seconds)})
 
 
-def say_outcome(bank: "Bank", job: Job, *, next_words: list[str]) -> None:
+def say_outcome(bank: "Bank", job: Job, *, next_what: str, next_words: list[str]) -> None:
     """Print notes, what was left out, where the bank lies and what to type next."""
     from likethat.report.data import data_rows
 
@@ -179,7 +179,7 @@ def say_outcome(bank: "Bank", job: Job, *, next_words: list[str]) -> None:
         say(f"… and {len(about.skipped) - 3:,} more; likethat show lists them", style="yellow")
     give(bank)
     say_path("bank", job.out)
-    say(f"next: {shlex.join(next_words)}", style="green")
+    say(f"{next_what}: {shlex.join(next_words)}", style="green")
 
 
 def _explain_words(job: FitJob) -> list[str]:

@@ -116,4 +116,5 @@ def _fit_and_save(method: "ProDG", model: "SplitModel", job: Job, wanted: Wanted
     view = controls_view(bank.provenance)
     for warning in view.warnings if view else ():
         say(f"warning: {warning}", style="yellow")
-    say_outcome(bank, job, next_words=["likethat", "show", str(job.out), "--out", f"{job.out.name}.html"])
+    words = ["likethat", "show", str(job.out), "--out", f"{job.out.name}.html"]
+    say_outcome(bank, job, next_what="see it as a page", next_words=words)

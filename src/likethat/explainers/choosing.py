@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from likethat._calls import public
 from likethat._checks import check_count
+from likethat._class_names import resolve_target
 from likethat._inputs import kind_of
 from likethat._options import check_callable
-from likethat._progress import Watcher
+from likethat._progress import Clock, Watcher
 from likethat._responses import Wanted
 from likethat._session import in_own_session
-from likethat.errors import InputError, NotLinearError
+from likethat._status import Reason, ended
+from likethat.errors import InputError, ModelError, NotLinearError
 from likethat.explainers.freemcg.inputs import one_input
 from likethat.explainers.freemcg.method import FreeMCG
 from likethat.explainers.parts.method import PartPrototypes
-from likethat.explanations.attribution import Attribution
+from likethat.explanations.attribution import EXACTLY, Attribution
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.explain import as_sample
 from likethat.explanations.explanation import Explanation
@@ -27,7 +30,7 @@ from likethat.explanations.word_attribution import WordAttribution
 from likethat.generators import Denoiser, Generated, TextEdits, train_generator
 from likethat.generators.reading import TABLES, fitted, read_input
 from likethat.generators.table.files import read_table
-from likethat.models import SplitModel
+from likethat.models import SplitModel, split
 from likethat.sources.base import Sample
 
 Explained: TypeAlias = Explanation | Counterfactual | Attribution | WordAttribution
@@ -58,6 +61,10 @@ class _AtHand:
     def has_weights(self) -> bool:
         return isinstance(self.model, SplitModel | nn.Module)
 
+    @property
+    def is_alone(self) -> bool:
+        return self.data is None and self.generator is None
+
 
 @public
 @in_own_session
@@ -83,7 +90,8 @@ def explain(
                           generator
     an image              any other model and a           `FreeMCG`: what would change its mind
                           generator, or a denoiser
-    an image              a model alone                   `FreeMCG.attribute`: which pixels speak for the class
+    an image              a network alone                 what each cell of its feature map adds, exactly
+    an image              any other model alone           `FreeMCG.attribute`: which pixels speak for the class
     a row of a table      rows like it, or a generator    `FreeMCG`: what would change its mind
     a text                texts like it, or a generator   `FreeMCG`: what would change its mind
     a text                a model alone                   `FreeMCG.attribute`: which words speak for the class
@@ -111,9 +119,11 @@ def explain(
 
     Example:
         >>> import likethat as lt
-        >>> where = lt.explain(lt.load("zoo:digits"), lt.digits()[0].image, budget=64)
-        >>> where.notes[0]
-        'Shown by a heat map (FreeMCG.attribute): the model alone is at hand. With data=... it is explained by parts.'
+        >>> where = lt.explain(lt.load("zoo:digits"), lt.digits()[0].image)
+        >>> where.method, where.queries
+        ('exact', 1)
+        >>> where.notes[0].partition(". ")[0]
+        'Shown by its exact heat map (SplitModel.heat_map): the weights are at hand'
     """
     check_callable(watch, name="watch", takes="a Progress")
     at_hand = _AtHand(
@@ -173,7 +183,63 @@ def _image(at_hand: _AtHand) -> Explained:
             return _by_parts(at_hand)
         except NotLinearError as error:
             return _by_asking(at_hand, because=f"its logit cannot be split into parts: {str(error).rstrip('.')}")
-    return _by_asking(at_hand)
+    if not (at_hand.has_weights and at_hand.is_alone):
+        return _by_asking(at_hand)
+    try:
+        return _exactly(at_hand, with_cells(at_hand.model))
+    except ModelError as error:
+        return _by_asking(at_hand, because=f"its logit cannot be split among cells: {str(error).rstrip('.')}")
+
+
+def with_cells(model: SplitModel | nn.Module) -> SplitModel:
+    """Return a network split where its map's cells add up to the logit.
+
+    Raises:
+        ModelError: it cannot be split, or nothing of its logit has a place in the map.
+    """
+    found = model if isinstance(model, SplitModel) else split(model)
+    found.require_linear("a heat map")
+    if found.grid == (1, 1) or not bool(found.spatial_weight.any()):
+        raise ModelError(f"what {found.name} says has no place in its map of {found.grid[0]} x {found.grid[1]} cells.")
+    return found
+
+
+@torch.no_grad()
+def _exactly(at_hand: _AtHand, model: SplitModel) -> Attribution:
+    """Share what each cell adds to the logit out among the pixels below it: one pass, and nothing is estimated."""
+    clock = Clock()
+    image = fitted(at_hand.one.image, at_hand.one.name, shape=None, channels=model.in_channels)
+    view = model.preprocess.view(image[None])
+    seen = model.forward(view)
+    logits = seen.logits[0].cpu()
+    assert not isinstance(at_hand.target, Wanted)
+    target = int(logits.argmax()) if at_hand.target is None else resolve_target(at_hand.target, model.class_names)
+    cells = torch.einsum("dhw,d->hw", seen.feature_map[0], model.head.weight[target] * model.spatial_weight).cpu()
+    rows, columns = (
+        (torch.arange(pixels) * n).div(pixels, rounding_mode="floor")
+        for pixels, n in zip(view.shape[2:], cells.shape, strict=True)
+    )
+    area = cells.numel() * torch.bincount(rows)[rows][:, None] * torch.bincount(columns)[columns]
+    return Attribution(
+        image=view[0].cpu().numpy(),
+        probabilities=model.probabilities(logits).numpy(),
+        target=target,
+        class_names=model.class_names,
+        heat_map=(cells[rows][:, columns] / area).numpy(),
+        error=np.zeros(view.shape[2:], dtype=np.float32),
+        queries=1,
+        seconds=clock.seconds,
+        method=EXACTLY,
+        status=ended("heat map", Reason.REACHED),
+        model=model.name,
+        generator="none",
+        seed=at_hand.seed,
+        notes=(
+            "Shown by its exact heat map (SplitModel.heat_map): the weights are at hand. With data=... it is explained "
+            "by parts; likethat.FreeMCG().attribute asks it as a black box.",
+            *filter(None, [model.presumed]),
+        ),
+    )
 
 
 def _by_parts(at_hand: _AtHand) -> Explanation:
@@ -196,8 +262,6 @@ def _by_asking(at_hand: _AtHand, because: str = "") -> Explained:
     if at_hand.generator is not None:
         return _changed(at_hand, one, at_hand.generator, because or "a generator of its images is at hand")
     more = "With generator=... (likethat.train_generator makes one of images) it is shown what would change its mind."
-    if at_hand.has_weights and not because:
-        more = "With data=... it is explained by parts."
     alone = because or "the model alone is at hand"
     idle = "" if because or at_hand.data is None else ", and images help only where the weights are"
     return _where(at_hand, one, f"Shown by a heat map (FreeMCG.attribute): {alone}{idle}. {more}")

@@ -20,8 +20,8 @@ from likethat._responses import Wanted
 from likethat._session import in_own_session
 from likethat._tensors import checksum_of
 from likethat._workers import Cluster, as_cluster, connected, spread
-from likethat.errors import InputError, LikethatError, NotLinearError
-from likethat.explainers.choosing import MADE, explain, rows_like
+from likethat.errors import InputError, LikethatError, ModelError, NotLinearError
+from likethat.explainers.choosing import MADE, explain, rows_like, with_cells
 from likethat.explainers.given import Given, mark_of, read_given
 from likethat.explainers.parts.method import PartPrototypes
 from likethat.explanations.bank import Bank
@@ -59,12 +59,12 @@ class _Asked:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Way:
-    """How each input is explained: with a bank, or by asking a black box; what workers have.
+    """How each input is explained: with a bank, by asking a black box, or by a network's cells; what workers have.
 
     Attributes:
         asked: what the caller gave.
         bank: that explains; None where the model is asked.
-        box: that is asked.
+        box: that is asked; without one and without a bank the network's own map is exact.
         made: makes or changes inputs.
     """
 
@@ -81,7 +81,10 @@ class _Way:
             for place in places:
                 yield place, _tried(lambda at: bank.explain(given.one(at), asked.target, top=options["top"]), place)
             return
-        assert box is not None
+        if box is None:
+            for place in places:
+                yield place, _tried(lambda at: explain(asked.model, given.one(at), asked.target, **options), place)
+            return
 
         def search(view: BlackBox, number: int) -> Result:
             one = given.one(places[number])
@@ -101,7 +104,9 @@ class _Way:
     @property
     def on_gpu(self) -> bool:
         """Whether a card is needed."""
-        network = self.bank.model if self.bank is not None else None if self.box is None else self.box.network
+        network = (
+            self.bank.model if self.bank is not None else self.asked.model if self.box is None else self.box.network
+        )
         module = network.network if isinstance(network, SplitModel) else network
         first = None if module is None else next(module.parameters(), None)
         maker = getattr(getattr(self.asked.method, "__self__", None), "generator", self.made)
@@ -237,6 +242,8 @@ def _way(asked: "_Asked") -> _Way:
     bank = None if asked.method is not None else asked.model if isinstance(asked.model, Bank) else _bank(asked)
     if bank is not None:
         return _Way(asked=replace(asked, model=None, data=None), bank=bank)
+    if (exact := _with_cells(asked)) is not None:
+        return _Way(asked=replace(asked, model=exact))
     box, made = box_for(asked.model, asked.target), asked.generator
     binds = "a budget" if box.budget is not None else box.oracle.binds
     if binds and isinstance(asked.workers, Cluster):
@@ -292,6 +299,17 @@ def _bank(asked: "_Asked") -> Bank | None:
         images = Generated(made, MADE, seed=seed) if data is None else data
         return PartPrototypes(seed=seed).fit(asked.model, images, workers=asked.workers)
     except NotLinearError:
+        return None
+
+
+def _with_cells(asked: "_Asked") -> SplitModel | None:
+    """Return the network whose exact map `explain` shows where nothing else is at hand."""
+    is_alone = asked.method is None and asked.data is None and asked.generator is None
+    if not (is_alone and asked.given.kind == "image" and isinstance(asked.model, SplitModel | nn.Module)):
+        return None
+    try:
+        return None if isinstance(asked.target, Wanted) else with_cells(asked.model)
+    except ModelError:
         return None
 
 

@@ -14,6 +14,9 @@ from likethat._status import Status
 from likethat.explanations.result import Result
 from likethat.explanations.saved import write_result
 
+EXACTLY = "exact"
+"""The method where the weights say it: no standard error, and no question was asked."""
+
 
 @public
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # Result prints one line
@@ -26,11 +29,13 @@ class Attribution(Result):
         target: class explained; 0 where `measured` says what is.
         class_names: of the model.
         heat_map: (height, width): how much each pixel adds to the target's log-odds, or to the number explained, in
-            its own unit; below 0 it speaks against it.
-        error: (height, width): standard error of each value; about 9 of 10 values lie within 1.64 of them.
-        queries: asked.
+            its own unit; below 0 it speaks against it. Where the method is "exact", its share of what its cell of the
+            feature map adds to the target's logit.
+        error: (height, width): standard error of each value; about 9 of 10 values lie within 1.64 of them; 0 where the
+            method is "exact".
+        queries: asked; passes of the network where the method is "exact".
         seconds: it took.
-        method: "freemcg" or "patches".
+        method: "freemcg", "patches" or "exact".
         status: whether anything was found.
         model: printable name of the black box.
         generator: printable name of the denoiser, "none" without one.

@@ -1,11 +1,15 @@
 """Networks from torchvision, timm, Hugging Face and our own zoo, by name."""
 
 import difflib
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from torch import nn
 
@@ -36,6 +40,31 @@ class Loaded:
     layer: str | None = None
 
 
+_PATIENCE = 3.0  # seconds for a first connection to Hugging Face's hub, which tries again for a minute without one
+
+
+@contextmanager
+def _not_waiting() -> Iterator[None]:
+    """Have Hugging Face's library look at its cache alone, at once, where no connection to its hub can be had."""
+    constants: Any = require("huggingface_hub.constants", purpose="Loading from Hugging Face's hub")
+    was, place = constants.HF_HUB_OFFLINE, urlsplit(constants.ENDPOINT)
+    if not was and not getproxies():
+        found: list[bool] = []
+        asking = Thread(target=_connect, args=(place.hostname, place.port or 443, found), daemon=True)
+        asking.start()  # a thread, as looking up a name knows no limit
+        asking.join(_PATIENCE)
+        constants.HF_HUB_OFFLINE = not found
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = was
+
+
+def _connect(host: str | None, port: int, found: list[bool]) -> None:
+    with suppress(OSError), socket.create_connection((host or "", port), timeout=_PATIENCE):
+        found.append(True)
+
+
 def load_torchvision(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
     """Return a classifier of torchvision, with the transforms of its weights."""
     models = require("torchvision.models", purpose=f"Loading 'torchvision:{name}'")
@@ -47,7 +76,7 @@ def load_torchvision(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
     if path is not None:
         network = _with_file(lambda **more: models.get_model(name, weights=None, **more), path, kwargs)
     else:
-        with _fetching(f"torchvision:{name}"):
+        with _fetching(f"torchvision:{name}", from_hub=False):
             network = models.get_model(name, weights=chosen, **kwargs)
     names = None if usual is None else usual.meta.get("categories")
     preprocess = None if usual is None else usual.transforms()
@@ -81,7 +110,7 @@ def load_timm(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
     if path is not None:
         network = _with_file(lambda **more: timm.create_model(name, pretrained=False, **more), path, kwargs)
         return _presuming(network, "auto", _imagenet_names(network, trained=True), path)
-    with _fetching(f"timm:{name}"):
+    with _fetching(f"timm:{name}", from_hub=weights == "DEFAULT"):
         network = timm.create_model(name, pretrained=weights == "DEFAULT", **kwargs)
     return Loaded(network=network, preprocess="auto", class_names=_imagenet_names(network, trained=weights is not None))
 
@@ -124,7 +153,7 @@ def load_hugging_face(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded
     if folder.is_dir() and path is None:
         _check_folder(folder)
     auto, safe = transformers.AutoModelForImageClassification, {"trust_remote_code": False}
-    with _fetching(f"hf:{name}"):
+    with _fetching(f"hf:{name}", from_hub=not folder.is_dir()):
         if path is not None:
             config = transformers.AutoConfig.from_pretrained(name, **safe, **kwargs)
             network = auto.from_config(config, **safe)
@@ -202,10 +231,11 @@ def _check_known(name: str, known: Sequence[str], library: str) -> None:
 
 
 @contextmanager
-def _fetching(name: str) -> Iterator[None]:
+def _fetching(name: str, *, from_hub: bool) -> Iterator[None]:
     """Turn what a library raises while it fetches or builds a network into one sentence."""
     try:
-        yield
+        with _not_waiting() if from_hub else nullcontext():
+            yield
     except LikethatError:
         raise
     except Exception as error:

@@ -429,7 +429,7 @@ class SplitModel:
         classes = "1 class" if self.n_classes == 1 else f"{self.n_classes} classes"
         return (
             f"SplitModel({self.name}: {classes}, map {map_} of '{self.layer}' ({self.how}), "
-            f"pooling '{self.pooling}', error {self.error:.1e})"
+            f"pooling '{self.pooling}', error {self.error:.1e}; pictures: {self.preprocess.in_words()})"
         )
 
     def _inputs(self, images: Tensor) -> Tensor:

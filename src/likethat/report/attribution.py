@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from likethat._checks import require
-from likethat.explanations.attribution import Attribution
+from likethat.explanations.attribution import EXACTLY, Attribution
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.report.pages import Page
 from likethat.report.pixels import colour_heat, data_uri, encode, shrink, to_picture
@@ -29,6 +29,7 @@ def attribution_page(found: Attribution) -> Page:
         "panels": panels,
         "is_pixelated": max(found.heat_map.shape) <= PIXELATED_UP_TO,
         "facts": _facts(found),
+        "is_exact": found.method == EXACTLY,
     }
     sheet = PictureSheet(_LIMIT)
     return Page("attribution.html.jinja", sheet, {"title": title, "view": view})
@@ -77,16 +78,17 @@ def headline_of(found: Attribution | WordAttribution) -> str:
 
 def _panels(found: Attribution) -> tuple[tuple[str, NDArray[np.uint8], str], ...]:
     picture = to_picture(found.image)
+    top = float(np.quantile(np.abs(found.heat_map), 0.99))
+    shown = (
+        ("the picture", picture, "as the model was given it"),
+        ("what each place adds", _on_paper(picture, found.heat_map, top), colours_of(found)),
+    )
+    if found.method == EXACTLY:
+        return shown
     error = np.where(np.isfinite(found.error), found.error, 0).astype(np.float32)
     clear = np.where(found.is_clear, found.heat_map, 0).astype(np.float32)
-    top = float(np.quantile(np.abs(found.heat_map), 0.99))
     return (
-        ("the picture", picture, "as the model was given it"),
-        (
-            "what each place adds",
-            _on_paper(picture, found.heat_map, top),
-            colours_of(found),
-        ),
+        *shown,
         ("of that, what is clear", _on_paper(picture, clear, top), "further than two standard errors from nothing"),
         ("how unsure it is", _on_paper(picture, error, top, ink=(70, 60, 90)), "the standard error, on the same scale"),
     )
@@ -113,6 +115,8 @@ def _on_paper(
 
 
 def _lead(found: Attribution) -> str:
+    if found.method == EXACTLY:
+        return f"{what_model_says(found)} What each cell of its map adds to the logit, in one pass and exactly."
     share = float(found.is_clear.mean())
     return f"{what_model_says(found)} After {found.queries} questions {percent(share)} of the pixels have a clear sign."
 
@@ -121,10 +125,13 @@ def _facts(found: Attribution) -> tuple[tuple[str, str], ...]:
     told = {
         "model": shorten(found.model, 80),
         "method": found.method,
-        "generator": shorten(found.generator, 80),
-        "queries": f"{found.queries:,}",
         "time": duration(found.seconds),
-        "seed": str(found.seed),
-        "mean standard error": f"{float(found.error.mean()):.3g}",
     }
+    if found.method != EXACTLY:
+        told |= {
+            "generator": shorten(found.generator, 80),
+            "queries": f"{found.queries:,}",
+            "seed": str(found.seed),
+            "mean standard error": f"{float(found.error.mean()):.3g}",
+        }
     return (*told.items(), *(("note", shorten(note, 300)) for note in found.notes))

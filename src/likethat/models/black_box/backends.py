@@ -135,6 +135,7 @@ def open_backend(predict: Any, options: BackendOptions, *, response: Response | 
     raise InputError(
         "`predict` must be a function, a fitted scikit-learn estimator, a torch module, the path of an .onnx file or a "
         f"URL, got {_shown(predict)}.{' Make an instance of it first.' if isinstance(predict, type) else ''}"
+        f"{' Load a network by its name first: likethat.load(...).' if isinstance(predict, str) else ''}"
     )
 
 

@@ -246,9 +246,14 @@ def box_for(model: Any, target: Any = None) -> BlackBox:
     if isinstance(model, BlackBox):
         return model
     response = response_of(target)
-    if response is not None:
-        return BlackBox(model, response=response)
-    return BlackBox(model, output="numbers" if is_line(target) else "labels" if isinstance(target, Label) else "auto")
+    try:
+        if response is not None:
+            return BlackBox(model, response=response)
+        return BlackBox(
+            model, output="numbers" if is_line(target) else "labels" if isinstance(target, Label) else "auto"
+        )
+    except InputError as error:  # the caller's word for it
+        raise type(error)(str(error).replace("`predict`", "`model`")) from error
 
 
 def _first(names: Sequence[str]) -> str:

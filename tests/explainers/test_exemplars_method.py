@@ -187,3 +187,14 @@ def test_targets_are_a_list_with_at_least_one(targets: Any) -> None:
     box = lt.BlackBox(lambda x: [[0.5, 0.5]] * len(x), class_names=["a", "b"], budget=40)
     with pytest.raises(InputError, match="`targets` must be a list with at least one target"):
         lt.Exemplars(Sums("image")).search_all(box, targets, n=1, budget=20)
+
+
+def test_ctrl_c_before_the_first_answer_and_no_budget_are_told_apart() -> None:
+    def stopped(_: Tensor) -> Tensor:
+        raise KeyboardInterrupt
+
+    method = Exemplars(Line(), algorithm=PriorSampling(batch=5))
+    with pytest.raises(KeyboardInterrupt):
+        method.search(BlackBox(stopped, class_names=NAMES, check_determinism=False), 0, n=1)
+    with pytest.raises(BudgetError, match="at least one query"):
+        method.search(BlackBox(three, class_names=NAMES, budget=0, check_determinism=False), 0, n=1)

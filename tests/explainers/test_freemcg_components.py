@@ -93,6 +93,7 @@ def test_small_components_go_back_unasked_and_the_rest_alone() -> None:
         [pytest.approx([0.6, 1.0]), pytest.approx([1.0, 0.6])]
     )
     assert reverted([1.0], [0.0], target=0.5) == []
+    assert reverted([1.0], [1.0], target=0.0) == [[0], [0]]  # the only one alone, and then without it
     assert len(reverted([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], target=0.5, budget=2)) == 2  # not all answered: it ends
     assert len(reverted([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], target=0.5, budget=3)) == 3
     assert reverted([1.0, 1.0], [1.0, 1.0], target=1.0)[2:] == [[0, 1], [0, 0]]  # just enough is enough

@@ -132,3 +132,10 @@ def test_a_map_says_what_hidden_pixels_showed_and_a_denoiser_or_a_text_takes_no_
         lt.FreeMCG(lt.load_generator("zoo:digits-flow")).attribute(lt.load("zoo:digits"), lt.digits()[0], fills="mean")
     with pytest.raises(InputError, match="`fills` must be left out for a text"):
         lt.FreeMCG().attribute(lt.BlackBox(lambda texts: [[0.5, 0.5]] * len(texts)), "a good film", fills="mean")
+
+
+def test_what_a_fill_may_change_grows_with_the_cells_of_a_picture_of_any_shape() -> None:
+    for size in ((16, 24), (24, 16)):
+        offsets = masks(size)._offsets(4)
+        assert offsets.sum(1).tolist() == pytest.approx([0.2 * 16 * 24] * 4)
+        assert offsets.argmax(1).tolist() == [0, 1, 2, 3]  # hidden and alone of the first fill, then of the second

@@ -1,11 +1,13 @@
 """What FreeMCG is told, and what its records say."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from spread import Echo, Sums
 from torch import Tensor
 
@@ -111,6 +113,21 @@ def test_what_the_generator_does_not_make_is_refused_before_the_model_is_asked()
     for source in (picture(16), pd.DataFrame({"a": [1.0]})):
         with pytest.raises(InputError, match="`source` must be"):
             lt.FreeMCG(Quarters()).counterfactual(never, source, 1)
+    with pytest.raises(InputError, match="`watch` must be"):
+        lt.FreeMCG(Quarters()).counterfactual(never, picture(), 1, watch=3)  # type: ignore[arg-type]
+
+
+def test_a_mask_in_a_file_is_brought_to_the_height_and_width_of_the_picture(tmp_path: Path) -> None:
+    white = np.zeros((8, 16), dtype=np.uint8)
+    white[:, :8] = 255
+    Image.fromarray(white).save(tmp_path / "left.png")
+
+    def two(x: Tensor) -> Tensor:
+        return torch.stack([x.mean(dim=(1, 2, 3)), 0.5 + 0 * x.mean(dim=(1, 2, 3))], 1) * 9
+
+    found = lt.FreeMCG(Echo((4, 8))).counterfactual(two, torch.ones(1, 4, 8), 1, budget=12, mask=tmp_path / "left.png")
+    assert found.mask is not None
+    assert found.mask.tolist() == [[True] * 4 + [False] * 4] * 4
 
 
 def test_images_are_sought_among_latents_where_nothing_denoises() -> None:

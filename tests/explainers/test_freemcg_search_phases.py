@@ -340,3 +340,11 @@ def test_noise_is_not_widened_where_the_best_comes_nearer_or_serves() -> None:
     assert went(-8.0, -7.0, -6.0, -5.9) == ["from here", "from here", "from here", "from the best"]
     assert went(0.5, 0.5) == ["from here", "from here"]  # on the right side
     assert math.isinf(search._Noise(Far([0.0]), 4.0)._before)  # type: ignore[arg-type]
+
+
+def test_particles_with_a_larger_margin_are_drawn_more_often_e_times_a_deviation() -> None:
+    n = 20_000
+    margins = torch.tensor([0.0, 20.0], dtype=torch.float64).repeat(n // 2)  # 10 is their deviation
+    moved = margins.float()[:, None]
+    drawn = search._followed(moved, margins, torch.Generator().manual_seed(0))
+    assert float((drawn == 0).float().mean()) == pytest.approx(1 / (1 + math.e**2), abs=0.01)

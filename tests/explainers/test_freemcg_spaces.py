@@ -174,10 +174,14 @@ def test_a_geometric_series(first: float, last: float) -> None:
 def test_a_latent_is_sought_among_1024_draws_and_twelve_times_64_near_the_best() -> None:
     class Counting(Sums):
         sizes: list[int] = []  # noqa: RUF012
+        widths: list[float] = []  # noqa: RUF012
 
         def __call__(self, latents: Tensor) -> Any:
             self.sizes.append(len(latents))
+            if len(latents) == 65:  # the best, and draws round it
+                self.widths.append(float((latents[1:] - latents[0]).std()))
             return super().__call__(latents)
 
     LatentSpace(Counting("image"), Sums("image")(torch.zeros(1, 4)), rng=torch.Generator().manual_seed(0))
     assert sum(size for size in Counting.sizes if size > 64) == 1024 + 12 * 65
+    assert (Counting.widths[0], Counting.widths[-1]) == pytest.approx((0.7, 0.05), rel=0.2)  # of the prior's spread

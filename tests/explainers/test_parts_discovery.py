@@ -161,6 +161,7 @@ def test_planted_parts_are_found_in_each_class_of_a_block() -> None:
         ((0.5, 0.4, 0.3, 0.2), (1.0, 0.95, 0.95, 0.95), 4),  # all is well up to the limit
         ((0.5, 0.4, 0.3, 0.2), (1.0, 0.95, 0.85, 0.95), 2),  # the halves differ about the third part
         ((0.5, 0.46, 0.42, 0.41), (1.0, 1.0, 1.0, 1.0), 3),  # the fourth takes 2 % of the first error, not 5
+        ((1.0, 0.5, 0.46, 0.4), (1.0, 1.0, 1.0, 1.0), 2),  # 4 % of the first error, though 8 of the second
         ((0.5, 0.49, 0.2, 0.1), (1.0, 1.0, 1.0, 1.0), 1),  # what comes after is not looked at
     ],
 )

@@ -14,6 +14,7 @@ from likethat.coordinates import HeadParts, PhotoRegions, SuperclassParts
 from likethat.errors import BankError, InputError
 from likethat.explainers.parts.few import chosen_algorithm, superclasses
 from likethat.explanations.explain import SHARED
+from likethat.fitting.held_out import too_few_sentence
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The model gives only"),  # its weights are random
@@ -119,6 +120,7 @@ def test_what_is_measured_was_not_fitted_to(banks: Any) -> None:
     assert measures["held_out_images"] == 14  # one in five of 72
     assert measures["held_out_coverage_of_4"] == pytest.approx(1)
     assert measures["held_out_purity"] > measures["own_purity"]
+    assert too_few_sentence() not in banks["superclasses"].provenance.warning
     assert 1 <= measures["held_out_places_of_4"] <= 4
     assert banks["regions"].provenance.measures["held_out_images"] == 72  # each was divided by itself alone
 
@@ -131,6 +133,7 @@ def test_auto_says_what_it_chose_and_why(model: Any, images: torch.Tensor, label
     few = lt.PartPrototypes(n_prototypes=2).fit(model, images[::3], labels=labels[::3])
     assert isinstance(few.coordinates, PhotoRegions)
     assert any("24 classes have 1 image each" in note and "regions" in note for note in few.provenance.notes)
+    assert ("held_out_purity" in few.provenance.measures) == (too_few_sentence() not in few.provenance.warning)
     many = lt.PartPrototypes(n_parts=2).fit(model, images, labels=[index % 10 for index in range(72)])
     assert isinstance(many.coordinates, HeadParts)
     assert many.provenance.options["algorithm"] == "ownership"

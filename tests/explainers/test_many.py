@@ -259,6 +259,9 @@ def test_a_bank_is_not_taken_for_the_folder_of_its_explanations(tmp_path: Path) 
         with pytest.raises(InputError, match="holds something else of likethat's"):
             write()
     assert sorted(path.name for path in (tmp_path / "bank").iterdir()) == before
+    for more in ({"seed": 1}, {"budget": 3}, {"data": pictures}, {"generator": Sums("image")}, {"method": print}):
+        with pytest.raises(InputError, match=f"`{next(iter(more))}` must be left out beside"):
+            lt.explain_all(bank, pictures[:2], **more)  # type: ignore[arg-type]
     other = lt.EPIC(n_prototypes=2).fit(bank.model, pictures[:20])
     with pytest.raises(InputError, match="another model or other options"):
         lt.explain_all(other, pictures[:2], into=tmp_path / "all")
@@ -270,6 +273,27 @@ def test_other_weights_are_another_call(tmp_path: Path) -> None:
     lt.explain_all(networks[0], pictures, budget=40, into=tmp_path / "all")
     with pytest.raises(InputError, match="another model or other options"):
         lt.explain_all(networks[1], pictures, budget=40, into=tmp_path / "all")
+
+
+def test_models_of_one_name_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
+    def of(slope: float) -> Any:
+        return lambda pictures: torch.stack([-slope * pictures.mean((1, 2, 3)), pictures[:, 0, 0, 0]], 1).softmax(1)
+
+    lt.explain_all(of(1.0), images(1), budget=40, into=tmp_path / "all")
+    lt.explain_all(of(1.0), images(1), budget=40, into=tmp_path / "all")
+    for other in (of(2.0), lt.BlackBox(of(1.0), inputs=lambda x: 1 - x), lt.BlackBox(of(1.0), output="labels")):
+        with pytest.raises(InputError, match=r"another model or other options.*BlackBox\(\.\.\., key=\.\.\.\)"):
+            lt.explain_all(other, images(1), budget=40, into=tmp_path / "all")
+
+
+def test_a_model_that_changes_while_it_is_asked_goes_by_its_key(tmp_path: Path) -> None:
+    model = Counted()
+    boxes = [lt.BlackBox(model, key=key) for key in ("mine", "mine", "other")]
+    lt.explain_all(boxes[0], images(1), budget=40, into=tmp_path / "all")
+    lt.explain_all(boxes[1], images(1), budget=40, into=tmp_path / "all")
+    for other in (boxes[2], lt.BlackBox(model)):
+        with pytest.raises(InputError, match="another model or other options"):
+            lt.explain_all(other, images(1), budget=40, into=tmp_path / "all")
 
 
 def test_what_somebody_put_beside_the_results_stays_and_fails_its_row_alone(tmp_path: Path) -> None:

@@ -116,10 +116,12 @@ def _explain_many(name: str, inputs: list[Path], of: OfBank, told: Asking, at_ha
         at_hand.check_no_bank()
         model: Any = open_bank_with_model(Path(name), **vars(of))
         target: Any = class_index_or_name(told.target, tuple(model.class_names))
+        asked: dict[str, Any] = {}
     else:
         model, _, target = _model_named(name, of, told.target)
+        asked = at_hand.open()
     given = inputs[0] if len(inputs) == 1 else [str(one) for one in inputs]
-    into_folder(model, given, target, out=told.out, workers=told.workers, top=told.top, **at_hand.open())
+    into_folder(model, given, target, out=told.out, workers=told.workers, top=told.top, **asked)
 
 
 def _explain_one(bank: "Bank", path: Path, told: Asking) -> "Explanation":

@@ -1,11 +1,11 @@
 """`explain_all`: many inputs in one call, whose questions to a model are answered together."""
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import torch
 from torch import nn
@@ -13,7 +13,6 @@ from torch import nn
 from likethat._calls import known_options, public
 from likethat._checks import check_count
 from likethat._documents import digest_of
-from likethat._inputs import digests, kind_of
 from likethat._options import check_callable, check_path, shown
 from likethat._progress import Stage, Watcher
 from likethat._responses import Wanted
@@ -22,7 +21,7 @@ from likethat._tensors import checksum_of
 from likethat._workers import Cluster, as_cluster, connected, spread
 from likethat.errors import InputError, LikethatError, ModelError, NotLinearError
 from likethat.explainers.choosing import MADE, explain, rows_like, with_cells
-from likethat.explainers.given import Given, mark_of, read_given
+from likethat.explainers.given import Given, read_given
 from likethat.explainers.parts.method import PartPrototypes
 from likethat.explanations.bank import Bank
 from likethat.explanations.many import Growing, Many, row_of
@@ -33,13 +32,14 @@ from likethat.generators.storage import TrainedGenerator
 from likethat.models import BlackBox, SplitModel
 from likethat.models.black_box.box import box_for
 from likethat.models.black_box.together import together
+from likethat.models.content import content_of
 from likethat.models.fingerprint import fingerprint
 from likethat.options.declaring import options_of
 from likethat.sources.base import Sample
 
 _Ended: TypeAlias = tuple[int, Result | Exception]
+_BUDGET = 200  # as `explain` has it
 _BLOCK = 8  # inputs that a worker takes at a time: eight searches ask some 64 rows together, and few wait at the end
-_AT = re.compile(r" at 0x[0-9a-f]+")  # where a thing lies in memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +125,7 @@ def explain_all(
     into: str | Path | None = None,
     data: Any = None,
     generator: Any = None,
-    budget: int = 200,
+    budget: int = _BUDGET,
     seed: int = 0,
     top: int = 4,
     at_once: int = 32,
@@ -165,7 +165,7 @@ def explain_all(
 
     Raises:
         InputError: no inputs, what is wrong with every one of them (a class that the model does not have), or `into`
-            holds something else: results of another call too.
+            holds something else: results of another call too, whose model differs in what it holds or refers to.
         StorageError: `into` cannot be written.
 
     Example:
@@ -176,7 +176,9 @@ def explain_all(
     check_callable(watch, name="watch", takes="a Progress")
     budget, top = check_count(budget, name="budget"), check_count(top, name="top")
     at_once, cluster = check_count(at_once, name="at_once"), as_cluster(workers)
-    _check_method(method, options, {"data": data, "generator": generator, "seed": seed or None})
+    given_beside = {"data": data, "generator": generator, "seed": seed or None}
+    _check_method(method, options, given_beside)
+    _check_bank(model, given_beside | {"budget": None if budget == _BUDGET else budget, "method": method})
     given = read_given(inputs)
     growing = None
     if into is not None:
@@ -275,6 +277,17 @@ def _check_method(method: Any, options: Mapping[str, Any], others: Mapping[str, 
         )
 
 
+def _check_bank(model: Any, others: Mapping[str, Any]) -> None:
+    """Refuse what a bank, which reads each image and asks nothing, would leave unread.
+
+    Raises:
+        InputError: one of them.
+    """
+    given = next((name for name, value in others.items() if value is not None), None)
+    if isinstance(model, Bank) and given is not None:
+        raise InputError(f"`{given}` must be left out beside a bank, which explains by itself. Give its model instead.")
+
+
 def _called(method: Any) -> str:
     return str(getattr(method, "__qualname__", type(method).__name__))
 
@@ -353,16 +366,16 @@ def _was_stopped(result: Any) -> bool:
 
 
 def _about(model: Any, target: Any, data: Any, generator: Any) -> dict[str, str]:
-    """Return what else makes it the same call, as far as it can be told."""
+    """Return what else makes it the same call."""
     if isinstance(model, Bank):
         who = f"{model.provenance.method} {model.provenance.fingerprint} {model.provenance.options}"
         who = f"{who} {digest_of({'prototypes': [str(prototype) for prototype in model.prototypes]})}"
+    elif isinstance(model, SplitModel | nn.Module):
+        module = model.network if isinstance(model, SplitModel) else model
+        who = f"{type(module).__name__} {fingerprint(module)}"
     else:
-        network = model.network if isinstance(model, BlackBox) else model
-        who = str(getattr(model, "name", "") or type(model).__name__)
-        if isinstance(network, SplitModel | nn.Module):
-            module = network.network if isinstance(network, SplitModel) else network
-            who = f"{who} {fingerprint(module)}"
+        box = box_for(model, target)
+        who = f"{box.name} {box.told}"
     return {"model": who, "target": _told_apart(target), "data": _told_apart(data), "generator": _told_apart(generator)}
 
 
@@ -374,10 +387,7 @@ def _about_method(method: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _told_apart(thing: Any) -> str:
-    """Return what is the same in another process for the same thing, and another for most others."""
+    """Return what is the same in another process for the same thing; what cannot be told is never the same again."""
     if isinstance(thing, TrainedGenerator):
         return checksum_of(thing.state(), str(thing.config()))
-    try:
-        return mark_of(digests(thing)) if kind_of(thing) != "text" or thing else str(thing)
-    except InputError:
-        return "" if thing is None else _AT.sub("", str(thing))[:200]
+    return str(thing) if thing is None or isinstance(thing, str | Path) else content_of(thing) or uuid4().hex

@@ -191,7 +191,8 @@ class Growing:
             if found != json.loads(json.dumps(document)):
                 raise InputError(
                     f"`into` must be a new folder, or that of the same call, got {path}, which holds results of other "
-                    "inputs, another model or other options. Choose another folder."
+                    "inputs, another model or other options. Choose another folder; where the model is the same and "
+                    "only changes while it is asked, give it as BlackBox(..., key=...) from the start."
                 )
             self.failures = _failures(path)  # told as long as nothing better has come
             self._rows = _known_rows(path, self.names)

@@ -2,8 +2,10 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ from likethat.models.black_box.cache import recall
 from likethat.models.black_box.memory import Known
 from likethat.models.black_box.oracle import Oracle
 from likethat.models.black_box.reading import Reader
+from likethat.models.content import content_of
 from likethat.models.split_model import SplitModel
 
 
@@ -41,7 +44,8 @@ class BlackBox:
             single number "answer").
         budget: queries allowed in all; None for no limit.
         cache: a file that keeps answers for good; None keeps them in memory.
-        key: tells this predictor's answers in `cache` from those of others; needed for functions and estimators.
+        key: tells this predictor's answers in `cache`, and its results in a folder of `explain_all`, from those of
+            others; needed for functions and estimators in a cache.
         batch_size: rows sent at once; the backend's own when not given.
         columns: names of the table's columns that the predictor takes, in its order; a tensor becomes such a table.
         inputs: called with each batch before it is sent, to turn it into what the predictor takes.
@@ -117,6 +121,8 @@ class BlackBox:
             check_determinism=check_determinism,
         )
         self._account = Account(budget)
+        who = ("key", key) if key is not None else (_innermost(backend).facts.identity or predict, inputs, response)
+        self._parts = (who, output, binary, names, columns)
         self._network = predict if isinstance(predict, nn.Module | SplitModel) else None
 
     def __call__(self, inputs: Inputs) -> Float[Tensor, "n cls"]:
@@ -168,6 +174,14 @@ class BlackBox:
         view = self._view(self._account)
         view._oracle = oracle
         return view
+
+    @cached_property
+    def told(self) -> str:
+        """A digest of its `key`, or of the predictor and all that is done before and after it, as first asked for.
+
+        What cannot be told is never the same again, but for this box and its views.
+        """
+        return content_of(self._parts) or uuid4().hex
 
     def _view(self, account: Account) -> "BlackBox":
         view = copy.copy(self)
@@ -254,6 +268,10 @@ def box_for(model: Any, target: Any = None) -> BlackBox:
         )
     except InputError as error:  # the caller's word for it
         raise type(error)(str(error).replace("`predict`", "`model`")) from error
+
+
+def _innermost(backend: Any) -> Any:
+    return _innermost(backend.backend) if hasattr(backend, "backend") else backend
 
 
 def _first(names: Sequence[str]) -> str:

@@ -234,3 +234,44 @@ def test_an_ensemble_is_located_as_its_members_are(with_cnn: bool) -> None:
     assert relative_error(model.heat_map(images, 3), (each[0] + each[1]) / 2) <= 1e-5
     assert relative_error(model.constant(images), model.remainder(images)) > 1e-3  # tokens have something of their own
     assert torch.equal(model.logits(images), model.forward(images).logits)
+
+
+class _Coarse(nn.Module):
+    """A class token that attends to patches two by two; patches are changed beside it, without it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.local = nn.Conv2d(3, 8, 4, stride=4), nn.Linear(8, 8)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.query, self.key, self.value = (nn.Linear(8, 8, bias=False) for _ in range(3))
+        self.tokens, self.head = nn.Identity(), nn.Linear(8, 3)
+
+    def attended(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the tokens before attention, its weights, and its values."""
+        patches = self.patches(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(images), -1, -1), patches], dim=1)
+        tokens = torch.cat([tokens[:, :1], tokens[:, 1:] + self.local(tokens[:, 1:]).relu()], dim=1)
+        token, patches = torch.split(tokens, [1, 16], dim=1)
+        pooled = nn.functional.avg_pool2d(patches.transpose(1, 2).reshape(-1, 8, 4, 4), 2).flatten(2).transpose(1, 2)
+        brought = torch.cat([token, pooled], dim=1)
+        weights = (self.query(tokens) @ self.key(brought).transpose(1, 2)).softmax(-1)
+        return tokens, weights, self.value(brought)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens, weights, values = self.attended(images)
+        logits: Tensor = self.head(self.tokens(tokens + weights @ values)[:, 0])
+        return logits
+
+
+@torch.no_grad()
+def test_tokens_are_followed_past_cuts_and_to_a_coarser_grid() -> None:
+    torch.manual_seed(2)
+    network = _Coarse().eval()
+    images = torch.rand(2, 3, 16, 16)
+    model = split(network, example=images)
+    assert (model.how, model.grid) == ("followed", (4, 4))
+    assert model.error <= 1e-5
+    _, weights, values = network.attended(images)
+    given = (weights[:, 0, 1:, None] * values[:, 1:]) @ network.head.weight[1]  # what each of four places brings
+    expected = given.reshape(2, 2, 2).repeat_interleave(2, 1).repeat_interleave(2, 2) / 4
+    assert relative_error(model.heat_map(images, 1), expected) <= 1e-5

@@ -20,6 +20,7 @@ from likethat.models._frozen_rules import RULES, adds_of_its_own, is_constant, w
 
 _SHAPED = ("view", "_unsafe_view", "_reshape_alias")  # rows with one step's coefficients need not lie in memory as own
 _BROADCAST = ("add", "sub", "rsub", "mul", "div", "where", "masked_fill", "maximum", "minimum")
+_CUTS = ("slice", "split_with_sizes")  # some of the tokens
 _SEED = 5  # of what tokens are disturbed by, to see which steps keep them apart
 
 Values = Mapping[Node, Any]
@@ -44,6 +45,7 @@ class FollowedTokens(Tail):
             self._n_tokens = own[self.result].shape[1]
             self._start = self._first(own)
             self._behind = self._depending()
+            self._spans: dict[Node, Any] = {}  # first token and number of tokens of a step that holds some
             self._axes = self._token_axes(own)
             self._live = self._on_the_way(own)
             self._empty = {values: self._without_content(values, own) for _, values in map(_args, self._mixing())}
@@ -60,26 +62,36 @@ class FollowedTokens(Tail):
             own: what every step gives for an image.
             token: number of the token whose stream is followed.
         """
-        return self._pass(own, token, torch.zeros_like(own[self._start]), brings=True)
+        return self._pass(own, token, self._rows(own), brings=True)
 
     def kept(self, own: Values, token: int) -> Float[Tensor, " channel"]:
         """Return what a token keeps of its own: a run with its content alone."""
-        begin = torch.zeros_like(own[self._start])
+        begin = self._rows(own)
         begin[:, token] = own[self._start][:, token]
         return self._pass(own, token, begin)[token]
 
     def constant(self, own: Values, token: int) -> Float[Tensor, " channel"]:
         """Return what a token has where no token has any content: a run with all that steps add."""
-        return self._pass(own, token, torch.zeros_like(own[self._start]), adds=True)[token]
+        return self._pass(own, token, self._rows(own), adds=True)[token]
+
+    def _rows(self, own: Values) -> Tensor:
+        """Return an empty row for each token that attention brings something of: they may lie on a coarser grid."""
+        start: Tensor = own[self._start]
+        return start.new_zeros(1, self._n_rows, start.shape[2])
 
     def _pass(
         self, own: Values, token: int, begin: Tensor, *, brings: bool = False, adds: bool = False
     ) -> Float[Tensor, "token channel"]:
         """Follow a token's stream: with what other tokens bring it, and with what steps add whatever they are given."""
         moved: dict[Node, Any] = {self._start: begin}
-        mixing, row = set(self._mixing()), _Row(own, self._axes, token)
+        mixing, row = set(self._mixing()), _Row(own, self._axes, token, self._spans)
         for node in self._live[1:]:
-            if node in mixing:
+            source = self._from(node, token)
+            if source is not None and source in moved:
+                moved[node] = moved[source]
+            elif not self._holds(node, token):
+                continue
+            elif node in mixing:
                 moved[node] = self._brought(node, own, moved[_args(node)[1]], token, brings=brings, adds=adds)
             else:
                 moved[node] = self._step(node, row, moved, own, adds=adds)
@@ -93,7 +105,9 @@ class FollowedTokens(Tail):
         if name == "getitem":
             return args[0][args[1]]
         if name in _SHAPED:
-            return args[0].reshape(args[1])
+            return args[0].reshape(self._sized(args[1], node, row))
+        if name == "expand":
+            args[1] = self._sized(args[1], node, row)
         held = list(filled(given, {**{arg: row[arg] for arg in node.all_input_nodes}, **beside}))
         moves = [arg in moved if isinstance(arg, Node) else isinstance(arg, list | tuple) for arg in given]
         if not adds:
@@ -105,6 +119,27 @@ class FollowedTokens(Tail):
             return found
         empty = [torch.zeros_like(one) if moving else one for one, moving in zip(held, moves, strict=True)]
         return found - RULES[name](_function(node), empty, kwargs, held, row[node])
+
+    def _sized(self, shape: Any, node: Node, row: "_Row") -> list[int]:
+        """Return a shape with as many rows as are followed in the place of tokens."""
+        sizes = list(shape)
+        if row.token is not None and isinstance(self._axes[node], int):
+            sizes[self._axes[node]] = self._n_rows
+        return sizes
+
+    def _holds(self, node: Node, token: int) -> bool:
+        """Whether a token is among those of a step."""
+        start, count = self._spans.get(node, (0, self._n_tokens))
+        return isinstance(start, tuple) or bool(start <= token < start + count)
+
+    def _from(self, node: Node, token: int) -> Node | None:
+        """Return where a token comes from, in a step that takes some tokens or puts them side by side."""
+        name = name_of(node)
+        if name == "cat" and node in self._spans:
+            known = [arg for arg in _args(node)[0] if self._axes.get(arg) is not None]
+            return next((arg for arg in known if self._holds(arg, token)), None)
+        is_taken = name in _CUTS or (name == "getitem" and name_of(_args(node)[0]) in _CUTS)
+        return _args(node)[0] if is_taken and node in self._spans and self._holds(node, token) else None
 
     def _brought(self, node: Node, own: Values, stream: Tensor, token: int, *, brings: bool, adds: bool) -> Tensor:
         """Return the stream behind an attention: what the token brings itself, and in row j what token j does."""
@@ -148,11 +183,50 @@ class FollowedTokens(Tail):
                 axes[node] = own[node].ndim - 2
                 continue
             moved = [arg for arg in node.all_input_nodes if arg in self._behind]
-            axes[node] = None
-            if all(axes[arg] is not None for arg in moved):
-                changed = [self._disturbed(node, own, axes, row) for row in (0, self._n_tokens - 1)]
-                axes[node] = _axes_of(changed, (0, self._n_tokens - 1))
+            axes[node], span = self._cut(node, own, axes)
+            spans = {self._spans.get(arg, (0, self._n_tokens)) for arg in moved}
+            if span is not None:
+                self._spans[node] = span
+            elif all(axes[arg] is not None for arg in moved) and len(spans) == 1:
+                rows = (0, next(iter(spans))[1] - 1)
+                axes[node] = _axes_of([self._disturbed(node, own, axes, row) for row in rows], rows)
+                if axes[node] is not None and rows[1] + 1 < self._n_tokens:
+                    self._spans[node] = next(iter(spans))
         return axes
+
+    def _cut(self, node: Node, own: Values, axes: Values) -> tuple[Any, Any]:
+        """Return axis and tokens of a step that takes some tokens, or puts them side by side; None for any other."""
+        name, args, given = name_of(node), _args(node), own[node]
+        if name == "getitem" and args[0] in self._spans and isinstance(axes[args[0]], tuple):
+            return axes[args[0]][args[1]], self._spans[args[0]][args[1]]
+        if name == "cat":
+            return self._side_by_side(args[0], own, axes, (args[1] if len(args) > 1 else 0) % given.ndim)
+        if name not in _CUTS or not isinstance(axes.get(args[0]), int):
+            return None, None
+        axis, (start, count) = axes[args[0]], self._spans.get(args[0], (0, self._n_tokens))
+        along = (args[2] if len(args) > 2 else 0) if name == "split_with_sizes" else (args[1] if len(args) > 1 else 0)
+        if along % own[args[0]].ndim != axis or (len(args) > 4 and args[4] != 1):
+            return None, None
+        if name == "slice":
+            begin = args[2] if len(args) > 2 and args[2] else 0
+            begin = begin + own[args[0]].shape[axis] if begin < 0 else begin
+            length = min(given.shape[axis], count - begin)
+            return (axis, (start + begin, length)) if length > 0 else (None, None)
+        begins = [sum(args[1][:place]) for place in range(len(args[1]))]
+        spans = tuple((start + one, max(0, min(n, count - one))) for one, n in zip(begins, args[1], strict=True))
+        return (axis,) * len(spans), spans
+
+    def _side_by_side(self, pieces: Any, own: Values, axes: Values, axis: int) -> tuple[Any, Any]:
+        """Return axis and tokens of pieces in a row, as far as they are tokens that follow one another."""
+        start, count, is_whole = None, 0, True
+        for piece in pieces:
+            known = axes.get(piece) == axis and is_whole
+            first, length = self._spans.get(piece, (0, self._n_tokens)) if known else (0, 0)
+            if not known or first != (first if start is None else start + count):
+                break
+            start, count = (first if start is None else start), count + length
+            is_whole = length == own[piece].shape[axis]
+        return (None, None) if start is None else (axis, (start, count))
 
     def _disturbed(self, node: Node, own: Values, axes: Values, row: int) -> Any:
         """Return where the result of a step differs, with another token in a row of what depends on tokens."""
@@ -178,8 +252,8 @@ class FollowedTokens(Tail):
             return False
         weights, values = _args(node)
         moves = isinstance(values, Node) and axes.get(values) == own[values].ndim - 2
-        is_square = own[weights].shape[-2:] == (self._n_tokens, self._n_tokens)
-        return moves and is_square and axes.get(weights) is None
+        is_of_tokens = own[weights].shape[-2] == self._n_tokens and own[weights].shape[-1] > 1
+        return moves and is_of_tokens and axes.get(weights) is None
 
     def _mixing(self) -> list[Node]:
         return [node for node in self._live if node in self._mixed]
@@ -193,7 +267,7 @@ class FollowedTokens(Tail):
         self._mixed = {n for n in self._behind if n is not self._start and self._is_mixing(n, self._axes, own)}
         for node in self._nodes:
             node.meta["value"] = own[node]
-        held = {node for node in self._behind if is_constant(node, name_of(node))} - {self._start}
+        self._held = {node for node in self._behind if is_constant(node, name_of(node))} - {self._start}
         for node in self._nodes:
             node.meta.clear()  # the values of one image are not kept
         needed = {self.result}
@@ -206,9 +280,14 @@ class FollowedTokens(Tail):
             if name not in RULES and name != "getitem":
                 raise NotFrozenError(f"the operation `{name}` has no frozen form")
             given = [_args(node)[1]] if node in self._mixed else node.all_input_nodes
-            needed |= {arg for arg in given if arg in self._behind and arg not in held}
+            given = [arg for arg in given if self._axes.get(arg) is not None] if name == "cat" else given
+            needed |= {arg for arg in given if arg in self._behind and arg not in self._held}
         if self._start not in needed:
             raise NotFrozenError("with its coefficients held, no token depends on the image")
+        counts = {own[_args(node)[0]].shape[-1] for node in self._mixed & needed} or {self._n_tokens}
+        if len(counts) > 1:
+            raise NotFrozenError(f"attention brings {' and '.join(map(str, sorted(counts)))} tokens, layer by layer")
+        (self._n_rows,) = counts
         return [node for node in self._nodes if node in needed]
 
     def _where_met(self, node: Node) -> str:
@@ -223,16 +302,16 @@ class FollowedTokens(Tail):
         """Return the values that attention brings of tokens without content: what is added on the way from a sum."""
         found: dict[Node, Any] = {}
         way = {values}
-        for node in reversed(self._live):
+        for node in reversed(self._nodes):
             if node in way and not self._is_sum(node, own):
-                way |= {arg for arg in node.all_input_nodes if arg in set(self._live)}
-        for node in self._live:
-            if node not in way:
-                continue
+                way |= {arg for arg in node.all_input_nodes if arg in self._behind and arg not in self._held}
+        for node in [node for node in self._nodes if node in way]:
             if self._is_sum(node, own):
                 found[node] = torch.zeros_like(own[node])
-            else:
+            elif name_of(node) in RULES or name_of(node) == "getitem":
                 found[node] = self._step(node, _Row(own, self._axes, None), found, own, adds=True)
+            else:
+                raise NotFrozenError(f"the operation `{name_of(node)}` has no frozen form")
         result: Tensor = found[values]
         return result
 
@@ -240,26 +319,35 @@ class FollowedTokens(Tail):
         """Whether a step is where streams join, where they begin, or where each token is told its position."""
         if node is self._start or name_of(node) != "add":
             return node is self._start
-        axis = self._axes[node] - own[node].ndim
         added = [own[arg] for arg in node.all_input_nodes if arg not in self._behind]
-        is_told = any(value.ndim >= -axis and value.shape[axis] == self._n_tokens for value in added)
+        is_told = False
+        if self._axes.get(node) is not None:
+            axis = self._axes[node] - own[node].ndim
+            n_tokens = own[node].shape[axis]
+            is_told = any(value.ndim >= -axis and value.shape[axis] == n_tokens > 1 for value in added)
         return is_told or sum(arg in self._behind for arg in node.all_input_nodes) > 1
 
 
 class _Row:
     """What steps gave on an image, of one token alone where they tell tokens apart; of all for None."""
 
-    def __init__(self, own: Values, axes: Values, token: int | None) -> None:
-        self._own, self._axes, self._token = own, axes, token
+    def __init__(self, own: Values, axes: Values, token: int | None, spans: Values | None = None) -> None:
+        self._own, self._axes, self.token, self._spans = own, axes, token, spans or {}
 
     def __getitem__(self, node: Node) -> Any:
         value, axis = self._own[node], self._axes.get(node)
-        if axis is None or self._token is None:
+        if axis is None or self.token is None:
             return value
+        token = self._number(node)
         if isinstance(value, Tensor):
-            return value.narrow(axis, self._token, 1)
+            return value.narrow(axis, token, 1)
         parts = zip(value, axis, strict=True)
-        return type(value)(part if a is None else part.narrow(a, self._token, 1) for part, a in parts)
+        return type(value)(part if a is None else part.narrow(a, token, 1) for part, a in parts)
+
+    def _number(self, node: Node) -> int:
+        """Return where the token is among those that a step holds."""
+        assert self.token is not None
+        return self.token - int(self._spans.get(node, (0, 0))[0])
 
     def beside(self, node: Node, moved: Values, own: Values) -> dict[Node, Any]:
         """Return the arguments of a step that are held; each is one object, whoever looks at it."""
@@ -268,17 +356,18 @@ class _Row:
             if arg in moved:
                 continue
             value = self[arg]
-            if self._token is not None and arg not in self._axes and name_of(node) in _BROADCAST:
-                value = self._aligned(value, own[node], self._axes[node])
+            if self.token is not None and arg not in self._axes and name_of(node) in _BROADCAST:
+                value = self._aligned(value, own[node], self._axes[node], self._number(node))
             found[arg] = value
         return found
 
-    def _aligned(self, value: Any, result: Tensor, axis: int) -> Any:
+    @staticmethod
+    def _aligned(value: Any, result: Tensor, axis: int, token: int) -> Any:
         """Return the token's row of something that is the same for all images, such as embeddings of positions."""
-        if not isinstance(value, Tensor) or self._token is None:
+        if not isinstance(value, Tensor):
             return value
         place = axis - (result.ndim - value.ndim)
-        return value.narrow(place, self._token, 1) if place >= 0 and value.shape[place] > 1 else value
+        return value.narrow(place, token, 1) if place >= 0 and value.shape[place] > 1 else value
 
 
 def _args(node: Node) -> Any:
@@ -305,7 +394,7 @@ def _axes_of(changed: list[Any], rows: tuple[int, int]) -> Any:
     if not isinstance(changed[0], Tensor):
         found = tuple(_axes_of(list(pair), rows) for pair in zip(*changed, strict=True))
         return None if all(axis is None for axis in found) else found
-    for axis in range(changed[0].ndim):
+    for axis in [axis for axis, length in enumerate(changed[0].shape) if length > 1]:
         others = [other for other in range(changed[0].ndim) if other != axis]
         where = [one.any(dim=others) if others else one for one in changed] if others else changed
         if all(w.nonzero().flatten().tolist() == [row] for w, row in zip(where, rows, strict=True)):

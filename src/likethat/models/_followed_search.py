@@ -17,7 +17,7 @@ from likethat.models._probe import Probes
 from likethat.models._readers import HookReader, LibraryReader
 from likethat.models._search import Found
 from likethat.models._trace import capturing, relative_error
-from likethat.models.readings import Reading
+from likethat.models.readings import Reading, token_grid
 from likethat.models.split_model import Head, SplitOutput
 
 Inner = HookReader | LibraryReader | MeasuredReader
@@ -52,9 +52,20 @@ class _Stream:
         blocks = []
         for token in self._blocks:
             rows = torch.zeros_like(raw[0]) if token is None else tail.given(own, token)
-            blocks.append(rows[self._layout.prefix :].T * n_cells)
+            blocks.append(self._on_grid(rows[self._layout.prefix :].T * n_cells, feature_map))
         given = self._stepped(torch.cat(blocks), raw, adds=False).reshape(-1, *feature_map.shape[1:])
         return torch.where(self._located.to(given)[:, None, None] > 0, feature_map, given)
+
+    @staticmethod
+    def _on_grid(cells: Tensor, feature_map: Tensor) -> Tensor:
+        """Return (channel, place) on the map's grid: what a coarser one has in a cell is spread over all it covers."""
+        if cells.shape[1] == feature_map[0].numel():
+            return cells
+        grid = token_grid(cells.shape[1], (feature_map.shape[1], feature_map.shape[2]))
+        if grid is None:
+            raise NotFrozenError(f"the {cells.shape[1]} tokens that attention brings are no grid of the map")
+        coarse = cells.reshape(1, -1, *grid) * (cells.shape[1] / feature_map[0].numel())
+        return joined([coarse, feature_map[None]])[0, : len(cells)].flatten(1)
 
     def constant(self, tail: FollowedTokens, own: Any) -> Float[Tensor, " channel"]:
         """Return what no content of a token gives."""

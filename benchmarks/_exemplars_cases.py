@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from _data import CACHE
+from _incomes import incomes
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
@@ -24,7 +25,6 @@ import likethat as lt
 from likethat.generators.priors import StandardNormal
 from likethat.generators.table.training import train_table
 from likethat.options import TableTraining
-from likethat.sources.incomes import incomes
 from likethat.sources.sentences import sentences
 
 MODELS = ("MLP", "SVC", "random forest")

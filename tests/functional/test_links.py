@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from likethat.functional.links import given_classes, probabilities_of
+from likethat.functional.links import probabilities_of
 
 
 def test_softmax_by_hand() -> None:
@@ -21,18 +21,9 @@ def test_logits_30_apart_are_not_certain() -> None:
     assert float(probabilities_of(torch.tensor([30.0, 0.0]), "softmax")[0]) < 1.0
 
 
-def test_given_classes() -> None:
-    assert given_classes(torch.tensor([-2.0, -1.0]), "softmax") == (1,)
-    assert given_classes(torch.tensor([-2.0, -1.0]), "sigmoid") == ()
-    assert given_classes(torch.tensor([-2.0]), "sigmoid") == ()
-    assert given_classes(torch.tensor([0.1, 3.0, -1.0]), "sigmoid") == (1, 0)
-
-
-def test_rows_in_any_number_of_dimensions_and_equals_by_their_number() -> None:
+def test_rows_in_any_number_of_dimensions() -> None:
     logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
     of_softmax, of_sigmoid = (probabilities_of(logits, outputs) for outputs in ("softmax", "sigmoid"))
     torch.testing.assert_close(of_softmax.sum(2), torch.ones(2, 3, dtype=torch.float64))
     torch.testing.assert_close(of_softmax[1, 2], probabilities_of(logits[1, 2], "softmax"))
     torch.testing.assert_close(of_sigmoid, 1 / (1 + (-logits.double()).exp()))
-    assert given_classes(torch.ones(100), "softmax") == (0,)
-    assert given_classes(torch.ones(100), "sigmoid") == tuple(range(100))

@@ -1,7 +1,6 @@
 import itertools
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,7 +12,6 @@ from likethat.generators.table.files import read_table
 from likethat.generators.table.generator import TableVAE
 from likethat.generators.table.training import train_table
 from likethat.options import TableTraining
-from likethat.sources.incomes import INCOME_CLASSES, incomes
 
 
 def weights(generator: TableVAE) -> dict[str, torch.Tensor]:
@@ -137,17 +135,3 @@ def test_files_that_are_not_there_or_not_safe(tmp_path: Path) -> None:
         read_table(tmp_path)
     with pytest.raises(UnsafeFileError, match="is a pickle"):
         read_table(tmp_path / "frame.pkl")
-
-
-def test_the_drawn_incomes() -> None:
-    frame, labels = incomes(2000, seed=3)
-    again, same = incomes(2000, seed=3)
-    pd.testing.assert_frame_equal(frame, again)
-    assert np.array_equal(labels, same)
-    assert len(INCOME_CLASSES) == 2
-    assert 0.15 < labels.mean() < 0.4
-    assert 0.8 < (frame["capital_gain"] == 0).mean() < 0.95
-    assert frame["age"].between(17, 90).all()
-    assert frame["hours"].between(1, 99).all()
-    rate = [labels[frame["education"] == level].mean() for level in ("school", "doctorate")]
-    assert rate[1] > rate[0] + 0.2

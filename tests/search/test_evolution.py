@@ -19,10 +19,8 @@ def problem(known: Tensor | None = None) -> Problem:
 
 
 def test_the_papers_settings() -> None:
-    image, tables, texts = Evolution(), Evolution.for_tables(), Evolution.for_texts()
+    image = Evolution()
     assert (image.population, image.elites, image.momentum, image.sigma, image.loss) == (50, 10, 0.3, 0.5, "squared")
-    assert (tables.population, tables.elites, tables.momentum, tables.sigma) == (30, 10, 0.0, 1.0)
-    assert (texts.population, texts.elites, texts.momentum, texts.sigma) == (256, 32, 0.0, 1.0)
     assert image.n_screen == 0
 
 

@@ -49,9 +49,9 @@ def say_error(sentence: str) -> None:
     notes.print(Text(sentence, style="bold red"), soft_wrap=True)
 
 
-def say_table(rows: dict[str, object], *, title: str = "") -> None:
+def say_table(rows: dict[str, object]) -> None:
     """Print names and values in two columns."""
-    table = Table(show_header=False, box=None, title=title or None, title_justify="left", padding=(0, 2, 0, 0))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _Told: TypeAlias = tuple[str, str, str, Any]  # name of the page, question, what is said to it, what was found
 _MARKER = "report.html"
+_AMONG = 60  # pictures, the one that the network decided most narrowly is told of
 _CHANNELS = 4  # that climb, and are shown: more is another half minute, and a longer page
 
 
@@ -166,11 +167,11 @@ def _write_picture(path: Path, sample: Any) -> None:
     path.write_bytes(png_of(sample.image))
 
 
-def _narrow(model: "SplitModel", images: Any, *, among: int = 60) -> int:
+def _narrow(model: "SplitModel", images: Any) -> int:
     """Return the rightly classified image of the smallest margin."""
     import torch
 
-    samples = [images[index] for index in range(min(among, len(images)))]
+    samples = [images[index] for index in range(min(_AMONG, len(images)))]
     with torch.no_grad():
         logits = model.logits(torch.stack([model.preprocess.view(sample.image) for sample in samples])).cpu()
     best = logits.topk(2, dim=1)

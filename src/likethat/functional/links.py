@@ -27,19 +27,3 @@ def probabilities_of(logits: Float[Tensor, "*n cls"], outputs: Outputs) -> Float
         ([0.5, 0.5], tensor([0.5000], dtype=torch.float64))
     """
     return double(logits).softmax(-1) if outputs == "softmax" else double(logits).sigmoid()
-
-
-def given_classes(logits: Float[Tensor, " cls"], outputs: Outputs) -> tuple[int, ...]:
-    """Return the classes that a network gives one input, the strongest first.
-
-    Of a softmax this is the one of the highest logit; of sigmoids all whose probability is above one half: none, one
-    or several.
-
-    Example:
-        >>> import torch
-        >>> logits = torch.tensor([0.5, -1.0, 2.0])
-        >>> given_classes(logits, "softmax"), given_classes(logits, "sigmoid"), given_classes(-logits, "sigmoid")
-        ((2,), (2, 0), (1,))
-    """
-    order = [int(index) for index in logits.argsort(descending=True, stable=True)]
-    return tuple(order[:1]) if outputs == "softmax" else tuple(index for index in order if float(logits[index]) > 0)

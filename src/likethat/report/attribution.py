@@ -36,11 +36,7 @@ def attribution_page(found: Attribution) -> Page:
 
 
 def attribution_figure(found: Attribution) -> Any:
-    """Return a `matplotlib.figure.Figure`: the picture, the heat map, and where it is clear.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Return a `matplotlib.figure.Figure`: the picture, the heat map, and where it is clear."""
     require("matplotlib", purpose="figure()")
     from matplotlib.figure import Figure
 

@@ -206,11 +206,7 @@ def _picture_view(found: Audit, picture: AuditedPicture, sheet: PictureSheet) ->
 
 
 def audit_figure(found: Audit) -> Any:
-    """Return a `matplotlib.figure.Figure`: a row a shortcut, pictures that are on and pictures that are off.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Return a `matplotlib.figure.Figure`: a row a shortcut, pictures that are on and pictures that are off."""
     require("matplotlib", purpose="figure()")
     from matplotlib.figure import Figure
 

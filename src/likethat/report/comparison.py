@@ -214,11 +214,7 @@ def _flip_view(found: Comparison, flip: Flip, sheet: PictureSheet) -> _FlipView:
 
 
 def comparison_figure(found: Comparison) -> Any:
-    """Return a `matplotlib.figure.Figure`: each unit's share of the evidence before and after, by what became of it.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Return a `matplotlib.figure.Figure`: each unit's share of the evidence before and after, by what became of it."""
     require("matplotlib", purpose="figure()")
     from matplotlib.figure import Figure
 

@@ -82,9 +82,9 @@ def counterfactual_view(found: Counterfactual) -> dict[str, Any]:
     return {"title": headline, "view": view}
 
 
-def film_of(frames: NDArray[np.float32], *, limit: int = _FILM_LIMIT) -> bytes:
+def film_of(frames: NDArray[np.float32]) -> bytes:
     """Return an animated PNG that goes through the frames and back, and rests at both ends."""
-    pictures = [Image.fromarray(shrink(to_picture(frame), limit)) for frame in frames]
+    pictures = [Image.fromarray(shrink(to_picture(frame), _FILM_LIMIT)) for frame in frames]
     rounds = [*pictures, *pictures[-2:0:-1]]
     times = [_FRAME_MS] * len(rounds)
     times[0] = times[len(pictures) - 1] = _REST_MS
@@ -94,11 +94,7 @@ def film_of(frames: NDArray[np.float32], *, limit: int = _FILM_LIMIT) -> bytes:
 
 
 def counterfactual_figure(found: Counterfactual) -> Any:
-    """Return a `matplotlib.figure.Figure`: source, counterfactual and difference; of a table the columns that changed.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Return a `matplotlib.figure.Figure`: source, counterfactual and difference; of a table its columns."""
     require("matplotlib", purpose="figure()")
     from matplotlib.figure import Figure
 

@@ -15,11 +15,7 @@ _MOST = 8  # in a row of a figure that fits a sheet of paper
 
 
 def exemplar_figure(exemplars: ExemplarSet) -> Any:
-    """Return a `matplotlib.figure.Figure`: the exemplars with their probabilities, and the curve of the search.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Return a `matplotlib.figure.Figure`: the exemplars with their probabilities, and the curve of the search."""
     require("matplotlib", purpose="figure()")
     from matplotlib.figure import Figure
 

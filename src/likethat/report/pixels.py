@@ -70,7 +70,6 @@ def overlay(
     heat_map: Float[NDArray[np.float32], "row column"],
     *,
     strength: float = 0.8,
-    scale: float | None = None,
 ) -> RGB:
     """Lay a coloured heat map over a picture, whose own colours fade so that the map's can be told.
 
@@ -78,12 +77,11 @@ def overlay(
         picture: grey or coloured.
         heat_map: signed; enlarged to the picture.
         strength: opacity of the largest magnitude, in [0, 1].
-        scale: that magnitude; the largest of `heat_map` when None.
     """
     base = to_rgb(picture).astype(np.float64)
     grey = base @ np.array([0.299, 0.587, 0.114])
     faded = 0.45 * base + 0.55 * (0.85 * grey + 0.15 * 255)[..., None]
-    top = float(np.abs(heat_map).max(initial=0.0)) if scale is None else scale
+    top = float(np.abs(heat_map).max(initial=0.0))
     coloured = colour_heat(upsample(heat_map, (base.shape[0], base.shape[1])), top)
     alpha = strength * coloured[..., 3:]
     blended = (1 - alpha) * faded + alpha * 255 * coloured[..., :3]

@@ -44,8 +44,14 @@ _SHOWN: tuple[tuple[type[Any], Callable[..., Path], Callable[[Any], Any]], ...] 
 def save_page(result: Any, path: Path, *, overwrite: bool = False) -> Path:
     """Write a result as one self-contained HTML file.
 
+    Args:
+        result: what is shown.
+        path: where the file goes.
+        overwrite: replace any file of that name, not only one that likethat wrote.
+
     Raises:
         InputError: a file stands there that likethat did not write, or that was changed since.
+        StorageError: the disk did not take it; nothing is left behind.
         TypeError: no result of ours.
     """
     for kind, save, _ in _SHOWN:
@@ -58,6 +64,7 @@ def figure(result: Any) -> Any:
     """Draw a result as a matplotlib figure.
 
     Raises:
+        MissingExtraError: matplotlib is not installed.
         TypeError: no result of ours.
     """
     for kind, _, draw in _SHOWN:

@@ -78,11 +78,7 @@ def word_attribution_page(found: WordAttribution) -> Page:
 
 
 def word_attribution_figure(found: WordAttribution) -> Any:
-    """Return a `matplotlib.figure.Figure`: a bar for each of the strongest words, with its error.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Return a `matplotlib.figure.Figure`: a bar for each of the strongest words, with its error."""
     require("matplotlib", purpose="figure()")
     from matplotlib.figure import Figure
 

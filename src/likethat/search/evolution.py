@@ -34,8 +34,8 @@ class Evolution:
         Which member must be good enough to stop (theirs: the worst) is for the loop that asks.
 
     Example:
-        >>> Evolution().population, Evolution.for_tables().momentum
-        (50, 0.0)
+        >>> Evolution().population, Evolution().momentum
+        (50, 0.3)
     """
 
     population: int = 50
@@ -52,16 +52,6 @@ class Evolution:
         check_choice(self.start, name="start", choices=("uniform", "prior", "known"))
         if not 0 <= self.momentum < 1:
             raise InputError(f"`momentum` must be from 0 to below 1, got {self.momentum}.")
-
-    @classmethod
-    def for_tables(cls) -> "Evolution":
-        """Return the paper's settings for tables."""
-        return cls(population=30, sigma=1.0, momentum=0.0)
-
-    @classmethod
-    def for_texts(cls) -> "Evolution":
-        """Return the paper's settings for texts."""
-        return cls(population=256, elites=32, sigma=1.0, momentum=0.0)
 
     def begin(self, problem: Problem) -> "EvolutionSearch":
         """Return a search of its own for a problem."""

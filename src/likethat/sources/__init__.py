@@ -25,7 +25,6 @@ from likethat.sources.creatures import Creatures, CreatureSample, creatures
 from likethat.sources.datasets import DatasetSource, IterableSource
 from likethat.sources.digits import digits
 from likethat.sources.folder import ImageFolder
-from likethat.sources.incomes import incomes
 from likethat.sources.marks.marks import Marks
 from likethat.sources.marks.records import Mark, MarkedImage
 from likethat.sources.reading import Batch, read
@@ -51,7 +50,6 @@ __all__ = [
     "as_source",
     "creatures",
     "digits",
-    "incomes",
     "read",
     "sentences",
 ]

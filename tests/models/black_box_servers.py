@@ -39,6 +39,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: Any
+    tail: bytes = b""
 
 
 @dataclass
@@ -81,7 +82,8 @@ def serve(
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = Request(self.command, self.path, headers, json.loads(body) if body else None)
+            n = int(headers.get("inference-header-content-length", len(body)))
+            request = Request(self.command, self.path, headers, json.loads(body[:n]) if body else None, body[n:])
             requests.append(request)
             reply = answer(request)
             self.send_response(reply.status)

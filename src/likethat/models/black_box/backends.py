@@ -26,9 +26,13 @@ from likethat.models.split_model import SplitModel
 
 
 class BackendOptions(TypedDict, total=False):
-    """What only some backends take: `output_name` those of ONNX files and inference servers, the rest those of URLs."""
+    """What only some backends take: `output_name` those of ONNX files and inference servers, the rest those of URLs.
+
+    `binary_data` is of inference servers: tensors travel as bytes behind the JSON; None leaves it to what Triton needs.
+    """
 
     output_name: str | None
+    binary_data: bool | None
     template: Any
     answer: str
     token_env: str | None
@@ -160,11 +164,12 @@ def _open_url(url: str, options: BackendOptions) -> Backend:
             "(https://host/v2/models/name, https://host/v1/models/name). "
             'Try template={"instances": "$inputs"}, answer="predictions".'
         )
-    _refuse(options, but=("output_name", *own), what="an inference server")
+    of_second = () if is_first else ("binary_data",)
+    _refuse(options, but=("output_name", *of_second, *own), what="an inference server")
     link, output_name = Link(address.model(), LinkOptions(**chosen)), options.get("output_name")
     if is_first:
         return FirstVersionBackend(link, output_name=output_name)
-    return InferenceBackend(link, output_name=output_name)
+    return InferenceBackend(link, output_name=output_name, binary_data=options.get("binary_data"))
 
 
 def _refuse(options: BackendOptions, *, but: Sequence[str], what: str) -> None:

@@ -57,8 +57,9 @@ class BlackBox:
             "numbers" then.
         binary: the predictor gives a single column, the probability (or logit) of the second class.
         check_determinism: ask one row a second time, once, where the budget has room for it; it is counted.
-        **options: of an ONNX file or inference server: `output_name`; of a URL: `template` and `answer`
-            (see `EndpointBackend`), and how it is spoken to (see `LinkOptions`).
+        **options: of an ONNX file or inference server: `output_name`; of an inference server `binary_data` (tensors as
+            bytes behind the JSON); of a URL: `template` and `answer` (see `EndpointBackend`), and how it is spoken to
+            (see `LinkOptions`).
 
     Example:
         >>> import torch

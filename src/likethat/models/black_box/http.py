@@ -16,6 +16,7 @@ import httpx
 
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.address import Address, Credential
+from likethat.models.black_box.binary import HEADER
 from likethat.models.black_box.certificates import Certificates
 from likethat.models.black_box.discretion import Discretion, forget_in_logs
 from likethat.models.black_box.headers import OwnHeaders
@@ -28,6 +29,7 @@ _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 120.0  # seconds; a service that asks for more is said, not waited for
 _REDIRECTS = 3  # more is a circle, or a service that is not where it was said to be
 _WINDOW = 16_000  # letters at each end of an answer that a message may show some of
+_JSON = {"Content-Type": "application/json"}
 _PARTIAL = 206  # a piece of what was asked for
 _COMPLAINTS = ("error", "errors", "error_message", "detail", "details", "message", "exception", "reason")
 """What services call the words in which they say that something went wrong."""
@@ -106,11 +108,25 @@ class Link:
         Raises:
             BlackBoxError: no connection, an error status, no JSON, after as many repetitions as allowed.
         """
+        return self.mixed(url, body)[0]
+
+    def mixed(self, url: str, body: Any = None, tail: bytes = b"") -> tuple[Any, bytes]:
+        """POST JSON with bytes behind it, or as `json` where there are none; return the answer, JSON and bytes.
+
+        Raises:
+            BlackBoxError: as `json` does.
+        """
         content = None if body is None else json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-        reply = self._insist(url, content)
+        headers = {}
+        if content is not None:
+            headers = {"Content-Type": "application/octet-stream", HEADER: str(len(content))} if tail else _JSON
+            content += tail
+        reply = self._insist(url, content, headers)
+        said = reply.headers.get(HEADER, "")
+        n = int(said) if said.isdecimal() else len(reply.body)
         try:
-            text = reply.body.decode(json.detect_encoding(reply.body), "surrogatepass")
-            return json.loads(self._discretion.clean_json(text), object_pairs_hook=_once)
+            text = reply.body[:n].decode(json.detect_encoding(reply.body[:n]), "surrogatepass")
+            return json.loads(self._discretion.clean_json(text), object_pairs_hook=_once), reply.body[n:]
         except (ValueError, RecursionError):
             raise BlackBoxError(
                 f"{self.address.shown} must answer with JSON, got {self._excerpt(reply.body)!r}. Check the address."
@@ -130,11 +146,11 @@ class Link:
                 return f"the {name} {self._excerpt(value.encode('utf-8', 'replace'))!r}"
         return ""
 
-    def _insist(self, url: str, content: bytes | None) -> _Reply:
+    def _insist(self, url: str, content: bytes | None, headers: Mapping[str, str]) -> _Reply:
         for attempt in range(self.options.retries + 1):
             wait, status, words = None, 0, ""
             try:
-                reply = self._once(url, content)
+                reply = self._once(url, content, headers)
             except httpx.TransportError as error:
                 trouble = self._transport_trouble(error)
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
@@ -162,20 +178,18 @@ class Link:
             said=words,
         )
 
-    def _once(self, url: str, content: bytes | None) -> _Reply:
+    def _once(self, url: str, content: bytes | None, headers: Mapping[str, str]) -> _Reply:
         for _ in range(_REDIRECTS + 1):
             self._wait_for_turn()
-            reply = self._send(url, content)
+            reply = self._send(url, content, headers)
             target = reply.headers.get("location")
             if not 300 <= reply.status < 400 or target is None:
                 return reply
             url = self._same_host(url, target, reply.status, is_post=content is not None)
         raise BlackBoxError(f"{self.address.shown} must answer, got {_REDIRECTS + 1} redirects one after the other.")
 
-    def _send(self, url: str, content: bytes | None) -> _Reply:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        if content is not None:
-            headers["Content-Type"] = "application/json"
+    def _send(self, url: str, content: bytes | None, own: Mapping[str, str]) -> _Reply:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **own}
         if self._credential is not None:
             headers.update(self._credential.headers())
         headers.update(self._own.pairs())

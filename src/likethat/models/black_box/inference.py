@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from likethat._inputs import Inputs
+from likethat._options import check_flag
 from likethat.errors import BlackBoxError, InputError
 from likethat.models.black_box.arrays import check_named_once, filled_up, fit_shape, padding_note, rows_of
 from likethat.models.black_box.backend import Facts
+from likethat.models.black_box.binary import TEXTS, TYPES, filled_in, packed
 from likethat.models.black_box.casting import Brightness, as_type, column_of_numbers, fit_type, texts_of
 from likethat.models.black_box.choice import choose_output
 from likethat.models.black_box.portions import Portions, RefusedError, fewer_rows
@@ -22,11 +24,8 @@ if TYPE_CHECKING:
 
     from likethat.models.black_box.http import Link
 
-_TYPES = {"FP16": "float16", "BF16": "float32", "FP32": "float32", "FP64": "float64", "BOOL": "bool"} | {
-    f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
-}
-_TEXTS = ("BYTES", "STRING")
 _FRACTIONS = ("FP16", "BF16", "FP32", "FP64")
+_HALVES = ("FP16", "BF16")  # Triton takes them as bytes alone
 _MOST_ROWS = 65_536  # beyond that, filling a batch up costs more memory than any service takes
 _UNDESCRIBED = frozenset({400, 403, 404, 405, 501})
 """How a server, or a gateway before it, says that it describes no models; it may answer questions all the same."""
@@ -48,11 +47,13 @@ class InferenceBackend:
 
     A table goes in as one tensor of numbers, or as one tensor a column where the metadata names the columns, or where
     it says nothing and the table holds more than numbers. Texts travel as BYTES. Each number goes in the type that the
-    input has, a missing one as null. A model that takes a fixed number of rows gets as many, its last one repeated.
+    input has, a missing one as null; or all as bytes behind the JSON (`binary_data`). A model that takes a fixed number
+    of rows gets as many, its last one repeated.
     """
 
-    def __init__(self, link: "Link", *, output_name: str | None = None) -> None:
+    def __init__(self, link: "Link", *, output_name: str | None = None, binary_data: bool | None = None) -> None:
         self._link, self._output_name = link, output_name
+        self._is_binary = None if binary_data is None else check_flag(binary_data, name="binary_data")
         self._slots: list[_Slot] | None = None
         self._brightness = Brightness()
         self._padding: tuple[str, ...] = ()
@@ -142,6 +143,8 @@ class InferenceBackend:
                     ) from None
                 if metadata.get("platform"):
                     self._read_limit()
+                    if self._is_binary is None:
+                        self._is_binary = any(slot.datatype in _HALVES for slot in self._slots)
             return self._slots
 
     def _described(self) -> Any:
@@ -164,12 +167,7 @@ class InferenceBackend:
             self._is_single = most == 0
 
     def _ask(self, tensors: list[dict[str, Any]]) -> Any:
-        body: dict[str, Any] = {"inputs": [tensor | {"data": _listed(tensor["data"])} for tensor in tensors]}
-        if len(tensors) > 1:
-            body["parameters"] = {"content_type": "pd"}  # MLServer then puts the columns together; others ignore it
-        if self._output_name is not None:
-            body["outputs"] = [{"name": self._output_name}]
-        reply = self._link.json(self._link.address.below("/infer"), body)
+        reply = self._reply_to(tensors)
         is_failure = isinstance(reply, Mapping) and isinstance(reply.get("error"), str) and reply["error"].strip()
         outputs = reply.get("outputs") if isinstance(reply, Mapping) and not is_failure else None
         try:
@@ -184,17 +182,40 @@ class InferenceBackend:
             )
         return _array(named[choose_output(numbers, wanted=self._output_name, who=self.facts.name)], self.facts.name)
 
+    def _reply_to(self, tensors: list[dict[str, Any]]) -> Any:
+        """Send tensors as JSON, or as bytes behind it; return the answer, with what stood behind its JSON in place."""
+        raws = [packed(each["data"], each["datatype"]) for each in tensors] if self._is_binary else []
+        body: dict[str, Any] = {"inputs": [each | {"data": _listed(each["data"])} for each in tensors if not raws]}
+        for tensor, raw in zip(tensors, raws, strict=False):
+            told = tensor.get("parameters", {}) | {"binary_data_size": len(raw)}
+            body["inputs"].append({name: tensor[name] for name in ("name", "datatype", "shape")} | {"parameters": told})
+        parameters: dict[str, Any] = {"content_type": "pd"} if len(tensors) > 1 else {}
+        parameters |= {"binary_data_output": True} if raws else {}  # "pd": MLServer then puts the columns together
+        body |= {"parameters": parameters} if parameters else {}
+        if self._output_name is not None:
+            chosen = {"name": self._output_name}
+            body["outputs"] = [chosen | {"parameters": {"binary_data": True}} if raws else chosen]
+        reply, raw = self._link.mixed(self._link.address.below("/infer"), body, b"".join(raws))
+        try:
+            filled_in(reply.get("outputs") or [] if isinstance(reply, Mapping) else [], raw)
+        except (TypeError, ValueError, AttributeError):
+            raise BlackBoxError(
+                f"{self.facts.name} must answer with as many bytes as it says, and does not. Check the server, or "
+                "ask with binary_data=False."
+            ) from None
+        return reply
+
     def _tensors(self, batch: Inputs, slots: Sequence[_Slot]) -> list[dict[str, Any]]:
         if isinstance(batch, list):
             slot = self._only(slots, default="BYTES")
-            if slot.datatype not in _TEXTS:
+            if slot.datatype not in TEXTS:
                 raise InputError(f"`inputs` must be numbers ({slot.datatype}) as {self.facts.name} takes, got texts.")
             shape = [len(batch)] + [1] * (len(slot.shape) - 1)
             return [_tensor(slot.name, slot.datatype, np.array(batch, dtype=object).reshape(shape), content="str")]
         if not isinstance(batch, Tensor) and _is_by_column(batch, slots):
             return _columns(batch, slots, taker=self.facts.name)
         slot = self._only(slots, default="FP64")
-        if slot.datatype in _TEXTS and not isinstance(batch, Tensor):
+        if slot.datatype in TEXTS and not isinstance(batch, Tensor):
             columns = [texts_of(column, name=name, taker=self.facts.name) for name, column in batch.items()]
             array = np.array(columns, dtype=object).T
         else:
@@ -246,7 +267,7 @@ def _columns(table: "pd.DataFrame", slots: Sequence[_Slot], *, taker: str) -> li
     slots = slots or [_Slot(name=name, datatype=_datatype(table[key]), shape=(None, 1)) for name, key in names.items()]
     tensors = []
     for slot in slots:
-        column, is_text = table[names[slot.name]], slot.datatype in _TEXTS
+        column, is_text = table[names[slot.name]], slot.datatype in TEXTS
         if is_text:
             values = np.array(texts_of(column, name=slot.name, taker=taker), dtype=object)
         else:
@@ -265,11 +286,11 @@ def _datatype(column: "pd.Series[Any]") -> str:
 
 
 def _dtype(datatype: str, *, taker: str) -> "np.dtype[Any]":
-    if datatype in _TEXTS:
+    if datatype in TEXTS:
         raise InputError(f"`inputs` must be texts ({datatype}) as {taker} takes, got numbers.")
-    if datatype not in _TYPES:
+    if datatype not in TYPES:
         raise InputError(f"`inputs` cannot be given to {taker}, which takes {datatype[:40]!r}, a type nobody knows.")
-    return np.dtype(_TYPES[datatype])
+    return np.dtype(TYPES[datatype])
 
 
 def _listed(array: np.ndarray) -> list[Any]:
@@ -303,7 +324,7 @@ def _without_axis(tensor: dict[str, Any], row: int) -> dict[str, Any]:
 
 
 def _array(output: Mapping[str, Any], who: str) -> Any:
-    """Return the numbers of an output, in its precision where that is a low one."""
+    """Return the numbers of an output, in its precision where that is a low one; of texts those that they say."""
     try:
         array = np.array(output["data"], dtype=np.float64).reshape([int(size) for size in output["shape"]])
     except (TypeError, ValueError, KeyError, OverflowError):

@@ -233,6 +233,33 @@ def test_records_that_do_not_belong_together_are_refused(change: dict[str, Any],
         lt.open(folder)
 
 
+@pytest.mark.parametrize("n", [1, 5])
+def test_the_flips_shown_are_those_that_both_networks_are_surest_of(n: int) -> None:
+    found = lt.compare(own_channels(blind()), own_channels(network(TRUST)), data(), n_flips=n)
+    before, after = (made(pictures()[0]).detach().double() for made in (blind(), network(TRUST)))
+    old, new = before.argmax(1), after.argmax(1)
+    rows = torch.arange(N)
+    margins = torch.minimum(before[rows, old] - before[rows, new], after[rows, new] - after[rows, old])
+    assert [one.picture.index for one in found.flips] == margins.argsort(descending=True).tolist()[:n]
+    assert found.n_flips == int((old != new).sum()) > n
+
+
+def test_pictures_that_are_all_alike_make_no_unit_stronger() -> None:
+    flat = 0.3 + 3e-7 * torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))  # the last digits differ
+    found = lt.compare(own_channels(network(1.0)), own_channels(network(4.0), turn()), lt.Images(flat))
+    assert found.units == ()
+    assert "No unit varies over these pictures" in " ".join(found.provenance.notes)
+
+
+def test_units_that_share_cells_are_refused_before_a_picture_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pictures(12)[0]
+    model = lt.split(network(), example=images[:4], class_names=CLASSES)
+    bank = lt.PartPrototypes(algorithm="superclasses", n_prototypes=1).fit(model, images)
+    monkeypatch.setattr("likethat.fitting.fitting.collect", None)  # whatever reads would fail
+    with pytest.raises(InputError, match="`bank_a` must be a bank whose units have a weight in the head"):
+        lt.compare(bank, bank, data())
+
+
 def test_parts_are_matched_within_their_class() -> None:
     images, labels = squares(120), [place % 3 for place in range(120)]
     given = lt.Images(images, labels=labels, class_names=CLASSES)
@@ -268,7 +295,10 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 def test_the_page_says_what_was_found_and_shows_names_as_they_are(tmp_path: Path) -> None:
     page = learned().save(tmp_path / "a.html").read_text("utf-8")
-    assert "One new direction, two new channels, two weaker channels, 119 of 450 predictions flipped" in page
+    assert (
+        "119 predictions of 450 flipped; the model now goes by one thing that it did not go by before; of its "
+        "channels: 2 new, 2 weaker</h1>"
+    ) in page
     assert "it speaks for “ant” and against" in page
     assert "<b>bee" not in page
     assert "bee <b>" not in page
@@ -278,5 +308,5 @@ def test_the_page_says_what_was_found_and_shows_names_as_they_are(tmp_path: Path
     assert page.count('class="flip"') == 12
     bank = own_channels(network())
     quiet = lt.compare(bank, bank, data()).save(tmp_path / "b.html").read_text("utf-8")
-    assert "Nothing new, nothing lost, 0 of 450 predictions flipped" in quiet
+    assert "No prediction flipped; the model goes by nothing new and has lost nothing</h1>" in quiet
     assert "Predictions that flipped" not in quiet

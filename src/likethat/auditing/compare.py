@@ -10,7 +10,7 @@ from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
 from likethat.auditing.comparing import Direction, Draft, Found, find
 from likethat.auditing.flips import Moved, find_flips
-from likethat.auditing.sides import Both, class_order, side_of
+from likethat.auditing.sides import Both, check_weights, class_order, side_of
 from likethat.errors import InputError
 from likethat.explanations import Bank, ImageStore
 from likethat.explanations.comparison import ComparedPicture, ComparedUnit, Comparison, Evidence, Flip, FlipRow
@@ -101,7 +101,7 @@ def compare(
     found = find(both, n_directions=options.n_directions, seed=options.seed, watch=watch)
     flips, along = find_flips(both, found, n=options.n_flips)
     return _Written(both=both, begun=begun[-1], found=found, options=options, watch=watch).comparison(
-        flips, along, notes=_notes(both), about=about, clock=clock
+        flips, along, notes=_notes(both, found), about=about, clock=clock
     )
 
 
@@ -111,6 +111,7 @@ def _checked(bank_a: Bank, bank_b: Bank) -> list[int]:
         if not isinstance(bank, Bank):
             raise InputError(f"`{name}` must be a bank, got {type(bank).__name__}. Fit one: likethat.EPIC().fit(...).")
         _ = bank.model  # says how to attach one
+        check_weights(bank, name=name)
     kinds = [bank.provenance.unit for bank in (bank_a, bank_b)]
     if kinds[0] != kinds[1]:
         raise InputError(
@@ -134,13 +135,13 @@ def _both(bank_a: Bank, bank_b: Bank, first: Begun, second: Begun, order: list[i
     n_first = bank_a.head.weight.shape[1]
     place = torch.randperm(len(rows[0]), generator=torch.Generator().manual_seed(seed))
     return Both(
-        a=side_of(bank_a, first.features, rows[0], order=range(len(order)), first=0, name="bank_a"),
-        b=side_of(bank_b, second.features, rows[1], order=order, first=n_first, name="bank_b"),
+        a=side_of(bank_a, first.features, rows[0], order=range(len(order)), first=0),
+        b=side_of(bank_b, second.features, rows[1], order=order, first=n_first),
         is_second=place % 2 == 1,
     )
 
 
-def _notes(both: Both) -> list[str]:
+def _notes(both: Both, found: Found) -> list[str]:
     """Return what a reader should know before trusting what was found, or not found."""
     n, notes = len(both), []
     n_channels = max(side.head.shape[1] for side in (both.a, both.b))
@@ -149,6 +150,8 @@ def _notes(both: Both) -> list[str]:
             f"With {n:,} pictures of {n_channels:,} channels little can be foretold of either model, so little is "
             f"called new or lost. Give {_ENOUGH * n_channels:,} and more."
         )
+    if not found.units:
+        notes.append("No unit varies over these pictures, which are too alike to compare by. Give others.")
     if both.a.bank.provenance.fingerprint == both.b.bank.provenance.fingerprint:
         notes.append("Both banks are of one network: they may differ in their coordinates alone.")
     if not bool((both.b.features.labels >= 0).any()):

@@ -1,6 +1,7 @@
 """What two sides have in common: partners, what is not foretold, and intervals by drawing the pictures again."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from likethat.functional.foretold import Moments, Unforeseen, unforeseen
 from likethat.functional.matching import Pairs, correlations, match_units
 
 _DRAWS = 400  # of the pictures: ends of a 95 % interval to a tenth of its length
+_STILL = 1e-10  # of a response's mean square: below it nothing varies but the last digits of float32
 _ENDS = (0.025, 0.975)  # of 95 %
 _ORDER = ("new", "lost", "stronger", "weaker", "matched", "shared")
 
@@ -74,6 +76,7 @@ class _Sums:
         use: (draw, unit) absolute contributions to what the model gives.
         missed: (draw, unit) squares of what is not foretold of a response.
         spread: (draw, unit) squares of responses less their mean.
+        size: (unit,) squares of responses.
         evidence: (unit,) absolute contributions that are not foretold.
         reach: (unit,) what each response would supply, read with the weight of all units together.
         missed_along: (draw, direction) squares of what logits do not foretell along a direction.
@@ -92,6 +95,7 @@ class _Sums:
     use: Any = 0.0
     missed: Any = 0.0
     spread: Any = 0.0
+    size: Any = 0.0
     evidence: Any = 0.0
     reach: Any = 0.0
     missed_along: Any = 0.0
@@ -113,6 +117,7 @@ class _Sums:
         self.use = self.use + draws @ (weights * responses).abs()
         self.missed = self.missed + draws @ unforeseen_ones.square()
         self.spread = self.spread + draws @ ((x - self.mean) @ side.readers.T).square()
+        self.size = self.size + responses.square().sum(0)
         self.evidence = self.evidence + (weights * unforeseen_ones).abs().sum(0)
         self.reach = self.reach + (weights.norm(dim=1, keepdim=True) * responses).abs().sum(0)
         self.missed_along = self.missed_along + draws @ scores.square()
@@ -123,20 +128,26 @@ class _Sums:
         self.scores.append(scores)
         self.readings.append(x @ side.own.T @ self.along)
 
-    @property
+    @cached_property
     def shares(self) -> Tensor:
         """(draw, unit) of all evidence."""
         return _ratio(self.use, self.use.sum(1, keepdim=True))
 
-    @property
+    @cached_property
     def lacking(self) -> Tensor:
         """(draw, unit) share of each response's variance that is not foretold."""
         return _ratio(self.missed, self.spread).clamp_max(1.0)
 
-    @property
+    @cached_property
     def evidence_share(self) -> Tensor:
         """(unit,) of all evidence, what is not foretold in each unit."""
         return _ratio(self.evidence, self.use[0].sum())
+
+    @property
+    def varies(self) -> list[bool]:
+        """(unit,) whether a unit varies by more than rounding."""
+        varies: list[bool] = (self.spread[0] > _STILL * self.size).tolist()
+        return varies
 
     def room(self, unit: int, correlation: float) -> float:
         """Return how far a unit's share may change by coordinates alone that are turned as far as the correlation says.
@@ -183,30 +194,36 @@ def find(both: Both, *, n_directions: int, seed: int, watch: Watcher | None) -> 
         seed: of the null and the draws.
         watch: told how far it is.
     """
-    stage = Stage("comparing", watch, total=2 * len(both))
+    stage = Stage("comparing", watch, total=len(both))
     halves = (Moments.empty(both.b.columns.stop), Moments.empty(both.b.columns.stop))
     for part, features in both.blocks():
         for half, members in zip(halves, (~both.is_second[part], both.is_second[part]), strict=True):
             half.add(features[members])
         stage.add(len(part))
+    stage = Stage("matching units", watch, total=5)  # the partners, and what two things of either side foretell
     everything = _joined(halves)
     covariance = everything.about(everything.mean)
     pairs = match_units(
         correlations(_of_units(both, covariance)), _groups(both), rng=torch.Generator().manual_seed(seed)
     )
+    stage.add(1)
     own = torch.block_diag(both.a.own.T, both.b.own.T)
     evidence = (halves[0].through(own), halves[1].through(own))
     n_classes, sums = len(both.a.own), []
     of_classes = (slice(0, n_classes), slice(n_classes, 2 * n_classes))
     for place, (side, other) in enumerate(((both.a, both.b), (both.b, both.a))):
         lacks_evidence = unforeseen(evidence, of_classes[1 - place], of_classes[place])
+        stage.add(1)
+        lacks = unforeseen(halves, other.columns, side.columns)
+        stage.add(1)
         sums.append(
             _Sums(
-                side=side, lacks=unforeseen(halves, other.columns, side.columns), lacks_evidence=lacks_evidence,
+                side=side, lacks=lacks, lacks_evidence=lacks_evidence,
                 mean=everything.mean[side.columns], along=_along(lacks_evidence.covariance, n_directions),
                 predicted=[], scores=[], readings=[],
             )
         )  # fmt: skip
+    stage = Stage("drawing the pictures again", watch, total=len(both))
     rng = torch.Generator().manual_seed(seed + 1)
     for part, features in both.blocks():
         draws = torch.poisson(torch.ones(_DRAWS + 1, len(part), dtype=torch.float64), generator=rng)
@@ -253,19 +270,20 @@ def _along(lacking: Tensor, n: int) -> Float[Tensor, "cls direction"]:
 def _units(both: Both, a: _Sums, b: _Sums, pairs: Pairs) -> list[Draft]:
     """Return what became of each unit that varies at all."""
     n_first = len(both.a.readers)
+    varies = (a.varies, b.varies)
     clear = pairs.correlation >= pairs.clear_from
     partner = {
         int(second) - n_first: (int(first), float(correlation))
         for first, second, correlation in zip(
             pairs.first[clear], pairs.second[clear], pairs.correlation[clear], strict=True
         )
+        if varies[0][int(first)] and varies[1][int(second) - n_first]
     }
     taken = {first for first, _ in partner.values()}
     found = [_pair(a, b, first, second, correlation) for second, (first, correlation) in partner.items()]
     for sums, are_taken, states in ((b, partner.keys(), ("new", "shared")), (a, taken, ("lost", "shared"))):
-        still = sums.spread[0] <= 0
         found += [
-            _alone(sums, unit, states) for unit in range(len(still)) if unit not in are_taken and not bool(still[unit])
+            _alone(sums, unit, states) for unit, is_one in enumerate(sums.varies) if is_one and unit not in are_taken
         ]
     return sorted(found, key=lambda one: (_ORDER.index(one.state), -one.values["order"], one.b or 0, one.a or 0))
 

@@ -76,9 +76,21 @@ class Both:
             yield part, torch.cat(sides, 1)
 
 
-def side_of(
-    bank: Bank, features: Features, rows: Int[Tensor, " picture"], *, order: Sequence[int], first: int, name: str
-) -> Side:
+def check_weights(bank: Bank, *, name: str) -> None:
+    """Refuse a bank whose units share the cells of each picture instead of the head, before any picture is read.
+
+    Raises:
+        InputError: it is one.
+    """
+    if isinstance(bank.coordinates, SharedCells):
+        raise InputError(
+            f"`{name}` must be a bank whose units have a weight in the head: channels, or parts of classes; got one of "
+            f"{bank.provenance.method} whose units are found anew in each picture. Fit EPIC, or "
+            "PartPrototypes(algorithm='ownership')."
+        )
+
+
+def side_of(bank: Bank, features: Features, rows: Int[Tensor, " picture"], *, order: Sequence[int], first: int) -> Side:
     """Return a bank as a side.
 
     Args:
@@ -87,18 +99,9 @@ def side_of(
         rows: of the features.
         order: the bank's class at the place of each class of the first bank.
         first: column of its model's first channel in the features of both.
-        name: of the argument, for errors.
-
-    Raises:
-        InputError: its units share the cells of each picture instead of the head.
     """
     coordinates = bank.coordinates
-    if isinstance(coordinates, SharedCells):
-        raise InputError(
-            f"`{name}` must be a bank whose units have a weight in the head: channels, or parts of classes; got one of "
-            f"{bank.provenance.method} whose units are found anew in each picture. Fit EPIC, or "
-            "PartPrototypes(algorithm='ownership')."
-        )
+    assert not isinstance(coordinates, SharedCells)  # refused by `check_weights`
     weight, bias = double(bank.head.weight).cpu()[order], double(bank.head.bias).cpu()[order]
     if isinstance(coordinates, Rotation):
         readers, weights = coordinates.matrix().double(), coordinates.mixed_head[order]

@@ -92,36 +92,45 @@ def unforeseen(halves: tuple[Moments, Moments], source: slice, target: slice) ->
         Ridge regression (Hoerl & Kennard 1970); linear predictivity as a comparison of networks: Li et al. (2016),
         Convergent learning.
     """
-    penalty = min(_PENALTIES, key=lambda one: _missed(halves, source, target, one))
+    spreads = (halves[0].about(halves[0].mean), halves[1].about(halves[1].mean))
+    kept = (halves[0].about(halves[1].mean), halves[1].about(halves[0].mean))
+    sizes = (halves[0].n, halves[1].n)
+    penalty = min(_PENALTIES, key=lambda one: _missed(sizes, kept, spreads[::-1], source, target, one))
     maps, offsets = [], []
     n_columns = len(halves[0].total)
-    for learned in (halves[1], halves[0]):
+    for learned, spread in ((halves[1], spreads[1]), (halves[0], spreads[0])):
         whole = torch.zeros(n_columns, target.stop - target.start, dtype=torch.float64)
-        whole[target] += _fit(learned, target, target, penalty)
-        whole[source] -= _fit(learned, source, target, penalty)
+        whole[target] += _fit(spread, target, target, penalty)
+        whole[source] -= _fit(spread, source, target, penalty)
         maps.append(whole)
         offsets.append(-learned.mean @ whole)
     n_rows = max(1, halves[0].n + halves[1].n)
     middle = sum(half.n * (half.mean @ m + o) for half, m, o in zip(halves, maps, offsets, strict=True)) / n_rows
     total = torch.zeros(target.stop - target.start, target.stop - target.start, dtype=torch.float64)
-    for half, m, o in zip(halves, maps, offsets, strict=True):
+    for half, spread, m, o in zip(halves, spreads, maps, offsets, strict=True):
         apart = half.mean @ m + o - middle
-        total += half.n / n_rows * (m.T @ half.about(half.mean) @ m + torch.outer(apart, apart))
+        total += half.n / n_rows * (m.T @ spread @ m + torch.outer(apart, apart))
     return Unforeseen(maps=(maps[0], maps[1]), offsets=(offsets[0], offsets[1]), penalty=penalty, covariance=total)
 
 
-def _fit(learned: Moments, source: slice, target: slice, penalty: float) -> Float[Tensor, "source target"]:
-    covariance = learned.about(learned.mean)
+def _fit(covariance: Tensor, source: slice, target: slice, penalty: float) -> Float[Tensor, "source target"]:
     own = covariance[source, source]
     ridge = penalty * own.diagonal().mean() + _FLOOR
     return torch.linalg.solve(own + ridge * torch.eye(len(own), dtype=own.dtype), covariance[source, target])
 
 
-def _missed(halves: tuple[Moments, Moments], source: slice, target: slice, penalty: float) -> float:
+def _missed(
+    sizes: tuple[int, int],
+    kept: tuple[Tensor, Tensor],
+    learned: tuple[Tensor, ...],
+    source: slice,
+    target: slice,
+    penalty: float,
+) -> float:
     """Return the squared error of each half foretold from the other, over all target columns."""
     error = 0.0
-    for kept, learned in (halves, halves[::-1]):
-        fit, spread = _fit(learned, source, target, penalty), kept.about(learned.mean)
+    for n, spread, own in zip(sizes, kept, learned, strict=True):
+        fit = _fit(own, source, target, penalty)
         explained = 2 * (fit * spread[source, target]).sum() - (fit * (spread[source, source] @ fit)).sum()
-        error += kept.n * float(spread[target, target].diagonal().sum() - explained)
+        error += n * float(spread[target, target].diagonal().sum() - explained)
     return error

@@ -8,7 +8,9 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-_DRAWS = 20  # of turned units: with 64 units 1,280 correlations, of which the best hundredth is known to about .01
+_DRAWS, _DRAWN = 20, 1280
+"""Draws of turned units, at most, and correlations that are enough: the best hundredth of 64 units turned 20 times is
+known to about .01, and 1,280 units need turning once."""
 _CLEAR = 0.99  # of these correlations lie below what is called clear
 _LEAST = 0.7  # half of a unit's variance is its partner's: less is no partner, however little chance makes alike
 _SAME = 1 - 1e-6  # what rounding leaves of 1: the same unit is a clear pair whatever chance does
@@ -68,12 +70,13 @@ def match_units(
         learning.
     """
     pairs, chance = [], []
+    n_draws = min(_DRAWS, -(-_DRAWN // max(1, sum(len(second) for _, second in groups))))
     for first, second in groups:
         between, within = correlation[first][:, second], correlation[second][:, second]
         ties = _TIE * torch.eye(*between.shape, dtype=between.dtype)
         rows, columns = linear_sum_assignment((between + ties).numpy(), maximize=True)
         pairs.append(torch.stack([first[torch.from_numpy(rows)], second[torch.from_numpy(columns)]]))
-        chance += [_turned(between, within, rng) for _ in range(_DRAWS if len(second) > 1 else 0)]
+        chance += [_turned(between, within, rng) for _ in range(n_draws if len(second) > 1 else 0)]
     joined = torch.cat(pairs, 1) if pairs else torch.zeros(2, 0, dtype=torch.long)
     nothing = torch.zeros(1, dtype=correlation.dtype)
     clear_from = min(max(float(torch.cat([nothing, *chance]).quantile(_CLEAR)), _LEAST), _SAME)

@@ -85,15 +85,16 @@ def comparison_page(found: Comparison) -> Page:
 
 def summary(found: Comparison) -> str:
     """Return what became of a model, as a headline."""
-    sides = [(side, sum(one.side == side for one in found.clear)) for side in ("new", "lost")]
-    said = [count(n, f"{side} direction") for side, n in sides if n] or ["Nothing new, nothing lost"]
+    n, new, lost = found.n_flips, *(sum(one.side == side for one in found.clear) for side in ("new", "lost"))
+    flipped = f"{count(n, 'prediction')} of {found.provenance.n_images:,} flipped" if n else "No prediction flipped"
+    said = [f"the model now goes by {count(new, 'thing')} that it did not go by before"] if new else []
+    said += [f"it no longer goes by {count(lost, 'thing')} that it went by" if new else
+             f"the model no longer goes by {count(lost, 'thing')} that it went by"] if lost else []  # fmt: skip
+    said = said or ["the model goes by nothing new and has lost nothing"]
     states = [one.state for one in found.units]
-    noun = found.provenance.unit
-    said += [
-        count(n, f"{state} {noun}") for state in ("new", "lost", "stronger", "weaker") if (n := states.count(state))
-    ]
-    said.append(f"{found.n_flips:,} of {found.provenance.n_images:,} predictions flipped")
-    joined = ", ".join(said)
+    changed = [(state, states.count(state)) for state in ("new", "lost", "stronger", "weaker")]
+    units = ", ".join(f"{amount:,} {state}" for state, amount in changed if amount)
+    joined = "; ".join([flipped, *said, *([f"of its {found.provenance.unit}s: {units}"] if units else [])])
     return joined[:1].upper() + joined[1:]
 
 

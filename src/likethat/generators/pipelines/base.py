@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likethat._inputs import Kind
+from likethat._session import in_own_session
 from likethat.errors import InputError, NonFiniteError
+from likethat.search.base import Prior
 
 
 def mixture_weights(logits: Float[Tensor, "*batch part"]) -> Float[Tensor, "*batch part"]:
@@ -213,3 +217,59 @@ def unclamped(pipe: Any, seen: Sequence[Tensor], made: Any) -> Float[Tensor, "1 
         raw = processor.resize_and_crop_tensor(raw, shown.shape[3], shown.shape[2])
     is_centred = getattr(getattr(processor, "config", None), "do_normalize", True)
     return raw / 2 + 0.5 if is_centred else raw
+
+
+@in_own_session
+class SteeredPipeline(ABC):
+    """A diffusers pipeline that draws one image a latent, differentiably."""
+
+    kind: Kind = "image"
+    differentiable = True
+    takes_seeds = True
+    prior: Prior
+    _pipe: Any
+    _shape: tuple[int, int, int] | None = None
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    @abstractmethod
+    def _drawn(self, latent: Tensor, seed: int) -> Float[Tensor, "1 channel height width"]:
+        """Return the image of one latent, in [0, 1] but for what `finished` cuts off."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channel, height, width) of an image; makes one if none was made yet."""
+        if self._shape is None:
+            with torch.no_grad():
+                self(torch.zeros(1, self.prior.dim, dtype=torch.float32))
+        assert self._shape is not None
+        return self._shape
+
+    def __call__(
+        self, latents: Float[Tensor, "n latent"], *, seeds: Sequence[int] | None = None
+    ) -> Float[Tensor, "n channel height width"]:
+        """Return the image that each latent is drawn as, in [0, 1]; differentiable.
+
+        Args:
+            latents: of any floating type; what the network sees is in its own.
+            seeds: of the start noise (and of any that the scheduler adds), one a latent; None for 0 for all, so that a
+                latent always makes the same image. Row *i* depends on its own latent and seed alone.
+
+        Raises:
+            InputError: latents or seeds of another length.
+            NonFiniteError: NaN in the latents, or in an image, as half precision gives.
+        """
+        check_steerable_latents(latents, self.prior.dim)
+        numbers = check_seeds(seeds, len(latents))
+        if not numbers:
+            return torch.zeros(0, *self.shape, device=self.device, dtype=torch.float32)
+        # one at a time: schedulers keep state, and rounding depends on the shape of a batch
+        return torch.cat([self._picture(latent, seed) for latent, seed in zip(latents, numbers, strict=True)])
+
+    def _picture(self, latent: Tensor, seed: int) -> Tensor:
+        image = finished(self._drawn(latent, seed), what=type(self._pipe).__name__)
+        self._shape = (image.shape[1], image.shape[2], image.shape[3])
+        return image

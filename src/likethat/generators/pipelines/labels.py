@@ -11,13 +11,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from likethat._checks import check_count
-from likethat._inputs import Kind
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators.pipelines.base import (
-    check_seeds,
-    check_steerable_latents,
-    finished,
+    SteeredPipeline,
     freeze,
     mixture_weights,
     refuse_offloading,
@@ -29,7 +26,7 @@ from likethat.search.base import Prior
 
 
 @in_own_session
-class LabelGenerator:
+class LabelGenerator(SteeredPipeline):
     """A class-conditional pipeline that draws a learnable mixture of its classes; latents are N(0, I).
 
     A latent holds one logit a class. In the place of the embedding of one label goes that of all of them,
@@ -64,10 +61,6 @@ class LabelGenerator:
         The loop over the scheduler's steps is ours: the pipelines' own end in NumPy, without gradients.
     """
 
-    kind: Kind = "image"
-    differentiable = True
-    takes_seeds = True
-
     def __init__(
         self,
         pipe: Any,
@@ -96,7 +89,6 @@ class LabelGenerator:
         self._pipe, self._vae = pipe, vae
         self.classes = [row for row in range(self._n_rows) if row != self._null]
         self.prior: Prior = StandardNormal(len(self.classes))
-        self._shape: tuple[int, int, int] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -108,40 +100,8 @@ class LabelGenerator:
         self._pipe.to(device)
         return self
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channel, height, width) of an image; makes one if none was made yet."""
-        if self._shape is None:
-            with torch.no_grad():
-                self(torch.zeros(1, self.prior.dim, dtype=torch.float32))
-        assert self._shape is not None
-        return self._shape
-
-    def __call__(
-        self, latents: Float[Tensor, "n latent"], *, seeds: Sequence[int] | None = None
-    ) -> Float[Tensor, "n channel height width"]:
-        """Return the image that each mixture of classes is drawn as, in [0, 1]; differentiable.
-
-        Args:
-            latents: of any floating type; what the network sees is in its own.
-            seeds: of the start noise (and of any that the scheduler adds), one a latent; None for 0 for all, so that a
-                latent always makes the same image. Row *i* depends on its own latent and seed alone.
-
-        Raises:
-            InputError: latents or seeds of another length.
-            NonFiniteError: NaN in the latents, or in an image, as half precision gives.
-        """
-        check_steerable_latents(latents, self.prior.dim)
-        numbers = check_seeds(seeds, len(latents))
-        if not numbers:
-            return torch.zeros(0, *self.shape, device=self.device, dtype=torch.float32)
-        # one at a time: schedulers keep state, and rounding depends on the shape of a batch
-        return torch.cat([self._picture(latent, seed) for latent, seed in zip(latents, numbers, strict=True)])
-
-    def _picture(self, latent: Tensor, seed: int) -> Tensor:
-        image = finished(self._decode(self._sample(latent, seed)), what=type(self._pipe).__name__)
-        self._shape = (image.shape[1], image.shape[2], image.shape[3])
-        return image
+    def _drawn(self, latent: Tensor, seed: int) -> Tensor:
+        return self._decode(self._sample(latent, seed))
 
     def _mixture(self, latent: Tensor) -> Float[Tensor, "row table"]:
         """Return the weights of the table's rows: the latent's, and below them the null label's where it guides."""

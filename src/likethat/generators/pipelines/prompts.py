@@ -11,15 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._checks import check_count
-from likethat._inputs import Kind
 from likethat._options import shown
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.generators.pipelines.base import (
-    check_seeds,
-    check_steerable_latents,
+    SteeredPipeline,
     decoded,
-    finished,
     freeze,
     mixture_weights,
     refuse_offloading,
@@ -97,7 +94,7 @@ class PromptLatents:
 
 
 @in_own_session
-class PromptGenerator:
+class PromptGenerator(SteeredPipeline):
     """A text-to-image pipeline that draws a learnable prompt; latents are N(0, I).
 
     With anchors E (anchor, token, width), the encodings of a few prompts, a latent (a, L, R, p) stands for the prompt
@@ -148,10 +145,6 @@ class PromptGenerator:
         Flux pass ``sigmas=[1, .667, .334, .001]``.
     """
 
-    kind: Kind = "image"
-    differentiable = True
-    takes_seeds = True
-
     def __init__(
         self,
         pipe: Any,
@@ -186,21 +179,11 @@ class PromptGenerator:
         self._pooled_scale = 0.0 if self._encoding.pooled is None else _rms(self._encoding.pooled)
         self.prior: Prior = StandardNormal(self.layout.dim)
         saved_memory(pipe, [denoiser_of(pipe), getattr(pipe, "vae", None)], checkpointing=checkpointing, tiling=tiling)
-        self._shape: tuple[int, int, int] | None = None
 
     @property
     def device(self) -> torch.device:
         """Where the pipeline runs."""
         return torch.device(self._pipe.device)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channel, height, width) of an image; makes one if none was made yet."""
-        if self._shape is None:
-            with torch.no_grad():
-                self(torch.zeros(1, self.layout.dim, dtype=torch.float32))
-        assert self._shape is not None
-        return self._shape
 
     def to(self, device: str | torch.device) -> "PromptGenerator":
         """Move the pipeline and the encoded anchors; returns self."""
@@ -228,31 +211,8 @@ class PromptGenerator:
             return tokens, None
         return tokens, (weights.to(pooled) @ pooled).to(latent) + self.reach * self._pooled_scale * shift
 
-    def __call__(
-        self, latents: Float[Tensor, "n latent"], *, seeds: Sequence[int] | None = None
-    ) -> Float[Tensor, "n channel height width"]:
-        """Return the image that each prompt is drawn as, in [0, 1]; differentiable.
-
-        Args:
-            latents: of any floating type; what the pipeline sees is in its own.
-            seeds: of the start noise (and of any that the sampler adds), one a latent; None for 0 for all, so that a
-                latent always makes the same image. Row *i* depends on its own latent and seed alone.
-
-        Raises:
-            InputError: latents or seeds of another length.
-            NonFiniteError: NaN in the latents, or in an image, as half precision gives.
-        """
-        check_steerable_latents(latents, self.layout.dim)
-        numbers = check_seeds(seeds, len(latents))
-        if not numbers:
-            return torch.zeros(0, *self.shape, device=self.device, dtype=torch.float32)
-        # one at a time: schedulers keep state, and rounding depends on the shape of a batch
-        return torch.cat([self._picture(latent, seed) for latent, seed in zip(latents, numbers, strict=True)])
-
-    def _picture(self, latent: Tensor, seed: int) -> Tensor:
-        image = finished(self._render(*self.conditioning(latent), seed=seed), what=type(self._pipe).__name__)
-        self._shape = (image.shape[1], image.shape[2], image.shape[3])
-        return image
+    def _drawn(self, latent: Tensor, seed: int) -> Tensor:
+        return self._render(*self.conditioning(latent), seed=seed)
 
     def _render(self, tokens: Tensor, pooled: Tensor | None, *, seed: int) -> Tensor:
         """Return what the VAE decodes, on the scale of [0, 1] and in its own precision."""

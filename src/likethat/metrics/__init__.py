@@ -2,7 +2,6 @@
 
 from likethat.metrics.attributions import Curves, insertion_deletion, sensitivity
 from likethat.metrics.channels import ChannelStability, channel_stability, held_out_purity, mean_coverage
-from likethat.metrics.counterfactuals import ChangedParts, Validity, changed_parts, validity
 from likethat.metrics.deletion import Deletion, delete_rows, rank_agreement
 from likethat.metrics.evaluate import Measures, evaluate
 from likethat.metrics.frechet import frechet_distance
@@ -20,16 +19,13 @@ from likethat.metrics.truth import SURROUNDINGS, PartTruth, part_at
 
 __all__ = [
     "SURROUNDINGS",
-    "ChangedParts",
     "ChannelStability",
     "Curves",
     "Deletion",
     "Measures",
     "PartConsistency",
     "PartTruth",
-    "Validity",
     "box_match",
-    "changed_parts",
     "channel_stability",
     "delete_rows",
     "evaluate",
@@ -47,5 +43,4 @@ __all__ = [
     "rank_agreement",
     "sensitivity",
     "single_deletion",
-    "validity",
 ]

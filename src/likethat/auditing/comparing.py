@@ -15,7 +15,7 @@ from likethat.functional.foretold import Moments, Unforeseen, unforeseen
 from likethat.functional.matching import Pairs, correlations, match_units
 
 _DRAWS = 400  # of the pictures: ends of a 95 % interval to a tenth of its length
-_STILL = 1e-10  # of a response's mean square: below it nothing varies but the last digits of float32
+_STILL = 1e-10  # of what a response could be, squared: below it nothing varies but the last digits of float32
 _ENDS = (0.025, 0.975)  # of 95 %
 _ORDER = ("new", "lost", "stronger", "weaker", "matched", "shared")
 
@@ -76,7 +76,7 @@ class _Sums:
         use: (draw, unit) absolute contributions to what the model gives.
         missed: (draw, unit) squares of what is not foretold of a response.
         spread: (draw, unit) squares of responses less their mean.
-        size: (unit,) squares of responses.
+        size: (unit,) squares of the largest responses that such features could have: what rounding goes by.
         evidence: (unit,) absolute contributions that are not foretold.
         reach: (unit,) what each response would supply, read with the weight of all units together.
         missed_along: (draw, direction) squares of what logits do not foretell along a direction.
@@ -117,7 +117,7 @@ class _Sums:
         self.use = self.use + draws @ (weights * responses).abs()
         self.missed = self.missed + draws @ unforeseen_ones.square()
         self.spread = self.spread + draws @ ((x - self.mean) @ side.readers.T).square()
-        self.size = self.size + responses.square().sum(0)
+        self.size = self.size + x.square().sum() * side.readers.square().sum(1)
         self.evidence = self.evidence + (weights * unforeseen_ones).abs().sum(0)
         self.reach = self.reach + (weights.norm(dim=1, keepdim=True) * responses).abs().sum(0)
         self.missed_along = self.missed_along + draws @ scores.square()

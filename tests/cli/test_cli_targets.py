@@ -259,3 +259,12 @@ def test_a_network_that_is_read_is_asked_for_its_probability(tmp_path: Path) -> 
     result = likethat("attribute", *words, "-t", "7 below 0.2")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("7")
+
+
+def test_names_in_a_sentence_are_found_as_those_of_classes() -> None:
+    names = ("smiling, happy", "young-looking")
+    assert read_target("not Smiling", names) == lt.Label("Smiling", on=False)
+    assert read_target("HAPPY above 3", names) == lt.Above(3, of="HAPPY")
+    assert measure_of(lt.Above(3, of="Young looking"), names, output="numbers", source=torch.zeros(2)) is not None
+    with pytest.raises(InputError, match="must be a class of the model"):
+        read_target("not a smile", names)

@@ -151,8 +151,10 @@ def _named(of: str, names: tuple[str, ...]) -> int | str:
 
 def _is_known(of: str, names: tuple[str, ...]) -> bool:
     """Whether a model has a number of that name, as far as its names are known."""
+    from likethat._class_names import find_classes  # late: it brings torch
+
     found = _named(of, names)
-    return not names or found in names or (isinstance(found, int) and 0 <= found < len(names))
+    return not names or (0 <= found < len(names) if isinstance(found, int) else bool(find_classes(found, names)))
 
 
 def _line(match: re.Match[str], of: int | str | None, output: str) -> "Wanted":

@@ -130,6 +130,27 @@ def test_without_labels_the_models_classes_stand_in(tmp_path: Path) -> None:
     assert found.shortcuts[0].pictures[0].label is None
 
 
+def test_a_class_without_pictures_is_not_spoken_of(tmp_path: Path) -> None:
+    images, labels, _ = pictures()
+    kept = labels < 2
+    some = lt.Images(images[kept], labels=labels[kept].tolist(), class_names=CLASSES)
+    one_class = lt.Images(images[:60][labels[:60] == 0], labels=[0] * 20, class_names=CLASSES)
+    found = lt.audit(model(), some, n_shortcuts=1, n_pictures=2, test=one_class)
+    assert np.isnan(found.shortcuts[0].share).tolist() == [False, False, True]
+    page = found.save(tmp_path / "a.html").read_text("utf-8")
+    assert page.count('<th scope="row" dir="auto">') == 2
+    assert lt.open(found.save(tmp_path / "a")).shortcuts[0].share[:2] == pytest.approx(found.shortcuts[0].share[:2])  # type: ignore[union-attr]
+    assert f"All test pictures with a label are of one class, {CLASSES[0]!r}" in " ".join(found.provenance.notes)
+    unlabelled = lt.audit(model(), some, n_shortcuts=1, n_pictures=2, test=lt.Images(images[:30]))
+    assert "The test pictures have no labels of the model's classes" in " ".join(unlabelled.provenance.notes)
+
+
+def test_what_is_not_above_chance_is_folded_away(tmp_path: Path) -> None:
+    found = lt.audit(model(), source(strength=0.0), n_shortcuts=1, n_pictures=1)
+    page = found.save(tmp_path / "a.html").read_text("utf-8")
+    assert page.index("Looked at, and not above what is found where nothing is wrong") < page.index("A direction")
+
+
 def test_it_opens_as_it_was_saved_and_has_a_page(found: Audit, tmp_path: Path) -> None:
     opened = lt.open(found.save(tmp_path / "audit"))
     assert isinstance(opened, Audit)

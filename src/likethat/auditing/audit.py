@@ -1,5 +1,6 @@
 """`likethat.audit`: one pass over labelled pictures, and what looks wrong in it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -125,7 +126,7 @@ def audit(
             features,
             seconds=clock.seconds,
             measures={},
-            notes=_notes(features),
+            notes=_notes(features, None if tested is None else tested.features, begun.model.class_names),
             **about,
         ),
         findings=tuple(findings),
@@ -151,11 +152,23 @@ def _add_pictures(pictures: ImageStore, begun: Begun, shown: set[str], *, of: st
         pictures.add(picture_of(features, seen.row, of=of).image, as_picture(seen.view))
 
 
-def _notes(features: Features) -> list[str]:
+def _notes(features: Features, tested: Features | None, class_names: Sequence[str]) -> list[str]:
     """Return what a reader should know of the pictures before trusting what was found, or not found, on them."""
     notes, n = [], len(features)
     if n < _ENOUGH:
         notes.append(f"With {n:,} pictures only a strong shortcut can be told from chance. Give {_ENOUGH:,} and more.")
     if not bool((features.labels >= 0).any()):
         notes.append(NO_LABELS)
+    for what, given in (("pictures", features), ("test pictures", tested)):
+        classes = set() if given is None else set(given.labels[given.labels >= 0].tolist())
+        if len(classes) == 1:
+            notes.append(
+                f"All {what} with a label are of one class, {class_names[classes.pop()]!r}: what sets classes apart "
+                "cannot be seen in them. Give pictures of several classes."
+            )
+        elif given is tested and not classes and tested is not None:
+            notes.append(
+                "The test pictures have no labels of the model's classes: copies among them are told, and no slice of "
+                "low accuracy. Name their folders after the classes."
+            )
     return notes

@@ -150,7 +150,7 @@ class _Work:
             reader=direction.reader.float().numpy(),
             direction=direction.written.float().numpy(),
             cut=states.cut[0].float().numpy(),
-            share=states.share[0].float().numpy(),
+            share=states.share[0].masked_fill(self.is_empty, torch.nan).float().numpy(),
             score=checked.score,
             interval=self._interval(checked),
             null=null,
@@ -166,6 +166,11 @@ class _Work:
             pictures=self._pictures(direction, states.cut[0], is_on, n=n_pictures),
             fingerprint=fingerprint,
         )
+
+    @property
+    def is_empty(self) -> Tensor:
+        """(class,) whether no picture is of it."""
+        return torch.bincount(self.groups, minlength=len(self.head.bias)) == 0
 
     def _bias(self, weight: Tensor) -> Tensor:
         """Return the bias that makes classes as frequent as labels on the half that accuracy is not measured on."""

@@ -15,7 +15,7 @@ from likethat.models import Head
 
 _MOST = 8192  # pictures searched, drawn by hash: a share of right answers in a twentieth of them is known to .02
 _SHARES = (0.05, 0.1, 0.2)  # of the pictures, in a slice: with fewer, chance finds more than there is
-_FEWEST = 20  # wrong pictures, and right ones: of fewer none is too many
+_FEWEST = 20  # wrong pictures, and right ones, of classes that have both: of fewer none is too many
 _PERMUTED = 10  # draws of errors for the null
 _DRAW = 13  # another draw of pictures than those of the other searches
 _TWO_SIDED = 1.96  # standard errors to each side of 95 %
@@ -85,10 +85,11 @@ def find_slice(features: Features, head: Head, *, n_pictures: int, seed: int, of
     rows = torch.tensor(sorted(order[:_MOST]), dtype=torch.long)
     labels = features.labels[rows]
     wrong = (features.predicted[rows] != labels).double()
-    if min(int(wrong.sum()), int((1 - wrong).sum())) < _FEWEST:
+    expected = _means(wrong[:, None], labels, len(head.bias))[labels, 0]
+    has_both = (expected > 0) & (expected < 1)  # a class that is all right, or all wrong, says nothing of slices
+    if min(int(wrong[has_both].sum()), int((1 - wrong)[has_both].sum())) < _FEWEST:
         return None
     second = set(order[:_MOST:2])
-    expected = _means(wrong[:, None], labels, len(head.bias))[labels, 0]
     halves = torch.tensor([row in second for row in rows.tolist()])
     columns, names = _columns(features, head, rows, seed=seed)
     work = _Slices(columns=columns, names=names, excess=wrong - expected, halves=halves)

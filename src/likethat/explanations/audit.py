@@ -75,7 +75,7 @@ class Shortcut:
         reader: (channel,) r: r' x says whether the state is on, 1 apart.
         direction: (channel,) d: what the state adds to the features; r' d = 1.
         cut: (class,) r' x of a picture of the class above which the state is on.
-        share: (class,) of each class's pictures that are on, in [0, 1].
+        share: (class,) of each class's pictures that are on, in [0, 1]; NaN of a class without pictures.
         score: gain times spread, on pictures that the direction was not found on; see `CLEAR`.
         interval: of the score, 95 % by drawing these pictures again.
         null: the score, found and measured in the same way, of Gaussian features, where nothing comes in states.

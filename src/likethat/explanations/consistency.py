@@ -83,7 +83,8 @@ def _check_values(value: Any, *, are_shares: bool) -> None:
                 if not bool(np.isfinite(numbers).all()):
                     raise Damaged(f"its {name.replace('_', ' ')} must be finite")
                 continue
-            if not bool(np.all((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING))):
+            is_none = np.isnan(numbers) if name == "share" else False  # of a class without pictures
+            if not bool(np.all(is_none | ((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING)))):
                 raise Damaged(f"its {name.replace('_', ' ')} must lie in [0, 1]")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from likethat._checks import require
 from likethat.explanations.audit import NO_LABELS, Audit, AuditedPicture, Finding, Shortcut
 from likethat.report.findings import FindingText, finding_text
@@ -68,12 +70,13 @@ class _LabelsView:
 def audit_page(found: Audit) -> Page:
     """Lay an audit out as a page."""
     sheet = PictureSheet(_LIMIT)
-    title = summary(found)
+    title, sections = summary(found), _sections(found, sheet)
     view = {
         "headline": title,
         "model": shorten(found.provenance.model, 80),
         "n_images": f"{found.provenance.n_images:,}",
-        "found": _sections(found, sheet),
+        "found": sections,
+        "n_clear": sum(one.kind == "labels" or one.is_clear for one in sections),
         "warnings": [*filter(None, [found.provenance.warning]), *found.provenance.notes],
         "made": provenance_view(found.provenance),
     }
@@ -84,6 +87,8 @@ def _sections(found: Audit, sheet: PictureSheet) -> list[Any]:
     """Return what was found in the order of the page: clear, then by how many predictions hang on it."""
     views: list[tuple[bool, int, Any]] = []
     for one in found.ranked:
+        if not one.pictures:
+            continue
         view = _shortcut_view(found, one, sheet) if isinstance(one, Shortcut) else _finding_view(found, one, sheet)
         views.append((not one.is_clear, -one.n_predictions, view))
     if found.doubtful:
@@ -112,7 +117,7 @@ def summary(found: Audit) -> str:
 
 def shortcut_sentence(found: Audit, one: Shortcut) -> str:
     """Return what a direction is, in words: which classes have the state, and how many predictions hang on it."""
-    order = sorted(range(len(one.share)), key=lambda at: -float(one.share[at]))
+    order = sorted(_seen(one), key=lambda at: -float(one.share[at]))
     names = found.class_names
     most, least = order[0], order[-1]
     said = (
@@ -120,6 +125,11 @@ def shortcut_sentence(found: Audit, one: Shortcut) -> str:
         f"{percent(float(one.share[least]))} of “{shorten(class_name(names, least), 40)}”"
     )
     return f"{said}: {count(one.n_predictions, 'prediction')} of {found.provenance.n_images:,} hang on it."
+
+
+def _seen(one: Shortcut) -> list[int]:
+    """Return the classes that have pictures."""
+    return [at for at, share in enumerate(one.share.tolist()) if not math.isnan(share)]
 
 
 def _cost(one: Shortcut) -> str:
@@ -151,11 +161,12 @@ def _finding_view(found: Audit, one: Finding, sheet: PictureSheet) -> _FindingVi
 
 
 def _shortcut_view(found: Audit, one: Shortcut, sheet: PictureSheet) -> _ShortcutView:
-    shares = sorted(range(len(one.share)), key=lambda at: -abs(float(one.share[at]) - float(one.share.mean())))
+    middle = float(np.nanmean(one.share))
+    shares = sorted(_seen(one), key=lambda at: -abs(float(one.share[at]) - middle))
     shown = sorted(shares[:_CLASSES], key=lambda at: -float(one.share[at]))
     pictures = [(picture.is_on, _picture_view(found, picture, sheet)) for picture in one.pictures]
     return _ShortcutView(
-        title="Likely shortcut" if one.is_clear else "Looked at, and not above what clean networks show",
+        title="Likely shortcut" if one.is_clear else "A direction",
         is_clear=one.is_clear,
         sentence=shortcut_sentence(found, one),
         cost=_cost(one),

@@ -20,8 +20,13 @@ class Budgeted:
     def remaining(self) -> int | None:
         return None if self.budget is None else self.budget - self.queries
 
-    def affordable(self, inputs: Tensor) -> int:
-        return len(inputs) if self.budget is None else min(len(inputs), self.budget - self.queries)
+    def leading(self, inputs: Tensor, most: int | None = None) -> Tensor:
+        ends = [len(inputs), most, self.remaining]
+        n = max(0, min(end for end in ends if end is not None))
+        return self(inputs[:n]) if n else torch.zeros(0, 2, dtype=torch.float64)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
 class Told(Budgeted):

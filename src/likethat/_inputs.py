@@ -57,7 +57,9 @@ def take(inputs: Inputs, rows: Sequence[int] | Tensor) -> Inputs:
         return inputs[torch.tensor(index, dtype=torch.long, device=inputs.device)]
     if isinstance(inputs, list):
         return [inputs[row] for row in index]
-    return inputs.iloc[index].reset_index(drop=True)
+    found = inputs.take(np.array(index, dtype=np.intp))
+    found.index = range(len(index))
+    return found
 
 
 def join_inputs(parts: Sequence[Inputs]) -> Inputs:
@@ -93,11 +95,25 @@ def digests(inputs: Inputs) -> list[bytes]:
     if isinstance(inputs, list):
         return [_digest(b"text", text.encode("utf-8", "surrogatepass")) for text in inputs]
     kinds = list(inputs.dtypes)
-    head = repr([(str(name), _named(kind)) for name, kind in zip(inputs.columns, kinds, strict=True)]).encode()
+    head = repr([*zip(names_of(inputs.columns), map(_named, kinds), strict=True)]).encode()
     if len({*kinds}) == 1 and isinstance(kinds[0], np.dtype) and kinds[0].kind in "fiu":
         return [_digest(head, repr(row).encode()) for row in inputs.to_numpy().tolist()]  # the same, sooner
     rows = inputs.astype(object).to_numpy()
     return [_digest(head, repr([_plain(value) for value in row]).encode("utf-8", "surrogatepass")) for row in rows]
+
+
+def names_of(columns: Any) -> list[str]:
+    """Return the names of columns as texts; pandas takes its time to say them, and they cannot change."""
+    known = _KNOWN.get(id(columns))
+    if known is None or known[0] is not columns:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        known = _KNOWN[id(columns)] = columns, [str(name) for name in columns]
+    return known[1]
+
+
+_KNOWN: dict[int, tuple[Any, list[str]]] = {}
+_MOST_KNOWN = 256  # tables at a time: searches under way together have one each
 
 
 def _digest(head: bytes, body: bytes) -> bytes:

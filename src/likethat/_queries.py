@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -30,12 +29,12 @@ class Asked(Protocol):
         """Name every class, in the order of the answers."""
         ...
 
-    def affordable(self, inputs: Inputs) -> int:
-        """Count the rows of a batch, from the first, that the budget still pays for."""
-        ...
-
     def __call__(self, inputs: Inputs) -> Float[Tensor, "n cls"]:
         """Answer every row with the probabilities of all classes, or of all labels, or with its numbers."""
+        ...
+
+    def leading(self, inputs: Inputs, most: int | None = None) -> Float[Tensor, "n cls"]:
+        """Answer the leading rows that the budget pays for, at most so many."""
         ...
 
 
@@ -91,16 +90,10 @@ class QueryLog:
 
     def query(self, inputs: Inputs) -> Answers:
         """Return the answers to the leading inputs that may be asked; the caller keeps them, then calls `tell`."""
-        n = self.box.affordable(inputs)
-        if self.until is not None:
-            n = min(n, self.until - self.box.queries)
-        if n <= 0:
-            none = torch.zeros(0, max(len(self.box.class_names), 1), dtype=torch.float64)
-            return Answers(inputs=take(inputs, ()), probabilities=none, at_query=[])
-        inputs = take(inputs, range(n)) if n < len(inputs) else inputs
         before = self.box.queries
-        found = self.box(inputs)
-        at_query = [min(before + place + 1, self.box.queries) for place in range(n)]
+        found = self.box.leading(inputs, None if self.until is None else self.until - before)
+        inputs = take(inputs, range(len(found))) if len(found) < len(inputs) else inputs
+        at_query = [min(before + place + 1, self.box.queries) for place in range(len(found))]
         return Answers(inputs=inputs, probabilities=found, at_query=at_query)
 
     def tell(self) -> None:

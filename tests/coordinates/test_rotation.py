@@ -22,6 +22,16 @@ def test_summands_add_up_to_the_head(orthogonal: bool) -> None:
         torch.testing.assert_close(rotation.summands(target).sum(0), head[target].double(), atol=2e-5, rtol=0)
 
 
+def test_own_channels_supply_without_a_product() -> None:
+    rng = torch.Generator().manual_seed(0)
+    head, vectors = torch.randn(3, 6, generator=rng), torch.randn(4, 6, generator=rng)
+    own = Rotation(torch.eye(6), head)
+    assert torch.equal(own.mixed_head, head.double())
+    assert torch.equal(own.supplied(1, vectors), vectors.double() * head[1].double())
+    assert torch.equal(own.supplied(1, vectors, 2), (vectors.double() * head[1].double())[:, 2:3])
+    assert torch.equal(own.supplied_each(torch.tensor([2, 0, 1, 0]), vectors), vectors.double() * head[[2, 0, 1, 0]])
+
+
 def test_contributions_by_hand() -> None:
     # A quarter turn: channel 0 becomes -(old 1), channel 1 becomes old 0. v = (3, 5), head (2, 1): logit 11.
     rotation = Rotation(torch.tensor([[0.0, -1.0], [1.0, 0.0]]), torch.tensor([[2.0, 1.0]]))
@@ -53,6 +63,12 @@ def test_purity_and_what_is_supplied_are_those_of_the_whole_matrix(orthogonal: b
     torch.testing.assert_close(supplied, contributions(vectors, rotation.summands(2)))
     for place in (0, 11):
         torch.testing.assert_close(rotation.supplied(2, vectors, place), supplied[:, place : place + 1])
+        less = supplied[:, place] - rotation.supplied(1, vectors)[:, place]
+        torch.testing.assert_close(rotation.supplied(2, vectors, place, against=1)[:, 0], less)
+        torch.testing.assert_close(rotation.supplied(2, vectors, against=1)[:, place], less)
+    each = rotation.supplied_each(torch.arange(len(vectors)) % 3, vectors)
+    for row, given in enumerate(each):
+        torch.testing.assert_close(given, rotation.supplied(row % 3, vectors)[row])
 
 
 def test_wrong_shape() -> None:

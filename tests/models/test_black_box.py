@@ -75,6 +75,16 @@ def test_affordable_counts_new_rows() -> None:
     assert lt.BlackBox(Spy()).affordable(asked) == 7
 
 
+def test_leading_rows_are_answered_as_far_as_the_budget_goes() -> None:
+    box = lt.BlackBox(Spy(), budget=3, check_determinism=False)
+    asked = inputs(0.1, 0.2, 0.2, 0.3, 0.1, 0.4, 0.5)
+    assert len(box.leading(asked, 2)) == 2
+    assert box.queries == 2
+    assert torch.equal(box.leading(asked), box(asked[:5]))
+    assert (len(box.leading(asked[5:])), len(box.leading(asked, 0)), box.remaining) == (0, 0, 0)
+    assert box.leading(asked[:0]).shape == (0, 2)
+
+
 def test_a_limited_view_counts_its_own() -> None:
     box = lt.BlackBox(Spy(), budget=6, check_determinism=False)
     box(inputs(0.1))

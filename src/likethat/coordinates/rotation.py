@@ -84,11 +84,19 @@ class Rotation:
         return self.mixed_head[target, :, None] * self._exact
 
     def supplied(
-        self, target: int, vectors: Float[Tensor, "*batch channel"], place: int | None = None
+        self,
+        target: int,
+        vectors: Float[Tensor, "*batch channel"],
+        place: int | None = None,
+        *,
+        against: int | None = None,
     ) -> Float[Tensor, "*batch unit"]:
-        """Return what each channel, or one, supplies, in float64, without making the summands."""
+        """Return what each channel, or one, supplies to a logit, or to one less another, in float64."""
         rows = slice(None) if place is None else slice(place, place + 1)
-        return vectors.double() @ self._exact[rows].T * self.mixed_head[target, rows]
+        head, vectors = self.mixed_head[target, rows], vectors.double()
+        if against is not None:
+            head = head - self.mixed_head[against, rows]
+        return (vectors[..., rows] if self._is_identity else vectors @ self._exact[rows].T) * head
 
     def supplied_each(
         self, targets: Int[Tensor, " batch"], vectors: Float[Tensor, "batch channel"]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._checks import check_count
-from likethat.coordinates import Coordinates, HeadParts, SharedCells
+from likethat.coordinates import Coordinates, HeadParts, Rotation, SharedCells
 from likethat.errors import InputError, ModelError, NonFiniteError
 from likethat.explanations._seen_before import unlike_sentence, without_itself
 from likethat.explanations.explanation import EXACT, Explanation
@@ -322,19 +322,18 @@ def _supplied(coordinates: Coordinates, target: int, against: int | None) -> tup
     own = coordinates.units_of(target)
     if against is None:
         return own, partial(coordinates.supplied, target)
+    if isinstance(coordinates, Rotation):  # whose units are every class's
+        return own, partial(coordinates.supplied, target, against=against)
     other = coordinates.units_of(against)
-    are_shared = torch.equal(own, other)
 
     def supplied(vectors: Tensor, place: int | None = None) -> Tensor:
-        if are_shared:
-            return coordinates.supplied(target, vectors, place) - coordinates.supplied(against, vectors, place)
         if place is None:
             return torch.cat([coordinates.supplied(target, vectors), -coordinates.supplied(against, vectors)], dim=-1)
         if place < len(own):
             return coordinates.supplied(target, vectors, place)
         return -coordinates.supplied(against, vectors, place - len(own))
 
-    return (own if are_shared else torch.cat([own, other])), supplied
+    return torch.cat([own, other]), supplied
 
 
 def _remainder_terms(model: SplitModel, terms: Terms, logit: float, scale: float) -> dict[str, float]:

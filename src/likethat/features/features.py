@@ -6,6 +6,7 @@ from typing import Any
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from likethat._vectors import rows_of
 from likethat.sources.base import Skipped
 
 
@@ -75,4 +76,4 @@ class Features:
     @property
     def kept_means(self) -> Float[Tensor, "map channel"]:
         """Rows of `means` for the held maps."""
-        return self.means if self.is_complete else self.means[self.kept]
+        return self.means if self.is_complete else rows_of(self.means, self.kept)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from likethat._vectors import rows_of
 from likethat.coordinates import Coordinates, Rotation
 from likethat.features import Features, read_peaks
 from likethat.features.rows import priority
@@ -122,8 +123,10 @@ def judge(
 def _coverage(features: Features, rows: Tensor, coordinates: Coordinates) -> Tensor:
     predicted = features.predicted[rows]
     if isinstance(coordinates, Rotation):  # whose units are every class's: no loop over a thousand classes
-        return coverage(coordinates.supplied_each(predicted, features.pooled[rows]), top=4)
-    by_class = ((target, features.pooled[rows[predicted == target]]) for target in sorted(set(predicted.tolist())))
+        return coverage(coordinates.supplied_each(predicted, rows_of(features.pooled, rows)), top=4)
+    by_class = (
+        (target, rows_of(features.pooled, rows[predicted == target])) for target in sorted(set(predicted.tolist()))
+    )
     return torch.cat([coverage(coordinates.supplied(target, pooled), top=4) for target, pooled in by_class])
 
 
@@ -147,7 +150,7 @@ def purity_of_units(
 ) -> tuple[Float[Tensor, " unit"], Float[Tensor, " unit"]]:
     """Return mean purity, and the entropy of the classes in bits, of each unit's strongest images among some maps."""
     detectors = coordinates.detectors(units).float()
-    chosen, _ = top_rows(features.means[features.kept[slots]], detectors, n)
+    chosen, _ = top_rows(rows_of(features.means, features.kept[slots]), detectors, n)
     places = slots[chosen]
     peaks = read_peaks(features.maps, places, detectors)
     if isinstance(coordinates, Rotation) and coordinates.orthogonal:  # which keeps lengths

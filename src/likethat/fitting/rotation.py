@@ -9,6 +9,7 @@ from torch import Tensor
 from likethat._checkpoint import Checkpoint
 from likethat._documents import going_on_from, typed
 from likethat._progress import Stage, Watcher
+from likethat._vectors import rows_of
 from likethat.features import Features, mean_unit_patches, read_peaks
 from likethat.functional import polar_factor, purity, rotation_from, whitening
 from likethat.search import top_rows, varying_units
@@ -80,7 +81,7 @@ def fit_procrustes(
         The mixing: rotation times whitening.
     """
     slots = torch.arange(len(features.kept)) if among is None else among
-    means = features.means[features.kept[slots]]
+    means = rows_of(features.means, features.kept[slots])
     basis = whitening(_second_moment(features.maps, slots), condition=condition) if condition > 1 else None
     own = torch.eye(features.n_channels, dtype=torch.float32)
     rotation = own
@@ -181,7 +182,7 @@ class AdamSolver:
     def _choose(self, features: Features, slots: Tensor, exponent: Tensor, count: int) -> Int[Tensor, "pair 3"]:
         """Return (channel, row of the maps, cell) of every prototype under the current mixing."""
         mixing = self._mixing(exponent).detach()
-        places, _ = top_rows(features.means[features.kept[slots]], mixing, count)
+        places, _ = top_rows(rows_of(features.means, features.kept[slots]), mixing, count)
         rows = slots[places]
         cells = read_peaks(features.maps, rows, mixing).cells
         channels = torch.arange(len(rows))[:, None].expand_as(rows)

@@ -129,15 +129,16 @@ class Columns:
     def changes(self, changed: "pd.DataFrame") -> tuple[Change, ...]:
         """Return the columns of one row that differ from the source's, in the order of the table."""
         places = np.flatnonzero(self.distances(changed)[0].numpy() > 0)
-        return tuple(self._change(self.source.columns[place], changed) for place in places)
+        return tuple(self._change(int(place), changed) for place in places)
 
-    def _change(self, name: Any, changed: "pd.DataFrame") -> Change:
+    def _change(self, at: int, changed: "pd.DataFrame") -> Change:
+        name = self.source.columns[at]
         scale, way, place = self._scales[name], "", self._place[name]
         own, after = self._own[place], self.read(changed).positions[0, place]
         if scale.is_ordered and np.isfinite(after) and np.isfinite(own):
             ways = ("earlier", "later") if scale.column.kind == "date" else ("down", "up")
             way = ways[int(after > own)]
-        before, now = (_told(frame[name].iloc[0]) for frame in (self.source, changed))
+        before, now = (_told(frame.iat[0, at]) for frame in (self.source, changed))
         return Change(name=str(name), before=before, after=now, way=way)
 
     def components(self, changed: "pd.DataFrame") -> Components:

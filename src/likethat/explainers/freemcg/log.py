@@ -70,16 +70,19 @@ class Archive(QueryLog):
         )  # kept all at once: an interruption must not leave rows without their costs
         self.inputs, self.points, self.probabilities, self.distances, self.costs, self.at_query, self.reals = everything
         self.tell()
-        return self.margins[-n:]
+        return self._margins(found.probabilities)
 
     @property
     def margins(self) -> Float[Tensor, " n"]:
         """Of everything asked."""
-        if not len(self.probabilities):
+        return self._margins(self.probabilities)
+
+    def _margins(self, probabilities: Float[Tensor, "n cls"]) -> Float[Tensor, " n"]:
+        if not len(probabilities):
             return torch.zeros(0, dtype=torch.float64)
         if self.measure is not None:
-            return self.measure.margins(self.probabilities)
-        return margins_of(self.probabilities, target=self.target, source_class=self.source_class)
+            return self.measure.margins(probabilities)
+        return margins_of(probabilities, target=self.target, source_class=self.source_class)
 
     def _costs_of(self, inputs: Inputs, reals: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
         cost: Tensor = self.cost(inputs).cpu().double()

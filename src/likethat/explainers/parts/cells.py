@@ -181,6 +181,12 @@ def blocks(
         yield block
 
 
+def is_signed(maps: Float[Tensor, "map channel cell"]) -> bool:
+    """Return whether maps hold negative numbers, beyond rounding; without a copy of them, which are most of a fit."""
+    low, high = (float(end) for end in torch.aminmax(maps))
+    return low < -1e-6 * max(high, -low)
+
+
 def seeded(seed: int, target: int, purpose: int) -> torch.Generator:
     """Return random numbers of a class's own: they do not depend on the classes beside it."""
     return torch.Generator().manual_seed((seed * 1_000_003 + target) * 11 + purpose)

@@ -14,7 +14,7 @@ from torch import Tensor
 from likethat._progress import Stage, Watcher
 from likethat.coordinates import Divided, PhotoRegions, SuperclassParts
 from likethat.errors import InputError
-from likethat.explainers.parts.cells import cells_of
+from likethat.explainers.parts.cells import cells_of, is_signed
 from likethat.explanations import ImageStore, Prototype
 from likethat.features import Features
 from likethat.fitting.held_out import Estimate, judge, kept_back, own_channels
@@ -141,8 +141,7 @@ class Few:
 
     @cached_property
     def _is_signed(self) -> bool:
-        maps = self.features.maps
-        return bool(float(maps.min()) < -1e-6 * float(maps.abs().max()))
+        return is_signed(self.features.maps)
 
     @cached_property
     def _held(self) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from likethat._progress import Stage, Watcher
 from likethat._vectors import rows_of
 from likethat.coordinates import HeadParts
-from likethat.explainers.parts.cells import ClassCells, blocks, cells_of
+from likethat.explainers.parts.cells import ClassCells, blocks, cells_of, is_signed
 from likethat.explainers.parts.discovery import MOST_PARTS, Found, count_limit, discover, left_out_error
 from likethat.explainers.parts.judging import WEAK_BELOW, evidence_density
 from likethat.explainers.parts.named import NamedParts, learn_names
@@ -118,8 +118,7 @@ class PartFit:
 
     @cached_property
     def _is_signed(self) -> bool:
-        maps = self.features.maps
-        return bool(float(maps.min()) < -1e-6 * float(maps.abs().max()))
+        return is_signed(self.features.maps)
 
     def _whole(self, member: ClassCells) -> ClassParts:
         (self._without_features if len(member) else self._without_images).append(member.target)

@@ -35,6 +35,7 @@ class Whole:
         self.plain, self.others = np.flatnonzero(is_plain), np.flatnonzero(~is_plain).tolist()
         some = [self.columns[place] for place in self.plain]
         self._names = [column.name for column in some]
+        self._seen: tuple[Any, bool] = (None, False)  # columns of a table, and whether they are just these
         self._low, self._high, self._step = (
             np.array([float(getattr(column, name)) for column in some]) for name in ("low", "high", "step")
         )
@@ -73,8 +74,9 @@ class Whole:
 
     def _plain_values(self, frame: "pd.DataFrame") -> np.ndarray | None:
         """Return the values of plain columns; None where some are of another type or infinite: alone they say so."""
-        names = self._names
-        values = (frame if list(frame.columns) == names else frame[names]).to_numpy()
+        if frame.columns is not self._seen[0]:
+            self._seen = frame.columns, list(frame.columns) == self._names
+        values = (frame if self._seen[1] else frame[self._names]).to_numpy()
         is_plain = values.dtype.kind in "fiu" and not (values.dtype.kind == "f" and np.isinf(values).any())
         return values.astype(np.float64, copy=False) if is_plain else None
 
@@ -138,7 +140,8 @@ def block_as_frame(values: np.ndarray, names: Any) -> "pd.DataFrame":
     """Return a table of one array (row, column)."""
     import pandas as pd
 
-    return pd.DataFrame(values, columns=pd.Index(names), index=pd.RangeIndex(len(values)))
+    columns = names if isinstance(names, pd.Index) else pd.Index(names)
+    return pd.DataFrame(values, columns=columns, index=pd.RangeIndex(len(values)))
 
 
 def _is_plain(column: Column) -> bool:

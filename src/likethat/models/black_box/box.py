@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from likethat._calls import public
 from likethat._checks import check_choice, check_count, check_finite
-from likethat._inputs import Inputs, kind_of
+from likethat._inputs import Inputs, digests, kind_of, take
 from likethat._options import check_callable, check_columns, check_flag, check_names, check_path, check_text, shown
 from likethat._responses import Label, Response, is_line, response_of
 from likethat._session import in_own_session
@@ -148,6 +148,16 @@ class BlackBox:
         """Return how many leading rows can be asked within the budget; known and repeated rows cost nothing."""
         inputs = _checked(inputs)
         return self._oracle.affordable(inputs, self._account) if rows_of(inputs) else 0
+
+    def leading(self, inputs: Inputs, most: int | None = None) -> Float[Tensor, "n cls"]:
+        """Return the answers to the leading rows, as many as the budget allows, and no more than `most`."""
+        inputs = _checked(inputs)
+        keys = digests(inputs)
+        n = self._oracle.affordable(inputs, self._account, keys)
+        n = n if most is None else min(n, most)
+        if n <= 0:
+            return torch.zeros(0, max(self.n_classes, 1), dtype=torch.float64)
+        return self._oracle.ask(take(inputs, range(n)) if n < len(inputs) else inputs, self._account, keys[:n])
 
     def limited(self, budget: int | None) -> "BlackBox":
         """Return a view with a budget of its own, counted from now; it shares predictor, memory and this budget."""

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likethat._inputs import Inputs, digests, join_inputs, take
+from likethat._inputs import Inputs, digests, join_inputs, names_of, take
 from likethat._jointly import take_turns
 from likethat.errors import LikethatError
 from likethat.models.black_box.box import BlackBox
@@ -40,7 +40,7 @@ class _Turn:
     place: int
     mine: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     back: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    asks: tuple[Inputs, list[bytes]] | None = None
+    asks: tuple[Inputs, Sequence[bytes]] | None = None
     wants: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
     given: Any = None
     stops: bool = False
@@ -83,22 +83,22 @@ class _Gathered:
         """Note whose thread this is."""
         self._here.turn = turn
 
-    def affordable(self, inputs: Inputs, account: Account) -> int:
+    def affordable(self, inputs: Inputs, account: Account, keys: Sequence[bytes] | None = None) -> int:
         """Return how many leading rows an account can pay for, beside what others are about to ask."""
-        keys, left = digests(inputs), self._account.remaining
+        keys, left = keys or digests(inputs), self._account.remaining
         n = self._oracle.affordable(inputs, account, keys)
         if left is None:
             return n
         return min(n, self._oracle.affordable(inputs, Account(max(0, left - self.promised)), keys))
 
-    def ask(self, inputs: Inputs, account: Account) -> Float[Tensor, "n cls"]:
+    def ask(self, inputs: Inputs, account: Account, keys: Sequence[bytes] | None = None) -> Float[Tensor, "n cls"]:
         """Wait until the question was asked with those of others, then look the answers up.
 
         Raises:
             KeyboardInterrupt: all searches are to stop.
         """
         turn: _Turn = self._here.turn
-        keys = digests(inputs)
+        keys = keys or digests(inputs)
         n_new = self._oracle.n_new(keys)
         if n_new:
             turn.asks = inputs, keys
@@ -108,7 +108,7 @@ class _Gathered:
 
     def answer(self, turns: list[_Turn]) -> None:
         """Ask the model what all of these wait for, all of one shape and type in one call."""
-        alike: dict[Any, list[tuple[Inputs, list[bytes]]]] = {}
+        alike: dict[Any, list[tuple[Inputs, Sequence[bytes]]]] = {}
         for turn in turns:
             if turn.asks is not None:
                 alike.setdefault(_type_of(turn.asks[0]), []).append(turn.asks)
@@ -132,7 +132,7 @@ def _type_of(inputs: Inputs) -> Any:
     """Return what batches share that can be joined with every number left as it is."""
     if isinstance(inputs, Tensor):
         return inputs.dtype, inputs.device, inputs.shape[1:]
-    return "text" if isinstance(inputs, list) else tuple(inputs.dtypes.items())
+    return "text" if isinstance(inputs, list) else (*names_of(inputs.columns), *inputs.dtypes)
 
 
 def together(

@@ -96,10 +96,8 @@ def test_too_few_wrong_pictures_and_none_without_labels() -> None:
     wrong = torch.zeros(100, dtype=torch.long)
     wrong[:19] = 1
     assert find_slice(given(wrong, light=light, state=state), HEAD, n_pictures=1, seed=0) is None
-    features = given(wrong, light=light, state=state)
-    features = given(
-        (torch.arange(100) % 3 == 0).long(), light=light, state=state
-    )  # one class all wrong, two all right
+    one_class = (torch.arange(100) % 3 == 0).long()  # is all wrong, the two others all right
+    features = given(one_class, light=light, state=state)
     assert find_slice(features, HEAD, n_pictures=1, seed=0) is None
     features.labels = torch.full((100,), -1)
     assert find_slice(features, HEAD, n_pictures=1, seed=0) is None

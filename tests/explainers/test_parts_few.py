@@ -207,3 +207,4 @@ def test_rows_are_named_by_one_class_and_how_many_are_alike(banks: Any) -> None:
     names = banks["superclasses"].coordinates.unit_names
     assert all(re.fullmatch(r"part \d+ of '[^']+'( and \d+ alike)?", name) for name in names)
     assert any("alike" in name for name in names)
+    assert len(set(names)) == len(names)  # the images of two superclasses may be the same, their classes are not

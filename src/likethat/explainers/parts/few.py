@@ -182,7 +182,8 @@ class Few:
                 self.features, inside, group, limit=self.options.cells_per_class, seed=self.options.seed
             ).cells
             bases += self._bases(cells[None])
-            names += self._named(members[counts[members] > 0], len(bases[-1]))
+            seen = own[counts[own] > 0]  # its own: images may be another superclass's too
+            names += self._named(seen if len(seen) else own, len(bases[-1]))
             stage(group + 1)
         self.measures["superclasses"] = float(len(groups))
         return SuperclassParts(

@@ -1,6 +1,7 @@
 """``likethat explain MODEL INPUT``: without a bank."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def test_a_folder_to_write_to_takes_many_inputs(tmp_path: Path) -> None:
     for name in ("a", "b"):
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "pictures" / f"{name}.png")
     (tmp_path / "pictures" / "c.png").write_bytes(b"no picture")
+    (tmp_path / "pictures" / "d.svg").write_text("<svg/>")
     words = ["explain", "zoo:digits", tmp_path / "pictures", "--budget", 40, "-o", tmp_path / "explained"]
     result = likethat("--json", *words)
     assert result.exit_code == 0, result.stderr
@@ -118,6 +120,7 @@ def test_a_folder_to_write_to_takes_many_inputs(tmp_path: Path) -> None:
     assert faults(document, schema, schema) == []
     assert [row["kind"] for row in document["results"][0]["rows"]] == ["Attribution", "Attribution", ""]
     assert "c.png is in no image format" in result.stderr
+    assert re.search(r"d\.svg: .*CairoSVG", result.stderr)
     assert 'href="00001.html"' in (tmp_path / "explained" / "index.html").read_text("utf-8")
     assert likethat(*words).exit_code == 0  # the same words go on
     other = likethat(*words, "--seed", 1)

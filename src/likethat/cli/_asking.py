@@ -229,20 +229,23 @@ def into_folder(model: Any, inputs: Any, target: Any, *, out: Path, workers: str
     """
     from likethat._workers import as_cluster  # late: it brings torch
     from likethat.explainers import explain_all
+    from likethat.sources import ImageFolder
 
+    inputs = ImageFolder(inputs) if isinstance(inputs, Path) and inputs.is_dir() else inputs
     cluster = as_cluster(workers, name="--workers")
     estimate = Estimate(stage="explaining", sentence=lambda seconds, _: f"about {duration(seconds)} for the others")
     with progress_bar(estimate) as watch:
         found = explain_all(model, inputs, target, into=out, workers=cluster, watch=watch, **call)
     give(found)
-    failures = list(found.failures.items())
+    left_out = [(one.name, one.reason) for one in getattr(inputs, "left_out", ())]
+    failures = [*found.failures.items(), *left_out]
     done = sum(bool(row.kind) for row in found.rows)
     asked = getattr(model, "queries", 0)  # of all searches: what several of them ask is asked once
     say(f"{done:,} of {len(found):,} inputs explained{f', {asked:,} queries in all' if asked else ''}", style="bold")
     for which, why in failures[:_FAILURES]:
         say(f"{which}: {why}", style="yellow")
     if len(failures) > _FAILURES:
-        notes.print(f"… and {len(failures) - _FAILURES:,} more that failed; the page lists them", soft_wrap=True)
+        notes.print(f"… and {len(failures) - _FAILURES:,} more that were not", soft_wrap=True)
     say_path("page", out / "index.html")
     if found.is_interrupted:
         raise Stopped(again=())

@@ -468,3 +468,42 @@ def test_many_maps_of_one_cell_do_not_use_up_the_readings() -> None:
     layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), *one_cell, nn.Flatten(), nn.Linear(8, 4)]
     model = split(randomise(nn.Sequential(*layers)), example=torch.rand(1, 3, 16, 16))
     assert (model.layer, model.pooling, model.grid) == ("1", "mean", (14, 14))
+
+
+def test_cells_of_tokens_lie_where_the_pixels_do() -> None:
+    from likethat.models._search import lies_in_place
+
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def cells(inputs: torch.Tensor) -> torch.Tensor:
+        return nn.functional.avg_pool2d(inputs, 4)
+
+    assert lies_in_place(cells, images)
+    assert lies_in_place(lambda inputs: cells(inputs) + 3 * inputs.mean((2, 3), keepdim=True), images)
+    assert not lies_in_place(lambda inputs: cells(inputs).roll((2, 2), (2, 3)), images)
+    assert not lies_in_place(lambda inputs: inputs.mean((2, 3), keepdim=True).expand(-1, -1, 4, 4), images)
+    assert lies_in_place(lambda inputs: torch.zeros(len(inputs), 3, 4, 4), images)  # nothing says otherwise
+    assert lies_in_place(lambda inputs: cells(inputs)[:, :, :1], images)  # of one row: no quarters
+
+
+class _Latents(nn.Module):
+    """Sixteen latents ask all patches; their mean enters the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.latents = nn.Conv2d(3, 8, 4, stride=4), nn.Parameter(torch.randn(16, 8))
+        self.asked, self.head = nn.Identity(), nn.Linear(8, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        patches = self.patches(images).flatten(2).transpose(1, 2)
+        weights = (self.latents @ patches.transpose(1, 2)).softmax(-1)
+        logits: torch.Tensor = self.head(self.asked(weights @ patches).mean(1))
+        return logits
+
+
+def test_latents_are_no_map_of_the_image() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 16, 16)
+    model = split(_Latents().eval(), example=images)
+    assert (model.layer, model.how, model.grid) == ("patches", "frozen", (4, 4))
+    assert model.error <= 1e-5

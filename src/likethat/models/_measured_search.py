@@ -15,7 +15,7 @@ from likethat.models._felt import Felt, Place, combined, feel
 from likethat.models._measured import MeasuredHead, MeasuredReader, Part, before_end, measure_head, measure_part
 from likethat.models._probe import Probes
 from likethat.models._readers import AnyHead, HookReader
-from likethat.models._search import VARIATION, Found, find_linear
+from likethat.models._search import VARIATION, Found, find_linear, lies_in_place
 from likethat.models._trace import Call, at_call, capturing, record, relative_error, tensor_of, vector_of, with_tensor
 from likethat.models.readings import Layout, layouts, seems_channels_last
 from likethat.models.split_model import Head
@@ -273,6 +273,9 @@ def _checked(network: nn.Module, probes: Probes, end: End, parts: list[Part] | N
     output, error = reader.error(probes.second)
     error = max(error, relative_error(end.apply(output.logits), probes.second_logits))
     if error > probes.head_tolerance:
+        return None
+    tokens = [part for part in parts if part.layout.kind == "tokens" and part.located]
+    if tokens and not lies_in_place(lambda inputs: reader.read(inputs).feature_map, probes.first):
         return None
     holds = _holds_elsewhere(reader, reader.head, [part.place for part in parts], probes)
     return Found(reader=reader, output=output, error=error) if holds else None

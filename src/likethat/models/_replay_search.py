@@ -11,7 +11,7 @@ from likethat.models._ends import End
 from likethat.models._felt import noting
 from likethat.models._probe import Probes, logits_of
 from likethat.models._readers import AnyHead, ReplayReader
-from likethat.models._search import Found
+from likethat.models._search import Found, lies_in_place
 from likethat.models._trace import Call, record, relative_error
 from likethat.models.readings import Layout, layouts, seems_channels_last
 
@@ -46,12 +46,20 @@ def find_replay(
     places = [place for place in places if not (is_bare and place[1].prefix)]
     if deciding is not None:
         places.sort(key=lambda place: not deciding[place[0].where])  # stable: still the closest to the logits first
-    for call, layout in places[:MOST_TRIED]:
+    tried, lie_in_place = 0, dict[int, bool]()  # by the number of tokens
+    for call, layout in places:
+        if tried == MOST_TRIED or (layout.kind == "tokens" and not lie_in_place.get(call.shape[1], True)):
+            continue
         if with_images is not None and deciding is not None and not deciding[call.where]:
             break  # as the steps show, this map needs the images beside it too, and one such is known
         reader = ReplayReader(network, layer=(call.name, call.module, call.index), layout=layout)
         reader.input_shape = tuple(probes.first.shape[1:])
         reader.activated, reader.end = activated, end
+        if layout.kind == "tokens" and call.shape[1] not in lie_in_place:
+            lie_in_place[call.shape[1]] = _lies_in_place(reader, probes)
+            if not lie_in_place[call.shape[1]]:
+                continue
+        tried += 1
         checked = _check(reader, probes)
         if checked is not None and not reader.needs_images:
             return checked
@@ -127,6 +135,16 @@ def _places(calls: list[Call], probes: Probes, layer: str | None) -> Iterator[tu
                 yield call, layout
 
 
+_NOT_READ = (LikethatError, RuntimeError, AssertionError, KeyError, IndexError, TypeError, ValueError)
+
+
+def _lies_in_place(reader: ReplayReader, probes: Probes) -> bool:
+    try:
+        return lies_in_place(lambda inputs: reader.read(inputs).feature_map, probes.first)
+    except _NOT_READ:
+        return True  # it is tried, and found out
+
+
 def _check(reader: ReplayReader, probes: Probes) -> Found | None:
     """Replay the second batch's map, and that map with noise: it must give, and must move, the logits."""
     try:
@@ -135,7 +153,7 @@ def _check(reader: ReplayReader, probes: Probes) -> Found | None:
         same = reader.replay(output.feature_map, probes.second)
         moved = reader.replay(output.feature_map + noise, probes.second)
         blind = reader.replay(output.feature_map + noise, _others(probes))
-    except (LikethatError, RuntimeError, AssertionError, KeyError, IndexError, TypeError, ValueError):
+    except _NOT_READ:
         return None  # this module's output cannot be replaced; the next one may
     own = (reader.end if reader.activated is None else reader.activated.end).apply(output.logits)
     error = max(relative_error(same, output.logits), relative_error(own, probes.second_logits))

@@ -1,7 +1,8 @@
 """Find the head and a reading of a feature map that reproduces what enters it, on images not seen before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any
 
 import torch
@@ -17,6 +18,10 @@ from likethat.models.readings import Reading, Step, is_linear_map, layouts, read
 from likethat.models.split_model import SplitOutput
 
 VARIATION = 1e-4  # images must move the pooled vector this much (and 3 tolerances), or agreement proves nothing
+_IN_PLACE = 1.03
+"""How much more than elsewhere a disturbed quarter of the image must change its own quarter of a map of tokens, in the
+mean, and more than any other order of quarters would have it: latents that no place belongs to gave .98 to 1.02
+(Perceiver), patches 1.05 to 4 (mixers with random weights)."""
 MOST_TRIED = 8  # readings that hold on two images; of those few fail on three others, and each costs a pass
 
 
@@ -222,4 +227,33 @@ def _verify(reader: HookReader | LibraryReader, probes: Probes, head: AnyHead) -
     rounding = [relative_error(logits, own), relative_error(end.apply(output.logits), probes.second_logits)]
     if error > probes.tolerance or max(rounding) > probes.head_tolerance:
         return None
+    if reader.reading.layout.kind == "tokens" and not lies_in_place(lambda x: reader.read(x).feature_map, probes.first):
+        return None
     return Found(reader=reader, output=output, error=max(error, *rounding))
+
+
+def lies_in_place(maps: Callable[[Tensor], Tensor], inputs: Tensor) -> bool:
+    """Whether cells that were made of tokens lie where the image's pixels do, and are no latents in any order.
+
+    Args:
+        maps: from images to (batch, channel, height, width).
+        inputs: two images or more, as the network takes them.
+    """
+    disturbed = inputs[:1].repeat(5, 1, 1, 1)
+    for number, (rows, columns) in enumerate(_quarters(inputs), start=1):
+        disturbed[number, :, rows, columns] = inputs[1, :, rows, columns]
+    seen = maps(disturbed).float()
+    if min(seen.shape[2:]) < 2:
+        return True
+    changes = (seen[1:] - seen[:1]).square().sum(1)
+    moved = torch.stack([changes[:, rows, columns].mean((1, 2)) for rows, columns in _quarters(seen)], dim=1)
+    moved = moved / moved.sum(1, keepdim=True)
+    moved = moved / moved.mean(0)
+    own, *others = (float(moved[range(4), order].mean()) for order in permutations(range(4)))  # the first is in order
+    return not (own <= _IN_PLACE or own < max(others))  # what nothing changes is judged elsewhere
+
+
+def _quarters(values: Tensor) -> list[tuple[slice, slice]]:
+    """Return the rows and columns of the four quarters."""
+    halves = [(slice(0, length // 2), slice(-(length // 2), None)) for length in values.shape[2:]]
+    return [(rows, columns) for rows in halves[0] for columns in halves[1]]

@@ -21,10 +21,13 @@ class Rows:
         self.kept: dict[str, Row] = self._stored()
         self.made: set[str] = set()
 
-    def add(self, section: str, name: str, make: Callable[[], Row]) -> None:
-        """Make a row unless it was kept; its seconds are those of making it, if it does not say."""
-        key = f"{section}/{name}/{'quick' if self.quick else 'full'}"
-        if key not in self.kept or (self.fresh and key not in self.made):
+    def add(self, section: str, name: str, make: Callable[[], Row], *, again: bool = False) -> None:
+        """Make a row unless it was kept, or `again`; its seconds are those of making it, if it does not say.
+
+        What a row has by a name that begins with "_" is kept and not shown.
+        """
+        key = self._key(section, name)
+        if again or key not in self.kept or (self.fresh and key not in self.made):
             started = time.perf_counter()
             found = make()
             row = {"": name, **found, **({} if "s" in found else {"s": time.perf_counter() - started})}
@@ -32,7 +35,14 @@ class Rows:
             self.kept = self.kept | self._stored() | {key: row}  # another run may have stored some meanwhile
             self.store.parent.mkdir(exist_ok=True)
             self.store.write_text(json.dumps(self.kept), "utf-8")
-        print(section, self.kept[key], flush=True)
+        print(section, {name: one for name, one in self.kept[key].items() if name[:1] != "_"}, flush=True)
+
+    def row(self, section: str, name: str) -> Row:
+        """Return a row that was added."""
+        return self.kept[self._key(section, name)]
+
+    def _key(self, section: str, name: str) -> str:
+        return f"{section}/{name}/{'quick' if self.quick else 'full'}"
 
     def _stored(self) -> dict[str, Row]:
         return json.loads(self.store.read_text("utf-8")) if self.store.exists() else {}  # type: ignore[no-any-return]
@@ -45,7 +55,7 @@ class Rows:
     def table(self, section: str) -> str:
         """Return the rows of a section as Markdown, with the columns of all of them."""
         found = self.of(section)
-        names = list(dict.fromkeys(name for row in found for name in row))
+        names = list(dict.fromkeys(name for row in found for name in row if name[:1] != "_"))
         return markdown([{name: row.get(name) for name in names} for row in found])
 
 
@@ -58,6 +68,7 @@ def run(
     headings: Mapping[str, str],
     notes: Mapping[str, str],
     description: str | None,
+    unless_named: Sequence[str] = (),
 ) -> None:
     """Parse the command line, measure, and write the page after each section.
 
@@ -69,6 +80,7 @@ def run(
         headings: of the sections that rows are in, in the page's order.
         notes: what is said below a section.
         description: of the command.
+        unless_named: sections that are left out where none is named.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", choices=[*work, []])
@@ -77,7 +89,7 @@ def run(
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = Rows(store, fresh=given.fresh, quick=given.quick)
-    for name in given.sections or work:
+    for name in given.sections or [each for each in work if each not in unless_named]:
         work[name](rows)
         if not given.quick:
             page = [

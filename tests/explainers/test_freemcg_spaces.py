@@ -141,7 +141,11 @@ def test_rows_cost_their_columns_and_then_their_distance() -> None:
     assert space.by_column(some) is far
     mean = [0, age / 3, (age + 1) / 3]
     assert space.distance(some).tolist() == pytest.approx(mean)
-    assert space.cost(some).tolist() == pytest.approx([n + one / (1 + one) for n, one in enumerate(mean)])
+    steps = [0, max(age, 1), max(age, 1) + 1]
+    expected = [n + one / (1 + one) for n, one in zip(steps, mean, strict=True)]
+    assert space.cost(some).tolist() == pytest.approx(expected)
+    leap, three = space.cost(rows((90.0, 30.0, "f"), (55.0, 31.0, "m"))).tolist()
+    assert 3 < three < leap  # four spreads in one column cost more than three columns a little
     assert space.dissimilarity(some, rows((70.0, 30.0, "f"))).tolist() == [1.0, 0.0, 0.5]
     assert (space.is_table, space.exact) == (True, False)
     drawn = space.anywhere(7, rng=torch.Generator().manual_seed(0))

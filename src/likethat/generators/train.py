@@ -10,6 +10,7 @@ from likethat._checks import check_choice
 from likethat._options import check_callable, check_flag, check_number, check_path
 from likethat._progress import Watcher
 from likethat._session import in_own_session
+from likethat.generators.table.files import draw_table
 from likethat.options import ImageTraining, TableTraining, TextTraining
 from likethat.options.declaring import options_of
 from likethat.sources.folder import picture_endings
@@ -34,9 +35,11 @@ def train_generator(
 
     Args:
         data: for images, a folder, arrays, tensors in [0, 1] or a data set; for a table, a DataFrame without the
-            labels, or a CSV or Parquet file; for texts, a list or a text file with one text a line.
-        kind: "image", "table" or "text"; None goes by the data: a DataFrame and a CSV file are tables, a list of texts
-            and a text file are texts, all else is images. A Parquet file holds images or a table: of a table, say so.
+            labels, a CSV or Parquet file, or a sampler, a function from a seed to a DataFrame; for texts, a list or a
+            text file with one text a line.
+        kind: "image", "table" or "text"; None goes by the data: a DataFrame, a CSV file and a function are tables, a
+            list of texts and a text file are texts, all else is images. A Parquet file holds images or a table: of a
+            table, say so.
         checkpoint: folder for unfinished work; it stays until the generator is saved.
         checkpoint_every: seconds until its first state, and between two; more where writing takes more than a
             tenth of the time.
@@ -55,6 +58,8 @@ def train_generator(
     told = _TOLD[kind]
     of = f"training {'an image' if kind == 'image' else f'a {kind}'} generator"
     known_options(options, [each.name for each in options_of(told)], of=of)
+    if kind == "table" and callable(data):
+        data = draw_table(data, seed=told(**options).seed)
     return _training(kind)(
         data,
         told(**options),
@@ -71,7 +76,8 @@ def _kind_of(data: Any) -> str:
         return {".csv": "table", ".tsv": "table", ".txt": "text"}.get(Path(data).suffix.lower(), "image")
     if isinstance(data, list | tuple) and data and all(isinstance(one, str) for one in data):
         return "image" if Path(data[0]).suffix.lower() in picture_endings() else "text"
-    return "table" if hasattr(data, "iloc") else "image"
+    is_sampler = callable(data) and not hasattr(data, "__getitem__") and not hasattr(data, "__iter__")
+    return "table" if hasattr(data, "iloc") or is_sampler else "image"
 
 
 def _training(kind: str) -> Callable[..., Any]:

@@ -24,7 +24,8 @@ class Archive(QueryLog):
         target: class wanted; None for any but the source's, or where `measure` says what is.
         source_class: the class of the source.
         distance: of inputs from the source, (n,).
-        cost: what is to be small, (n,): the distance; of tables the number of columns changed before that.
+        cost: what is to be small, (n,): the distance; of tables the number of columns changed before that,
+            one that moves by several spreads counted as often.
         dissimilarity: how different the changes of inputs are from that of one input, (n,) in [0, 1].
         plausible: which inputs could be real, (n,); None for all. The others come behind them.
         measure: reads the number that is asked about off the answers; None where that is a class.

@@ -206,11 +206,14 @@ class LatentSpace:
         return torch.tensor([_words_apart(str(self._source[0]), str(text)) for text in inputs], dtype=torch.float32)
 
     def cost(self, inputs: Inputs) -> Float[Tensor, " n"]:
-        """Return the distance; of tables the number of columns changed, and the distance within equal numbers."""
+        """Return the distance; of tables the number of columns changed, and the distance within equal numbers.
+
+        A column that moves by several spreads counts as often: one leap is not nearer than three small steps.
+        """
         if not self.is_table:
             return self.distance(inputs)
         far = self.by_column(inputs)
-        return (far > 0).sum(dim=1) + far.mean(dim=1) / (1 + far.mean(dim=1))
+        return torch.where(far > 0, far.clamp_min(1), 0).sum(dim=1) + far.mean(dim=1) / (1 + far.mean(dim=1))
 
     def plausible(self, inputs: Inputs) -> Bool[Tensor, " n"]:
         """Return which rows are as likely as real ones, or as the source; all where nobody can say."""

@@ -1,18 +1,19 @@
 """Reading a table from a CSV or Parquet file."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likethat._checks import require
-from likethat._options import check_path
+from likethat._options import check_path, shown
 from likethat.errors import InputError, UnsafeFileError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _TEXT, _PARQUET = {".csv", ".tsv", ".txt"}, {".parquet", ".pq"}
+_DRAWN = 5000  # rows: from 2,000 on some are kept back, and what is learned is measured on them
 _PICKLES = {".pkl", ".pickle", ".joblib"}
 
 
@@ -45,6 +46,28 @@ def read_table(path: str | Path, *, dates: Sequence[str] = ()) -> "pd.DataFrame"
     if not len(frame):
         raise InputError(f"{path} has column names and no rows.")
     return _without_counter(frame)
+
+
+def draw_table(sampler: Callable[[int], Any], *, seed: int) -> "pd.DataFrame":
+    """Return rows that a sampler draws, from one seed after the other until there are 5,000.
+
+    Raises:
+        InputError: no table with rows, other columns than before, or the same rows for another seed.
+    """
+    require("pandas", purpose="a sampler of tables")
+    import pandas as pd
+
+    drawn: list[pd.DataFrame] = []
+    while sum(map(len, drawn)) < _DRAWN:
+        rows = sampler(seed + len(drawn))
+        if not isinstance(rows, pd.DataFrame) or not len(rows):
+            got = "one without rows" if isinstance(rows, pd.DataFrame) else shown(rows)
+            raise InputError(f"`data` must return a DataFrame for a seed, got {got}. Or give the rows themselves.")
+        if drawn and (list(rows.columns) != list(drawn[0].columns) or rows.equals(drawn[-1])):
+            what = "the same rows" if rows.equals(drawn[-1]) else "other columns"
+            raise InputError(f"`data` must return other rows in the same columns for another seed, got {what}.")
+        drawn.append(rows.reset_index(drop=True))
+    return pd.concat(drawn, ignore_index=True)[:_DRAWN]
 
 
 def _csv(path: Path, dates: Sequence[str]) -> Any:

@@ -162,7 +162,9 @@ def test_it_opens_as_it_was_saved_and_has_a_page(found: Audit, tmp_path: Path) -
     assert "One shortcut found" in page
     assert "bee &lt;b&gt;" in page
     assert "bee <b>" not in page
-    n_shown = sum(len(one.pictures) for one in found.ranked) + len(found.doubtful)
+    n_shown = sum(len(one.pictures) for one in found.ranked)  # doubtful labels are one of them
+    assert len(next(one for one in found.findings if one.kind == "labels").pictures) == len(found.doubtful)
+    assert "if all labels were right, and the model as sure as it may be" in page
     assert page.count("<use href") == n_shown
 
 
@@ -210,10 +212,10 @@ def test_copies_among_test_pictures_stand_among_the_findings(tested: Audit, foun
         apart = tested.images[one.image] / 255 - 0.1 - 0.8 * (tested.images[other.image] / 255)
         assert float(np.abs(apart).max()) < 0.01
     kinds = [getattr(one, "kind", "shortcut") for one in tested.ranked]
-    assert kinds == ["shortcut", "copies"]  # of its few test pictures too few are wrong for a slice
+    assert kinds == ["shortcut", "copies", "labels"]  # of its few test pictures too few are wrong for a slice
     assert ", 1 other finding>" in repr(tested)
     assert list(tested.to_frame()["kind"]) == kinds
-    assert [one["is_clear"] for one in tested.to_dict()["findings"]] == [True]
+    assert [one["is_clear"] for one in tested.to_dict()["findings"]] == [True, False]
     page = tested.save(tmp_path / "a.html").read_text("utf-8")
     assert "one other finding</h1>" in page
     assert page.index("Likely shortcut") < page.index("test pictures have near copies among the training pictures.")

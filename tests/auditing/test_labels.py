@@ -4,7 +4,7 @@ import pytest
 import torch
 from planted import features_of
 
-from likethat.auditing.labels import find_doubtful
+from likethat.auditing.labels import find_doubtful, weigh_doubts
 
 # label, probabilities of the three classes; pictures of class 1 get .625 for it, the one of class 2 gets .75 for it
 ROWS = [
@@ -39,3 +39,57 @@ def test_a_class_without_pictures_is_as_likely_as_any() -> None:
     features = features_of(torch.zeros(3, 2), torch.tensor([0, 0, 0]), probabilities.argmax(1))
     n_doubtful, found = find_doubtful(features, probabilities, n=5)
     assert (n_doubtful, [one.picture.source for one in found]) == (1, ["row 1"])
+
+
+def drawn(n: int, *, sharpness: float, heat: float = 1.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return logits of three classes, labels drawn from their softmax, and probabilities `heat` times as sure."""
+    rng = torch.Generator().manual_seed(3)
+    logits = sharpness * torch.randn(n, 3, generator=rng, dtype=torch.float64)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]
+    return logits, labels, (heat * logits).softmax(1)
+
+
+@pytest.mark.parametrize("heat", [1.0, 3.0])
+def test_right_labels_are_doubted_as_often_as_chance_says_however_sure_the_model_is(heat: float) -> None:
+    logits, labels, probabilities = drawn(4000, sharpness=2.0, heat=heat)
+    features = features_of(logits, labels, probabilities.argmax(1))
+    found = weigh_doubts(features, probabilities, [])
+    assert found is not None
+    assert 20 < found.n_pictures < 0.2 * len(labels)
+    assert found.interval[0] < found.null < found.interval[1]
+    assert not found.is_clear
+
+
+def test_wrong_labels_are_more_than_chance_and_their_neighbours_say_so() -> None:
+    rng = torch.Generator().manual_seed(1)
+    true = torch.arange(900) % 3
+    rows = torch.eye(3, dtype=torch.float64)[true] * 8 + torch.randn(900, 3, generator=rng, dtype=torch.float64)
+    labels = true.clone()
+    labels[::30] = (true[::30] + 1) % 3  # thirty of 900
+    probabilities = rows.softmax(1)
+    features = features_of(rows, labels, probabilities.argmax(1))
+    shown = find_doubtful(features, probabilities, n=99)[1]
+    assert {(one.picture.index - 100) % 30 for one in shown} == {0}  # each is one that was changed
+    found = weigh_doubts(features, probabilities, shown)
+    assert found is not None
+    assert 20 <= found.n_pictures == found.n_predictions == len(shown)
+    assert found.score == found.n_pictures / 900
+    assert found.interval[0] < found.score < found.interval[1]
+    assert found.is_clear
+    assert found.null < found.score / 2
+    assert found.agreement > 0.9
+    assert all(one.is_on for one in found.pictures)
+    stirred = features_of(torch.randn(900, 3, generator=rng, dtype=torch.float64), labels, probabilities.argmax(1))
+    aside = weigh_doubts(stirred, probabilities, [])
+    assert aside is not None
+    assert aside.agreement < 0.5  # the features say nothing
+
+
+def test_a_doubted_picture_is_no_neighbour_of_itself_and_none_is_no_finding() -> None:
+    probabilities = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
+    features = features_of(torch.tensor([[0.0], [1.0], [9.0]]), torch.tensor([0, 1, 0]), probabilities.argmax(1))
+    found = weigh_doubts(features, probabilities, [])
+    assert found is not None
+    assert (found.n_pictures, found.agreement) == (1, 0.0)  # of its two neighbours one has the other class
+    right = features_of(torch.zeros(3, 1), probabilities.argmax(1))
+    assert weigh_doubts(right, probabilities, []) is None

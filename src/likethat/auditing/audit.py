@@ -9,7 +9,7 @@ from likethat._calls import public
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
 from likethat.auditing.copies import find_copies
-from likethat.auditing.labels import find_doubtful
+from likethat.auditing.labels import find_doubtful, weigh_doubts
 from likethat.auditing.shortcuts import find_shortcuts, picture_of
 from likethat.auditing.slices import find_slice
 from likethat.auditing.surroundings import find_surroundings
@@ -103,12 +103,14 @@ def audit(
         watch=watch,
     )
     logits = features.pooled @ head.weight.cpu().T + head.bias.cpu()
-    n_doubtful, doubtful = find_doubtful(features, begun.model.probabilities(logits), n=options.n_labels)
+    probabilities = begun.model.probabilities(logits)
+    n_doubtful, doubtful = find_doubtful(features, probabilities, n=options.n_labels)
     findings = _others(features, None if tested is None else tested.features, head, options)
     around, pictures = find_surroundings(
         begun.model, begun.source, features, n_pictures=options.n_pictures, seed=options.seed, watch=watch
     )
-    findings += [one for one in (around,) if one is not None]
+    doubts = weigh_doubts(features, probabilities, doubtful)
+    findings += [one for one in (around, doubts) if one is not None]
     shown = {one.picture.image for one in doubtful}
     shown |= {one.image for each in shortcuts for one in each.pictures}
     shown |= {one.image for each in findings for one in each.pictures}

@@ -25,7 +25,7 @@ NO_LABELS = (
     "doubtful."
 )
 """What an audit of such pictures notes; its headline then says nothing of labels."""
-LEAST: Mapping[str, float] = {"copies": 0.0, "slice": 0.05, "unlike": 0.002, "surroundings": 0.15}
+LEAST: Mapping[str, float] = {"copies": 0.0, "slice": 0.05, "unlike": 0.002, "surroundings": 0.15, "labels": 0.0}
 """What a finding's score must lie above, kind by kind, beside its null: what pictures and networks show in which
 nothing is wrong (docs/methods.md)."""
 _GROUP = 5  # pictures of a class and state, below which their accuracy is not said
@@ -148,16 +148,18 @@ class Finding:
     Attributes:
         kind: "copies": test pictures that are near copies of training pictures; "slice": pictures that share something
             and are wrong more often than their classes; "unlike": pictures unlike those learned from;
-            "surroundings": answers follow the edge of a picture when it is another picture's.
+            "surroundings": answers follow the edge of a picture when it is another picture's; "labels": all doubtful
+            labels together.
         score: share of the test pictures that are copies; of a slice, how much more of it is wrong than of its classes,
             on pictures that it was not found on; share of the pictures that are unlike the others; of
-            surroundings, how much more often the class of the edge is answered than where the edge is of the own class.
+            surroundings, how much more often the class of the edge is answered than where the edge is of the own class;
+            share of the labels that are doubtful.
         interval: of the score, 95 %.
         null: the score of chance, or where nothing is wrong, found and measured in the same way.
         agreement: share of the pictures that a second measure finds too, in [0, 1]: of copies, that the network sees
             the original as one of the nearest training pictures; of a slice, that are in that of the other half; of
             pictures unlike others, that have no near neighbour; of surroundings, that are right in an edge of their own
-            class alone, of those right there.
+            class alone, of those right there; of labels, whose nearest pictures mostly have the predicted class.
         n_pictures: that are concerned.
         n_predictions: that hang on it: of copies, those that say nothing of pictures never seen; of a slice, those
             wrong beyond what its classes would be; of pictures unlike others, each; of surroundings, the
@@ -167,7 +169,7 @@ class Finding:
         what: they share, of a slice; the class whose edges pull most, of surroundings; else empty.
     """
 
-    kind: Literal["copies", "slice", "unlike", "surroundings"]
+    kind: Literal["copies", "slice", "unlike", "surroundings", "labels"]
     score: float
     interval: tuple[float, float]
     null: float
@@ -221,7 +223,7 @@ class Audit(Result):
 
     def _line(self) -> str:
         about = self.provenance
-        n, n_others = len(self.clear), sum(one.is_clear for one in self.findings)
+        n, n_others = len(self.clear), sum(one.is_clear for one in self.findings if one.kind != "labels")
         others = f", {n_others} other {'finding' if n_others == 1 else 'findings'}" if n_others else ""
         return (
             f"<Audit of {about.model} on {about.n_images:,} pictures: {n} {'shortcut' if n == 1 else 'shortcuts'}, "

@@ -9,7 +9,7 @@ import numpy as np
 
 from likethat._checks import require
 from likethat.explanations.audit import NO_LABELS, Audit, AuditedPicture, Finding, Shortcut
-from likethat.report.findings import FindingText, finding_text
+from likethat.report.findings import FindingText, doubt_facts, finding_text
 from likethat.report.pages import Page
 from likethat.report.sheet import PIXELATED_UP_TO, PictureSheet, Sprite
 from likethat.report.text import count, for_matplotlib, percent, shorten
@@ -63,6 +63,8 @@ class _FindingView:
 @dataclass(frozen=True, kw_only=True)
 class _LabelsView:
     n: int
+    facts: tuple[tuple[str, str], ...]
+    is_clear: bool
     pictures: tuple[tuple[_PictureView, str, str], ...]
     kind: str = "labels"
 
@@ -76,7 +78,7 @@ def audit_page(found: Audit) -> Page:
         "model": shorten(found.provenance.model, 80),
         "n_images": f"{found.provenance.n_images:,}",
         "found": sections,
-        "n_clear": sum(one.kind == "labels" or one.is_clear for one in sections),
+        "n_clear": sum(one.is_clear for one in sections),
         "warnings": [*filter(None, [found.provenance.warning]), *found.provenance.notes],
         "made": provenance_view(found.provenance),
     }
@@ -87,12 +89,13 @@ def _sections(found: Audit, sheet: PictureSheet) -> list[Any]:
     """Return what was found in the order of the page: clear, then by how many predictions hang on it."""
     views: list[tuple[bool, int, Any]] = []
     for one in found.ranked:
-        if not one.pictures:
+        if not one.pictures or (isinstance(one, Finding) and one.kind == "labels"):
             continue
         view = _shortcut_view(found, one, sheet) if isinstance(one, Shortcut) else _finding_view(found, one, sheet)
         views.append((not one.is_clear, -one.n_predictions, view))
     if found.doubtful:
-        views.append((False, -found.n_doubtful, _labels_view(found, sheet)))
+        labels = _labels_view(found, sheet)
+        views.append((not labels.is_clear, -found.n_doubtful, labels))
     return [view for _, _, view in sorted(views, key=lambda each: each[:2])]
 
 
@@ -100,7 +103,13 @@ def _labels_view(found: Audit, sheet: PictureSheet) -> _LabelsView:
     pictures = [
         (_picture_view(found, one.picture, sheet), percent(one.own), percent(one.other)) for one in found.doubtful
     ]
-    return _LabelsView(n=found.n_doubtful, pictures=tuple(pictures))
+    weighed = next((one for one in found.findings if one.kind == "labels"), None)  # none in files of earlier versions
+    return _LabelsView(
+        n=found.n_doubtful,
+        facts=() if weighed is None else doubt_facts(weighed),
+        is_clear=weighed is None or weighed.is_clear,
+        pictures=tuple(pictures),
+    )
 
 
 def summary(found: Audit) -> str:
@@ -110,7 +119,7 @@ def summary(found: Audit) -> str:
     if NO_LABELS in found.provenance.notes:
         return f"{shortcuts} in {count(found.provenance.n_images, 'picture')} without labels"
     said = f"{shortcuts}, {count(found.n_doubtful, 'doubtful label') if found.n_doubtful else 'no doubtful label'}"
-    n_others = sum(one.is_clear for one in found.findings)
+    n_others = sum(one.is_clear for one in found.findings if one.kind != "labels")
     said += f", {count(n_others, 'other finding')}" if n_others else ""
     return said[:1].upper() + said[1:]
 

@@ -127,6 +127,15 @@ def _surroundings(_: Audit, one: Finding) -> FindingText:
     )
 
 
+def doubt_facts(one: Finding) -> tuple[tuple[str, str], ...]:
+    """Return the numbers of all doubtful labels, each with its name."""
+    return (
+        ("share of the labels", _share(one)),
+        ("if all labels were right, and the model as sure as it may be", percent(one.null)),
+        ("the nearest pictures have that other class, too", percent(one.agreement)),
+    )
+
+
 def _share(one: Finding) -> str:
     return f"{percent(one.score)} ({percent(one.interval[0])} to {percent(one.interval[1])})"
 

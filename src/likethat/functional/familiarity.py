@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from likethat._vectors import rows_of
+
 _DIRECTIONS = 32  # held out, 64 flag as many of the same kind or more, and no more of another
 _MOST = 2048  # rows looked at: more move the limit by less than its own error
 _FEWEST = 40  # rows: half of fewer says nothing about the other half
@@ -58,7 +60,8 @@ def familiar(vectors: Float[Tensor, "row channel"]) -> Familiar | None:
     At most one in (rows / 2 + 1) of the same kind lies beyond the largest of the held-out rows; where these are few,
     the limit is further out, by what their logarithm's spread foretells.
     """
-    chosen = vectors[torch.linspace(0, len(vectors) - 1, min(len(vectors), _MOST), dtype=torch.float64).long()]
+    drawn = torch.linspace(0, len(vectors) - 1, min(len(vectors), _MOST), dtype=torch.float64).long()
+    chosen = rows_of(vectors, drawn)  # spread over the whole file of vectors on disk, whose pages are let go
     fitted, held = chosen[1::2].double(), chosen[::2].double()
     if len(vectors) < _FEWEST or not float((fitted - fitted[0]).abs().max()) > 0:
         return None

@@ -328,7 +328,7 @@ def together(rows: Rows) -> None:
             own, other = ([by_name[f"{title}: {each}, {label}"] for title in titles] for each in ("ours", way))
             if own:
                 joined = [{"_each": [one for row in side for one in row["_each"]]} for side in (own, other)]
-                rows.add("pairs", f"all {len(own)}: beside {way}, {label}", lambda j=joined: beside(*j), again=True)
+                rows.add("pairs", f"all: beside {way}, {label}", lambda j=joined: beside(*j), again=True)
 
 
 def generators(rows: Rows, name: str) -> None:

@@ -99,7 +99,7 @@ def model_of(place: Path, dies_at: int = -1) -> tuple[lt.SplitModel, Counted]:
 
 def differing(first: Features, second: Features) -> list[str]:
     """Name what two passes do not have in common."""
-    tensors = ("means", "pooled", "predicted", "labels", "indices", "kept", "maps", "views", "sizes")
+    tensors = ("means", "pooled", "predicted", "labels", "indices", "kept", "maps", "views", "facts")
     values = ("names", "label_names", "grid", "skipped", "data", "remarks", "notes", "warning")
     found = [name for name in tensors if not torch.equal(getattr(first, name), getattr(second, name))]
     return found + [name for name in values if getattr(first, name) != getattr(second, name)]
@@ -222,10 +222,11 @@ def test_many_inputs_are_explained_in_workers_as_here(cluster: Any, tmp_path: Pa
     network = torch.nn.Sequential(Dying(tmp_path), *small_cnn()).eval()
     model = lt.split(network, example=pictures(4))
     sources = pictures(20)
-    alone = lt.explain_all(model, sources, budget=40)
+    alone = lt.explain_all(lt.BlackBox(model), sources, budget=40)
     box = lt.BlackBox(model)
     found = lt.explain_all(box, sources, budget=40, workers="ray")
-    assert told_of(found) == told_of(alone) == told_of(lt.explain_all(model, sources, budget=40, at_once=3))
+    together = lt.explain_all(lt.BlackBox(model), sources, budget=40, at_once=3)
+    assert told_of(found) == told_of(alone) == told_of(together)
     assert (tmp_path / "died asked").exists()
     for one, other in zip(found, alone, strict=True):
         assert one.heat_map.tobytes() == other.heat_map.tobytes()  # type: ignore[union-attr]

@@ -794,7 +794,7 @@ def _generators() -> list[Row]:
         ),
     ]
     training = {
-        "kind": wrong.CHOICE,
+        "kind": _less(wrong.CHOICE, "None"),
         "seed": wrong.SEED,
         "checkpoint": wrong.CHECKPOINT,
         "resume": wrong.FLAG,

@@ -85,11 +85,13 @@ def test_wrong_labels_are_more_than_chance_and_their_neighbours_say_so() -> None
     assert aside.agreement < 0.5  # the features say nothing
 
 
-def test_a_doubted_picture_is_no_neighbour_of_itself_and_none_is_no_finding() -> None:
-    probabilities = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
-    features = features_of(torch.tensor([[0.0], [1.0], [9.0]]), torch.tensor([0, 1, 0]), probabilities.argmax(1))
+def test_a_doubted_picture_is_no_neighbour_of_itself_and_few_are_no_finding() -> None:
+    probabilities = torch.tensor([[0.0, 1.0]] * 3 + [[1.0, 0.0]] * 4, dtype=torch.float64)
+    places = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 9.0])[:, None]
+    features = features_of(places, torch.tensor([0, 1, 1, 0, 0, 0, 0]), probabilities.argmax(1))
     found = weigh_doubts(features, probabilities, [])
     assert found is not None
-    assert (found.n_pictures, found.agreement) == (1, 0.0)  # of its two neighbours one has the other class
-    right = features_of(torch.zeros(3, 1), probabilities.argmax(1))
-    assert weigh_doubts(right, probabilities, []) is None
+    assert (found.n_pictures, found.agreement) == (1, 0.0)  # two of its five neighbours have the other class
+    assert weigh_doubts(features_of(places, probabilities.argmax(1)), probabilities, []) is None
+    few = features_of(places[:3], torch.tensor([0, 1, 1]), probabilities[:3].argmax(1))
+    assert weigh_doubts(few, probabilities[:3], []) is None

@@ -234,7 +234,7 @@ def test_the_other_commands_take_a_line_too(at_hand: Path) -> None:
     page = ["--budget", 40, "-o", "page.html", "--overwrite"]
     mapped = likethat("attribute", *_asked("price"), "-i", "x.png", *page, "-t", "above 300000")
     assert mapped.exit_code == 0, mapped.stderr
-    assert mapped.stdout.startswith("price")
+    assert mapped.stdout.startswith("What raises “price”")
     made = likethat("exemplars", *_asked("price"), "-g", "grey", *page, "-t", "above 250000", "-n", 2)
     assert made.exit_code == 0, made.stderr
     assert "price above 250,000: 2 of 2 reached" in made.stdout
@@ -258,7 +258,7 @@ def test_a_network_that_is_read_is_asked_for_its_probability(tmp_path: Path) -> 
     words = ["-m", "zoo:digits", "-i", "zoo:digits:7", "--budget", 40, "-o", tmp_path / "page.html"]
     result = likethat("attribute", *words, "-t", "7 below 0.2")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("7")
+    assert result.stdout.startswith("What raises “7”")
 
 
 def test_names_in_a_sentence_are_found_as_those_of_classes() -> None:

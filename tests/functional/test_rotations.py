@@ -125,3 +125,12 @@ def test_whitening_by_hand() -> None:
 def test_whitening_of_directions_without_variance_is_finite() -> None:
     white = whitening(torch.diag(torch.tensor([1.0, 0.0])), condition=3.0)
     assert white.diagonal().tolist() == pytest.approx([1 / 5**0.5, 3 / 5**0.5])  # 1 and 3, squares of mean 5
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
+@pytest.mark.parametrize("mixed", [0.3, 0.7, 0.95])
+def test_one_singular_value_far_from_all_others_is_brought_to_one_too(mixed: float, precision: torch.dtype) -> None:
+    matrix = 0.8 * torch.eye(400)
+    matrix[0, 1] = matrix[1, 0] = 0.8 * mixed  # its factor is the identity
+    off = (polar_factor(matrix, precision=precision) - torch.eye(400)).abs().max()
+    assert float(off) < (1e-6 if precision == torch.float64 else 1e-3)

@@ -1,10 +1,12 @@
 """What a thing holds tells it from another of its name, in this process and in the next."""
 
 import functools
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -117,3 +119,58 @@ def test_estimators_go_by_what_they_learned() -> None:
     model.predict_proba(rows)
     assert before == content_of(model) == content_of(fitted(0)) != content_of(fitted(1))
     assert content_of(model.predict_proba) not in (None, before, content_of(fitted(1).predict_proba))
+
+
+def _changed(how: str) -> nn.Module:
+    """Return the same network each time, but for what no state_dict has."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 2))
+    if how == "a list":
+        network[0].scales = [-1.0]
+    elif how == "a tensor":
+        network[0].scale = torch.tensor(-1.0)
+    elif how == "a buffer that is not saved":
+        network.register_buffer("sign", -torch.ones(1), persistent=False)
+    elif how == "a hook":
+        network.register_forward_hook(lambda module, given, output: -output)
+    elif how == "a forward of its own":
+        network.forward = lambda x: -x  # type: ignore[method-assign]
+    return network
+
+
+def test_a_network_is_what_it_carries_beside_its_weights_too() -> None:
+    ways = ("", "a list", "a tensor", "a buffer that is not saved", "a hook", "a forward of its own")
+    found = [content_of(_changed(how)) for how in ways]
+    assert None not in found
+    assert len(set(found)) == len(ways)
+    assert found == [content_of(_changed(how)) for how in ways]
+    locked = _changed("")
+    locked.lock = threading.Lock()  # type: ignore[assignment]
+    assert content_of(locked) not in (None, found[0])
+
+
+def test_modules_that_are_not_installed_are_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("settings_of_mine")
+    module.inner = ModuleType("settings_of_mine.inner")  # type: ignore[attr-defined]
+    module.inner.limit, module.unused = 1, threading.Lock()
+    for one in (module, module.inner):
+        one.__file__ = "/home/me/settings_of_mine.py"
+        monkeypatch.setitem(sys.modules, one.__name__, one)
+    monkeypatch.setitem(globals(), "mine", module)
+    before = content_of(_of_module)
+    assert before is not None
+    module.inner.limit = 2
+    assert content_of(_of_module) not in (None, before)
+
+
+def _of_module(x: float) -> bool:
+    return x > mine.inner.limit  # type: ignore[name-defined, no-any-return]
+
+
+def test_patterns_functions_of_numpy_and_what_is_set_on_a_function_are_read() -> None:
+    first, second = content_of(re.compile("a")), content_of(re.compile("b"))
+    assert None not in (first, second, content_of(np.exp))
+    assert first != second
+    one, other = _with(1), _with(1)
+    other.scale = 2  # type: ignore[attr-defined]
+    assert content_of(one) != content_of(other)

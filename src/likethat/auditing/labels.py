@@ -52,7 +52,7 @@ def find_doubtful(
 def weigh_doubts(
     features: Features, probabilities: Float[Tensor, "image cls"], shown: list[DoubtfulLabel]
 ) -> Finding | None:
-    """Return what all doubtful labels together amount to; None where there are none.
+    """Return what all doubtful labels together amount to; None where there are none, or hardly any labels.
 
     The null is the share that would be doubted if every label were right and the model no surer than it may be: its
     probabilities, drawn together until they fit these labels best (temperature scaling, Guo et al. 2017), say how often
@@ -65,7 +65,7 @@ def weigh_doubts(
     """
     is_doubtful, labelled = _doubted(features, probabilities), features.labels >= 0
     n, n_labelled = int(is_doubtful.sum()), int(labelled.sum())
-    if not n:
+    if not n or n_labelled <= _NEAREST:
         return None
     _, other, usual = _evidence(features, probabilities)
     given, surest = probabilities[labelled], other[labelled, None]
@@ -126,10 +126,10 @@ def _agreement(features: Features, is_doubtful: Bool[Tensor, " image"]) -> float
     known = (features.labels >= 0).nonzero()[:, 0]
     mean, width = features.pooled.mean(0), features.pooled.std(0).clamp_min(1e-6)
     seen = (features.pooled[known] - mean) / width
-    n_near, agree = min(_NEAREST, len(known) - 1), 0
+    agree = 0
     for rows in is_doubtful.nonzero()[:, 0].split(_BLOCK):
         apart = torch.cdist((features.pooled[rows] - mean) / width, seen)
         apart[rows[:, None] == known[None]] = torch.inf
-        near = features.labels[known[apart.topk(n_near, largest=False).indices]]
-        agree += int(((near == features.predicted[rows, None]).sum(1) * 2 > n_near).sum())
+        near = features.labels[known[apart.topk(_NEAREST, largest=False).indices]]
+        agree += int(((near == features.predicted[rows, None]).sum(1) * 2 > _NEAREST).sum())
     return agree / int(is_doubtful.sum())

@@ -33,7 +33,6 @@ from likethat.models import BlackBox, SplitModel
 from likethat.models.black_box.box import box_for
 from likethat.models.black_box.together import together
 from likethat.models.content import content_of
-from likethat.models.fingerprint import fingerprint
 from likethat.options.declaring import options_of
 from likethat.sources.base import Sample
 
@@ -372,7 +371,8 @@ def _about(model: Any, target: Any, data: Any, generator: Any) -> dict[str, str]
         who = f"{who} {digest_of({'prototypes': [str(prototype) for prototype in model.prototypes]})}"
     elif isinstance(model, SplitModel | nn.Module):
         module = model.network if isinstance(model, SplitModel) else model
-        who = f"{type(module).__name__} {fingerprint(module)}"
+        about = [getattr(model, name, None) for name in ("preprocess", "class_names", "outputs")]
+        who = f"{type(module).__name__} {_told_apart([module, *about])}"
     else:
         box = box_for(model, target)
         who = f"{box.name} {box.told}"

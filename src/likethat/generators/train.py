@@ -75,7 +75,7 @@ def _kind_of(data: Any) -> str:
     if isinstance(data, str | Path):
         return {".csv": "table", ".tsv": "table", ".txt": "text"}.get(Path(data).suffix.lower(), "image")
     if isinstance(data, list | tuple) and data and all(isinstance(one, str) for one in data):
-        return "image" if Path(data[0]).suffix.lower() in picture_endings() else "text"
+        return "image" if all(Path(one).suffix.lower() in picture_endings() for one in data) else "text"
     is_sampler = callable(data) and not hasattr(data, "__getitem__") and not hasattr(data, "__iter__")
     return "table" if hasattr(data, "iloc") or is_sampler else "image"
 

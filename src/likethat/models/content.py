@@ -1,5 +1,6 @@
 """What any Python object is, as a digest: two models of one name are told apart, in this process and in the next."""
 
+import copyreg
 import hashlib
 import sys
 import sysconfig
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), torch.dtype, torch.device, np.generic)
+_OF_TORCH = frozenset(vars(nn.Module())) - {"_parameters", "_buffers"}  # what every network has beside its own
+_DEEPEST = 4  # modules within modules whose values are looked at: package.part.name
 _INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -75,24 +78,53 @@ class _Contents:
         if isinstance(thing, list | tuple):
             yield from thing
         elif isinstance(thing, nn.Module):
-            yield from (type(thing), repr(thing), thing.state_dict(), [_settings(one) for one in thing.modules()])
+            yield from (
+                type(thing),
+                repr(thing),
+                getattr(thing, "code", ""),
+            )  # code: of TorchScript, with its constants
+            for name, one in thing.named_modules():
+                yield name
+                yield from ((each, self._tried(value)) for each, value in sorted(_settings(one).items()))
         elif isinstance(thing, CodeType):
             yield from (thing.co_code, thing.co_consts, thing.co_names)
         elif isinstance(thing, FunctionType | type):
             yield thing.__qualname__
             if _is_installed(thing.__module__):
                 yield thing.__module__
+                yield from _bound(thing) if isinstance(thing, FunctionType) else ()
             else:
                 yield from _of_function(thing) if isinstance(thing, FunctionType) else _of_class(thing)
         else:
             yield from _reduced(thing)
 
+    def _tried(self, setting: Any) -> bytes:
+        """Return the digest of what a network carries along, or the name of its type: a lock decides no answer."""
+        try:
+            return self.of(setting)
+        except Exception:  # as in `content_of`
+            return type(setting).__qualname__.encode()
+
 
 def _of_function(function: FunctionType) -> Iterator[Any]:
-    yield from (function.__code__, function.__defaults__, function.__kwdefaults__)
-    yield [cell.cell_contents for cell in function.__closure__ or ()]
+    yield function.__code__
+    yield from _bound(function)
     names = set(_names(function.__code__))
-    yield {name: value for name, value in function.__globals__.items() if name in names}
+    yield {name: _looked_at(value, names) for name, value in function.__globals__.items() if name in names}
+
+
+def _bound(function: FunctionType) -> Iterator[Any]:
+    """Yield what one function of a name has and another of that name has not."""
+    yield from (function.__defaults__, function.__kwdefaults__, vars(function))
+    yield [cell.cell_contents for cell in function.__closure__ or ()]
+
+
+def _looked_at(value: Any, names: set[str], depth: int = 0) -> Any:
+    """Return of a module that is not installed the values that code names: the module may have been edited."""
+    if not isinstance(value, ModuleType) or _is_installed(value.__name__) or depth == _DEEPEST:
+        return value
+    found = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return {name: _looked_at(one, names, depth + 1) for name, one in found.items()}
 
 
 def _of_class(own: type) -> Iterator[Any]:
@@ -104,13 +136,19 @@ def _of_class(own: type) -> Iterator[Any]:
 
 
 def _settings(module: nn.Module) -> dict[str, Any]:
-    """Return the numbers and words that a module was made with; in which mode it is, is not its own."""
-    return {name: one for name, one in vars(module).items() if isinstance(one, _PLAIN) and name != "training"}
+    """Return what a module carries: numbers, settings, a forward of its own, hooks; not in which mode it is.
+
+    Hooks are keyed by how many came before them in the process, which says nothing.
+    """
+    own = {name: one for name, one in vars(module).items() if name not in _OF_TORCH}
+    hooks = ("_forward_hooks", "_forward_pre_hooks")
+    return own | {name: list(vars(module)[name].values()) for name in hooks if vars(module).get(name)}
 
 
 def _reduced(thing: Any) -> Iterator[Any]:
     """Yield what pickle would write: how it is made, of what, its state, and what it holds."""
-    made = thing.__reduce_ex__(4)
+    reducer: Any = copyreg.dispatch_table.get(type(thing))  # of patterns and NumPy's functions
+    made = thing.__reduce_ex__(4) if reducer is None else reducer(thing)
     if isinstance(made, str):  # a name, as of what remembers a function's answers
         yield from (made, getattr(thing, "__wrapped__", None))
         return

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from likethat._calls import foreign
 from likethat._checks import require
 from likethat._options import check_path, shown
 from likethat.errors import InputError, UnsafeFileError
@@ -59,7 +60,8 @@ def draw_table(sampler: Callable[[int], Any], *, seed: int) -> "pd.DataFrame":
 
     drawn: list[pd.DataFrame] = []
     while sum(map(len, drawn)) < _DRAWN:
-        rows = sampler(seed + len(drawn))
+        with foreign("`data`, called with a seed,"):
+            rows = sampler(seed + len(drawn))
         if not isinstance(rows, pd.DataFrame) or not len(rows):
             got = "one without rows" if isinstance(rows, pd.DataFrame) else shown(rows)
             raise InputError(f"`data` must return a DataFrame for a seed, got {got}. Or give the rows themselves.")

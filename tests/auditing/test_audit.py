@@ -160,6 +160,7 @@ def test_it_opens_as_it_was_saved_and_has_a_page(found: Audit, tmp_path: Path) -
     page = found.save(tmp_path / "a.html").read_text("utf-8")
     assert ": 1 shortcut, " in repr(found)
     assert "One shortcut found" in page
+    assert ("doubtful labels (no more than chance)" in page) != found.findings[-1].is_clear
     assert "bee &lt;b&gt;" in page
     assert "bee <b>" not in page
     n_shown = sum(len(one.pictures) for one in found.ranked)  # doubtful labels are one of them

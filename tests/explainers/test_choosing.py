@@ -170,6 +170,26 @@ def test_labels_beside_the_rows_are_left_out_and_said_to_be() -> None:
         lt.explain(lt.BlackBox(rich), row, data=table.drop(columns="age"))
 
 
+@pytest.mark.slow
+def test_a_label_in_the_row_of_an_estimator_is_left_out_and_costs_count_columns() -> None:
+    from sklearn.datasets import load_wine
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    wine = load_wine(as_frame=True)
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(wine.data, wine.target)
+    found = lt.explain(model, wine.frame.iloc[[5]], data=wine.frame, budget=120)
+    assert isinstance(found, Counterfactual)
+    assert list(found.source.columns) == list(wine.data.columns)
+    assert "without their target" in found.notes[0]
+    assert list(found.to_frame()["probability_of"]) == ["anything but 0"]
+    assert found.curve
+    assert all(0 < one.n_columns <= 13 for one in found.curve)
+    same = [one.n_columns for one in found.curve if one.l1 == pytest.approx(found.best.l1)]
+    assert set(same) <= {len(found.best.changes)}
+
+
 def test_texts_give_edits_and_a_text_alone_its_words() -> None:
     edited = lt.explain(lt.BlackBox(good), TEXTS[0], data=TEXTS, budget=60)
     assert isinstance(edited, Counterfactual)

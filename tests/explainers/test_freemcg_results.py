@@ -63,15 +63,19 @@ def test_a_path_without_a_target_is_of_all_other_classes() -> None:
 
 
 def test_what_each_confidence_costs() -> None:
-    # Rows of 1.5, 2.25 and 3.25 in number of columns and a fraction; the surest is the dearest.
-    archive = asked(cost=lambda x: 0.75 + 0.75 * x.flatten() + (x.flatten() > 2) * 0.25)
-    curve = curve_of(archive)
+    archive = asked()  # the second row has one column that leaps
+    columns = {0.0: [0, 0, 0], 1.0: [1, 0, 0], 2.0: [2, 0, 0], 3.0: [1, 1, 1]}
+
+    def by_column(rows: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([columns[row] for row in rows.flatten().tolist()])
+
+    curve = curve_of(archive, by_column)
     assert [item.confidence for item in curve] == [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98]
-    assert [item.n_columns for item in curve] == [1, 1, 1, 2, 2, 2, 3]
+    assert [item.n_columns for item in curve] == [1, 1, 1, 1, 1, 1, 3]
     assert [item.l1 for item in curve] == pytest.approx([0.1] * 3 + [0.2] * 3 + [0.3])
     archive.reals = torch.tensor([True, True, True, False])
-    assert curve_of(archive)[-1].confidence == 0.95  # what could not be real serves no demand
-    assert curve_of(asked(P[:1])) == ()
+    assert curve_of(archive, by_column)[-1].confidence == 0.95  # what could not be real serves no demand
+    assert curve_of(asked(P[:1]), by_column) == ()
 
 
 def ended(archive: Archive, reason: str, *, n: int = 1, confidence: float = 0.9) -> Status:

@@ -282,18 +282,20 @@ def _where(at_hand: _AtHand, one: Any, why: str) -> Attribution | WordAttributio
 
 
 def _row(at_hand: _AtHand) -> Explained:
-    made, why = at_hand.generator, "a generator of its rows is at hand"
+    made, why, row = at_hand.generator, "a generator of its rows is at hand", at_hand.one
     if made is None:
         if at_hand.data is None:
             raise InputError(
                 "`data` must be rows like the one explained, got None. Give a table without the labels, or "
                 "generator=... that was trained on one."
             )
-        rows, left_out = rows_like(at_hand.data, at_hand.one)
+        names = list(getattr(at_hand.model, "feature_names_in_", row.columns))  # an estimator's: of its training
+        row = row[names] if set(names) < set(row.columns) else row  # labels stand in the row too
+        rows, left_out = rows_like(at_hand.data, row)
         made = train_generator(rows, kind="table", seed=at_hand.seed, quality=False, watch=at_hand.watch)
         keeps = "likethat.train_generator keeps one for more rows"
         why = f"a generator could be trained on the rows given{left_out} ({keeps})"
-    return _changed(at_hand, at_hand.one, made, why)
+    return _changed(at_hand, row, made, why)
 
 
 def rows_like(data: Any, row: Any) -> tuple[Any, str]:

@@ -251,6 +251,7 @@ class Counterfactual(Result):
         return {
             "predicted": [self.class_names[edit.predicted] for edit in self.edits],
             "probability": [self.probability(edit) for edit in self.edits],
+            "probability_of": [self.target_name] * len(self.edits),
             **fields_of(self.edits, ("l1", "l2", "is_valid")),
             "broken": [len(edit.broken) for edit in self.edits],
             "changes": ["; ".join(map(str, edit.changes)) for edit in self.edits],

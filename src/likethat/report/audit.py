@@ -119,6 +119,7 @@ def summary(found: Audit) -> str:
     if NO_LABELS in found.provenance.notes:
         return f"{shortcuts} in {count(found.provenance.n_images, 'picture')} without labels"
     said = f"{shortcuts}, {count(found.n_doubtful, 'doubtful label') if found.n_doubtful else 'no doubtful label'}"
+    said += " (no more than chance)" if any(one.kind == "labels" and not one.is_clear for one in found.findings) else ""
     n_others = sum(one.is_clear for one in found.findings if one.kind != "labels")
     said += f", {count(n_others, 'other finding')}" if n_others else ""
     return said[:1].upper() + said[1:]

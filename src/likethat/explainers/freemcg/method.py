@@ -386,7 +386,11 @@ class FreeMCG(FreeMCGOptions):
             seed=self.seed,
             options=self.options() | ({} if measured else {"confidence": demand}) | {"budget": archive.budget, "n": n},
             notes=(*getattr(archive.box, "notes", ()), *(space.notes() if isinstance(space, LatentSpace) else ())),
-            curve=curve_of(archive) if kind_of(source) == "table" and not _is_line(archive.measure) else (),
+            curve=(
+                curve_of(archive, space.by_column)
+                if isinstance(space, LatentSpace) and space.is_table and not _is_line(archive.measure)
+                else ()
+            ),
             measured=measured,
             n_dependences=space.n_dependences if isinstance(space, LatentSpace) else 0,
         )

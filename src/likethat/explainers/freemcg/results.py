@@ -1,6 +1,7 @@
 """From what was asked to what is shown: the counterfactuals, the path, and what to do next."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,16 +76,22 @@ def path_of(archive: Archive) -> SearchPath:
     )
 
 
-def curve_of(archive: Archive) -> tuple[Demand, ...]:
-    """Return what each confidence costs a row: the fewest columns among all that were asked."""
+def curve_of(archive: Archive, by_column: Callable[[Inputs], Tensor]) -> tuple[Demand, ...]:
+    """Return what each confidence costs a row: the fewest columns among all that were asked, and the least distance.
+
+    Args:
+        archive: of the search.
+        by_column: (row, column) how far each column of rows is from the source's.
+    """
+    n_columns = torch.cat([(by_column(batch) > 0).sum(dim=1) for batch in archive.inputs])
     found = []
     for confidence in _DEMANDS:
         rows = (archive.margins >= math.log(confidence / (1 - confidence))) & archive.reals
         if not bool(rows.any()):
             break
-        row = int(torch.where(rows, archive.costs, torch.inf).argmin())
-        n_columns = int(archive.costs[row])  # and a fraction for the distance
-        found.append(Demand(confidence=confidence, n_columns=n_columns, l1=float(archive.distances[row])))
+        fewest = int(n_columns[rows].min())
+        l1 = float(archive.distances[rows & (n_columns == fewest)].min())
+        found.append(Demand(confidence=confidence, n_columns=fewest, l1=l1))
     return tuple(found)
 
 

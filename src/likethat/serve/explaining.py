@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from likethat._checks import check_count
-from likethat.errors import InputError, TargetError
+from likethat._class_names import resolve_target
+from likethat.errors import InputError
 from likethat.explanations import Bank, Explanation
 from likethat.explanations.regions import Maps, Region, explain_region
 from likethat.serve.dropped import Dropped, decoded
@@ -52,7 +53,7 @@ class Question:
 
 
 def class_of(bank: Bank, word: str) -> int | None:
-    """Return the index of the class that a visitor means: a name, or ``index:7``; None for no word.
+    """Return the index of the class that a visitor means: a name as `--target` takes it, or ``index:7``; None for "".
 
     Raises:
         TargetError: no such class.
@@ -64,10 +65,7 @@ def class_of(bank: Bank, word: str) -> int | None:
     kind, _, number = word.partition(":")
     if kind == "index" and number.isdecimal() and len(number) < 10 and int(number) < len(bank.class_names):
         return int(number)
-    folded = [name.casefold() for name in bank.class_names]
-    if word.strip().casefold() in folded:
-        return folded.index(word.strip().casefold())
-    raise TargetError(f"`class` must be one of the {len(folded):,} classes, got {word[:80]!r}. Choose one of the list.")
+    return resolve_target(word.strip(), bank.class_names)
 
 
 def mark_of(words: Mapping[str, str]) -> Mark:

@@ -159,6 +159,16 @@ def test_rows_give_what_would_change_the_answer() -> None:
         lt.explain(lt.BlackBox(rich, class_names=["no", "yes"]), row)
 
 
+def test_an_exact_map_says_what_it_does_not_hold() -> None:
+    model = lt.load("zoo:creatures-vit")
+    found = lt.explain(model, lt.creatures(1, seed=4)[0])
+    assert isinstance(found, Attribution)
+    logit = float(model.logits(torch.from_numpy(found.image)[None]).detach()[0, found.target])
+    assert f"Of its logit, {logit:+.3g}, cells hold {float(found.heat_map.sum()):+.3g}; " in found.notes[1]
+    whole = lt.explain(lt.load("zoo:digits"), lt.digits()[0].image)
+    assert not any("has no place" in note for note in whole.notes)
+
+
 def test_labels_beside_the_rows_are_left_out_and_said_to_be() -> None:
     row = pd.DataFrame({"income": [40.0], "age": [30]})
     table = pd.DataFrame({"label": ["no"], "age": [25], "income": [50.0]})

@@ -237,8 +237,19 @@ def _exactly(at_hand: _AtHand, model: SplitModel) -> Attribution:
         notes=(
             "Shown by its exact heat map (SplitModel.heat_map): the weights are at hand. With data=... it is explained "
             "by parts; likethat.FreeMCG().attribute asks it as a black box.",
+            *filter(None, [_placeless(float(logits[target]), float(cells.mean()), float(model.head.bias[target]))]),
             *filter(None, [model.presumed]),
         ),
+    )
+
+
+def _placeless(logit: float, located: float, bias: float) -> str:
+    """Return what of a logit has no place in the picture; "" where that is rounding."""
+    rest = logit - located - bias
+    if abs(rest) < 1e-3 * max(1.0, abs(logit)):
+        return ""
+    return (
+        f"Of its logit, {logit:+.3g}, cells hold {located:+.3g}; {rest:+.3g} has no place, and the bias is {bias:+.3g}."
     )
 
 

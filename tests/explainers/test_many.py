@@ -15,7 +15,7 @@ import torch
 from black_box_servers import Reply, Request, serve
 from PIL import Image
 from spread import Sums
-from torch import Tensor
+from torch import Tensor, nn
 from toys import small_cnn
 
 import likethat as lt
@@ -550,3 +550,13 @@ def test_pictures_in_shards_are_called_as_there(tmp_path: Path) -> None:
             tar.addfile(member, io.BytesIO(file.getvalue()))
     found = lt.explain_all(lt.load("zoo:digits"), lt.Shards(tmp_path / "birds-0.tar"), budget=40)
     assert [row.name for row in found.rows] == ["birds-0.tar/wren/1.png", "birds-0.tar/wren/2.png"]
+
+
+def test_the_same_network_cut_elsewhere_is_another_call(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(4, 2)).eval()
+    example, images = torch.rand(4, 3, 12, 12), torch.rand(2, 3, 12, 12)
+    lt.explain_all(lt.split(network, example=example), images, into=tmp_path / "o")
+    with pytest.raises(InputError, match="another model"):
+        lt.explain_all(lt.split(network, example=example, layer="1"), images, into=tmp_path / "o")

@@ -371,7 +371,7 @@ def _about(model: Any, target: Any, data: Any, generator: Any) -> dict[str, str]
         who = f"{who} {digest_of({'prototypes': [str(prototype) for prototype in model.prototypes]})}"
     elif isinstance(model, SplitModel | nn.Module):
         module = model.network if isinstance(model, SplitModel) else model
-        about = [getattr(model, name, None) for name in ("preprocess", "class_names", "outputs")]
+        about = [getattr(model, name, None) for name in ("fingerprint", "preprocess", "class_names", "outputs")]
         who = f"{type(module).__name__} {_told_apart([module, *about])}"
     else:
         box = box_for(model, target)

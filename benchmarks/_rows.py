@@ -52,9 +52,15 @@ class Rows:
         mode = "quick" if self.quick else "full"
         return [row for key, row in self.kept.items() if key.split("/")[0] == section and key.endswith(mode)]
 
-    def table(self, section: str) -> str:
-        """Return the rows of a section as Markdown, with the columns of all of them."""
-        found = self.of(section)
+    def table(self, section: str, *, earlier: Sequence[Row] = ()) -> str:
+        """Return the rows of a section as Markdown, with the columns of all of them.
+
+        Args:
+            section: of the page.
+            earlier: rows as they stand on the page; those that were not made since are kept.
+        """
+        own = {row[""]: row for row in self.of(section)}
+        found = [own.pop(row[""], row) for row in earlier] + list(own.values())
         names = list(dict.fromkeys(name for row in found for name in row if name[:1] != "_"))
         return markdown([{name: row.get(name) for name in names} for row in found])
 
@@ -92,10 +98,23 @@ def run(
     for name in given.sections or [each for each in work if each not in unless_named]:
         work[name](rows)
         if not given.quick:
+            earlier = _rows_of(results)  # of a run elsewhere: one section measured here must not lose the others
             page = [
-                (heading, rows.table(key) + notes.get(key, "")) for key, heading in headings.items() if rows.of(key)
+                (heading, rows.table(key, earlier=earlier.get(heading, ())) + notes.get(key, ""))
+                for key, heading in headings.items()
+                if rows.of(key) or heading in earlier
             ]
             _write(results, title=title, sections=page)
+
+
+def _rows_of(page: Path) -> dict[str, list[Row]]:
+    """Return the rows of a page's tables, as they are written, by the heading above."""
+    found: dict[str, list[Row]] = {}
+    for part in page.read_text("utf-8").split("\n## ")[1:] if page.exists() else ():
+        heading, *lines = part.splitlines()
+        names, *rows = [line[2:-2].split(" | ") for line in lines if line[:2] == "| "] or [[]]
+        found[heading] = [dict(zip(map(str.strip, names), row, strict=True)) for row in rows]
+    return found
 
 
 def _write(results: Path, *, title: str, sections: Sequence[tuple[str, str]]) -> None:

@@ -369,12 +369,20 @@ def large(rows: Rows) -> None:
             frame[f"n{place}"] = levels.astype(str)
         del numbers, shared
         held = float(frame.memory_usage(deep=True).sum() / 1e9)
-        started, told = time.perf_counter(), []
-        spent = measured(lambda: lt.train_generator(frame, watch=lambda _: told.append(time.perf_counter())))[1]
-        ends = [*told, time.perf_counter()]
+        told: list[tuple[float, str]] = []
+        started = time.perf_counter()
+
+        def hear(report: lt.Progress) -> None:
+            told.append((time.perf_counter(), report.stage))
+
+        spent = measured(lambda: lt.train_generator(frame, watch=hear))[1]
+        ends = [at for at, _ in told] + [time.perf_counter()]
+        silence, after = max(
+            (end - at, stage) for (at, stage), end in zip([(started, "begin"), *told], ends, strict=True)
+        )
         return {
-            "rows": n, "columns": n_columns, "first report, s": told[0] - started,
-            "longest silence, s": max(b - a for a, b in zip([started, *told], ends, strict=True)),
+            "rows": n, "columns": n_columns, "first report, s": told[0][0] - started,
+            "longest silence, s": silence, "after": after,
             "memory rose by, GB": spent["peak_mib"] * 2**20 / 1e9, "the table holds, GB": held,
         }  # fmt: skip
 

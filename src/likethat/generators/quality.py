@@ -19,11 +19,21 @@ MEASURES: Mapping[str, str] = {
     "columns": "how far each column's distribution is from the real one, on the mean: 0 for the same, 1 for nothing in "
     "common",
     "pairs": "how far the rank correlations of two columns are from the real ones, on the mean: 0 for the same",
-    "copies": "share that equals something learned from",
+    "features": "how far the distribution of each simple feature is from the real one, on the mean: 0 for the same, 1 "
+    "for nothing in common",
+    "copies": "share that equals something learned from; of images: that is less than a third as far from one as from "
+    "the nearest fifty on the mean",
     "nearest": "distance to the nearest of what was learned from, at the median",
+    "pixels off": "mean difference of a pixel, in [0, 1], between a real image and the one made of its latent: of "
+    "images kept back, then of images learned from",
+    "words kept": "share of the words of a real text that are in the one made of its latent: of texts kept back, then "
+    "of texts learned from",
     "broken": "share in which a dependence between columns, found in the data, does not hold",
 }
 """What each measure of the whole means."""
+
+NOUNS: Mapping[Kind, str] = {"table": "rows", "text": "texts", "image": "images"}
+"""What inputs of a kind are called."""
 
 SURE = 1.96  # standard errors to each side that hold the truth nineteen times in twenty
 
@@ -35,8 +45,10 @@ class Compared:
     Attributes:
         what: "whole", or of which part it is: "column", "pair", "dependence", "feature".
         name: of the measure (`MEASURES`), or of the part.
-        made: of made inputs against real ones that were kept back; None where there are too few to tell.
-        real: of real inputs that were kept back against as many others: what no generator can do better.
+        made: of made inputs against real ones that were kept back; None where there are too few to tell. Of what comes
+            back of a latent ("pixels off", "words kept"): of real inputs that were kept back.
+        real: of real inputs that were kept back against as many others: what no generator can do better. Of what comes
+            back of a latent: of real inputs that were learned from.
         made_error: standard error of `made`; None where it is not known.
         real_error: of `real`.
     """
@@ -129,7 +141,7 @@ class Quality:
             >>> Quality(kind="table", n_kept_back=100, n=1000).kept_back_in_words()
             '100 of 1,000 rows that nothing was learned from'
         """
-        noun = {"table": "rows", "text": "texts"}.get(self.kind, "images")
+        noun = NOUNS[self.kind]
         if self.folds == 1:
             return f"{self.n_kept_back:,} of {self.n:,} {noun} that nothing was learned from"
         return f"all {self.n:,} {noun}, each with the one of {self.folds} generators that did not learn from it"
@@ -164,8 +176,6 @@ def quality_from(card: Mapping[str, Any], kind: Kind) -> Quality:
         return typed(card["quality"], Quality)
     except KeyError:
         why = "it was trained by an earlier version, or without measuring: train it again to know"
-        if kind != "table":
-            why = "generators of tables alone are measured"
     except Damaged as error:
         why = f"what its card says of it {error}"
     return unmeasured(kind, why)

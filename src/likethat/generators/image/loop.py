@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from likethat._checkpoint import EVERY
@@ -118,14 +119,20 @@ def _key(options: LoopOptions, stack: ImageStack) -> dict[str, Any]:
     return {**own, "images": digest}
 
 
+def kept_apart(n: int, *, seed: int) -> tuple[Int[Tensor, " some"], Int[Tensor, " rest"]]:
+    """Return which images are held out, a twentieth and at most 256, and which are learned from."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    n_held_out = min(256, max(4, n // 20))
+    return order[:n_held_out], order[n_held_out:]
+
+
 class _Training:
     """Networks, images, and where the training of the ones on the others stands."""
 
     def __init__(self, run: ImageRun, stack: ImageStack, options: LoopOptions) -> None:
         self.run, self.stack, self.options, self.place = run, stack, options, _Place()
-        order = torch.randperm(len(stack), generator=torch.Generator().manual_seed(options.seed))
-        n_held_out = min(256, max(4, len(stack) // 20))
-        self.held_out, self.learned = stack.batch(order[:n_held_out]), order[n_held_out:]
+        held_out, self.learned = kept_apart(len(stack), seed=options.seed)
+        self.held_out = stack.batch(held_out)
 
     @property
     def step(self) -> int:

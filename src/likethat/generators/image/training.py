@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from likethat._calls import known_options
@@ -14,14 +15,17 @@ from likethat._options import shown
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
 from likethat.errors import InputError
+from likethat.generators.comparing import FEWEST, quality_of
 from likethat.generators.image.data import ImageStack, read_stack
 from likethat.generators.image.flow import ImageFlow
 from likethat.generators.image.flow_training import FlowRun, default_unet
-from likethat.generators.image.loop import ImageRun, LoopOptions, train_run
+from likethat.generators.image.loop import ImageRun, LoopOptions, kept_apart, train_run
+from likethat.generators.image.measuring import compared_images
 from likethat.generators.image.vae import ImageVAE, build_networks
 from likethat.generators.image.vae_training import VaeRun, default_config
 from likethat.generators.latents import under
 from likethat.generators.priors import fit_kernels, fit_prior
+from likethat.generators.quality import Quality
 from likethat.generators.storage import filled
 from likethat.generators.training import Fitted, ended_in_words
 from likethat.options import FlowRecipe, ImageTraining, VaeRecipe
@@ -58,8 +62,23 @@ def train_image(
     place = None if checkpoint is None else Path(checkpoint)
     work = _Work(stack=stack, told=told, checkpoint=place, every=checkpoint_every, resume=resume, watch=watch)
     generator, fitted, recipe = (_train_vae if told.algorithm == "vae" else _train_flow)(work)
-    generator.card = _card(work, fitted, recipe, minutes=clock.seconds / 60)
+    generator.card = _card(work, fitted, recipe)
+    generator.card["quality"] = _quality(generator, stack, told.seed, watch).to_dict()
+    generator.card["minutes"] = round(clock.seconds / 60, 1)
     return generator
+
+
+def _quality(generator: ImageVAE | ImageFlow, stack: ImageStack, seed: int, watch: Watcher | None) -> Quality:
+    """Measure a generator on the images that its training had held out."""
+    rows = kept_apart(len(stack), seed=seed)
+    return quality_of(
+        "image",
+        len(rows[0]),
+        len(stack),
+        lambda: compared_images(generator, *(stack.images[some] for some in rows), seed=seed),
+        notes=("Images are compared at 32 pixels a side, features of light and edges at their own size.",),
+        watch=watch,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,10 +144,15 @@ def _train_flow(work: _Work) -> tuple[ImageFlow, Fitted, FlowRecipe]:
 def finish_vae(
     state: Mapping[str, Tensor], config: Mapping[str, Any], stack: ImageStack, *, mirror: bool, prior: str, seed: int
 ) -> ImageVAE:
-    """Return the generator of trained weights: fit the prior to where the images are encoded."""
+    """Return the generator of trained weights: fit the prior to where the images are encoded.
+
+    Those that it is measured on take no part; where they are too few for that, all do.
+    """
     encoder = filled(lambda: build_networks(config)[0], under("encoder.", state))
     decoder = filled(lambda: build_networks(config)[1], under("decoder.", state))
-    latents = _encoded(encoder, stack, mirror=mirror, seed=seed)
+    held_out, learned = kept_apart(len(stack), seed=seed)
+    rows = torch.arange(len(stack)) if len(held_out) < FEWEST else learned
+    latents = _encoded(encoder, stack, rows, mirror=mirror, seed=seed)
     fit = fit_kernels if prior == "kernels" else fit_prior
     return ImageVAE(encoder, decoder, prior=fit(latents, seed=seed), config=config)
 
@@ -149,20 +173,22 @@ def _usual_steps(stack: ImageStack) -> int:
 
 
 @torch.no_grad()
-def _encoded(encoder: torch.nn.Module, stack: ImageStack, *, mirror: bool, seed: int) -> Tensor:
-    """Return a draw from the posterior of each image: together, where typical latents lie."""
+def _encoded(
+    encoder: torch.nn.Module, stack: ImageStack, rows: Int[Tensor, " some"], *, mirror: bool, seed: int
+) -> Tensor:
+    """Return a draw from the posterior of some images: together, where typical latents lie."""
     rng = torch.Generator().manual_seed(seed + 1)
     encoder.eval()
     views: Sequence[Tensor | None] = [None, torch.ones(64, dtype=torch.bool)] if mirror else [None]
     drawn = []
     for view in views:
-        for rows in torch.arange(len(stack)).split(64):
-            mean, log_variance = encoder(stack.batch(rows, mirrored=None if view is None else view[: len(rows)]))
+        for some in rows.split(64):
+            mean, log_variance = encoder(stack.batch(some, mirrored=None if view is None else view[: len(some)]))
             drawn.append(mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng, dtype=torch.float32))
     return torch.cat(drawn)
 
 
-def _card(work: _Work, fitted: Fitted, recipe: VaeRecipe | FlowRecipe, *, minutes: float) -> dict[str, Any]:
+def _card(work: _Work, fitted: Fitted, recipe: VaeRecipe | FlowRecipe) -> dict[str, Any]:
     stack, told = work.stack, work.told
     return {
         "kind": "image",
@@ -174,6 +200,5 @@ def _card(work: _Work, fitted: Fitted, recipe: VaeRecipe | FlowRecipe, *, minute
         "options": told.options(),
         "recipe": asdict(recipe),
         "seed": told.seed,
-        "minutes": round(minutes, 1),
         "torch": torch.__version__,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from likethat.generators.comparing import told_apart
+from likethat.generators.comparing import largest_gap, told_apart
 from likethat.generators.table.columns import Column
 
 if TYPE_CHECKING:
@@ -117,11 +117,10 @@ def _distance(column: Column, a: np.ndarray, b: np.ndarray) -> float:
     a, b = a[~np.isnan(a)], b[~np.isnan(b)]
     if not len(a) or not len(b):
         return max(gone, float(len(a) != len(b)))
-    grid = np.unique(np.concatenate([a, b]))
-    below = [np.searchsorted(np.sort(values), grid, "right") / len(values) for values in (a, b)]
     if column.kind != "category":
-        return max(gone, float(np.abs(below[0] - below[1]).max()))
-    shares = [np.diff(values, prepend=0.0) for values in below]
+        return max(gone, largest_gap(a, b))
+    codes = np.unique(np.concatenate([a, b]), return_inverse=True)[1]
+    shares = [np.bincount(some, minlength=codes.max() + 1) / len(some) for some in np.split(codes, [len(a)])]
     return max(gone, float(0.5 * np.abs(shares[0] - shares[1]).sum()))
 
 

@@ -12,9 +12,11 @@ from torch import Tensor
 from likethat._checkpoint import EVERY
 from likethat._progress import Clock, Watcher
 from likethat._session import in_own_session
+from likethat.generators.comparing import FEWEST, quality_of
 from likethat.generators.priors import fit_prior
 from likethat.generators.text.files import as_texts
 from likethat.generators.text.generator import TextVAE
+from likethat.generators.text.measuring import compared_texts
 from likethat.generators.text.network import TextNetwork, text_loss
 from likethat.generators.text.reconstruction import status_of, words_kept
 from likethat.generators.text.tokens import PAD, Tokens
@@ -63,13 +65,27 @@ def train_text(
     place = None if checkpoint is None else Path(checkpoint)
     options = _options(len(rows), told, checkpoint=place, every=checkpoint_every, resume=resume)
     fitted = _fit(network, rows, options, watch=watch)
-    generator = TextVAE(tokens, network, prior=fit_prior(_encodings(network, rows, seed=seed), seed=seed))
+    order, n_held_out = _order(len(texts), seed=seed), _n_held_out(len(texts))
+    first = n_held_out if n_held_out >= FEWEST else 0  # too few to measure on: the prior is of all
+    generator = TextVAE(
+        tokens, network, prior=fit_prior(_encodings(network, rows[order[first:]], seed=seed), seed=seed)
+    )
     generator.checkpoint = fitted.checkpoint
-    generator.card = _card(generator, len(rows), fitted, told, minutes=clock.seconds / 60)
+    generator.card = _card(generator, len(rows), fitted, told)
     generator.card["cut"] = n_cut
-    held_out = _order(len(texts), seed=seed)[: _n_held_out(len(texts))].tolist()
-    generator.card["words_kept"] = kept = round(words_kept(generator, [texts[row] for row in held_out]), 3)
+    held_out, learned = ([texts[row] for row in some.tolist()] for some in order.tensor_split([n_held_out]))
+    generator.card["words_kept"] = kept = round(words_kept(generator, held_out), 3)
     generator.card |= ended_in_words(status_of(kept, fitted.status(more="epochs")))
+    quality = quality_of(
+        "text",
+        n_held_out,
+        len(texts),
+        lambda: compared_texts(generator, held_out, learned, seed=seed),
+        notes=("Which words there are was learned from all texts.",),
+        watch=watch,
+    )
+    generator.card["quality"] = quality.to_dict()
+    generator.card["minutes"] = round(clock.seconds / 60, 1)
     return generator
 
 
@@ -136,7 +152,7 @@ def _encodings(network: TextNetwork, rows: Int[Tensor, "n token"], *, seed: int)
     return torch.cat(drawn)
 
 
-def _card(generator: TextVAE, n: int, fitted: Fitted, told: TextTraining, *, minutes: float) -> dict[str, Any]:
+def _card(generator: TextVAE, n: int, fitted: Fitted, told: TextTraining) -> dict[str, Any]:
     return {
         "kind": "text",
         "texts": n,
@@ -147,6 +163,5 @@ def _card(generator: TextVAE, n: int, fitted: Fitted, told: TextTraining, *, min
         "steps": fitted.steps,
         "options": told.options(),
         "seed": told.seed,
-        "minutes": round(minutes, 1),
         "torch": torch.__version__,
     }

@@ -31,6 +31,12 @@ def test_split_and_words_go_to_standard_error() -> None:
     assert "pooling" in likethat("split", "zoo:digits").stdout  # and no document is left over for the next
 
 
+@pytest.mark.parametrize("words", [("--version",), ("--json", "--version")])
+def test_the_version_is_a_document_too(words: tuple[str, ...]) -> None:
+    assert told(*words)["version"] == lt.__version__
+    assert likethat("--version").stdout == f"likethat {lt.__version__}\n"
+
+
 @pytest.mark.slow
 def test_a_bank_from_fit_to_evaluate(folder: Path, weights: Path, names: Path, tmp_path: Path) -> None:
     words = [*fit_words(folder, weights, tmp_path / "bank"), "--class-names", names]

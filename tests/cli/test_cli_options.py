@@ -1,6 +1,7 @@
 """Words of a command and what they mean."""
 
 import pytest
+from command_line import likethat
 
 from likethat._options import byte_count
 from likethat.cli.console import duration
@@ -69,3 +70,12 @@ def test_a_number_that_could_be_two_classes_is_said_in_a_mixture_too() -> None:
             _target(word, names)
     with pytest.raises(InputError, match="must be such as"):
         _target("ant=much", ("ant", "bee"))
+
+
+def test_one_target_is_given_once_where_one_is_taken() -> None:
+    words = ["counterfactual", "-m", "zoo:digits", "-g", "zoo:digits", "-i", "zoo:digits:7", "--out", "c.html"]
+    result = likethat(*words, "--target", "3", "-t", "4")
+    assert result.exit_code == 2
+    assert "--target must be given once, got it 2 times" in result.stderr
+    result = likethat("exemplars", "-m", "zoo:nothing", "-g", "zoo:digits", "-t", "3", "-t", "4", "--out", "e.html")
+    assert "given once" not in result.stderr  # there may be several

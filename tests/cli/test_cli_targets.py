@@ -142,6 +142,15 @@ def test_without_names_a_sentence_is_a_line_and_a_word_a_class() -> None:
     assert read_target("rent", ()) == "rent"
 
 
+@pytest.mark.parametrize("text", ["not not safe", "no longer not safe", "label not safe"])
+def test_twice_not_is_no_label_unless_one_is_called_so(text: str) -> None:
+    with pytest.raises(InputError, match="must be a class of the model, or such as"):
+        read_target(text, ())
+    with pytest.raises(InputError, match="must be a class of the model, or such as"):
+        read_target(text, ("safe", "old"))
+    assert read_target(text, ("safe", "not safe")) == lt.Label("not safe", on=text[:5] == "label")
+
+
 def test_a_class_of_that_name_wins_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert read_target("above 5", NAMES) == "above 5"
     assert "'line:above 5'" in capsys.readouterr().err

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
 
 import likethat as lt
 from likethat.errors import InputError
@@ -29,6 +31,14 @@ from likethat.generators.table.files import draw_table
         ("photos.parquet", "image"),
         ([], "image"),
         (lambda seed: pd.DataFrame({"age": [seed]}), "table"),
+        (pd.Series(["A fine film.", "A dull one."]), "text"),
+        (pd.Series(["A fine film.", "A dull one."], dtype="category"), "text"),
+        (pd.Index(["A fine film.", "A dull one."]), "text"),
+        (np.array(["A fine film.", "A dull one."]), "text"),
+        ({"A fine film.", "A dull one."}, "text"),
+        (iter(["A fine film.", "A dull one."]), "text"),
+        (pd.Series(["a.jpg", "b.png"]), "image"),
+        (iter(np.zeros((2, 8, 8, 3))), "image"),
     ],
 )
 def test_what_is_learned_goes_by_what_is_given(data: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +53,32 @@ def test_what_is_learned_goes_by_what_is_given(data: Any, kind: str, monkeypatch
     lt.train_generator(data)
     lt.train_generator(data, kind="text")
     assert told == [kind, "text"]
+
+
+def test_texts_come_as_a_list_in_their_order_and_a_set_in_that_of_the_alphabet(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(module, "_training", lambda _: lambda data, *_, **__: seen.append(data))
+    for data in (pd.Series(["b", "a"]), iter(["b", "a"]), {"b", "a"}):
+        lt.train_generator(data)
+    lt.train_generator(iter([1, 2, 3]))
+    assert seen[:3] == [["b", "a"], ["b", "a"], ["a", "b"]]
+    assert list(seen[3]) == [1, 2, 3]  # nothing of a stream is lost
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (pd.DataFrame, "got the class DataFrame. A generator learns from inputs alone; no model is needed."),
+        (pd, "got a module"),
+        (torch.nn.Linear(2, 2), "got a Linear"),
+        (LogisticRegression(), "got a LogisticRegression"),
+        (pd.Series([1, 2]), "be a DataFrame where it is no column of texts, got a Series"),
+        (pd.Series(["a text", None]), "hold texts alone, got .* among them"),
+    ],
+)
+def test_what_no_generator_learns_from(data: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=f"`data` must .*{sentence}"):
+        lt.train_generator(data)
 
 
 def sampler(seed: int) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from likethat.cli.group import Command
 from likethat.options.declaring import REQUIRED, Declared, Option, options_of
 
 Group = tuple[type[Declared], Callable[..., Any]]  # declared options, and what is made of their values
@@ -51,7 +52,7 @@ def command(*examples: str) -> Callable[[Any], Any]:
 def add(app: typer.Typer, *commands: Any) -> None:
     """Let an application have commands."""
     for each in commands:
-        app.command(epilog=each.epilog)(each)
+        app.command(cls=Command, epilog=each.epilog)(each)
 
 
 def epilog(*lines: str) -> str:

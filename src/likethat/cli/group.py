@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from likethat.cli.console import Answer, answering, notes, one_line_warnings, say_error
 from likethat.errors import LikethatError
@@ -18,7 +18,8 @@ from likethat.errors import LikethatError
 FAULT, BAD_CALL, FAILED_IF, INTERRUPTED = 1, 2, 3, 130
 """What shells expect: 1 a fault, 2 a bad call, 128 + 2 for SIGINT; 3 is a gate's no, which no shell gives itself."""
 _ANYWHERE = ("--debug", "--json")  # options that may stand behind the command too
-_ARGUMENTS = "likethat.arguments"
+ARGUMENTS = "likethat.arguments"
+"""Where a call's context keeps its words, as they were typed."""
 _FIRST = ("demo", "split", "fit")  # a group among the commands: the last of them else
 
 
@@ -32,6 +33,18 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, again: tuple[str, ...] = ("--resume",)) -> None:
         super().__init__()
         self.again = again
+
+
+class Command(TyperCommand):
+    """A command that refuses two targets where it takes one: elsewhere the last word counts, as in any script."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Count the targets, then go on as usual."""
+        order: list[Any] = self.make_parser(ctx).parse_args(args=list(args))[2]
+        targets = [one for one in order if one.name == "target" and not one.multiple]
+        if len(targets) > 1:
+            ctx.fail(f"--target must be given once, got it {len(targets)} times. Leave all but one out.")
+        return super().parse_args(ctx, args)
 
 
 class RootGroup(TyperGroup):
@@ -49,7 +62,7 @@ class RootGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Remember the arguments, and let ``--debug`` and ``--json`` stand anywhere before ``--``."""
-        ctx.meta[_ARGUMENTS] = list(args)
+        ctx.meta[ARGUMENTS] = list(args)
         end = args.index("--") if "--" in args else len(args)
         before = [argument for argument in args[:end] if argument not in _ANYWHERE]
         first = [option for option in _ANYWHERE if option in args[:end]]
@@ -68,7 +81,7 @@ class RootGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exit code 2 for an error of ours, 130 when stopped."""
         with answering(is_json=ctx.params.get("json", False)) as answer:
-            answer.command = self._command_of(ctx.meta[_ARGUMENTS])
+            answer.command = self._command_of(ctx.meta[ARGUMENTS])
             return self._run(ctx, answer)
 
     def _run(self, ctx: Any, answer: Answer) -> Any:
@@ -76,7 +89,7 @@ class RootGroup(TyperGroup):
             with terminate_as_interrupt(), one_line_warnings():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            said = _stopped(ctx.meta[_ARGUMENTS], stop)
+            said = _stopped(ctx.meta[ARGUMENTS], stop)
             notes.print(said, soft_wrap=True, markup=False)
             answer.fail("Interrupted", said, INTERRUPTED)
             raise typer.Exit(INTERRUPTED) from stop

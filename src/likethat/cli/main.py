@@ -13,13 +13,13 @@ from likethat.cli.attribute import attribute
 from likethat.cli.audit import audit
 from likethat.cli.bank import evaluate, rename, show
 from likethat.cli.compare import compare
-from likethat.cli.console import out
+from likethat.cli.console import answering, out
 from likethat.cli.counterfactual import counterfactual
 from likethat.cli.demo import demo
 from likethat.cli.exemplars import exemplars
 from likethat.cli.explain import explain
 from likethat.cli.flags import add, epilog
-from likethat.cli.group import RootGroup
+from likethat.cli.group import ARGUMENTS, RootGroup
 from likethat.cli.serve import serve
 from likethat.cli.split import split
 
@@ -36,9 +36,10 @@ app.add_typer(fit.app, name="fit")
 app.add_typer(train_generator.app, name="train-generator")
 
 
-def _print_version(is_asked: bool) -> None:
+def _print_version(ctx: typer.Context, is_asked: bool) -> None:
     if is_asked:
-        out.print(f"likethat {__version__}")
+        with answering(is_json="--json" in ctx.meta[ARGUMENTS]):  # the document has the version in any case
+            out.print(f"likethat {__version__}")
         raise typer.Exit
 
 

@@ -139,6 +139,8 @@ def _readings(text: str, names: tuple[str, ...], output: str) -> Iterator["Wante
         if of is None or _is_known(of, names):
             yield _line(match, None if of is None else _named(of, names), output)
     is_other = label is not None and _is_known(label["of"], names) and (bool(names) or not lines)
+    if label is not None and not names and _LABEL.fullmatch(label["of"]):
+        return  # "not not smiling": nobody means a label that is called so
     if label is not None and is_other:
         yield Label(_named(label["of"], names), on=label["word"].lower() == "label")
 

@@ -1,15 +1,20 @@
 """One call to train a generator, whatever the inputs are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
+from itertools import chain, islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from torch import nn
 
 from likethat._calls import known_options, public
 from likethat._checkpoint import EVERY
 from likethat._checks import check_choice
-from likethat._options import check_callable, check_flag, check_number, check_path
+from likethat._options import check_callable, check_flag, check_number, check_path, shown
 from likethat._progress import Watcher
 from likethat._session import in_own_session
+from likethat.errors import InputError
 from likethat.generators.table.files import draw_table
 from likethat.options import ImageTraining, TableTraining, TextTraining
 from likethat.options.declaring import options_of
@@ -35,8 +40,8 @@ def train_generator(
 
     Args:
         data: for images, a folder, arrays, tensors in [0, 1] or a data set; for a table, a DataFrame without the
-            labels, a CSV or Parquet file, or a sampler, a function from a seed to a DataFrame; for texts, a list or a
-            text file with one text a line.
+            labels, a CSV or Parquet file, or a sampler, a function from a seed to a DataFrame; for texts, a list, a
+            column, an array or a stream of them, or a text file with one text a line.
         kind: "image", "table" or "text"; None goes by the data: a DataFrame, a CSV file and a function are tables, a
             list of texts and a text file are texts, all else is images. A Parquet file holds images or a table: of a
             table, say so.
@@ -54,6 +59,7 @@ def train_generator(
     Raises:
         InputError: data that cannot be learned from, or a checkpoint of another training.
     """
+    data = _listed(data)
     kind = _kind_of(data) if kind is None else check_choice(kind, name="kind", choices=tuple(_TOLD))
     told = _TOLD[kind]
     of = f"training {'an image' if kind == 'image' else f'a {kind}'} generator"
@@ -68,6 +74,36 @@ def train_generator(
         resume=check_flag(resume, name="resume"),
         watch=check_callable(watch, name="watch", takes="a Progress"),
     )
+
+
+def _listed(data: Any) -> Any:
+    """Return texts that stand in a column, an array, a set or a stream as a list; all else as it is.
+
+    Raises:
+        InputError: what no generator can learn from, a model say.
+    """
+    if isinstance(data, type | ModuleType | nn.Module) or hasattr(data, "predict"):
+        raise InputError(
+            f"`data` must be images, a table, texts, or a function from a seed to a DataFrame, got {shown(data)}. A "
+            "generator learns from inputs alone; no model is needed."
+        )
+    if isinstance(data, Iterator):
+        first = list(islice(data, 1))
+        data = chain(first, data)
+        return list(data) if first and isinstance(first[0], str) else data  # a stream of images is not read here
+    is_column = hasattr(data, "tolist") and getattr(data, "ndim", 0) == 1
+    if is_column or isinstance(data, Set):
+        values = data.tolist() if is_column else list(data)
+        if any(isinstance(value, str) for value in values):
+            other = next((type(value).__name__ for value in values if not isinstance(value, str)), None)
+            if other is not None:
+                raise InputError(f"`data` must hold texts alone, got {other} among them. Leave out what has no text.")
+            return sorted(values, key=str) if isinstance(data, set | frozenset) else values  # a set has no order
+    if hasattr(data, "iloc") and not hasattr(data, "columns"):
+        raise InputError(
+            f"`data` must be a DataFrame where it is no column of texts, got {shown(data)}. Give data.to_frame()."
+        )
+    return data
 
 
 def _kind_of(data: Any) -> str:

@@ -144,6 +144,52 @@ def test_columns_that_say_each_other_change_together_or_go_back_together() -> No
     assert broken.constrained(rows({"town": "x", "age": 22}))["town"].tolist() == ["x"]
 
 
+def test_a_value_half_way_says_another_of_its_columns() -> None:
+    scores = np.repeat(np.arange(1, 11), 40)
+    words = np.where(scores < 5, "low", np.where(scores < 8, "mid", "high"))
+    frame = pd.DataFrame({"score": scores, "word": words, "age": np.random.default_rng(0).permutation(400)})
+    row = pd.DataFrame({"score": [9], "word": ["high"], "age": [50]})
+    known = Columns(row, frame, Limits())
+    assert [(one.first, one.second) for one in known.dependences] == [("score", "word")]
+    made: Any = known.components(pd.DataFrame({"score": [1], "word": ["low"], "age": [70]})).compose(
+        torch.tensor([[1.0, 1, 1], [0.4, 1, 1], [0.05, 1, 1], [0, 1, 1], [1, 1, 0.5]])
+    )
+    assert made["score"].tolist() == [1, 6, 9, 9, 1]
+    assert made["word"].tolist() == ["low", "mid", "high", "high", "low"]
+    assert made["age"].tolist() == [70, 70, 70, 70, 60]
+
+
+def test_numbers_in_a_row_go_part_of_the_way_and_codes_do_not() -> None:
+    frame = pd.DataFrame({"score": [1, 2, 3, 4, 5] * 4, "code": [1, 2, 5, 9, 12] * 4})
+    known = Columns(frame.iloc[[0]], frame, Limits())
+    made: Any = known.components(frame.iloc[[4]]).compose(torch.tensor([[0.5, 0.5]]))
+    assert made.iloc[0].tolist() == [3, 12]
+
+
+def test_a_linear_model_of_the_answers_says_which_columns_are_enough() -> None:
+    known = columns()
+    asked = rows(
+        *({"age": age, "town": town, "pay": pay} for age in (25, 30, 39) for town in "xyz" for pay in (4.0, 5.0))
+    )
+    gains = 0.1 * (asked["age"].to_numpy() - 30) + 3.0 * (asked["town"] == "y").to_numpy()
+    start = rows({"age": 38, "town": "y", "pay": 9.0, "gap": 1.0}, {"age": 39, "pay": 9.0}, {"town": "z", "pay": 1.5})
+
+    def told(
+        need: float, plausible: Any = lambda frame: torch.ones(len(frame), dtype=torch.bool), **limits: Any
+    ) -> Any:
+        of = columns(**limits) if limits else known
+        made = of.likely(asked, gains, start, need=need, plausible=plausible, n=2)
+        return [[change.name for change in of.changes(made.iloc[[at]])] for at in range(len(made))]
+
+    assert told(0.6) == [["age"], ["age"]] or told(0.6) == [["age"], ["town"]]
+    assert told(2.5) == [["town"]]  # three are said of y; age brings .9 at most, the third row nothing
+    assert told(3.5) == [["age", "town"]]
+    assert told(9.0) == []
+    with_gap = told(2.5, lambda frame: torch.tensor((frame["gap"] != 3.0).tolist()))
+    assert with_gap == [["town", "gap"]]  # what could be real keeps its gap, of which nothing is known
+    assert told(2.5, immutable=["gap"]) == [["town"]]
+
+
 @pytest.mark.parametrize(
     ("limits", "said"),
     [

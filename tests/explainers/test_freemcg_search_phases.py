@@ -156,19 +156,19 @@ def test_of_the_surest_rows_three_are_cut() -> None:
     assert [batch[0].tolist() for batch in batches[::2]] == [[5.0, 0.0], [4.0, 0.0], [3.0, 0.0]]
 
 
-def test_columns_are_shortened_the_largest_change_first() -> None:
-    # 2 x + y >= 1 from (4, 1): y alone would do, and x alone. x is the larger change: it goes wholly, y stays.
+def test_all_columns_are_shortened_together_and_then_the_largest_change_first() -> None:
     space, archive = begun([2.0, 1.0], 0.0, [[4.0, 1.0]])
     batches = run(search._shorten_columns, space, archive, PLAN)
-    assert batches[0].tolist() == [[0.0, 1.0]]
-    # Then y: none of it is too little; halves .5, .75, .875, .9375, .96875 of it are so too.
-    assert [float(batch[0, 1]) for batch in batches[1:]] == [0.0, 0.5, 0.75, 0.875, 0.9375, 0.96875]
-    space, archive = begun([1.0, 0.0], 0.0, [[4.0, 1.0]])
-    batches = run(search._shorten_columns, space, archive, PLAN)
-    # x must stay at 1 of 4: 0 no, .5 yes, .25 yes, .125 no, .1875 no, .21875 no; then y goes wholly.
-    assert [float(batch[0, 0]) / 4 for batch in batches[:6]] == [0.0, 0.5, 0.25, 0.125, 0.1875, 0.21875]
-    assert batches[6].tolist() == [[1.0, 0.0]]
-    assert len(batches) == 7
+    shares = torch.tensor([0.8, 0.6, 0.4, 0.25, 0.15])
+    assert torch.allclose(batches[0], shares[:, None] * torch.tensor([4.0, 1.0]))
+    assert batches[1][0].tolist() == pytest.approx([0.0, 0.15])  # from the least that is enough: 1.2 + .15
+    # 2 x + y >= 1 from (.5, .1): .8 of it is too little. x is the larger change: at least .4 / .45 of it must stay.
+    batches = run(search._shorten_columns, *begun([2.0, 1.0], 0.0, [[0.5, 0.1]]), PLAN)
+    assert [float(batch[0, 0]) / 0.5 for batch in batches[1:7]] == [0.0, 0.5, 0.75, 0.875, 0.9375, 0.90625]
+    batches = run(search._shorten_columns, *begun([1.0, 0.0], 0.0, [[1.1, 1.0]]), PLAN)
+    # x must stay at 1 of 1.1, .9375 of it by halves; then y goes wholly.
+    assert batches[-1][0].tolist() == pytest.approx([0.9375 * 1.1, 0.0])
+    assert len(batches) == 8
     assert len(run(search._shorten_columns, *begun([2.0, 1.0], 0.0, [[4.0, 1.0]]), PLAN, until=3)) == 2
 
 
@@ -176,8 +176,27 @@ def test_what_could_not_be_real_is_not_shortened_to() -> None:
     space, archive = begun([2.0, 1.0], 0.0, [[4.0, 1.0]])
     archive.plausible = lambda rows: rows[:, 0] >= 2  # type: ignore[index]
     batches = run(search._shorten_columns, space, archive, PLAN)
-    assert [float(batch[0, 0]) for batch in batches[:6]] == [0.0, 2.0, 1.0, 1.5, 1.75, 1.875]
-    assert batches[6].tolist() == [[2.0, 0.0]]
+    tried = [float(batch[0, 0]) / 2.4 for batch in batches[1:7]]  # .6 of it, 2.4, is the least of the shares
+    assert tried == pytest.approx([0.0, 0.5, 0.75, 0.875, 0.8125, 0.84375])
+    assert batches[7][0].tolist() == pytest.approx([2.025, 0.0])
+
+
+def test_what_answers_let_expect_is_asked_while_there_is_something() -> None:
+    space, archive = begun([1.0, 0.0], 0.0, [[4.0, 0.0]])
+    said: list[int] = []
+
+    def likely(of: Archive, target_margin: float, *, n: int, rng: torch.Generator) -> Tensor | None:
+        said.append(len(of.distances))
+        assert target_margin == 1.0
+        return None if len(said) > 2 else torch.full((n, 2), float(len(said)))
+
+    space.likely = likely  # type: ignore[attr-defined]
+    batches = run(search._likely_rows, space, archive, PLAN)
+    assert [len(batch) for batch in batches] == [6, 6]
+    assert said == [1, 7, 13]  # it has the answers of the round before
+    said.clear()
+    assert run(search._likely_rows, space, archive, PLAN, until=1) == []
+    assert said == []
 
 
 def test_of_rows_made_anywhere_the_nearest_twenty_are_asked_and_three_are_cut() -> None:

@@ -1,6 +1,6 @@
 """What may change in a row of a table, how far a row is from another, and one row made of two."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,14 +93,15 @@ class Columns:
         self._limits = limits
         self.identifiers = tuple(str(column.name) for column in columns if column.is_identifier)
         self._bounds = self._check()
+        fixed = {*limits.immutable, *self.identifiers}
+        self._live = np.array([str(name) not in fixed for name in self._scales], dtype=bool)
         self.dependences = getattr(generator, "dependences", None) or learn_dependences(columns, typical)
         self._linked = list(dict.fromkeys(name for each in self.dependences for name in (each.first, each.second)))
         self._active = ~broken_by(self.dependences, self._scales, self._places(self._own[None]), 1)[0]
 
     def constrained(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Return rows with the source's columns, in its order and types, valid and within the limits."""
-        fixed = {*self._limits.immutable, *self.identifiers}
-        live = np.array([name in frame.columns and str(name) not in fixed for name in self._scales], dtype=bool)
+        live = self._live & np.array([name in frame.columns for name in self._scales], dtype=bool)
         if all(name in frame.columns for name in self._scales):
             return self._rows(self._writer.positions(frame), live)
         at = np.tile(self._own, (len(frame), 1))
@@ -119,6 +120,12 @@ class Columns:
         found[:, self._shown] = far[:, self._among]
         self._far = rows, torch.from_numpy(found)
         return self._far[1]
+
+    def costs(self, frame: "pd.DataFrame") -> Float[Tensor, " n"]:
+        """Return what changes cost: each column 1, or its distance where that is larger; then the mean distance."""
+        far = self.distances(frame)
+        mean = far.mean(dim=1)
+        return torch.where(far > 0, far.clamp_min(1), 0).sum(dim=1) + mean / (1 + mean)
 
     def read(self, frame: "pd.DataFrame") -> Rows:
         """Return rows as numbers; those made or read last are known."""
@@ -152,9 +159,84 @@ class Columns:
             share = np.ones((len(stay), len(other)))
             share[:, self._among] = stay.double().numpy()[:, self._shown]
             part = np.where(share >= 1, other, self._own + share * (other - self._own))
-            return self._rows(np.where(goes_part, part, other), is_changed, stays=share == 0)
+            repair = ((share > 0) & (share < 1) & goes_part).any(axis=1)  # a value half way says another of its columns
+            return self._rows(np.where(goes_part, part, other), is_changed, stays=share == 0, repair=repair)
 
         return Components(sizes=sizes, compose=compose)
+
+    def likely(
+        self,
+        known: "pd.DataFrame",
+        gains: Float[np.ndarray, " n"],
+        rows: "pd.DataFrame",
+        *,
+        need: float,
+        plausible: Callable[["pd.DataFrame"], Tensor],
+        n: int,
+    ) -> "pd.DataFrame":
+        """Return rows that a linear model of the answers so far gives to the target, with few columns changed.
+
+        Each column is given back while what is left is expected to be enough, and could be real.
+
+        Args:
+            known: rows that were asked.
+            gains: of their margins, over the source's.
+            rows: typical ones to begin with.
+            need: the gain wanted.
+            plausible: which rows could be real.
+            n: of the rows, those that are nearest.
+
+        Source:
+            MacKay, "Bayesian interpolation", Neural Computation 1992, for how far effects are shrunk.
+        """
+        from sklearn.linear_model import BayesianRidge
+
+        effects = BayesianRidge(fit_intercept=False).fit(self._features(known), gains).coef_
+        cost = np.where(self._features(rows) @ effects >= need, self.costs(rows), np.inf)
+        start = np.argsort(cost, kind="stable")[: min(n, int(np.isfinite(cost).sum()))]
+        cost, read = cost[start], self.read(rows)
+        at, stays = read.positions[start], read.same[start]
+
+        def tried(row: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            """Return what is left of some rows, what it costs (no end where it will not do), and the gain expected."""
+            made = self._rows(at[row], self._live, stays=kept, repair=np.zeros(len(row), dtype=bool))
+            gain = self._features(made) @ effects
+            spent = np.where((gain >= need) & plausible(made).numpy(), self.costs(made), np.inf)
+            return self.read(made).same, spent, gain
+
+        while not stays.all():
+            row, column = np.nonzero(~stays)
+            alone = stays[row]
+            alone[np.arange(len(row)), column] = True
+            _, spent, gain = tried(row, alone)
+            order = np.lexsort((-gain, row))  # of each row those first without which most is left
+            order = order[spent[order] < cost[row[order]]]
+            rank = np.arange(len(order)) - np.searchsorted(row[order], row[order])
+            halves = [(one, upto) for one in np.unique(row[order]) for upto in _halves(int((row[order] == one).sum()))]
+            if not halves:
+                break
+            which = np.array([one for one, _ in halves])
+            kept = stays[which]
+            for place, (one, upto) in enumerate(halves):
+                kept[place, column[order[(row[order] == one) & (rank < upto)]]] = True
+            same, spent, _ = tried(which, kept)
+            for one in np.unique(which):
+                best = np.flatnonzero(which == one)[spent[which == one].argmin()]
+                if spent[best] < cost[one]:
+                    cost[one], stays[one] = spent[best], same[best]
+        return self._rows(at, self._live, stays=stays, repair=np.zeros(len(at), dtype=bool))
+
+    def _features(self, frame: "pd.DataFrame") -> Float[np.ndarray, "n feature"]:
+        """Return the changes of rows as numbers: how far a value moves, or 1 for the category that it becomes."""
+        rows, parts = self.read(frame), []
+        for place in self._among:
+            gap = (rows.positions[:, place] - self._own[place]) / self._spread[place]
+            is_gap = self._is_line[place] & np.isfinite(gap)
+            parts.append(np.where(is_gap, gap, 0.0)[:, None])
+            other = np.where(is_gap | rows.same[:, place], -1, np.nan_to_num(rows.numbers[:, place], nan=-2))
+            parts.append(other[:, None] == np.arange(-2, len(self._writer.columns[place].choices))[None] * 1.0)
+            parts[-1] = np.delete(parts[-1], 1, axis=1)  # -1: as the source
+        return np.concatenate(parts, axis=1).astype(float)
 
     def _rows(
         self,
@@ -162,16 +244,24 @@ class Columns:
         live: Bool[np.ndarray, " column"],
         *,
         stays: Bool[np.ndarray, "n column"] | None = None,
+        repair: Bool[np.ndarray, " n"] | None = None,
     ) -> "pd.DataFrame":
-        """Return rows of the source with other values in some columns: the gate."""
+        """Return rows of the source with other values in some columns: the gate.
+
+        Args:
+            positions: of the values.
+            live: columns that may have another than the source's.
+            stays: where the source's stays; nowhere when None.
+            repair: rows in which a column may take a third value, so that it goes together with another; all when None.
+        """
+        n = len(positions)
+        stays = np.zeros(positions.shape, dtype=bool) if stays is None else stays
         at, lost = np.where(live, positions, self._own), np.zeros(positions.shape, dtype=bool)
         for place in self._bounds:
             at[:, place], lost[:, place] = self._within(place, at[:, place])
         at = self._writer.snapped(at, live)
-        keeps = lost | ~live | self._is_at_home(at)
-        if stays is not None:
-            keeps |= stays
-        self._hold_together(at, keeps, live, repair=stays is None)
+        keeps = lost | ~live | stays | self._is_at_home(at)
+        self._hold_together(at, keeps, live, stays=stays, repair=np.ones(n, dtype=bool) if repair is None else repair)
         self._read = self._writer.made(at, keeps)
         return self._read.frame
 
@@ -188,7 +278,8 @@ class Columns:
         keeps: Bool[np.ndarray, "n column"],
         live: Bool[np.ndarray, " column"],
         *,
-        repair: bool,
+        stays: Bool[np.ndarray, "n column"],
+        repair: Bool[np.ndarray, " n"],
     ) -> None:
         """Let columns that say each other change together, or go back to the source together, in place.
 
@@ -196,14 +287,15 @@ class Columns:
         """
         if not self._active.any():
             return
-        if repair:
+        if repair.any():
             free = [name for name in self._linked if live[self._place[name]] and self._place[name] not in self._bounds]
             before = self._places(np.where(keeps, self._own, at))
             held = repaired(self.dependences, self._scales, before, free=free, ignored=~self._active)
             for name in free:
-                at[:, self._place[name]] = held[name]
-            changed = [self._place[name] for name in free]
-            keeps[:, changed] = self._is_at_home(at)[:, changed]
+                column = self._place[name]
+                moves = repair & ~stays[:, column]
+                at[moves, column] = held[name][moves]
+                keeps[moves, column] = self._is_at_home(at)[moves, column]
         while (broken := self._broken(self._places(np.where(keeps, self._own, at)), len(at))).any():
             for place in np.flatnonzero(broken.any(axis=0)):
                 for name in (self.dependences[place].first, self.dependences[place].second):
@@ -278,6 +370,16 @@ class Columns:
                 "nothing is above or below it. Give ranges={...}, or keep it with immutable=[...]."
             )
         return (max(low, own), high) if way == "up" else (low, min(high, own))
+
+
+def _halves(n: int) -> list[int]:
+    """Return n, half of it, and so on to 1.
+
+    Example:
+        >>> _halves(6)
+        [6, 3, 1]
+    """
+    return [n >> times for times in range(n.bit_length())]
 
 
 def _told(value: Any) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likethat._inputs import Inputs, take
 from likethat._status import Reason
-from likethat.explainers.freemcg.components import revert
+from likethat.explainers.freemcg.components import Components, revert
 from likethat.explainers.freemcg.log import Archive
 from likethat.explainers.freemcg.spaces import Space
 from likethat.functional.kalman import kalman_move
@@ -21,6 +21,8 @@ _MANY, _NEAREST, _TRIED = 1024, 20, 3  # rows made without a question; asked, th
 _TOGETHER = 4  # changes: a row with more is found by giving back
 _SIDES = 3  # generations with constant answers before the search gives up
 _HALVINGS = 5  # find a share to 1 in 32
+_ROUNDS, _LIKELY = 3, 6  # questions for what a linear model of the answers expects, and as often
+_SHARES = (0.8, 0.6, 0.4, 0.25, 0.15)  # of a whole change; no halving: trees may take 2 and 9 and refuse 5
 _PROVE, _PROGRESS = (2, 3), 0.04  # generations that must bring the best particle this share nearer to what is wanted
 _TRIES, _SURVIVES, _BEYOND = 4, 0.92, 1.02  # see `_confirm`
 _FURTHER = (1.25, 1.6)  # of the way from the source: denoised changes are muted, and more of the same is surer
@@ -283,12 +285,26 @@ def _single_columns(space: Space, archive: Archive, plan: Plan, until: int, *, r
         archive.ask(components.compose(together))
 
 
+def _likely_rows(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:
+    """Ask for cheaper changes that all answers so far let expect to be enough; learn from these answers, and again."""
+    for _ in range(_ROUNDS):
+        likely = None if archive.box.queries >= until else space.likely(archive, plan.target_margin, n=_LIKELY, rng=rng)
+        if likely is None:
+            return
+        archive.ask(likely)
+
+
 def _shorten_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
-    """Column by column of the nearest: none of it if that will do, else the least by halving."""
-    row = archive.nearest(plan.target_margin)
-    components = None if row is None else space.components(archive.input(row), 0)
+    """Less of all columns of the nearest; then of each: nothing if that will do, else the least by halving.
+
+    Columns that hang together (how long, how much a month, how much in all) can only go part of the way together.
+    """
+    components = _nearest_cut(space, archive, plan)
     if components is None:
         return
+    archive.ask(components.compose(torch.tensor(_SHARES, dtype=torch.float32)[:, None] * (components.sizes > 0)))
+    components = _nearest_cut(space, archive, plan)
+    assert components is not None
     stays = (components.sizes > 0).float()
     for component in components.sizes.argsort(descending=True)[: int(stays.sum())].tolist():
         enough, too_little = 1.0, 0.0
@@ -303,6 +319,11 @@ def _shorten_columns(space: Space, archive: Archive, plan: Plan, until: int, *, 
             if enough == 0:
                 break
         stays[component] = enough
+
+
+def _nearest_cut(space: Space, archive: Archive, plan: Plan) -> Components | None:
+    row = archive.nearest(plan.target_margin)
+    return None if row is None else space.components(archive.input(row), 0)
 
 
 def _halve_columns(space: Space, archive: Archive, plan: Plan, until: int, *, rng: torch.Generator) -> None:  # noqa: ARG001
@@ -365,6 +386,7 @@ ON_ROWS = (
     Phase(name="near rows", until=0.4, may_spend=0.5, step=_near_rows),
     Phase(name="fewest columns", until=0.6, may_spend=0.7, step=_fewest_columns),
     Phase(name="single columns", until=0.75, may_spend=0.8, step=_single_columns),
+    Phase(name="likely rows", until=0.85, may_spend=0.85, step=_likely_rows),
     Phase(name="shorten", until=0.9, may_spend=0.9, step=_shorten_columns),
     Phase(name="halve the rest", until=1.0, may_spend=1.0, step=_halve_columns),
 )

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from likethat._inputs import Inputs, Kind
+from likethat._inputs import Inputs, Kind, join_inputs, take
 from likethat._jointly import jointly
 from likethat.errors import NonFiniteError
 from likethat.explainers.freemcg.columns import Columns, Limits
@@ -21,6 +21,8 @@ from likethat.generators.table.generator import TableVAE
 
 _N_TYPICAL, _N_STARTS = 256, 1024  # draws of the prior: what is typical of it; and rows to begin at the nearest of
 _UNUSUAL = 95  # of 100 real rows so many are less surprising than one that passes for real
+_LIKELY = 2  # rows cut down for each that is asked: some end as one and the same
+_SATURATED = 4.0  # log odds: beyond them trees say the same or far more, and nothing there is linear
 _WIDEST = 8.0  # noise on pictures of 32 pixels a side; less at first on larger ones: smaller parts
 
 
@@ -77,6 +79,10 @@ class Space(Protocol):
 
     def reproject(self, changed: Inputs, n: int, *, rng: torch.Generator) -> Tensor | None:
         """Return one input n times, each brought back to where inputs are typical; None where nothing can do that."""
+        ...
+
+    def likely(self, archive: Any, target_margin: float, *, n: int, rng: torch.Generator) -> Inputs | None:
+        """Return inputs that the answers so far let expect to be nearer counterfactuals; None where nothing does."""
         ...
 
 
@@ -139,6 +145,9 @@ class ImageSpace:
         """Noise a little, denoise: what is no typical picture of its class leaves it."""
         assert isinstance(changed, Tensor)
         return self.perturb(changed.to(self.origin).expand(n, *self.origin.shape), self._settling, rng=rng)
+
+    def likely(self, archive: Any, target_margin: float, *, n: int, rng: torch.Generator) -> None:
+        """Return None: pixels are too many to learn what each does."""
 
     def revert_least_changed(self, changed: Inputs, share: float) -> Tensor:
         """Give back the least changed pixels."""
@@ -212,8 +221,9 @@ class LatentSpace:
         """
         if not self.is_table:
             return self.distance(inputs)
-        far = self.by_column(inputs)
-        return torch.where(far > 0, far.clamp_min(1), 0).sum(dim=1) + far.mean(dim=1) / (1 + far.mean(dim=1))
+        assert self._columns is not None
+        frame: Any = inputs
+        return self._columns.costs(frame)
 
     def plausible(self, inputs: Inputs) -> Bool[Tensor, " n"]:
         """Return which rows are as likely as real ones, or as the source; all where nobody can say."""
@@ -293,6 +303,28 @@ class LatentSpace:
     def n_dependences(self) -> int:
         """How many dependences of the table are known."""
         return 0 if self._columns is None else len(self._columns.dependences)
+
+    def likely(self, archive: Any, target_margin: float, *, n: int, rng: torch.Generator) -> Inputs | None:
+        """Return the cheapest changes, of typical rows, that a linear model of the answers so far finds enough.
+
+        None where none is cheaper than the nearest counterfactual, or there are no columns.
+        """
+        nearest, points = archive.nearest(target_margin), self.anywhere(_N_STARTS, rng=rng)
+        if self._columns is None or points is None or nearest is None:
+            return None
+        known: Any = join_inputs(archive.inputs)
+        rows: Any = self.decode(points)
+        own = float(archive.margins[0])
+        gains = archive.margins.clamp(-_SATURATED, _SATURATED).numpy() - own
+        need = target_margin - own
+        found: Any = self._columns.likely(known, gains, rows, need=need, plausible=self.plausible, n=_LIKELY * n)
+        cost = (
+            torch.where(self.plausible(found), self.cost(found), torch.inf)
+            if len(found)
+            else torch.zeros(0, dtype=torch.float64)
+        )
+        cheap = [at for at in cost.argsort(stable=True).tolist() if cost[at] < archive.costs[nearest]]
+        return take(found, cheap[:n]) if cheap else None
 
     def _with_details(self, decoded: Tensor) -> Tensor:
         """Put back, where nothing changes, what the generator leaves out when it rebuilds the source."""

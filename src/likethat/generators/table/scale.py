@@ -38,7 +38,11 @@ class Scale:
         if typical is None:
             return
         positions = typical[np.isfinite(typical)]
-        self.is_divisible = column.kind in ("number", "date") and len(np.unique(positions)) > _FEW
+        values = np.unique(positions)
+        has_no_gap = len(values) > 2 and float(values[-1] - values[0]) == len(values) - 1  # as of scores from 1 to 10
+        self.is_divisible = column.kind in ("number", "date") and (
+            len(values) > _FEW or (has_no_gap and column.step > 0)
+        )
         self.spread = (float(positions.std()) if len(positions) else 0.0) or 1.0
 
     def positions(self, series: "pd.Series") -> Float[np.ndarray, " n"]:

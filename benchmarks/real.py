@@ -1,7 +1,8 @@
 """Measure what prototypes say of published networks on photos that they were not fitted to, with standard errors.
 
     python benchmarks/real.py                  # everything; a quarter of an hour on one core
-    python benchmarks/real.py parts            # one: rotation, choice, parts, imagenet, few, maps, boxes, finer, pages
+    python benchmarks/real.py parts            # one: rotation, choice, parts, imagenet, few, boxes, finer, pages,
+                                               # maps or maps-224
 
 Photos and weights lie beside the repository (benchmarks/_real.py says where); without them there is one sentence.
 Writes benchmarks/results/real.md. Rows that a stopped run has finished stay; `--fresh` measures them again.
@@ -11,7 +12,7 @@ import dataclasses
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import _real_boxes as boxes_of
 import _torchvision  # noqa: F401 - before anything imports torchvision
 import numpy as np
 import torch
+from _craft import Concepts
 from _finer import CHECKED, CHOSEN, Maps, Mixture, compared, scores
 from _real import (
     CIFAR_CLASSES,
@@ -32,7 +34,7 @@ from _real import (
     real_folder,
     resnet20,
 )
-from _real_maps import METHODS, OURS, Photos, row_beside, scores_of
+from _real_maps import LARGE, METHODS, OURS, Photos, row_beside, scores_of
 from _rows import Row, Rows, run
 from torch import Tensor
 
@@ -71,7 +73,10 @@ NOTES = {
     "parts": "\n\nJudged on 1,500 test photos; deletion on 215 of them: Spearman between what rows supply and what it "
     "costs to fill the cells that a part owns with the mean colour (*agreement*), and of their area (*of area*). "
     "*Read by their summands*: cells are found by alpha times the look plus a share of the residual, as before; where "
-    "alpha is below 0 the part is shown where it is absent (*against their look*).",
+    "alpha is below 0 the part is shown where it is absent (*against their look*). *Drop*: mean cost in logits, "
+    "*elsewhere* with the mask half a picture further. *Factors*: those of the cells of a class, none negative, "
+    "after CRAFT; what they leave of a cell is counted as evidence not covered (they do not add up to the logit). "
+    "*s*: with much other work beside it.",
     "weak": "\n\n*Truly weak*: over 1,000 test photos, deleting the cells that the part owns costs less than .75 of "
     "what the same mask costs half a picture further. The rule was chosen on this network.",
     "few": "\n\nFive folds: each of 500 photos is explained by what the 400 others gave, none of its class among "
@@ -83,7 +88,8 @@ NOTES = {
     "maps-32": "\n\nInsertion less deletion of the predicted class's probability, hidden pixels showing the mean "
     "colour, the picture out of focus or noise; beside ours photo by photo. The design was chosen on other photos. "
     "Numbers behind names are questions; the white boxes read the weights. *s*: to make one map.",
-    "maps-224": "\n\nAs above, with eight points a curve.",
+    "maps-224": "\n\nAs above, with eight points a curve; photos are cut from the middle. Questions are answered "
+    "by the same network in onnxruntime (logits differ by less than 1e-3); *s* is made beside other work.",
     "boxes": "\n\nInsertion less deletion of the score of the strongest detection in a mosaic of four test photos: "
     "overlap times cosine of the probabilities, of the best match among what the detector finds (25 windows, a "
     "threshold of .5, suppression). Beside ours mosaic by mosaic, with standard errors; hidden pixels as above. "
@@ -183,6 +189,14 @@ def fitted(**options: Any) -> HeadParts:
     ).run(None)  # fmt: skip
 
 
+def deletion_row(judged: dict[str, float]) -> Row:
+    agreement = Estimate(mean=judged["deletion_agreement"], error=judged["deletion_agreement_error"])
+    return {
+        "agreement": shown(agreement), "of area": f"{judged['area_agreement']:.3f}",
+        "drop": f"{judged['deletion_drop']:.2f}", "elsewhere": f"{judged['shifted_drop']:.2f}",
+    }  # fmt: skip
+
+
 def parts(rows: Rows) -> None:
     every_fifth = torch.arange(0, 1500, 50 if rows.quick else 7)
 
@@ -190,11 +204,9 @@ def parts(rows: Rows) -> None:
         detectors = found.detectors(torch.arange(found.n_units))
         cosines = torch.nn.functional.cosine_similarity(detectors, found.centroids)
         judged = judge_by_deletion(cifar(), seen("test"), every_fifth, found, most=len(every_fifth))
-        agreement = Estimate(mean=judged["deletion_agreement"], error=judged["deletion_agreement_error"])
         return {
             "parts": found.n_units, "against their look": int((cosines < 0).sum()),
-            **row_of(found, seen("test"), seen("test").labels), "agreement": shown(agreement),
-            "of area": f"{judged['area_agreement']:.3f}",
+            **row_of(found, seen("test"), seen("test").labels), **deletion_row(judged),
         }  # fmt: skip
 
     def by_summands() -> Row:
@@ -209,6 +221,17 @@ def parts(rows: Rows) -> None:
     rows.add("parts", "parts, read by their summands", by_summands)
     if not rows.quick:
         rows.add("parts", "parts, number chosen", lambda: row(fitted(n_parts="auto")))
+
+    def factors() -> Row:
+        found = Concepts(seen("train"), cifar().head.weight.cpu(), n=4)
+        amounts = found.amounts_of(seen("test"))
+        return {
+            "parts": found.looks.shape[0] * found.looks.shape[1], "purity": shown(found.purity(seen("test"))),
+            "coverage of 4": shown(found.coverage(seen("test"))),
+            **deletion_row(judge_by_deletion(cifar(), amounts, every_fifth, found.as_parts(), most=len(every_fifth))),
+        }  # fmt: skip
+
+    rows.add("parts", "factors of a class's cells (CRAFT-like NMF), 4 a class", factors)
     rows.add("weak", f"density of evidence below {WEAK_BELOW:g}", lambda: _weak(fitted(), 30 if rows.quick else 1000))
 
 
@@ -235,6 +258,18 @@ def _weak(found: HeadParts, n: int) -> Row:
 @cache
 def lite0_split() -> lt.SplitModel:
     return lt.load("timm:tf_efficientnet_lite0", weights=real_folder() / "tf_efficientnet_lite0.safetensors")
+
+
+@cache
+def cifar_finer() -> lt.SplitModel:
+    preprocess = lt.Preprocess(mean=CIFAR_MEAN, std=CIFAR_STD)
+    return lt.split(resnet20(), preprocess=preprocess, example=torch.rand(2, 3, 32, 32), layer="finer")
+
+
+@cache
+def lite0_finer() -> lt.SplitModel:
+    weights = real_folder() / "tf_efficientnet_lite0.safetensors"
+    return lt.load("timm:tf_efficientnet_lite0", weights=weights, layer="finer")
 
 
 def imagenet(rows: Rows) -> None:
@@ -389,22 +424,33 @@ def _with_itself(model: lt.SplitModel, n: int) -> Row:
 
 
 def maps(rows: Rows) -> None:
-    """A black box's maps beside those of others, for networks of both sizes; two that are never near are left out."""
-    small, large = (4, 2) if rows.quick else (100, 12)
-    for section, photos, names in (
-        ("maps-32", cache(lambda: Photos.cifar(cifar(), small)), list(METHODS)),
-        ("maps-224", cache(lambda: Photos.imagenet(lite0_split(), large)), list(METHODS)[:4]),
-    ):
-        scores = cache(lambda name, photos=photos: scores_of(photos(), name))
-        for name in names:
-            rows.add(section, name, lambda name=name, scores=scores: row_beside(scores(name), scores(OURS), shown_mean))
+    """A black box's maps beside those of others, for networks of both sizes."""
+    _beside(rows, "maps-32", cache(lambda: Photos.cifar(cifar(), 4 if rows.quick else 100, finer=cifar_finer)))
+    large_maps(rows)
+
+
+def large_maps(rows: Rows) -> None:
+    """Those of 224 x 224 alone, without three that are never near."""
+    n = 2 if rows.quick else 48
+    _beside(rows, "maps-224", cache(lambda: Photos.imagenet(lite0_split(), n, finer=lite0_finer)), LARGE)
+
+
+def _beside(rows: Rows, section: str, photos: Callable[[], Photos], names: Sequence[str] = tuple(METHODS)) -> None:
+    rows.add(section, OURS, lambda: row_beside(scores_of(photos(), OURS), None, shown_mean))
+    ours = np.array(rows.row(section, OURS)["_values"])
+    for name in names:
+        if name != OURS:
+            rows.add(section, name, lambda name=name: row_beside(scores_of(photos(), name), ours, shown_mean))
 
 
 def boxes(rows: Rows) -> None:
     """The maps of a detector's box beside D-RISE's."""
-    scores = cache(lambda name: boxes_of.scores_of(name, 2 if rows.quick else 20))
+    n, ours = 2 if rows.quick else 20, boxes_of.OURS
+    rows.add("boxes", ours, lambda: row_beside(boxes_of.scores_of(ours, n), None, shown_mean))
+    values = np.array(rows.row("boxes", ours)["_values"])
     for name in boxes_of.METHODS:
-        rows.add("boxes", name, lambda name=name: row_beside(scores(name), scores(boxes_of.OURS), shown_mean))
+        if name != ours:
+            rows.add("boxes", name, lambda name=name: row_beside(boxes_of.scores_of(name, n), values, shown_mean))
 
 
 _MIXTURES = [
@@ -418,11 +464,7 @@ def finer(rows: Rows) -> None:
 
     @cache
     def mixed(name: str) -> Maps:
-        if name == "ResNet-20":
-            preprocess = lt.Preprocess(mean=CIFAR_MEAN, std=CIFAR_STD)
-            return Maps(lt.split(resnet20(), preprocess=preprocess, example=torch.rand(2, 3, 32, 32), layer="finer"))
-        weights = real_folder() / "tf_efficientnet_lite0.safetensors"
-        return Maps(lt.load("timm:tf_efficientnet_lite0", weights=weights, layer="finer"))
+        return Maps(cifar_finer() if name == "ResNet-20" else lite0_finer())
 
     def drawn(name: str, part: str) -> tuple[ImageSource, list[int]]:
         n = 3 if rows.quick else 400 if (name, part) == ("ResNet-20", "judged") else 100
@@ -484,6 +526,7 @@ WORK = {
     "imagenet": imagenet,
     "few": few,
     "maps": maps,
+    "maps-224": large_maps,
     "boxes": boxes,
     "finer": finer,
     "pages": pages,
@@ -501,6 +544,7 @@ def main() -> None:
     run(
         WORK, store=folder.parent / "out" / "real.json", results=folder / "results" / "real.md",
         title="Real networks and photos, measured", headings=SECTIONS, notes=NOTES, description=__doc__,
+        unless_named=["maps-224"],
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ LeGrad and AttnLRP are written from their papers for the zoo's network; occlusio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from _freemcg_methods import captum_map
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from likethat.models import _followed
 from likethat.models.split_model import SplitModel
 from likethat.models.zoo import PatchTransformer
 
@@ -20,7 +22,7 @@ Map = Callable[[Tensor, int], np.ndarray]
 """An image and a class to a map: a number a patch (row, column), or a pixel (height, width)."""
 
 GAMMA = 0.05  # of AttnLRP's linear layers, as its paper chose for vision transformers
-QUESTIONS = 128  # of occlusion and integrated gradients: two a patch
+QUESTIONS = 128  # of occlusion (windows of 12 pixels, every 6) and integrated gradients
 
 
 class Rules:
@@ -143,7 +145,7 @@ def _grid(values: Tensor) -> np.ndarray:
 
 
 def followed(model: SplitModel) -> Map:
-    """What `likethat.split` says: the paths of all attentions, through the token's own layers."""
+    """What `likethat.split` says: the paths of all attentions, traced to where the content of a patch came from."""
 
     def make(image: Tensor, target: int) -> np.ndarray:
         with torch.no_grad():
@@ -151,6 +153,17 @@ def followed(model: SplitModel) -> Map:
         return torch.einsum("c,chw->hw", model.head.weight[target], cells).numpy()
 
     return make
+
+
+def holders(model: SplitModel) -> Map:
+    """The same paths, credited to the patch from which the token takes, whatever that took from others."""
+    make = followed(model)
+
+    def untraced(image: Tensor, target: int) -> np.ndarray:
+        with patch.object(_followed, "_TAKEN", 0.0):
+            return make(image, target)
+
+    return untraced
 
 
 def attention_alone(network: PatchTransformer) -> Map:
@@ -256,17 +269,18 @@ def by_captum(network: PatchTransformer, name: str) -> Map:
     return lambda image, target: captum_map(name, image, target, network, budget=QUESTIONS, seed=0)
 
 
-def chance() -> Map:
+def chance(network: PatchTransformer) -> Map:
     """A random map."""
     rng = torch.Generator().manual_seed(0)
-    return lambda _, __: torch.rand(8, 8, generator=rng).numpy()
+    return lambda _, __: _grid(torch.rand(network.positions.shape[1] - 1, generator=rng))
 
 
 def candidates(model: SplitModel) -> dict[str, Map]:
     """Return from where a token's content can be followed."""
     network: Any = model.network
     runs = {f"frozen run from block {k + 1}": frozen_from(network, k) for k in range(len(network.blocks))}
-    return {"all paths": followed(model), "attention paths alone": attention_alone(network), **runs}
+    paths = {"traced paths": followed(model), "all paths": holders(model)}
+    return {**paths, "attention paths alone": attention_alone(network), **runs}
 
 
 def others(model: SplitModel) -> dict[str, Map]:
@@ -280,5 +294,5 @@ def others(model: SplitModel) -> dict[str, Map]:
         "LeGrad": legrad(network),
         "AttnLRP": lrp(network),
         "last tokens": last_tokens(network),
-        "random": chance(),
+        "random": chance(network),
     }

@@ -187,7 +187,7 @@ def shares(n: int) -> list[dict[str, Any]]:
 NOTES = """
 Means over pictures with 95 % intervals; the second table of a section says by how much `likethat`'s map is better on
 the same pictures. *Insertion*, *deletion*: areas under the predicted class's probability (higher, lower is better),
-hidden pixels show the mean colour or the picture out of focus; maps of 8 x 8 are interpolated. *Redrawn*: Spearman's
+hidden pixels show the mean colour or the picture out of focus; maps of cells are interpolated. *Redrawn*: Spearman's
 correlation over the eight true parts between what the map gives to a part and how far the logit falls when the part is
 drawn in its other ways, a picture at a time; *left out*: the same for six parts that are not drawn at all. *Class
 specificity*: AUC of the map less the map of the most likely class that shares some parts, on parts in which the two
@@ -214,7 +214,7 @@ def main() -> None:
         return
     sections = [
         (f"From where the content is followed: {COUNTS['choice']} pictures", markdown(rows["choice"])),
-        ("All paths better by, on the same pictures", list(verdicts(found["choice"], "all paths"))),
+        ("Traced paths better by, on the same pictures", list(verdicts(found["choice"], "traced paths"))),
         (f"Beside other methods: {COUNTS['judged']} other pictures", markdown(rows["judged"]) + NOTES),
         ("Better by, on the same pictures", list(verdicts(found["judged"], OURS))),
         ("Shares of the logit less its bias", shares(COUNTS["judged"])),

@@ -66,7 +66,7 @@ def test_patches_tokens_and_constant_add_up_on_images_not_seen(family: str) -> N
 
 
 def _slow_twin(network: Any, image: Tensor, patch: int) -> Tensor:
-    """Follow what one patch brings the class token, block by block, with plain formulas."""
+    """Follow what comes from one patch to the class token, by whichever token, block by block, with plain formulas."""
 
     def normed(norm: Any, x: Tensor, scale: Tensor) -> Tensor:
         return (x - x.mean()) * scale * norm.weight
@@ -76,15 +76,20 @@ def _slow_twin(network: Any, image: Tensor, patch: int) -> Tensor:
 
     tokens = network._pos_embed(network.patch_embed(image))
     brought = torch.zeros_like(tokens[0, 0])
+    comes = [float(token == patch) for token in range(tokens.shape[1])]  # the share of each token's content
     for block in network.blocks:
         heads, size = block.attn.num_heads, block.attn.head_dim
         entering = block.norm1(tokens)[0]
         query, key, _ = block.attn.qkv(entering).reshape(len(entering), 3, heads, size).unbind(1)
-        attention = torch.einsum("hd,khd->hk", query[0] * size**-0.5, key).softmax(-1)
+        attention = torch.einsum("qhd,khd->hqk", query * size**-0.5, key).softmax(-1)
         weights = block.attn.qkv.weight[2 * heads * size :]
         own = weights @ normed(block.norm1, brought, scale_of(block.norm1, tokens[0, 0]))
-        given = weights @ normed(block.norm1, tokens[0, patch], scale_of(block.norm1, tokens[0, patch]))
-        mixed = attention[:, :1] * own.reshape(heads, size) + attention[:, patch, None] * given.reshape(heads, size)
+        mixed = attention[:, 0, :1] * own.reshape(heads, size)
+        for token, share in list(enumerate(comes))[1:]:
+            given = weights @ normed(block.norm1, tokens[0, token], scale_of(block.norm1, tokens[0, token]))
+            mixed = mixed + share * attention[:, 0, token, None] * given.reshape(heads, size)
+        comes = [(share + sum(a * c for a, c in zip(row, comes, strict=True))) / 2
+                 for share, row in zip(comes, attention.mean(0).tolist(), strict=True)]  # fmt: skip
         brought = brought + block.attn.proj.weight @ mixed.flatten()
         between = tokens + block.attn(block.norm1(tokens))
         hidden = block.mlp.fc1(block.norm2(between))[0, 0]

@@ -57,12 +57,12 @@ def test_creatures_are_told_apart(name: str, size: int) -> None:
 @torch.no_grad()
 def test_the_evidence_of_the_transformer_lies_on_the_creature() -> None:
     book, model = lt.creatures(24, seed=79, size=64), lt.load("zoo:creatures-vit")
-    assert (model.how, model.grid) == ("followed", (8, 8))
+    assert (model.how, model.grid) == ("followed", (16, 16))
     images = torch.stack([book[index].image for index in range(24)])
     output = model.forward(images)
     heat = torch.einsum("nc,nchw->nhw", model.head.weight[output.logits.argmax(1)], output.feature_map)
     on, off = [], []
-    for index, cells in enumerate(heat.numpy().repeat(8, 1).repeat(8, 2)):
+    for index, cells in enumerate(heat.numpy().repeat(4, 1).repeat(4, 2)):
         drawn = sum(book[index].masks.values()) > 0
         on.append(cells[drawn].mean())
         off.append(cells[~drawn].mean())

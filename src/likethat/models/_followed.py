@@ -3,8 +3,10 @@
 A class token's stream through a transformer is its own content and what attention brings it from other tokens, layer
 by layer. With the token's attention weights, gates and scales held, the stream is affine in what is brought. So all
 patches are followed at once: in a tensor as long as the tokens, row j holds the stream in which only token j brought
-something; every step acts on each row with the *token's* coefficients, and each attention adds A[token, j] v_j to row
-j. The row of the token itself brings nothing, and is the constant.
+something; every step acts on each row with the *token's* coefficients, and each attention adds A[token, i] v_i. By
+then token i holds what it took from others: its content is shared out to the rows of the tokens it came from, as
+attention rollout traces it (each attention leaves half of a token's content its own). Shares add up to 1, so the sum
+is exact whatever they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +23,7 @@ from likethat.models._frozen_rules import RULES, adds_of_its_own, is_constant, w
 _SHAPED = ("view", "_unsafe_view", "_reshape_alias")  # rows with one step's coefficients need not lie in memory as own
 _BROADCAST = ("add", "sub", "rsub", "mul", "div", "where", "masked_fill", "maximum", "minimum")
 _CUTS = ("slice", "split_with_sizes")  # some of the tokens
+_TAKEN = 0.5  # of a token's content behind an attention is what it took, as attention rollout has it
 _SEED = 5  # of what tokens are disturbed by, to see which steps keep them apart
 
 Values = Mapping[Node, Any]
@@ -56,7 +59,7 @@ class FollowedTokens(Tail):
         return len(self._mixing())
 
     def given(self, own: Values, token: int) -> Float[Tensor, "token channel"]:
-        """Return what every other token gives to one of them; nothing for itself.
+        """Return what comes from every token to one of them; from itself, what others took of it and brought back.
 
         Args:
             own: what every step gives for an image.
@@ -84,6 +87,8 @@ class FollowedTokens(Tail):
     ) -> Float[Tensor, "token channel"]:
         """Follow a token's stream: with what other tokens bring it, and with what steps add whatever they are given."""
         moved: dict[Node, Any] = {self._start: begin}
+        origin: Tensor | None = None  # of each token's content
+        passed: Tensor | None = None  # the last attention's weights
         mixing, row = set(self._mixing()), _Row(own, self._axes, token, self._spans)
         for node in self._live[1:]:
             source = self._from(node, token)
@@ -92,7 +97,11 @@ class FollowedTokens(Tail):
             elif not self._holds(node, token):
                 continue
             elif node in mixing:
-                moved[node] = self._brought(node, own, moved[_args(node)[1]], token, brings=brings, adds=adds)
+                weighing, weighed = _args(node)
+                if brings and passed is not None:
+                    origin = self._traced(passed, origin)
+                moved[node] = self._brought(node, own, moved[weighed], token, origin, brings=brings, adds=adds)
+                passed = own[weighing]
             else:
                 moved[node] = self._step(node, row, moved, own, adds=adds)
         found: Tensor = moved[self.result]
@@ -141,15 +150,27 @@ class FollowedTokens(Tail):
         is_taken = name in _CUTS or (name == "getitem" and name_of(_args(node)[0]) in _CUTS)
         return _args(node)[0] if is_taken and node in self._spans and self._holds(node, token) else None
 
-    def _brought(self, node: Node, own: Values, stream: Tensor, token: int, *, brings: bool, adds: bool) -> Tensor:
-        """Return the stream behind an attention: what the token brings itself, and in row j what token j does."""
+    def _brought(
+        self, node: Node, own: Values, stream: Tensor, token: int, origin: Tensor | None, *, brings: bool, adds: bool
+    ) -> Tensor:
+        """Return the stream behind an attention: what the token brings itself, and what others bring, by its origin."""
         weighing, weighed = _args(node)
         weights, values, empty = own[weighing][..., token, :, None], own[weighed], self._empty[weighed]
         others = weights.clone()
         others[..., token, :] = 0.0
         found: Tensor = weights[..., token, None, :] * stream
-        found = found + others * (values - empty) if brings else found
+        if brings:
+            content = others * (values - empty)
+            found = found + (content if origin is None else origin.T @ content)
         return found + (others * empty).sum(-2, keepdim=True) if adds else found
+
+    def _traced(self, weights: Tensor, origin: Tensor | None) -> Tensor | None:
+        """Return the share of each token's content (row) that came from each (column), behind an attention."""
+        met = weights.reshape(-1, *weights.shape[-2:]).mean(0)
+        if len(met) != met.shape[1]:
+            return None
+        kept = torch.eye(len(met), dtype=met.dtype, device=met.device)
+        return (1 - _TAKEN) * (kept if origin is None else origin) + _TAKEN * (met if origin is None else met @ origin)
 
     def _first(self, own: Values) -> Node:
         """Return the first step that gives as many tokens, of an image."""

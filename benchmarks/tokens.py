@@ -31,6 +31,7 @@ NETWORK = "zoo:creatures-vit"
 REPLACEMENTS: tuple[Replacement, ...] = ("mean", "blur")
 SEEDS = {"choice": 31, "judged": 32}  # of picture books: neither is the training's, nor that of its held-out pictures
 COUNTS = {"choice": 48, "judged": 48}  # two rounds of 24 classes
+BOOKS = range(42, 48)  # of pictures that EPIC's bank explains
 OURS = "followed (likethat)"
 COLUMNS = {  # and whether more is better
     "insertion, mean": 1, "deletion, mean": -1, "insertion, blur": 1, "deletion, blur": -1,
@@ -184,6 +185,17 @@ def shares(n: int) -> list[dict[str, Any]]:
     return [{"": name, "of the logit": interval((value / whole).numpy())} for name, value in parts.items()]
 
 
+def epic() -> list[dict[str, Any]]:
+    """Return what EPIC's bank shows on the network: whether boxes show the part that its prototypes show."""
+    bank = lt.EPIC().fit(lt.load(NETWORK), lt.creatures(480, seed=41, size=64))
+    found = [metrics.evaluate(bank, lt.creatures(48, seed=seed, size=64)) for seed in BOOKS]
+    names = ("box_match", "part_consistency", "surroundings", "purity")
+    return [
+        {"": name.replace("_", " "), "EPIC": interval(np.array([getattr(one, name) for one in found]))}
+        for name in names
+    ]
+
+
 NOTES = """
 Means over pictures with 95 % intervals; the second table of a section says by how much `likethat`'s map is better on
 the same pictures. *Insertion*, *deletion*: areas under the predicted class's probability (higher, lower is better),
@@ -218,6 +230,7 @@ def main() -> None:
         (f"Beside other methods: {COUNTS['judged']} other pictures", markdown(rows["judged"]) + NOTES),
         ("Better by, on the same pictures", list(verdicts(found["judged"], OURS))),
         ("Shares of the logit less its bias", shares(COUNTS["judged"])),
+        (f"EPIC's boxes, over {len(BOOKS)} books of 48 pictures", epic()),
     ]
     title = f"Class tokens located, measured on {NETWORK}"
     write_results(

@@ -144,3 +144,28 @@ def test_a_denoisers_algorithm_needs_one() -> None:
         lt.FreeMCG(seed=0).attribute(squares, picture(), budget=40, algorithm="freemcg")
     found = lt.FreeMCG(Echo((8, 8)), seed=0).attribute(squares, picture(), budget=64, algorithm="freemcg")
     assert (found.method, found.generator) == ("freemcg", "Echo")  # type: ignore[union-attr]
+
+
+def halves(images: Tensor) -> Tensor:
+    """Probabilities of "dark" and "bright", by the right half alone."""
+    bright = torch.sigmoid(20 * (images[..., 4:].mean(dim=(1, 2, 3)) - 0.5))
+    return torch.stack([1 - bright, bright], dim=1)
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_a_source_that_the_generator_cannot_make_is_named(knows: bool) -> None:
+    def make(latents: Tensor) -> Tensor:
+        images = torch.zeros(len(latents), 1, 8, 8, dtype=torch.float32)
+        images[..., :4] = latents[:, :1, None, None].sigmoid()
+        if knows:
+            images[..., 4:] = (3 * latents[:, 1:2, None, None]).sigmoid()
+        return images
+
+    source = torch.ones(1, 8, 8, dtype=torch.float32)
+    box = lt.BlackBox(halves, class_names=["dark", "bright"])
+    method = lt.FreeMCG(lt.load_generator(make, latent_dim=2), seed=0)
+    found = method.counterfactual(box, source, "dark", budget=60)
+    said = [note for note in found.notes if "does not hold this source" in note]
+    assert len(said) == (0 if knows else 1)
+    assert knows or "is dark to the model, not bright" in said[0]
+    assert found.queries <= 60

@@ -39,7 +39,7 @@ from likethat.explainers.freemcg.inputs import (
     wanted_of,
 )
 from likethat.explainers.freemcg.log import Archive
-from likethat.explainers.freemcg.results import curve_of, edit_of, edits_of, path_of, status_of
+from likethat.explainers.freemcg.results import curve_of, edit_of, edits_of, path_of, range_note, status_of
 from likethat.explainers.freemcg.run import Found, Settings, one_after_the_other, seek
 from likethat.explainers.freemcg.spaces import ImageSpace, LatentSpace, Space
 from likethat.explanations.attribution import Attribution
@@ -367,6 +367,8 @@ class FreeMCG(FreeMCGOptions):
         edits = edits_of(space, archive, source, target_margin=found.target_margin, n=n)
         likeliest = edit_of(space, archive, int(archive.margins.argmax()), source)
         status = status_of(archive, reason=found.reason, error=found.error, n=n, confidence=demand)
+        notes = space.notes() if isinstance(space, LatentSpace) else ()
+        notes += range_note(space, archive, reason=found.reason)
         return Counterfactual(
             source=source,
             source_probabilities=archive.probabilities[0].numpy(),
@@ -385,7 +387,7 @@ class FreeMCG(FreeMCGOptions):
             rule=self.rule,
             seed=self.seed,
             options=self.options() | ({} if measured else {"confidence": demand}) | {"budget": archive.budget, "n": n},
-            notes=(*getattr(archive.box, "notes", ()), *(space.notes() if isinstance(space, LatentSpace) else ())),
+            notes=(*getattr(archive.box, "notes", ()), *notes),
             curve=(
                 curve_of(archive, space.by_column)
                 if isinstance(space, LatentSpace) and space.is_table and not _is_line(archive.measure)

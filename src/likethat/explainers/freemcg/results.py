@@ -18,6 +18,26 @@ from likethat.explanations.counterfactual import Change, Demand, Edit, SearchPat
 _DEMANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # from the decision to the demand of images
 
 
+def range_note(space: Space, archive: Archive, *, reason: Reason) -> tuple[str, ...]:
+    """Say where a generator of images cannot make the source: the model gives what it rebuilds to another class.
+
+    It costs one question, where one is left; an image whose generator makes the source itself has nothing to say.
+    """
+    rebuilt = space.rebuilt if isinstance(space, LatentSpace) else None
+    if rebuilt is None or archive.measure is not None or reason in (Reason.FAILED, Reason.INTERRUPTED):
+        return ()
+    found = archive.query(rebuilt[None])
+    seen = int(found.probabilities[0].argmax()) if len(found) else archive.source_class
+    if seen == archive.source_class:
+        return ()
+    names = archive.box.class_names
+    return (
+        f"the generator does not hold this source: what it makes of it unchanged is {names[seen]} to the model, not "
+        f"{names[archive.source_class]}. Its changes may be smudges that this model alone takes for the target: train "
+        "it longer, or give one that rebuilds such images",
+    )
+
+
 def edits_of(space: Space, archive: Archive, source: Inputs, *, target_margin: float, n: int) -> tuple[Edit, ...]:
     """Return the nearest `n` counterfactuals that differ from each other, nearest first."""
     archive.found = []

@@ -300,6 +300,11 @@ class LatentSpace:
         return (f"identifiers never change: {', '.join(self._columns.identifiers[:8])}",)
 
     @property
+    def rebuilt(self) -> Tensor | None:
+        """What the generator makes of the source, (channel, height, width); None but for images."""
+        return self._rebuilt
+
+    @property
     def n_dependences(self) -> int:
         """How many dependences of the table are known."""
         return 0 if self._columns is None else len(self._columns.dependences)

@@ -50,8 +50,8 @@ Goals are judged by the processor's seconds: two cores were shared with other wo
 clock showed).
 """
 FEW = """
-250 photos are too few for the goal: what a fit adds to its pass hardly grows with the photos (four factors
-of 2,048 x 2,048 where the network's own channels are kept, up to twenty where a rotation is found).
+What a fit adds to its pass hardly grows with the photos: four factors of 2,048 x 2,048 where the network's own
+channels are kept, up to twenty where a rotation is found.
 """
 Pair = tuple[float, float]  # ours, bare
 
@@ -204,7 +204,7 @@ def bare_pass(source: First) -> None:
 
 def fit(rows: Rows) -> None:
     """Fit EPIC to photos beside the bare pass over them."""
-    for n in (64,) if rows.quick else (250,):
+    for n in (64,) if rows.quick else (250, 500):
         source = First(n)
 
         def measure(source: First = source, n: int = n) -> Row:

@@ -17,6 +17,7 @@ from likethat.errors import StorageError
 
 _IN_MEMORY = 2**28  # bytes of vectors that are held in memory: joining them takes twice that, and it may not come back
 _BLOCK = 2**27  # bytes of vectors in a block: 16,384 images of 2,048 channels
+_AROUND = 2**16  # bytes that Linux maps around a row that is read, where the file lies in its cache
 
 
 class Vectors:
@@ -89,9 +90,14 @@ def blocks(vectors: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def rows_of(vectors: Tensor, rows: Tensor) -> Tensor:
-    """Return a copy of some rows: of what reads many of them, one class after the other, only one is in memory."""
-    found = vectors[rows]
-    _let_go(vectors)
+    """Return a copy of some rows: of what is read for it, and around it, one block at most is in memory."""
+    if not is_on_disk(vectors):
+        return vectors[rows]
+    found = vectors.new_empty(len(rows), vectors.shape[1])
+    size = max(1, _BLOCK // max(_AROUND, 4 * vectors.shape[1]))
+    for start in range(0, len(rows), size):
+        torch.index_select(vectors, 0, rows[start : start + size], out=found[start : start + size])
+        _let_go(vectors)
     return found
 
 

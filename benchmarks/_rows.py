@@ -113,7 +113,7 @@ def _rows_of(page: Path) -> dict[str, list[Row]]:
     for part in page.read_text("utf-8").split("\n## ")[1:] if page.exists() else ():
         heading, *lines = part.splitlines()
         names, *rows = [line[2:-2].split(" | ") for line in lines if line[:2] == "| "] or [[]]
-        found[heading] = [dict(zip(map(str.strip, names), row, strict=True)) for row in rows]
+        found[heading] = [dict(zip(names, row, strict=True)) for row in rows]
     return found
 
 

@@ -55,7 +55,8 @@ NOTES = {
     "rows": (
         "\nL1 is the mean over columns: standard deviations of a number, 1 for another category. `usual`: no more "
         "surprising under the generator than 95 % of real rows. `and oracle`: a forest that was never asked agrees. "
-        "The demand is .501 at the decision, .6 by default and .5 for DiCE.\n"
+        "The demand is .501 at the decision, .6 by default and .5 for DiCE, which gets no dates (no model here reads "
+        "them).\n"
     ),
 }
 Made = tuple[Any, float]
@@ -250,12 +251,16 @@ def greedy(case: Case, *, wanted: float) -> Make:
 
 
 def dice(case: Case, method: str) -> Make:
-    """Return DiCE (Mothilal, Sharma and Tan 2020), as its package has it; it takes no missing values."""
+    """Return DiCE (Mothilal, Sharma and Tan 2020), as its package has it; it takes no missing values.
+
+    Dates are left out, which no model here reads: DiCE takes them for categories, and refuses a row whose own is new.
+    """
     import dice_ml
     from raiutils.exceptions import UserConfigValidationException
 
-    frame = case.known[case.names].assign(label=(case.classes == case.model.classes_[1]).astype(int)).dropna()
-    numeric = [name for name in case.names if pd.api.types.is_numeric_dtype(frame[name])]
+    names = [name for name in case.names if not pd.api.types.is_datetime64_any_dtype(case.known[name])]
+    frame = case.known[names].assign(label=(case.classes == case.model.classes_[1]).astype(int)).dropna()
+    numeric = [name for name in names if pd.api.types.is_numeric_dtype(frame[name])]
     counting = Counting(case.model)
     data = dice_ml.Data(dataframe=frame, continuous_features=numeric, outcome_name="label")
     search = dice_ml.Dice(data, dice_ml.Model(model=counting, backend="sklearn"), method=method)
@@ -267,7 +272,7 @@ def dice(case: Case, method: str) -> Make:
             try:
                 found = (
                     search.generate_counterfactuals(
-                        source[case.names], total_CFs=1, desired_class=target, verbose=False, **options
+                        source[names], total_CFs=1, desired_class=target, verbose=False, **options
                     )
                     .cf_examples_list[0]
                     .final_cfs_df
@@ -276,7 +281,7 @@ def dice(case: Case, method: str) -> Make:
                 return None, counting.queries - before
         if found is None or not len(found):
             return None, counting.queries - before
-        changed = {name: found[name].iloc[[0]].to_numpy() for name in case.names}
+        changed = {name: found[name].iloc[[0]].to_numpy() for name in names}
         return source.assign(**changed), counting.queries - before
 
     return lambda sources, target: [one(source, target) for source in sources]

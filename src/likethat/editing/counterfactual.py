@@ -29,7 +29,7 @@ LEAST_BUDGET = 12
 """Questions: the text itself, a round of masks, a few edits, a few real texts."""
 _READS_BADLY = 3.0  # nats: what a random word costs less one
 _FAMILIAR = 0.5  # share of known words: below it a sentence of any language that the texts know reads better than it
-_FOR_MASKS = 0.5  # share of the budget
+_FOR_MASKS = 0.25  # share of the budget: an edit that is asked tells as much of its words, and may be the answer
 _TO_SIMPLIFY = 4  # questions: edits that a plan has too many
 _FOR_REAL, _MOST_REAL = 8, 12  # one question in eight goes to real texts; the nearest of them are asked first
 

@@ -1,5 +1,6 @@
 """Class tokens located: against a slow twin that follows one patch at a time, and on the families that have them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from model_networks import randomise, timm_network, tiny_vit
 from torch import Tensor, nn
 
 import likethat as lt
+from likethat.errors import BankMismatchError
 from likethat.models import split
 from likethat.models._followed import FollowedTokens
+from likethat.models._followed_search import FollowedReader
 from likethat.models._frozen import NotFrozenError
 from likethat.models._trace import relative_error
 
@@ -280,3 +283,12 @@ def test_tokens_are_followed_past_cuts_and_to_a_coarser_grid() -> None:
     given = (weights[:, 0, 1:, None] * values[:, 1:]) @ network.head.weight[1]  # what each of four places brings
     expected = given.reshape(2, 2, 2).repeat_interleave(2, 1).repeat_interleave(2, 2) / 4
     assert relative_error(model.heat_map(images, 1), expected) <= 1e-5
+
+
+def test_a_bank_of_another_rule_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    network, images = tiny_vit().eval(), torch.rand(12, 3, 64, 64)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(FollowedReader, "rule", "")
+        lt.EPIC().fit(lt.split(network, example=images[:2]), images).save(tmp_path / "bank")
+    with pytest.raises(BankMismatchError, match="earlier version"):
+        lt.open_bank(tmp_path / "bank").attach(lt.split(network, example=images[:2]))

@@ -130,7 +130,7 @@ class Bank(Result):
             raise BankMismatchError(
                 f"`model` must be the one the bank was made from, {self.provenance.model} with fingerprint "
                 f"{self.provenance.fingerprint[:12]}…, got {model.name} with {model.fingerprint[:12]}…. Load the same "
-                "weights and layer, or fit a new bank."
+                "weights and layer, or fit a new bank, as where an earlier version split this network in another way."
             )
         model.check_unchanged(fully=True)
         if self.settings is None:

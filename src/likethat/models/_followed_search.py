@@ -106,6 +106,7 @@ class FollowedReader:
     how = "followed"
     is_linear = True
     spatially_additive = False
+    rule = "shared out to where the content came from"  # goes into the fingerprint: banks of another rule are refused
 
     def __init__(self, network: nn.Module, inner: Inner) -> None:
         self.network, self.inner, self.layer = network, inner, inner.layer

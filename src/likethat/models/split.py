@@ -126,7 +126,9 @@ def split(
         size=cut.size,
         error=found.error,
         note=cut.note,
-        fingerprint=fingerprint(network, layer=found.reader.layer, pooling=found.reader.pooling),
+        fingerprint=fingerprint(
+            network, layer=found.reader.layer, pooling=found.reader.pooling + getattr(found.reader, "rule", "")
+        ),
         volatile=frozenset(volatile),
         outputs=_outputs(network, cut, outputs),
     )

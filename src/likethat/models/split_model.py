@@ -400,7 +400,12 @@ class SplitModel:
         self._watch = Watch(self.network, without=self._volatile)
 
     def _fingerprint(self) -> str:
-        return fingerprint(self.network, layer=self.layer, pooling=self.pooling, without=self._volatile)
+        return fingerprint(
+            self.network,
+            layer=self.layer,
+            pooling=self.pooling + getattr(self._reader, "rule", ""),
+            without=self._volatile,
+        )
 
     def row(self) -> dict[str, Any]:
         """Return what `likethat split` prints of this model."""

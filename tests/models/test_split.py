@@ -470,22 +470,6 @@ def test_many_maps_of_one_cell_do_not_use_up_the_readings() -> None:
     assert (model.layer, model.pooling, model.grid) == ("1", "mean", (14, 14))
 
 
-def test_cells_of_tokens_lie_where_the_pixels_do() -> None:
-    from likethat.models._search import lies_in_place
-
-    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-    def cells(inputs: torch.Tensor) -> torch.Tensor:
-        return nn.functional.avg_pool2d(inputs, 4)
-
-    assert lies_in_place(cells, images)
-    assert lies_in_place(lambda inputs: cells(inputs) + 3 * inputs.mean((2, 3), keepdim=True), images)
-    assert not lies_in_place(lambda inputs: cells(inputs).roll((2, 2), (2, 3)), images)
-    assert not lies_in_place(lambda inputs: inputs.mean((2, 3), keepdim=True).expand(-1, -1, 4, 4), images)
-    assert lies_in_place(lambda inputs: torch.zeros(len(inputs), 3, 4, 4), images)  # nothing says otherwise
-    assert lies_in_place(lambda inputs: cells(inputs)[:, :, :1], images)  # of one row: no quarters
-
-
 class _Latents(nn.Module):
     """Sixteen latents ask all patches; their mean enters the head."""
 

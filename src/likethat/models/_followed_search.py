@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likethat.errors import ModelError
+from likethat.models._facing import UPRIGHT
 from likethat.models._followed import FollowedTokens
 from likethat.models._frozen import NotFrozenError
 from likethat.models._frozen_search import Counting, shares_in_words
@@ -35,6 +36,7 @@ class _Stream:
     def __init__(self, form: Reading | Part, channels: slice, located: Tensor) -> None:
         self.channels, self._layout, self._located = channels, form.layout, located[channels]
         self._steps = form.steps if isinstance(form, Reading) else ()
+        self._facing = form.facing if isinstance(form, Part) else UPRIGHT
         if isinstance(form, Part):
             self._blocks: tuple[int | None, ...] = (*form.tokens, *([None] if form.located else []))
         else:
@@ -49,12 +51,14 @@ class _Stream:
     def map(self, tail: FollowedTokens, own: Any, feature_map: Tensor) -> Tensor:
         """Return (channel, height, width): what patches give, and the map as it is where no token is read."""
         raw, n_cells = own[tail.result], feature_map[0].numel()
+        feature_map = self._facing.own(feature_map[None])[0]
         blocks = []
         for token in self._blocks:
             rows = torch.zeros_like(raw[0]) if token is None else tail.given(own, token)
             blocks.append(self._on_grid(rows[self._layout.prefix :].T * n_cells, feature_map))
         given = self._stepped(torch.cat(blocks), raw, adds=False).reshape(-1, *feature_map.shape[1:])
-        return torch.where(self._located.to(given)[:, None, None] > 0, feature_map, given)
+        found = torch.where(self._located.to(given)[:, None, None] > 0, feature_map, given)
+        return self._facing.upright(found[None])[0]
 
     @staticmethod
     def _on_grid(cells: Tensor, feature_map: Tensor) -> Tensor:

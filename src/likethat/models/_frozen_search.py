@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -255,7 +256,7 @@ def _as_they_are(logits: Tensor) -> Head:
 
 
 def find_frozen(
-    network: nn.Module, probes: Probes, head: AnyHead | None, replayed: ReplayReader, *, is_named: bool
+    network: nn.Module, probes: Probes, head: AnyHead | None, place: Found, *, is_named: bool
 ) -> tuple[Found | None, str]:
     """Return the split of a replayed network by the frozen run from the same map on, or why there is none.
 
@@ -263,10 +264,10 @@ def find_frozen(
         network: in evaluation mode.
         probes: the tail is followed on the second batch, and must give the vector of the first too.
         head: that is linear in some vector, where there is one.
-        replayed: a map that decides the logits.
+        place: the replay from a map that decides the logits.
         is_named: the user chose the layer, at whatever cost.
     """
-    reader = FrozenReader(network, replayed, head)
+    reader = FrozenReader(network, place.reader, head)
     try:
         reader.count(probes.second, most=float("inf") if is_named else _MOST_FORWARDS)
         output, error = reader.error(probes.second)
@@ -280,7 +281,7 @@ def find_frozen(
     if not error <= probes.tolerance or not max(rounding) <= probes.head_tolerance:
         return None, f"the frozen run of its tail is off by {max(error, *rounding):.1e}"
     reader.shares = shares_in_words(output, {}, reader.weights, rest=reader.remainder_name)
-    return Found(reader=reader, output=output, error=max(error, *rounding)), ""
+    return replace(place, reader=reader, output=output, error=max(error, *rounding)), ""
 
 
 def shares_in_words(output: SplitOutput, parts: Mapping[str, Tensor], head: Head, *, rest: str) -> str:

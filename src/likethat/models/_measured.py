@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from likethat._double import double
 from likethat.errors import ModelError
 from likethat.models._ends import End
+from likethat.models._facing import UPRIGHT, Facing
 from likethat.models._felt import Felt, Logits, Place, derivatives
 from likethat.models._probe import logits_of
 from likethat.models._trace import capturing, relative_error
@@ -50,7 +51,7 @@ class Part:
         cells: None where all cells count alike; (cell,) by how much each does; (channel, from, cell) weights of its own
             for each.
         beside: (channel, token, from) weights of the tokens before the patches, where cells have their own.
-        mirrored: axes (2: upside down, 3: left and right) along which the map shows a mirror image.
+        facing: how the map lies beside the picture.
     """
 
     place: Place
@@ -60,7 +61,7 @@ class Part:
     located: bool = True
     cells: Tensor | None = None
     beside: Tensor | None = None
-    mirrored: tuple[int, ...] = ()
+    facing: Facing = UPRIGHT
 
     @property
     def pooling(self) -> str:
@@ -107,7 +108,7 @@ class Part:
             blocks = [prefix[:, token] for token in self.tokens] if prefix is not None else []
             blocks += [values.mean(dim=2)] if self.located else []
             values, pooled = torch.cat([values] * len(blocks), dim=1), torch.cat(blocks, dim=1)
-        return values.reshape(*values.shape[:2], *grid).flip(self.mirrored), pooled
+        return self.facing.upright(values.reshape(*values.shape[:2], *grid)), pooled
 
     def _own(self, values: Tensor, prefix: Tensor | None) -> tuple[Tensor, Tensor]:
         assert self.cells is not None

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from likethat._double import double
 from likethat.models._ends import End
+from likethat.models._facing import facings
 from likethat.models._felt import Felt, Place, combined, feel
 from likethat.models._measured import MeasuredHead, MeasuredReader, Part, before_end, measure_head, measure_part
 from likethat.models._probe import Probes
 from likethat.models._readers import AnyHead, HookReader
-from likethat.models._search import VARIATION, Found, find_linear, lies_in_place
+from likethat.models._search import VARIATION, Found, facing_of, find_linear
 from likethat.models._trace import Call, at_call, capturing, record, relative_error, tensor_of, vector_of, with_tensor
 from likethat.models.readings import Layout, layouts, seems_channels_last
 from likethat.models.split_model import Head
@@ -234,7 +235,7 @@ def _together(
         parts.append(part)
         held.append(one.felt.place)
         if _explain_together(MeasuredReader(network, parts, end=end), probes):
-            return _facing_alike(MeasuredReader(network, parts, end=end), probes)
+            return parts
         felt = [one for one in feel(network, probes.first, found, held=held) if one.is_affine(tolerance)]
         candidates = list(_candidates(felt, probes, layer))
     return None
@@ -248,22 +249,6 @@ def _explain_together(reader: MeasuredReader, probes: Probes) -> bool:
     return bool((left - left.mean(0)).abs().max() <= 10 * probes.tolerance * spread + 1e-5 * largest)
 
 
-def _facing_alike(reader: MeasuredReader, probes: Probes) -> list[Part]:
-    """Turn the maps that show a mirror image: another strip at one side of the images changes their other side."""
-    before, (height, width) = reader.read_parts(probes.first)[0], probes.size
-    parts = list(reader.parts)
-    for axis, length in ((2, height), (3, width)):
-        changed = probes.first.clone()
-        strip = changed.narrow(axis, 0, max(1, length // 4))
-        strip.copy_(strip.flip(0))  # of the other image
-        for place, (own, other) in enumerate(zip(before, reader.read_parts(changed)[0], strict=True)):
-            moved = (own - other).square().sum(dim=(0, 1, 5 - axis))
-            near, far = moved[: len(moved) // 2].sum(), moved[-(len(moved) // 2) :].sum()
-            if len(moved) > 1 and far > 2 * near:
-                parts[place] = replace(parts[place], mirrored=(*parts[place].mirrored, axis))
-    return parts
-
-
 def _checked(network: nn.Module, probes: Probes, end: End, parts: list[Part] | None) -> Found | None:
     """Return the split if it reproduces the logits of the second batch, and those of other maps, else None."""
     if parts is None:
@@ -274,11 +259,20 @@ def _checked(network: nn.Module, probes: Probes, end: End, parts: list[Part] | N
     error = max(error, relative_error(end.apply(output.logits), probes.second_logits))
     if error > probes.head_tolerance:
         return None
-    tokens = [part for part in parts if part.layout.kind == "tokens" and part.located]
-    if tokens and not lies_in_place(lambda inputs: reader.read(inputs).feature_map, probes.first):
+    if not _holds_elsewhere(reader, reader.head, [part.place for part in parts], probes):
         return None
-    holds = _holds_elsewhere(reader, reader.head, [part.place for part in parts], probes)
-    return Found(reader=reader, output=output, error=error) if holds else None
+    if len(parts) == 1:
+        is_of_tokens = parts[0].layout.kind == "tokens" and parts[0].located
+        facing = facing_of(reader, output, probes, is_of_tokens=is_of_tokens)
+        return None if facing is None else Found(reader=reader, output=output, error=error, facing=facing)
+    of_tokens = [part.layout.kind == "tokens" and part.located for part in parts]
+    found = facings(lambda inputs: reader.read_parts(inputs)[0], probes.first, probes.second, of_tokens=of_tokens)
+    upright = [replace(part, facing=facing) for part, facing in zip(parts, found, strict=True) if facing is not None]
+    if len(upright) < len(parts):
+        probes.astray.append(reader.layer)
+        return None
+    reader.parts = tuple(upright)
+    return Found(reader=reader, output=reader.read(probes.second), error=error)
 
 
 def _holds_elsewhere(reader: MeasuredReader | HookReader, head: Head, places: Sequence[Place], probes: Probes) -> bool:

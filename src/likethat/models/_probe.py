@@ -1,7 +1,7 @@
 """Images to try a network with, and the logits in what it returns."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class Probes:
         first_logits: the network's own.
         second_logits: the network's own.
         taken: which entry of the network's output the logits are, in words; "" where it gives nothing else.
+        astray: layers whose map was refused, as its cells follow no place of the picture each; it grows.
     """
 
     first: Tensor
@@ -39,6 +40,7 @@ class Probes:
     first_logits: Tensor
     second_logits: Tensor
     taken: str = ""
+    astray: list[str] = field(default_factory=list)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Find a map that decides the logits when no head is linear in a pooled one: the network is then replayed from it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,10 +9,11 @@ from torch import Tensor, nn
 
 from likethat.errors import LikethatError
 from likethat.models._ends import End
+from likethat.models._facing import SCATTERED
 from likethat.models._felt import noting
 from likethat.models._probe import Probes, logits_of
 from likethat.models._readers import AnyHead, ReplayReader
-from likethat.models._search import Found, lies_in_place
+from likethat.models._search import Found, facing_of
 from likethat.models._trace import Call, record, relative_error
 from likethat.models.readings import Layout, layouts, seems_channels_last
 
@@ -29,7 +31,8 @@ def find_replay(
 ) -> Found | None:
     """Return the replay closest to the logits whose map decides them, or None.
 
-    A map that decides the logits alone comes first; then one that does so together with the rest of the network.
+    A map that decides the logits alone comes first; then one that does so together with the rest of the network; then
+    one whose cells follow no places.
 
     Args:
         network: in evaluation mode.
@@ -42,29 +45,33 @@ def find_replay(
     calls, _ = record(network, probes.first, lambda _: False)
     deciding = _deciding(network, probes)
     with_images: Found | None = None
+    scattered: Found | None = None
     places = [place for place in _places(calls, probes, layer) if deciding is None or place[0].where in deciding]
     places = [place for place in places if not (is_bare and place[1].prefix)]
     if deciding is not None:
         places.sort(key=lambda place: not deciding[place[0].where])  # stable: still the closest to the logits first
-    tried, lie_in_place = 0, dict[int, bool]()  # by the number of tokens
+    tried, astray = 0, set[tuple[str, int]]()  # of maps whose cells follow no places: kind and number
     for call, layout in places:
-        if tried == MOST_TRIED or (layout.kind == "tokens" and not lie_in_place.get(call.shape[1], True)):
+        if tried == MOST_TRIED or (layout.kind, _n_cells(call.shape, layout)) in astray:
             continue
         if with_images is not None and deciding is not None and not deciding[call.where]:
             break  # as the steps show, this map needs the images beside it too, and one such is known
         reader = ReplayReader(network, layer=(call.name, call.module, call.index), layout=layout)
         reader.input_shape = tuple(probes.first.shape[1:])
         reader.activated, reader.end = activated, end
-        if layout.kind == "tokens" and call.shape[1] not in lie_in_place:
-            lie_in_place[call.shape[1]] = _lies_in_place(reader, probes)
-            if not lie_in_place[call.shape[1]]:
-                continue
-        tried += 1
         checked = _check(reader, probes)
+        if checked is not None:
+            facing = facing_of(reader, checked.output, probes, is_of_tokens=layout.kind == "tokens")
+            if facing is None:
+                scattered = scattered or replace(checked, facing=SCATTERED)
+                astray.add((layout.kind, _n_cells(call.shape, layout)))
+                continue
+            checked = replace(checked, facing=facing)
+        tried += 1
         if checked is not None and not reader.needs_images:
             return checked
         with_images = with_images or checked
-    return with_images
+    return with_images or scattered
 
 
 def deciding_places(network: nn.Module, probes: Probes) -> list[tuple[str, int]]:
@@ -136,13 +143,6 @@ def _places(calls: list[Call], probes: Probes, layer: str | None) -> Iterator[tu
 
 
 _NOT_READ = (LikethatError, RuntimeError, AssertionError, KeyError, IndexError, TypeError, ValueError)
-
-
-def _lies_in_place(reader: ReplayReader, probes: Probes) -> bool:
-    try:
-        return lies_in_place(lambda inputs: reader.read(inputs).feature_map, probes.first)
-    except _NOT_READ:
-        return True  # it is tried, and found out
 
 
 def _check(reader: ReplayReader, probes: Probes) -> Found | None:

@@ -1,8 +1,8 @@
 """Find the head and a reading of a feature map that reproduces what enters it, on images not seen before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
-from itertools import permutations
 from typing import Any
 
 import torch
@@ -10,28 +10,26 @@ from torch import Tensor, nn
 
 from likethat.errors import ModelError
 from likethat.models._ends import ENDS, fit_end
+from likethat.models._facing import SCATTERED, UPRIGHT, Facing, facings, upright
 from likethat.models._libraries import has_timm_api, timm_pass
 from likethat.models._probe import Probes, logits_of
 from likethat.models._readers import AnyHead, HeadCall, HookReader, LibraryReader
 from likethat.models._trace import Call, capturing, record, relative_error, vector_of
-from likethat.models.readings import Reading, Step, is_linear_map, layouts, readings, step_of
+from likethat.models.readings import POOLS, Reading, Step, is_linear_map, layouts, readings, step_of
 from likethat.models.split_model import SplitOutput
 
 VARIATION = 1e-4  # images must move the pooled vector this much (and 3 tolerances), or agreement proves nothing
-_IN_PLACE = 1.03
-"""How much more than elsewhere a disturbed quarter of the image must change its own quarter of a map of tokens, in the
-mean, and more than any other order of quarters would have it: latents that no place belongs to gave .98 to 1.02
-(Perceiver), patches 1.05 to 4 (mixers with random weights)."""
 MOST_TRIED = 8  # readings that hold on two images; of those few fail on three others, and each costs a pass
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Found:
-    """A verified split: how to read it, what it gave on the second batch, and its error there."""
+    """A verified split: how to read it, what it gave on the second batch, its error there, and how its map lies."""
 
     reader: Any
     output: SplitOutput
     error: float
+    facing: Facing = UPRIGHT  # the reader gives the map as the network does
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,18 +110,21 @@ def find_linear(
     targets = _targets(network, probes, head, before)
     _check_variation(targets[0].vector, probes)
     single: list[HookReader | LibraryReader] = []
-    tried = 0
+    tried, scattered = 0, None
     for reader, n_cells in _candidates(network, probes, head, targets, layer=layer):
         if n_cells == 1:
             single.append(reader)  # of one cell every reading is the same: the closest to the head stands for all
             continue
         tried += 1
         found = _verify(reader, probes, head)
-        if found is not None:
+        if found is not None and found.output.feature_map[0, 0].numel() > 1:
             return found, ""
+        scattered = scattered or found
+        if found is not None:
+            break  # others that pool to the same have the same cells
         if tried == MOST_TRIED:
             break
-    found = next(filter(None, (_verify(reader, probes, head) for reader in single[:2])), None)
+    found = next(filter(None, (_verify(reader, probes, head) for reader in single[:2])), scattered)
     return found, "" if found else "no module's output pools to the vector that enters the head"
 
 
@@ -227,33 +228,20 @@ def _verify(reader: HookReader | LibraryReader, probes: Probes, head: AnyHead) -
     rounding = [relative_error(logits, own), relative_error(end.apply(output.logits), probes.second_logits)]
     if error > probes.tolerance or max(rounding) > probes.head_tolerance:
         return None
-    if reader.reading.layout.kind == "tokens" and not lies_in_place(lambda x: reader.read(x).feature_map, probes.first):
-        return None
-    return Found(reader=reader, output=output, error=max(error, *rounding))
+    plain = copy(reader)  # all that the layer gives: of a maximum only one cell a channel is left
+    plain.reading = replace(reader.reading, activation="", pool=POOLS[0], steps=())
+    facing = facing_of(plain, output, probes, is_of_tokens=reader.reading.layout.kind == "tokens")
+    found = Found(reader=reader, output=output, error=max(error, *rounding), facing=facing or SCATTERED)
+    return found if facing else upright(found)
 
 
-def lies_in_place(maps: Callable[[Tensor], Tensor], inputs: Tensor) -> bool:
-    """Whether cells that were made of tokens lie where the image's pixels do, and are no latents in any order.
-
-    Args:
-        maps: from images to (batch, channel, height, width).
-        inputs: two images or more, as the network takes them.
-    """
-    disturbed = inputs[:1].repeat(5, 1, 1, 1)
-    for number, (rows, columns) in enumerate(_quarters(inputs), start=1):
-        disturbed[number, :, rows, columns] = inputs[1, :, rows, columns]
-    seen = maps(disturbed).float()
-    if min(seen.shape[2:]) < 2:
-        return True
-    changes = (seen[1:] - seen[:1]).square().sum(1)
-    moved = torch.stack([changes[:, rows, columns].mean((1, 2)) for rows, columns in _quarters(seen)], dim=1)
-    moved = moved / moved.sum(1, keepdim=True)
-    moved = moved / moved.mean(0)
-    own, *others = (float(moved[range(4), order].mean()) for order in permutations(range(4)))  # the first is in order
-    return not (own <= _IN_PLACE or own < max(others))  # what nothing changes is judged elsewhere
-
-
-def _quarters(values: Tensor) -> list[tuple[slice, slice]]:
-    """Return the rows and columns of the four quarters."""
-    halves = [(slice(0, length // 2), slice(-(length // 2), None)) for length in values.shape[2:]]
-    return [(rows, columns) for rows in halves[0] for columns in halves[1]]
+def facing_of(reader: Any, output: SplitOutput, probes: Probes, *, is_of_tokens: bool) -> Facing | None:
+    """Return how the map lies that a reader gives, or None where its cells follow no places, which is noted."""
+    if output.feature_map[0, 0].numel() == 1:
+        return UPRIGHT
+    (facing,) = facings(
+        lambda inputs: [reader.read(inputs).feature_map], probes.first, probes.second, of_tokens=[is_of_tokens]
+    )
+    if facing is None:
+        probes.astray.append(reader.layer)
+    return facing

@@ -18,6 +18,7 @@ from likethat.errors import InputError, ModelError, NonFiniteError, NotAClassifi
 from likethat.functional.links import Outputs
 from likethat.models._builders import as_preprocess
 from likethat.models._ends import ENDS, End, end_of_values, last_function
+from likethat.models._facing import upright
 from likethat.models._followed_search import find_followed
 from likethat.models._frozen_search import find_frozen
 from likethat.models._heads import headed
@@ -282,9 +283,11 @@ def _measured_cut(
 def _linear_cut(
     found: Found, head: AnyHead | None, copied: Head, probes: Probes, channels: int, *, note: str = ""
 ) -> _Cut:
+    own, moved, found = getattr(found.reader, "note", note), found.facing.note, upright(found)
     shape = found.output.feature_map.shape
-    own = getattr(found.reader, "note", note)
-    note = " ".join(filter(None, [probes.taken, own, note_on((shape[2], shape[3]))]))
+    if shape[2:] == (1, 1) and probes.astray:
+        moved = f"Cells of `{probes.astray[0]}` follow no one place of the picture each."
+    note = " ".join(filter(None, [probes.taken, own, note_on((shape[2], shape[3])), moved]))
     return _Cut(found=found, head=head, copied=copied, note=note, channels=channels, size=probes.size)
 
 
@@ -310,12 +313,17 @@ def _replayed_cut(
         places = [place for place in (bare, replayed) if place is not None]
     unfrozen = ""
     for place in places:
-        frozen, unfrozen = find_frozen(network, probes, whole, place.reader, is_named=layer is not None)
+        frozen, unfrozen = find_frozen(network, probes, whole, place, is_named=layer is not None)
         if frozen is not None:
             return _linear_cut(frozen, whole, frozen.reader.weights, probes, channels)
     why = f"{why}, and {unfrozen}" if unfrozen else why
     if otherwise is not None:
         return otherwise
+    if replayed is not None and replayed.facing.is_scattered:
+        raise ModelError(
+            f"`network` ({configured_name(network)}) cannot be split: {why}, and cells of `{probes.astray[0]}` follow "
+            "no one place of the picture each. It can only be asked, by likethat.BlackBox(function)."
+        )
     if replayed is None:
         where = f"of `{layer}` " if layer is not None else ""
         raise ModelError(
@@ -323,8 +331,8 @@ def _replayed_cut(
             "Name a convolution or block whose output is (batch, channel, height, width): split(network, layer=...)."
         )
     note = f"There are no contributions: {why}, so the network is replayed from `{replayed.reader.layer}`."
-    note = f"{probes.taken} {note}".strip()
-    return _Cut(found=replayed, head=head, copied=None, note=note, channels=channels, size=probes.size)
+    note = " ".join(filter(None, [probes.taken, note, replayed.facing.note]))
+    return _Cut(found=upright(replayed), head=head, copied=None, note=note, channels=channels, size=probes.size)
 
 
 def _end_of(network: nn.Module, probes: Probes) -> End:

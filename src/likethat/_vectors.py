@@ -17,7 +17,7 @@ from likethat.errors import StorageError
 
 _IN_MEMORY = 2**28  # bytes of vectors that are held in memory: joining them takes twice that, and it may not come back
 _BLOCK = 2**27  # bytes of vectors in a block: 16,384 images of 2,048 channels
-_AROUND = 2**16  # bytes that Linux maps around a row that is read, where the file lies in its cache
+_AROUND = 2**21  # bytes that Linux may map around a row that is read, where its cache holds the file: a huge page
 
 
 class Vectors:

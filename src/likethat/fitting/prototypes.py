@@ -264,7 +264,8 @@ def _given(model: SplitModel, features: Features, row: int) -> int | None:
     if model.outputs == "softmax":
         return predicted
     head = model.head
-    logit = float(features.pooled[row] @ head.weight[predicted].cpu()) + float(head.bias[predicted])
+    vector = rows_of(features.pooled, torch.tensor([row], dtype=torch.long))[0]
+    logit = float(vector @ head.weight[predicted].cpu()) + float(head.bias[predicted])
     return predicted if logit > 0 else None
 
 

@@ -12,6 +12,7 @@ from scipy.cluster.hierarchy import linkage
 from torch import Tensor
 
 from likethat._progress import Stage, Watcher
+from likethat._vectors import rows_of
 from likethat.coordinates import Divided, PhotoRegions, SuperclassParts
 from likethat.errors import InputError
 from likethat.explainers.parts.cells import cells_of, is_signed
@@ -232,7 +233,7 @@ class Few:
 
     def _surest(self) -> list[int]:
         """Return held maps: of each class, as many as a row shows, those with the highest logit of it."""
-        pooled = self.features.pooled[self.features.kept]
+        pooled = rows_of(self.features.pooled, self.features.kept)
         head = self.model.head
         chosen: list[int] = []
         for target in sorted(set(self._held.tolist()) - {-1}):

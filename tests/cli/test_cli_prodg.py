@@ -20,7 +20,8 @@ from likethat.generators.priors import StandardNormal
 def words(out: Path, *more: object) -> list[object]:
     """A run of seconds."""
     known: list[object] = ["fit", "prodg", "--model", "zoo:digits", "--generator", "zoo:digits", "--out", out]
-    return [*known, "--n-samples", 60, "--steps", 2, "--n-prototypes", 2, "--target", 3, "--n-channels", 3, *more]
+    target = [] if "--target" in more else ["--target", 3]
+    return [*known, "--n-samples", 60, "--steps", 2, "--n-prototypes", 2, "--n-channels", 3, *target, *more]
 
 
 @pytest.fixture(scope="module")

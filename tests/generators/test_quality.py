@@ -10,7 +10,7 @@ from torch import Tensor
 
 import likethat as lt
 from likethat.generators import priors
-from likethat.generators.comparing import compared_features, largest_gap
+from likethat.generators.comparing import FEWEST, compared_features, largest_gap, told_apart
 from likethat.generators.image.loop import kept_apart
 from likethat.generators.image.measuring import compared_images
 from likethat.generators.priors import StandardNormal
@@ -186,3 +186,7 @@ def test_a_prior_of_many_encodings_is_fitted_to_a_draw(monkeypatch: pytest.Monke
     latents = torch.randn(150, 2, generator=rng, dtype=torch.float32)
     priors.fit_prior(latents, candidates=(1,))
     assert fitted == [90, 100]
+
+
+def test_what_differs_everywhere_is_told_apart_however_few_there_are() -> None:
+    assert told_apart(np.zeros((FEWEST, 3)), np.ones((FEWEST, 3)), seed=0)[0] == 1

@@ -187,3 +187,29 @@ def test_what_is_put_right_can_be_taken_back() -> None:
     facing = Facing(rows=(True, 0.25), columns=(False, 0.5), is_transposed=True)
     assert facing.upright(feature_map).shape == (2, 3, 6, 4)
     assert torch.equal(facing.own(facing.upright(feature_map)), feature_map)
+
+
+@torch.no_grad()
+def test_a_flip_is_seen_where_few_cells_answer_and_in_narrow_pictures() -> None:
+    bright = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    bright[0].weight.zero_()[[0, 1], [0, 1]] = 1 / 64
+    bright[0].bias.fill_(-0.55)  # a cell of noise has .5, with a deviation of .04: under half of them answer
+    flipped = Moved(bright, lambda x: x.flip(3)).eval()
+    examples = [torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    assert all("columns back to front" in split(flipped, example=example).note for example in examples)
+    narrow = torch.rand(2, 3, 8, 2, generator=torch.Generator().manual_seed(0))
+    assert split(
+        randomise(nn.Sequential(*_cnn()[1:2], nn.Conv2d(3, 16, 3, 1, 1), *_cnn()[6:])), example=narrow
+    ).grid == (8, 2)
+
+
+@torch.no_grad()
+def test_patches_of_which_every_second_was_cut_off_are_no_map() -> None:
+    class Pruned(Transformer):
+        def forward(self, images: Tensor) -> Tensor:
+            tokens = self.patches(images).flatten(2).transpose(1, 2)
+            tokens = torch.cat([self.token.expand(len(images), -1, -1), tokens], dim=1) + self.places
+            tokens = self.layers[0](tokens)
+            return self.head(self.norm(self.layers[1](tokens[:, ::2]))[:, 0])
+
+    assert split(randomise(Pruned()).eval(), example=_images()).grid != (5, 5)

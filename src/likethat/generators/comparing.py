@@ -14,6 +14,7 @@ from likethat.generators.quality import NOUNS, Compared, Quality, unmeasured
 FEWEST = 20
 """Real inputs kept back, below which a classifier has nothing to learn from and no figure means anything."""
 _FOLDS, _TREES = 5, 60  # each input is judged by trees that saw four fifths; more trees tell no better on such samples
+_LEAF, _LEAVES = 20, 8  # inputs of a leaf, scikit-learn's own; of few inputs, as many as eight leaves need
 _NOTES = (
     "Real: what was kept back against as many that were learned from; copies and nearest are of what was kept back "
     "itself.",
@@ -41,7 +42,9 @@ def told_apart(
     folds = min(_FOLDS, len(first) // 2, len(second) // 2)
     areas, errors = [], []
     for seen, unseen in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels):
-        judge = HistGradientBoostingClassifier(max_iter=_TREES, random_state=seed).fit(rows[seen], labels[seen])
+        least = max(1, min(_LEAF, len(seen) // _LEAVES))
+        judge = HistGradientBoostingClassifier(max_iter=_TREES, min_samples_leaf=least, random_state=seed)
+        judge.fit(rows[seen], labels[seen])
         scores, truth = judge.decision_function(rows[unseen]), labels[unseen]
         area, error = auc_with_error(scores[truth == 0], scores[truth == 1])
         areas.append(area)

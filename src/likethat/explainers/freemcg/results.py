@@ -148,5 +148,5 @@ def status_of(archive: Archive, *, reason: Reason, error: str, n: int, confidenc
     or_else = "" if found else ", or another target" if is_line else ", another target, or a lower confidence"
     return ended(
         "counterfactual", reason, error=error, came=came, or_else=or_else, best=best,
-        what=sought, n_asked=len(archive.distances), n_typical=archive.n_typical,
+        what=sought, n_asked=archive.box.queries, n_typical=archive.n_typical,
     )  # fmt: skip

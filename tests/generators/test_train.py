@@ -74,6 +74,10 @@ def test_texts_come_as_a_list_in_their_order_and_a_set_in_that_of_the_alphabet(m
         (LogisticRegression(), "got a LogisticRegression"),
         (pd.Series([1, 2]), "be a DataFrame where it is no column of texts, got a Series"),
         (pd.Series(["a text", None]), "hold texts alone, got .* among them"),
+        (["a text", None], "hold texts alone, got NoneType among them"),
+        ([3, "a text"], "hold texts alone, got int among them"),
+        (iter(["a text", b"bytes"]), "hold texts alone, got bytes among them"),
+        ({1: "a text", 2: 3}.values(), "hold texts alone, got int among them"),
     ],
 )
 def test_what_no_generator_learns_from(data: Any, sentence: str) -> None:

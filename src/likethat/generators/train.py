@@ -1,6 +1,6 @@
 """One call to train a generator, whatever the inputs are."""
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Set, ValuesView
 from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
@@ -87,14 +87,18 @@ def _listed(data: Any) -> Any:
             f"`data` must be images, a table, texts, or a function from a seed to a DataFrame, got {shown(data)}. A "
             "generator learns from inputs alone; no model is needed."
         )
+    data = list(data) if isinstance(data, ValuesView) else data
     if isinstance(data, Iterator):
         first = list(islice(data, 1))
         data = chain(first, data)
-        return list(data) if first and isinstance(first[0], str) else data  # a stream of images is not read here
+        if not first or not isinstance(first[0], str):
+            return data  # a stream of images is not read here
+        data = list(data)
     is_column = hasattr(data, "tolist") and getattr(data, "ndim", 0) == 1
-    if is_column or isinstance(data, Set):
+    is_row = isinstance(data, list | tuple)  # of pictures or their paths too, of any types
+    if is_column or is_row or isinstance(data, Set):
         values = data.tolist() if is_column else list(data)
-        if any(isinstance(value, str) for value in values):
+        if any(isinstance(value, str) and not (is_row and _names_a_picture(value)) for value in values):
             other = next((type(value).__name__ for value in values if not isinstance(value, str)), None)
             if other is not None:
                 raise InputError(f"`data` must hold texts alone, got {other} among them. Leave out what has no text.")
@@ -111,9 +115,13 @@ def _kind_of(data: Any) -> str:
     if isinstance(data, str | Path):
         return {".csv": "table", ".tsv": "table", ".txt": "text"}.get(Path(data).suffix.lower(), "image")
     if isinstance(data, list | tuple) and data and all(isinstance(one, str) for one in data):
-        return "image" if all(Path(one).suffix.lower() in picture_endings() for one in data) else "text"
+        return "image" if all(map(_names_a_picture, data)) else "text"
     is_sampler = callable(data) and not hasattr(data, "__getitem__") and not hasattr(data, "__iter__")
     return "table" if hasattr(data, "iloc") or is_sampler else "image"
+
+
+def _names_a_picture(text: str) -> bool:
+    return Path(text).suffix.lower() in picture_endings()
 
 
 def _training(kind: str) -> Callable[..., Any]:

@@ -31,6 +31,11 @@ def fingerprint(network: nn.Module, *, layer: str = "", pooling: str = "", witho
     return digest.hexdigest()
 
 
+def way_of(reader: Any) -> str:
+    """Return the pooling of a reader, and the rule by which cells are given their share, where there are several."""
+    return str(reader.pooling) + getattr(reader, "rule", "")
+
+
 def _bytes(value: Tensor) -> Any:
     flat = value.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data if flat.numel() else b""

@@ -39,7 +39,7 @@ from likethat.models._readers import AnyHead, LibraryReader
 from likethat.models._replay_search import find_replay
 from likethat.models._search import Found, find_head, find_linear
 from likethat.models._state import untouched, unwrap
-from likethat.models.fingerprint import fingerprint
+from likethat.models.fingerprint import fingerprint, way_of
 from likethat.models.preprocessing import Preprocess
 from likethat.models.split_model import Head, SplitModel, note_on
 
@@ -127,9 +127,7 @@ def split(
         size=cut.size,
         error=found.error,
         note=cut.note,
-        fingerprint=fingerprint(
-            network, layer=found.reader.layer, pooling=found.reader.pooling + getattr(found.reader, "rule", "")
-        ),
+        fingerprint=fingerprint(network, layer=found.reader.layer, pooling=way_of(found.reader)),
         volatile=frozenset(volatile),
         outputs=_outputs(network, cut, outputs),
     )

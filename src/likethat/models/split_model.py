@@ -17,7 +17,7 @@ from likethat.models._changes import Watch
 from likethat.models._probe import TENSOR_FLOAT, TOLERANCE, probe_images, tolerance_of
 from likethat.models._state import device_of, evaluating, floating_type, untouched
 from likethat.models._trace import relative_error
-from likethat.models.fingerprint import fingerprint
+from likethat.models.fingerprint import fingerprint, way_of
 from likethat.models.preprocessing import Preprocess
 
 _OUTPUTS_IN_WORDS = {
@@ -400,12 +400,7 @@ class SplitModel:
         self._watch = Watch(self.network, without=self._volatile)
 
     def _fingerprint(self) -> str:
-        return fingerprint(
-            self.network,
-            layer=self.layer,
-            pooling=self.pooling + getattr(self._reader, "rule", ""),
-            without=self._volatile,
-        )
+        return fingerprint(self.network, layer=self.layer, pooling=way_of(self._reader), without=self._volatile)
 
     def row(self) -> dict[str, Any]:
         """Return what `likethat split` prints of this model."""

@@ -114,6 +114,8 @@ def test_where_typical_rows_were_asked_in_vain_it_is_said() -> None:
     archive.n_typical = 1
     told = ended(archive, "budget").advice
     assert told.startswith("Of 2 inputs asked, 1 of them as the generator makes them anywhere")
+    archive.distances = torch.cat([archive.distances, archive.distances])  # as rows whose answers were known count
+    assert ended(archive, "budget").advice.startswith("Of 2 inputs asked")
     assert "the highest probability of the target was 0.70" in told
     archive.found = [1]
     assert ended(archive, "budget", n=2).reason == Reason.BUDGET  # one was found: it is within reach

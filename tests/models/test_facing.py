@@ -213,3 +213,12 @@ def test_patches_of_which_every_second_was_cut_off_are_no_map() -> None:
             return self.head(self.norm(self.layers[1](tokens[:, ::2]))[:, 0])
 
     assert split(randomise(Pruned()).eval(), example=_images()).grid != (5, 5)
+
+
+def test_tokens_that_look_rolled_since_some_were_cut_off_have_no_place() -> None:
+    def maps(images: Tensor) -> list[Tensor]:
+        patches = nn.functional.avg_pool2d(images, 8).flatten(2)[..., ::2]  # 32 of 64
+        return [patches[..., 7:].unflatten(2, (5, 5)) + 0.1 * patches.mean(2)[..., None, None]]
+
+    first, second = (torch.rand(2, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert facings(maps, first, second, of_tokens=[True]) == [None]

@@ -70,6 +70,18 @@ def test_rows_add_up_to_the_logit_and_four_carry_it(name: str, banks: Any, image
         assert contrast.logit > 0
 
 
+def test_an_explanation_names_the_classes_that_have_their_parts_together(banks: Any, images: torch.Tensor) -> None:
+    groups = banks["superclasses"].coordinates.class_groups.tolist()
+    target = next(index for index, group in enumerate(groups) if groups.count(group) > 1)
+    together = [index for index, group in enumerate(groups) if group == groups[target]]
+    why = banks["superclasses"].explain(images[0], target=target)
+    (said,) = [text for text in why.warnings if "their parts together" in text]
+    names = [repr(why.class_names[index]) for index in together]
+    assert said.startswith(f"These {len(together)} classes have their parts together: {', '.join(names[:12])}")
+    assert (" and " in said) == (len(together) > 12)
+    assert not any("their parts together" in text for text in banks["regions"].explain(images[0]).warnings)
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_an_image_is_never_its_own_prototype_and_rows_stay_full(name: str, banks: Any, images: torch.Tensor) -> None:
     other = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(5))

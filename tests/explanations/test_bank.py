@@ -223,7 +223,7 @@ def test_labels_and_predictions_are_noted(bank: lt.Bank, model: lt.SplitModel, i
 def test_an_explanation_says_what_its_bank_was_warned_of(bank: lt.Bank, images: torch.Tensor) -> None:
     assert bank.provenance.warning.startswith("The model gives only")
     why = bank.explain(images[0])
-    assert why.warnings[-1] == bank.provenance.warning
+    assert why.warnings[0] == bank.provenance.warning
     assert str(why).startswith(f"<Explanation of {why.target_name!r} for ")
     assert len(str(why)) < 300  # no arrays
     assert len(str(why.rows[0])) < 300

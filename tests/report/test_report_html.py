@@ -19,7 +19,14 @@ from likethat.errors import InputError, ModelError, StorageError
 from likethat.explanations import Explanation, ImageStore
 from likethat.report import save_bank, save_explanation, save_gallery
 from likethat.report.palette import AGAINST, FOR, ROW_COLOURS, rgb
-from likethat.report.sentences import headline, lead, part_sentence, share_sentence, truth_sentence
+from likethat.report.sentences import (
+    headline,
+    lead,
+    part_sentence,
+    share_sentence,
+    surroundings_sentence,
+    truth_sentence,
+)
 from likethat.report.text import clean, rounded_to_sum, shorten
 from likethat.report.waterfall import waterfall
 
@@ -435,3 +442,24 @@ def test_contrast_is_aa() -> None:
             assert all(contrast(colours[bar], colours[ground]) >= 3 for bar in ("for", "against", "total"))
         assert contrast(colours["ink"], colours["warn"]) >= 4.5
     assert tuple(re.findall(r"--(?:for|against): (#\w+)", themes[0])) == (FOR, AGAINST)
+
+
+@pytest.mark.parametrize(("n", "folded"), [(4, 0), (5, 2), (7, 4)])
+def test_many_notes_leave_room_for_the_picture(n: int, folded: int, tmp_path: Path) -> None:
+    notes = tuple(f"Note {index}." for index in range(n))
+    text = check(save_explanation(explanation(warnings=notes), tmp_path / "why.html")).text
+    shown, _, rest = text.partition('<aside class="warnings"')[2].partition("</aside>")[0].partition("<details>")
+    assert re.findall(r"Note \d\.", shown) == list(notes[: n - folded])
+    assert re.findall(r"Note \d\.", rest) == list(notes[n - folded :])
+    assert (f"{folded} more notes" in rest) == bool(folded)
+
+
+def test_what_a_weak_part_carries_is_said_beside_what_all_parts_carry() -> None:
+    weak = replace(row(1, 1.0), name="owl, part 2 (surroundings / weak)")
+    why = explanation((2.0, 1.0, 1.0, -0.75))
+    assert surroundings_sentence(why) == ""
+    said = surroundings_sentence(replace(why, rows=(why.rows[0], weak)))
+    assert said.startswith(" 25\u202f% of it comes from a part whose places hold little evidence")
+    other = explanation((2.0, -1.0, 1.0))
+    against = replace(other.rows[1], name=weak.name)
+    assert surroundings_sentence(replace(other, rows=(other.rows[0], against))) == ""

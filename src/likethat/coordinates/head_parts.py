@@ -9,6 +9,9 @@ from torch import Tensor
 
 from likethat.errors import InputError
 
+WEAK = "surroundings / weak"
+"""What a found part is called whose cells hold little of the evidence."""
+
 NEAR_DUPLICATE_FROM = 0.95
 """Cosine of two parts' centroids from which they count as nearly the same."""
 

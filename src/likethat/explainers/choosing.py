@@ -265,7 +265,7 @@ def _by_parts(at_hand: _AtHand) -> Explanation:
         f"by channels; the bank of a fit explains many images.{_idle(at_hand, takes='data')}"
     )
     chosen = [note for note in bank.provenance.notes if note not in found.warnings]
-    return dataclasses.replace(found, warnings=(why, *chosen, *found.warnings))
+    return dataclasses.replace(found, warnings=(why, *found.warnings, *chosen))
 
 
 def _by_asking(at_hand: _AtHand, because: str = "") -> Explained:

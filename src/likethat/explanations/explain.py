@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._checks import check_count
-from likethat.coordinates import Coordinates, HeadParts, Rotation, SharedCells
+from likethat.coordinates import Coordinates, HeadParts, Rotation, SharedCells, SuperclassParts
 from likethat.errors import InputError, ModelError, NonFiniteError
 from likethat.explanations._seen_before import unlike_sentence, without_itself
 from likethat.explanations.explanation import EXACT, Explanation
@@ -30,6 +30,8 @@ SHARED = (
     "picture supplies, and another picture is shared out anew."
 )
 """What an explanation by shared cells says of itself."""
+
+_MOST_NAMED = 12  # classes of a superclass: what a reader takes in at a glance
 
 ImageLike = Any
 """A path, PIL image, NumPy array, tensor in [0, 1] or `Sample`."""
@@ -131,12 +133,12 @@ def explain(bank: "Bank", image: ImageLike, *, target: int | None, against: int 
         provenance=bank.provenance,
         warnings=(
             *unlike_sentence(bank.familiar, seen.pooled),
+            *filter(None, [bank.provenance.warning]),  # a page folds what comes after the first few
             *own,
-            *([SHARED] if isinstance(bank.coordinates, SharedCells) else []),
+            *_shared(bank, chosen),
             *_warnings(model, seen, terms, logit, bank.provenance.agreement),
             *_cautions(bank, chosen, predicted, other),
             *_bare(rows, bank.class_names[chosen]),
-            *filter(None, [bank.provenance.warning]),
         ),
         surroundings=_surroundings(bank, terms),
         scale=scale,
@@ -446,6 +448,20 @@ def _cautions(bank: "Bank", target: int, predicted: int, against: int | None) ->
         f"maps look like here, where the model predicts {bank.class_names[predicted]!r}: the sums are exact, the "
         "places are one choice of several.",
     )
+
+
+def _shared(bank: "Bank", target: int) -> tuple[str, ...]:
+    """Say what rows that share out cells add up to, and of which classes the parts of a superclass are."""
+    coordinates = bank.coordinates
+    if not isinstance(coordinates, SuperclassParts):
+        return (SHARED,) if isinstance(coordinates, SharedCells) else ()
+    groups = coordinates.class_groups
+    others = [index for index in (groups == groups[target]).nonzero()[:, 0].tolist() if index != target]
+    if not others:
+        return (SHARED,)
+    names = [repr(bank.class_names[index].partition(",")[0]) for index in (target, *others)]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return (SHARED, f"These {len(names)} classes have their parts together: {', '.join(names[:_MOST_NAMED])}{more}.")
 
 
 def _bare(rows: Sequence[Contribution], name: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from likethat.coordinates.head_parts import WEAK
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.records import Contribution
 from likethat.report.text import chance, count, percent, shorten, signed
@@ -186,7 +187,10 @@ def unlocated_sentence(explanation: Explanation) -> str:
 
 
 def surroundings_sentence(explanation: Explanation) -> str:
-    """Return what share of the evidence comes from the surroundings, or "" where that is not known."""
+    """Return what share of the evidence comes from the surroundings, or "" where no part is called so."""
     if explanation.surroundings is None:
-        return ""
+        weak = sum(max(row.total, 0.0) for row in explanation.rows if row.name.endswith(f"({WEAK})"))
+        totals = explanation.contributions.astype(np.float64) + explanation.unlocated
+        share = percent(weak / float(totals.clip(0).sum())) if weak else ""
+        return f" {share} of it comes from a part whose places hold little evidence each: {WEAK}." if weak else ""
     return f" {percent(explanation.surroundings)} of the evidence that speaks for it comes from the surroundings."

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from likethat.coordinates import HeadParts
+from likethat.coordinates.head_parts import WEAK
 from likethat.explainers.parts.cells import ClassCells
 from likethat.functional.sharing import (
     centroid_detectors,
@@ -22,8 +23,6 @@ SHARINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "equal": equal_shares,
 }
 """How the residual is shared: the shares for the sizes of the parts' heat maps."""
-WEAK = "surroundings / weak"
-"""What a found part is called whose cells hold little of the evidence."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

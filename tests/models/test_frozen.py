@@ -68,17 +68,19 @@ def test_a_relu_tail_is_the_gates_by_hand() -> None:
     assert relative_error(model.remainder(images), hidden.bias * gates) <= 1e-5
 
 
+def _each_cell(feature_map: Tensor) -> Tensor:
+    numbers = torch.arange(1, 1 + feature_map[0, 0].numel(), dtype=torch.int32)
+    return numbers.reshape(1, 1, *feature_map.shape[2:]).expand(feature_map.shape)
+
+
 @pytest.mark.parametrize("by_channels", [True, False])
 def test_gradients_pass_to_the_map_through_the_coefficients_too(by_channels: bool) -> None:
     layers = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 9), nn.LayerNorm(9), nn.GELU()).double()
     feature_map, direction = torch.randn(2, 1, 8, 4, 4, dtype=torch.float64)
-    tail = FrozenTail(layers, feature_map)
-    ones = torch.eye(16, dtype=torch.float64).reshape(-1, 1, 1, 4, 4)
+    tail = FrozenTail(layers, feature_map, _each_cell(feature_map))
 
     def value(x: Tensor) -> Tensor:
-        own = tail.run(x)
-        parts = tail.backwards(x, 9, own) * x if by_channels else tail.forwards(x, x * ones, own)
-        return parts.square().sum()
+        return tail.given(x, tail.run(x), by_channels=by_channels).square().sum()
 
     (gradient,) = torch.autograd.grad(value(feature_map.requires_grad_()), feature_map)
     with torch.no_grad():
@@ -92,10 +94,9 @@ def test_by_channels_and_by_cells_are_the_same() -> None:
     images = torch.rand(1, 3, 64, 64)
     raw, _, _ = model._reader._run(images)
     tail = model._reader._tail(images, raw)
-    own, n_cells = tail.run(raw), raw[0, 0].numel()
+    n_cells = raw[0, 0].numel()
     assert n_cells > 9  # so the split goes by channels
-    ones = torch.eye(n_cells).reshape(-1, 1, 1, *raw.shape[2:])
-    by_cells = tail.forwards(raw, raw * ones, own).T.reshape(-1, *raw.shape[2:]) * n_cells
+    by_cells = tail.given(raw, tail.run(raw), by_channels=False).T.reshape(-1, *raw.shape[2:]) * n_cells
     assert relative_error(model.features(images)[0], by_cells) <= 1e-5
 
 
@@ -108,7 +109,7 @@ def test_attention_is_written_out_whatever_path_it_takes(batch_first: bool) -> N
     def tail(x: Tensor) -> Tensor:
         return attention(x, x, x, need_weights=False)[0].flatten()
 
-    frozen = FrozenTail(tail, tokens)
+    frozen = FrozenTail(tail, tokens, torch.ones_like(tokens, dtype=torch.int32))
     other = torch.randn_like(tokens)
     own = frozen.run(other)
     constant = frozen.frozen(0 * other, own)
@@ -119,7 +120,7 @@ def test_attention_is_written_out_whatever_path_it_takes(batch_first: bool) -> N
 
 def test_what_has_no_frozen_form_is_named() -> None:
     with pytest.raises(NotFrozenError, match="`sin`"):
-        FrozenTail(lambda x: x.sin(), torch.rand(1, 3))
+        FrozenTail(lambda x: x.sin(), torch.rand(1, 3), torch.ones(1, 3, dtype=torch.int32))
 
 
 def test_a_named_layer_goes_deeper() -> None:

@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.fx import Node
 
-from likethat.models._frozen import NotFrozenError, Tail, filled, name_of
-from likethat.models._frozen_rules import RULES, adds_of_its_own, is_constant, without_added
+from likethat.models._apart import SHAPED
+from likethat.models._frozen import NotFrozenError, Tail
+from likethat.models._frozen_rules import RULES, adds_of_its_own, filled, is_constant, name_of, without_added
 
-_SHAPED = ("view", "_unsafe_view", "_reshape_alias")  # rows with one step's coefficients need not lie in memory as own
 _BROADCAST = ("add", "sub", "rsub", "mul", "div", "where", "masked_fill", "maximum", "minimum")
 _CUTS = ("slice", "split_with_sizes")  # some of the tokens
 _TAKEN = 0.5  # of a token's content behind an attention is what it took, as attention rollout has it
@@ -113,7 +113,7 @@ class FollowedTokens(Tail):
         args = list(filled(given, {**beside, **{arg: moved[arg] for arg in node.all_input_nodes if arg in moved}}))
         if name == "getitem":
             return args[0][args[1]]
-        if name in _SHAPED:
+        if name in SHAPED:
             return args[0].reshape(self._sized(args[1], node, row))
         if name == "expand":
             args[1] = self._sized(args[1], node, row)

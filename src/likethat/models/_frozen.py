@@ -1,6 +1,6 @@
 """The frozen run: a network's tail as an affine map of its input, with the coefficients that it has on one image."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.fx import Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import flop_registry
 
 from likethat.errors import ModelError
-from likethat.models._frozen_rules import RULES, is_constant
+from likethat.models._apart import MANY, labels_of, many
+from likethat.models._frozen_rules import RULES, filled, is_constant, name_of
 
 _AT_ONCE = 2**24  # numbers of the largest tensor that cells pushed through together make: 64 MiB
 
@@ -98,25 +100,42 @@ class Tail:
 class FrozenTail(Tail):
     """A tail from a map to a vector, whose operations can be run with the coefficients that they have on one image.
 
+    What a part of the map gives alone is followed in two passes. One holds all parts, as far as each number is made of
+    one of them: a linear layer on the channels of cells keeps them apart. What is made of several has a pass for each
+    part, or one back for each channel of the vector, whichever are fewer.
+
     Args:
         tail: from the map to the vector.
         value: the map of one image.
+        parts: like the map, the number of the part that each number belongs to, from 1 on.
 
     Raises:
         NotFrozenError: it cannot be followed, or an operation in it has no frozen form.
     """
 
-    def __init__(self, tail: Callable[[Tensor], Tensor], value: Tensor) -> None:
+    def __init__(self, tail: Callable[[Tensor], Tensor], value: Tensor, parts: Tensor) -> None:
         super().__init__(tail, value)
         with torch.no_grad():
             own = self.run(value)
         for node in self._nodes:
             node.meta["value"] = own[node]
         self._live = self._needed(self._depending())
-        sizes = [own[node].numel() for node in self._live if isinstance(own[node], Tensor)]
-        self._together = max(1, _AT_ONCE // max(sizes))
         for node in self._nodes:
             node.meta.clear()  # the values of one image are not kept
+        labels = self._labels(parts, own)
+        self._live = [node for node in self._live if _holds(labels[node], lambda one: one != 0)]
+        self._before = [node for node in self._live if _holds(labels[node], lambda one: one > 0)]
+        self._behind = [node for node in self._live if _holds(labels[node], lambda one: one == MANY)]
+        reached = {node for step in self._behind for node in step.all_input_nodes} & set(self._before)
+        self._reached = {node: labels[node] for node in self._before if node in reached and _is_one(labels[node])}
+        self._rows = {node: _rows_of_many(node, labels) for node in self._behind if node in self._reached}
+        self.n_parts = int(parts.max())
+        self.n_channels = own[self._nodes[-1]].numel()
+        behind = [own[node] for node in (*self._reached, *self._behind)]
+        self._together = max(1, _AT_ONCE // max(one.numel() for one in behind if isinstance(one, Tensor)))
+        once = sum(_products(node, own) for node in self._before)
+        each = sum(_products(node, own) for node in self._behind if self._rows.get(node) is None)
+        self.products = 2 * once + (1 + min(self.n_parts, self.n_channels)) * each
 
     def _depending(self) -> set[Node]:
         """Return the nodes that move with the map once coefficients are held."""
@@ -140,47 +159,100 @@ class FrozenTail(Tail):
                     raise NotFrozenError(f"the operation `{name_of(node)}` has no frozen form")
         return [node for node in self._nodes if node in needed]
 
+    def _labels(self, parts: Tensor, own: Mapping[Node, Any]) -> dict[Node, Any]:
+        """Return the part that each number belongs to, of every step."""
+        labels: dict[Node, Any] = {self._live[0]: parts}
+        for node in self._live[1:]:
+            is_last = node in self._nodes[-1].all_input_nodes
+            labels[node] = many(own[node]) if is_last else labels_of(node, labels, own)
+        return labels
+
     def frozen(self, value: Tensor, own: Mapping[Node, Any]) -> Float[Tensor, " channel"]:
         """Return the vector of another map, under the coefficients of a run."""
-        moved = dict(own)
-        for node in self._live:
-            if node.op == "placeholder":
-                moved[node] = value
-                continue
+        return self._pushed(self._live[:1], [value], self._live[1:], own)[self._nodes[-1]].flatten()
+
+    def _pushed(
+        self, begin: Iterable[Node], values: Sequence[Tensor], steps: Sequence[Node], own: Mapping[Node, Any]
+    ) -> dict[Node, Any]:
+        """Return what steps give, under the coefficients of a run, where some have other values."""
+        known = dict(zip(begin, values, strict=True))
+        moved = {**own, **known}
+        for node in steps:
             args, kwargs = filled(node.args, moved), filled(node.kwargs, moved)
             name = name_of(node)
             if name == "getitem":
                 moved[node] = args[0][args[1]]
+            elif node in known and (rows := self._rows[node]) is not None:
+                moved[node] = _in_rows(args[-2], args[-1], rows)
             else:
                 given = filled(node.args, own)
                 moved[node] = RULES[name](node.target, args, kwargs, given, own[node])  # type: ignore[arg-type]
-        result: Tensor = moved[self._nodes[-1].args[0]]
-        return result.flatten()
+            if node in known:  # of some numbers that are made of one part the pass before knows what they are
+                moved[node] = torch.where(self._reached[node] == MANY, moved[node], known[node])
+        moved[self._nodes[-1]] = moved[self._nodes[-1].args[0]]
+        return moved
 
-    def forwards(
-        self, value: Tensor, directions: Float[Tensor, "part *axes"], own: Mapping[Node, Any]
-    ) -> Float[Tensor, "part channel"]:
-        """Return what each part of a map gives alone: the frozen run is linear in it, but for its constant."""
+    def given(self, value: Tensor, own: Mapping[Node, Any], *, by_channels: bool) -> Float[Tensor, "part channel"]:
+        """Return what each part of a map gives alone: the frozen run is linear in it, but for its constant.
 
-        def push(direction: Tensor) -> Any:
-            return torch.func.jvp(lambda given: self.frozen(given, own), (value,), (direction,))[1]
+        Args:
+            value: the map of one image.
+            own: what every step gives for it.
+            by_channels: back from each channel of the vector, rather than on from each part of the map.
+        """
 
-        found: Tensor = torch.func.vmap(push, chunk_size=self._together)(directions)
-        return found
+        def before(value: Tensor) -> tuple[Tensor, ...]:
+            moved = self._pushed(self._live[:1], [value], self._before[1:], own)
+            return tuple(moved[node] for node in self._reached)
 
-    def backwards(self, value: Tensor, n_channels: int, own: Mapping[Node, Any]) -> Float[Tensor, "channel *axes"]:
-        """Return the derivative of every channel of the vector by the map: the cheaper way where channels are few."""
-        back = torch.func.vjp(lambda given: self.frozen(given, own), value)[1]
-        ones = torch.eye(n_channels, dtype=value.dtype, device=value.device)
-        found: Tensor = torch.func.vmap(lambda one: back(one)[0], chunk_size=self._together)(ones)
-        return found[:, 0]
+        def behind(*reached: Tensor) -> Tensor:
+            return self._pushed(self._reached, reached, self._behind, own)[self._nodes[-1]].flatten()
+
+        pair: Any = torch.func.jvp(before, (value,), (value,))
+        reached, moves = pair
+
+        def on(part: Tensor) -> Any:
+            alone = [move * (label == part) for move, label in zip(moves, self._reached.values(), strict=True)]
+            return torch.func.jvp(behind, reached, tuple(alone))[1]
+
+        def back(channel: Tensor) -> Tensor:
+            found = value.new_zeros(1 + self.n_parts)
+            for slope, move, label in zip(slopes(channel), moves, self._reached.values(), strict=True):
+                found = found.index_add(0, label.clamp_min(0).flatten(), (slope * move).flatten())
+            return found[1:]
+
+        if by_channels:
+            slopes = torch.func.vjp(behind, *reached)[1]
+            ones = torch.eye(self.n_channels, dtype=value.dtype, device=value.device)
+            by_channel: Tensor = torch.func.vmap(back, chunk_size=self._together)(ones)
+            return by_channel.T
+        parts = torch.arange(1, self.n_parts + 1, dtype=torch.int32, device=value.device)
+        by_part: Tensor = torch.func.vmap(on, chunk_size=self._together)(parts)
+        return by_part
 
 
-def name_of(node: Node) -> str:
-    if isinstance(node.target, torch._ops.OpOverload):
-        return node.target.overloadpacket.__name__
-    return getattr(node.target, "__name__", str(node.target))
+def _is_one(labels: Any) -> bool:
+    return isinstance(labels, Tensor)
 
 
-def filled(args: Any, values: Mapping[Node, Any]) -> Any:
-    return torch.fx.map_arg(args, lambda node: values[node])
+def _holds(labels: Any, condition: Callable[[Tensor], Tensor]) -> bool:
+    return any(bool(condition(one).any()) for one in ((labels,) if _is_one(labels) else labels))
+
+
+def _rows_of_many(node: Node, labels: Mapping[Node, Any]) -> Tensor | None:
+    """Return the rows of a product that hold numbers made of several parts: others need no second pass."""
+    is_plain = name_of(node) in {"mm", "addmm"} and not node.kwargs
+    if not is_plain or node.args[-2] not in labels or labels.keys() & {node.args[-1], *node.args[:-2]}:
+        return None
+    return (labels[node] == MANY).any(1).nonzero().flatten()
+
+
+def _in_rows(left: Tensor, right: Tensor, rows: Tensor) -> Tensor:
+    """Return a product in some rows, and 0 in the others, without what is added to it: that moves with no part."""
+    return left.new_zeros(len(left), right.shape[1]).index_copy(0, rows, left[rows] @ right)
+
+
+def _products(node: Node, own: Mapping[Node, Any]) -> int:
+    """Return how many products and sums a step makes."""
+    count = flop_registry.get(getattr(node.target, "overloadpacket", None))
+    return 0 if count is None else int(count(*filled(node.args, own), **filled(node.kwargs, own), out_val=own[node]))

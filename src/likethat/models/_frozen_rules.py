@@ -3,7 +3,7 @@
 The table is of torch's own core operations, so that no architecture is named. What is not in it is refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,16 @@ from torch.fx import Node
 
 Rule = Callable[[Callable[..., Any], Sequence[Any], dict[str, Any], Sequence[Any], Any], Any]
 """(operation, arguments of the frozen run, keywords, arguments on the image, result on the image) -> frozen result."""
+
+
+def name_of(node: Node) -> str:
+    if isinstance(node.target, torch._ops.OpOverload):
+        return node.target.overloadpacket.__name__
+    return getattr(node.target, "__name__", str(node.target))
+
+
+def filled(args: Any, values: Mapping[Node, Any]) -> Any:
+    return torch.fx.map_arg(args, lambda node: values[node])
 
 
 def _as_is(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], _: Sequence[Any], __: Any) -> Any:
@@ -154,7 +164,7 @@ _AFFINE = (
     "view_copy expand_copy permute_copy select_copy slice_copy cumsum copy where gather _reshape_alias "
     "narrow unsafe_split squeeze_copy unsqueeze_copy t_copy transpose_copy alias_copy dropout cudnn_batch_norm"
 )
-_GATES = (
+GATES = (
     "relu gelu silu hardswish elu mish tanh leaky_relu hardtanh clamp clamp_min clamp_max softplus celu selu abs "
     "_prelu_kernel hardshrink softshrink relu6 threshold"
 )
@@ -166,7 +176,7 @@ _CONSTANTS = (
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_AFFINE.split(), _as_is),
-    **dict.fromkeys(_GATES.split(), _gate),
+    **dict.fromkeys(GATES.split(), _gate),
     **dict.fromkeys(("mul", "mm", "bmm", "dot", "mv", "convolution"), _product),
     **dict.fromkeys(("addmm", "baddbmm", "addmv"), _sum_and_product),
     "div": _quotient,
@@ -192,7 +202,7 @@ def is_constant(node: Node, name: str) -> bool:
     return name in _HELD or (isinstance(value, Tensor) and not value.is_floating_point())
 
 
-_MAY_ADD = frozenset((*_GATES.split(), "pow", "div"))
+_MAY_ADD = frozenset((*GATES.split(), "pow", "div"))
 _ADDED: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("addmm", "baddbmm", "addmv"), (0,)),
     **dict.fromkeys(("add", "sub", "rsub"), (0, 1)),

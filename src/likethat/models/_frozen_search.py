@@ -77,12 +77,9 @@ class FrozenReader:
         with Counting() as whole:
             raw, _, _ = self._run(inputs[:1])
         tail = self._tail(inputs, raw)
-        with Counting() as once:
-            tail.run(raw)
-        passes = 2 + min(self._n_cells(raw, inputs), self.weights.weight.shape[1])
-        if passes * once.total > most * whole.total:
+        if tail.products > most * whole.total:
             raise NotFrozenError(
-                f"following its cells one by one would cost {1 + passes * once.total / whole.total:.0f} forwards an "
+                f"following its cells one by one would cost {1 + tail.products / whole.total:.0f} forwards an "
                 f"image, which split(network, layer={self.layer!r}) takes upon itself"
             )
         with Counting() as counted:
@@ -184,39 +181,17 @@ class FrozenReader:
 
     def _cells(self, tail: FrozenTail, value: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return (channel, height, width) what each cell gives times their number, and what the other tokens give."""
-        parts = self.layout.split(value, (inputs.shape[-2], inputs.shape[-1]))
-        if parts is None:
-            raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
-        cells, prefix = parts
-        own, n_cells = tail.run(value), cells[0, 0].numel()
-        n_channels = self.weights.weight.shape[1]
-        if min(n_cells, n_channels) > _MOST_PASSES:
-            raise NotFrozenError(f"its {n_cells} cells and {n_channels} channels are too many to follow one by one")
-        if n_channels < n_cells:
-            return self._by_channels(tail.backwards(value, n_channels, own), cells, prefix, inputs)
-        empty = None if prefix is None else torch.zeros_like(prefix)
-        alone = torch.eye(n_cells, dtype=cells.dtype, device=cells.device).reshape(-1, 1, 1, *cells.shape[2:])
-        directions = [self.layout.join(cells * one, empty) for one in alone]
-        if prefix is not None:
-            directions.append(self.layout.join(torch.zeros_like(cells), prefix))
-        given = tail.forwards(value, torch.stack(directions), own).float()
-        located = (given[:n_cells].T * n_cells).reshape(-1, *cells.shape[2:])
+        split = self.layout.split(value, (inputs.shape[-2], inputs.shape[-1]))
+        assert split is not None  # the tail's parts are read off the same layout
+        grid = split[0].shape[2:]
+        n_cells, fewest = grid.numel(), min(tail.n_parts, tail.n_channels)
+        if fewest > _MOST_PASSES:
+            raise NotFrozenError(
+                f"its {n_cells} cells and {tail.n_channels} channels are too many to follow one by one"
+            )
+        given = tail.given(value, tail.run(value), by_channels=fewest < tail.n_parts).float()
+        located = (given[:n_cells].T * n_cells).reshape(-1, *grid)
         return located, given[n_cells:].sum(0)
-
-    def _n_cells(self, raw: Tensor, inputs: Tensor) -> int:
-        split = self.layout.split(raw, (inputs.shape[-2], inputs.shape[-1]))
-        return 0 if split is None else split[0][0, 0].numel()
-
-    def _by_channels(
-        self, derivatives: Tensor, cells: Tensor, prefix: Tensor | None, inputs: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the same from the derivative of each channel of the vector: gradient times map."""
-        split = self.layout.split(derivatives, (inputs.shape[-2], inputs.shape[-1]))
-        assert split is not None
-        located = (split[0] * cells).sum(1).float() * cells[0, 0].numel()
-        if split[1] is None or prefix is None:
-            return located, torch.zeros_like(located[:, 0, 0])
-        return located, (split[1] * prefix).flatten(1).sum(1).float()
 
     def _tail(self, inputs: Tensor, raw: Tensor) -> FrozenTail:
         """Return the tail for maps like these; it is followed once for each size."""
@@ -224,8 +199,18 @@ class FrozenReader:
         if key not in self._tails:
             self._tails = {known: tail for known, tail in self._tails.items() if known[2] == raw.device}
             with untouched(self.network):
-                self._tails[key] = FrozenTail(self._behind(inputs[:1].detach()), raw[:1].detach().clone())
+                behind, value = self._behind(inputs[:1].detach()), raw[:1].detach().clone()
+                self._tails[key] = FrozenTail(behind, value, self._parts(value, inputs))
         return self._tails[key]
+
+    def _parts(self, value: Tensor, inputs: Tensor) -> Tensor:
+        """Return the number of the cell that each number belongs to, from 1 on, and the last for other tokens."""
+        split = self.layout.split(torch.ones_like(value, dtype=torch.int32), (inputs.shape[-2], inputs.shape[-1]))
+        if split is None:
+            raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
+        cells, prefix = split
+        numbers = cells[:, :1].flatten().cumsum(0, dtype=torch.int32).reshape(1, 1, *cells.shape[2:])
+        return self.layout.join(numbers * cells, None if prefix is None else prefix * (1 + numbers.numel()))
 
     def _behind(self, inputs: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the function from the layer's output to the vector; what comes before it is run, not followed."""

@@ -1,0 +1,84 @@
+"""Parts of a map that are followed together for as long as they stay apart: the same as each of them alone."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from model_networks import randomise
+from torch import Tensor, nn
+
+from likethat.models._frozen import FrozenTail
+from likethat.models._frozen_search import Counting
+from likethat.models._trace import relative_error
+
+_CELLS, _WIDTH = 12, 8
+
+
+class ClassAttention(nn.Module):
+    """As CaiT and VOLO end: a token looks twice at patches that nothing changes, past a norm and a wide layer."""
+
+    def __init__(self, tail: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.token, self.norm = nn.Parameter(torch.randn(1, 1, _WIDTH)), nn.LayerNorm(_WIDTH)
+        self.query, self.both, self.tail = nn.Linear(_WIDTH, _WIDTH), nn.Linear(_WIDTH, 2 * _WIDTH), tail
+
+    def forward(self, x: Tensor) -> Tensor:
+        token, patches = self.token, x.flatten(2).transpose(1, 2)
+        for _ in range(2):
+            tokens = self.norm(torch.cat([token, patches], 1))
+            keys, values = self.both(tokens).reshape(1, -1, 2, _WIDTH).unbind(2)
+            weights = (self.query(tokens[:, :1]) @ keys.transpose(1, 2)).softmax(-1)
+            token = token + weights @ values
+        return self.tail(torch.cat([token, patches], 1))
+
+
+def _reversed(x: Tensor) -> Tensor:
+    """Flip half of the channels: two parts meet in a product of both."""
+    left, right = x.chunk(2, 1)
+    return torch.cat([left * left.mean((2, 3), keepdim=True), left * right.flip(3)], 1)
+
+
+TAILS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
+    "token": lambda: ClassAttention(lambda tokens: tokens[:, 0]),
+    "token and maximum": lambda: ClassAttention(lambda tokens: tokens[:, 0] + tokens[:, 1:].tanh().amax(1)),
+    "cells first": lambda: nn.Sequential(
+        nn.Conv2d(_WIDTH, 9, 1), nn.BatchNorm2d(9), nn.GELU(), nn.Conv2d(9, 6, 1, groups=3), nn.AdaptiveAvgPool2d(1)
+    ),
+    "neighbours": lambda: nn.Sequential(nn.Conv2d(_WIDTH, 9, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(108, 4)),
+    "one over the other": lambda: _reversed,
+    "rows are moved": lambda: lambda x: (x.roll(1, 3).flip(2) + x[:, :, :1]).sigmoid().mul(x).transpose(2, 3).sum(3),
+    "padded": lambda: nn.Sequential(nn.ConstantPad2d(1, 2.0), nn.PixelUnshuffle(1), nn.SiLU(), nn.AvgPool2d(2)),
+}
+
+
+def _tail(name: str) -> tuple[FrozenTail, Tensor]:
+    torch.manual_seed(0)
+    tail, value = TAILS[name](), torch.randn(1, _WIDTH, 3, 4)
+    if isinstance(tail, nn.Module):
+        tail = randomise(tail) if name != "padded" else tail.eval()
+    cells = torch.arange(1, 1 + _CELLS, dtype=torch.int32).reshape(1, 1, 3, 4).expand(value.shape)
+    return FrozenTail(lambda x: tail(x).flatten(), value, cells), value
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("by_channels", [False, True])
+@pytest.mark.parametrize("name", TAILS)
+def test_parts_together_are_each_part_alone(name: str, by_channels: bool) -> None:
+    tail, _ = _tail(name)
+    value = torch.randn(1, _WIDTH, 3, 4)  # another image than the one it was followed with: other gates are open
+    own = tail.run(value)
+    empty = tail.frozen(0 * value, own)
+    alone = [value * one for one in torch.eye(_CELLS).reshape(-1, 1, 1, 3, 4)]
+    expected = torch.stack([tail.frozen(part, own) - empty for part in alone])
+    assert relative_error(tail.given(value, own, by_channels=by_channels), expected) <= 1e-5
+
+
+@torch.no_grad()
+def test_what_is_apart_is_computed_once() -> None:
+    tail, value = _tail("token")
+    own = tail.run(value)
+    with Counting() as once:
+        tail.run(value)
+    with Counting() as counted:
+        tail.given(value, own, by_channels=False)
+    assert counted.total < 5 * once.total  # cell by cell 12 and more

@@ -246,7 +246,7 @@ def _fetching(name: str, *, from_hub: bool) -> Iterator[None]:
             raise UnsafeFileError(f"{name!r} must have .safetensors weights, and has pickled ones alone.") from error
         if isinstance(error, OSError) or type(error).__module__.startswith(("huggingface_hub", "httpx", "urllib")):
             raise ModelError(
-                f"{name!r} could not be fetched ({line}). Check the name and the connection, or give a local file or "
-                "folder."
+                f"{name!r} could not be fetched ({line}). Check the name and the connection, or give what you have "
+                "of it: a file of its weights (`weights`, --weights), or a folder in place of the name."
             ) from error
         raise ModelError(f"{name!r} could not be built: {type(error).__name__}: {line}") from error

@@ -139,6 +139,7 @@ def counted(model: SplitModel) -> Iterator[Count]:
 
 OURS: dict[str, dict[str, Any]] = {
     "ours: Procrustes": {},
+    "ours: purity alone": {"usage_weight": 0.0},
     "ours: usage weight .5": {"usage_weight": 0.5},
     "ours: whitened to 10": {"mixing": "whitened"},
     "ours: a tenth of the maps": {"memory_budget": 0.1},

@@ -157,7 +157,7 @@ def rotation(rows: Rows) -> None:
 
         rows.add("rotation", f"EPIC, {n:,} photos", chosen)
         rows.add("rotation", f"always turned, {n:,} photos", always)
-    for weight in (0.06, 0.5, 1.0):
+    for weight in (0.0, 0.5, 1.0):
         rows.add("rotation", f"EPIC, usage_weight {weight:g}", lambda w=weight: chosen(6000, usage_weight=w))
 
 

@@ -94,7 +94,9 @@ def fit_procrustes(
         patches = mean_unit_patches(features.maps, slots[rows], cells, basis=basis)
         patches[~varying_units(means, mixing)] = 0  # a dead channel chooses nothing, and stays dead
         if head_weight is not None and usage_weight > 0:
-            use = _usage(means, features.predicted[features.kept[slots]], mixing, head_weight)
+            # A rotation's inverse is its transpose: no system to solve.
+            mixed = head_weight @ mixing.T if basis is None else torch.linalg.solve(mixing.T, head_weight.T).T
+            use = _usage(means, features.predicted[features.kept[slots]], mixing, mixed)
             patches = patches * use.pow(usage_weight)[:, None]
         # Where the patches say nothing (a direction none of them has), the channels stay as they were.
         inertia = _INERTIA * patches.square().mean().sqrt() * rotation
@@ -113,13 +115,12 @@ def _second_moment(maps: Tensor, slots: Tensor, *, block: int = 64) -> Tensor:
     return (total / (len(slots) * maps.shape[2])).float()
 
 
-def _usage(means: Tensor, predicted: Tensor, mixing: Tensor, head_weight: Tensor) -> Tensor:
+def _usage(means: Tensor, predicted: Tensor, mixing: Tensor, mixed_head: Tensor) -> Tensor:
     """Return each channel's use: its mean absolute contribution to the predicted class, in standard scores of its log.
 
     The more channels and classes a network has, the more alike the channels are used (the log varies by .8 over 64
     channels of ten classes, by .26 over 1,280 of a thousand): as they are, they would weigh nothing there.
     """
-    mixed_head = torch.linalg.solve(mixing.T, head_weight.T).T  # A U^-1
     use = ((means @ mixing.T).abs() * mixed_head.abs()[predicted]).mean(0)
     logs = use.clamp_min(1e-6 * float(use.max()) + torch.finfo(use.dtype).tiny).log()  # a dead channel is no outlier
     return ((logs - logs.mean()) / logs.std(correction=0).clamp_min(_ALIKE)).exp()

@@ -25,6 +25,9 @@ from likethat.options import EPICOptions
 
 _SCHEDULE = Schedule(first=100, last=14, rounds=8)
 """Falling slowly, as early rounds average over many patches; five a channel, the paper's last, are learned by heart."""
+_MOST_LAST = 30
+"""Prototypes a channel in the last round, where a hundredth of the images is more. With 4,000 and 6,000 CIFAR photos 20 to
+30 had .001 to .006 more held-out purity than 14, with 300 .004 less; with 1,600 drawings and 1,200 digits they were alike."""
 
 
 @in_own_session(grad=True)
@@ -45,9 +48,10 @@ class EPIC(EPICOptions):
 
     Differs:
         Orthogonal Procrustes in place of gradient ascent (that is `likethat.papers.EPIC`): exact for a fixed selection
-        (docs/methods.md), and stops at N = 14, because five patches a channel are learned by heart; it takes the polar
-        factor of M + lambda I, lambda chosen on other images, where few images speak of many channels. The backbone
-        sees every image once. Contributions keep their sign, so they add up to the logit.
+        (docs/methods.md), and stops at N = 14 to 30, because five patches a channel are learned by heart; it takes the
+        polar factor of M + lambda I, lambda chosen on other images, where few images speak of many channels; channels
+        that the logits use count a little more (`usage_weight`). The backbone sees every image once. Contributions
+        keep their sign, so they add up to the logit.
 
     Example:
         >>> import torch, likethat as lt
@@ -135,9 +139,11 @@ class EPIC(EPICOptions):
         checkpoint: Checkpoint | None = None,  # noqa: ARG002 (a second or two: nothing to leave)
         watch: Watcher | None = None,
     ) -> Tensor:
+        last = min(max(_SCHEDULE.last, len(slots) // 100), _MOST_LAST)
+        schedule = replace(_SCHEDULE, last=last, rounds=rounds or _SCHEDULE.rounds)
         return fit_procrustes(
             features,
-            replace(_SCHEDULE.for_images(len(slots)), rounds=rounds or _SCHEDULE.rounds),
+            schedule.for_images(len(slots)),
             among=slots,
             shrinkage=shrinkage,
             condition=self.condition if self.mixing == "whitened" else 1.0,

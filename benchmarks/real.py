@@ -67,8 +67,8 @@ SECTIONS = {
 NOTES = {
     "pages": "\n\nOne file. *On the page*: units that have a card or a line of their own. *s*: fit and page.",
     "rotation": "\n\nJudged on 1,500 test photos. *Always turned* is what EPIC did before: the rotation of the photos "
-    "alone (lambda 0), whatever others say. Lambda is what halves of the fit's own photos chose. The weight .06 was "
-    "chosen on four folds of the 6,000 training photos, where it costs no purity.",
+    "alone (lambda 0), whatever others say. Lambda is what halves of the fit's own photos chose. The weight "
+    "left out (.06), and with how many prototypes the rounds end, were chosen on folds of the 6,000 training photos.",
     "choice": "\n\nJudged on 1,500 test photos; the worst of four draws, *less own* beside the network's own channels.",
     "parts": "\n\nJudged on 1,500 test photos; deletion on 215 of them: Spearman between what rows supply and what it "
     "costs to fill the cells that a part owns with the mean colour (*agreement*), and of their area (*of area*). "

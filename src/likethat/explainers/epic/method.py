@@ -27,7 +27,7 @@ _SCHEDULE = Schedule(first=100, last=14, rounds=8)
 """Falling slowly, as early rounds average over many patches; five a channel, the paper's last, are learned by heart."""
 _MOST_LAST = 30
 """Prototypes a channel in the last round, where a hundredth of the images is more. With 4,000 and 6,000 CIFAR photos 20
-to 30 had .001 to .006 more held-out purity than 14, with 300 .004 less; 1,600 drawings and 1,200 digits: no difference."""
+to 30 had .001 to .006 more held-out purity than 14, with 300 .004 less; 1,600 drawings, 1,200 digits: no difference."""
 
 
 @in_own_session(grad=True)

@@ -225,16 +225,23 @@ def provenance_view(provenance: Provenance) -> ProvenanceView:
     )
 
 
+_ROUNDING = 1e-6  # of a figure: an error below it is rounding, and reads as a figure of its own
+
+
 def measure_rows(measures: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
     """Return figures as a reader should see them, with the standard error of those that have one.
 
     Example:
         >>> measure_rows({"own_purity": 0.4125, "own_purity_error": 0.02, "images": 3.0})
         (('own purity', '0.4125 ± 0.02'), ('images', '3'))
+        >>> measure_rows({"coverage": 1.0, "coverage_error": 1e-17})
+        (('coverage', '1 ± 0'),)
     """
     shown = []
     for name, value in measures.items():
         error = measures.get(f"{name}_error")
+        if error is not None and abs(error) < _ROUNDING * abs(value):
+            error = 0.0
         text = f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.1g}"
         if name.removesuffix("_error") not in measures.keys() - {name}:
             shown.append((shorten(name.replace("_", " "), 80), text.replace("-", "−")))

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import typer
 from command_line import fit_words, likethat
 from schemas import command_schema, faults
 
 import likethat as lt
+from likethat.cli.main import app
 
 SCHEMA = command_schema()
 
@@ -35,6 +37,16 @@ def test_split_and_words_go_to_standard_error() -> None:
 def test_the_version_is_a_document_too(words: tuple[str, ...]) -> None:
     assert told(*words)["version"] == lt.__version__
     assert likethat("--version").stdout == f"likethat {lt.__version__}\n"
+
+
+def test_no_command_is_an_error_to_read_in_every_group() -> None:
+    groups = [name for name, one in typer.main.get_command(app).commands.items() if hasattr(one, "commands")]  # type: ignore[attr-defined]
+    assert groups == ["fit", "train-generator"]
+    for words in ([], *([name] for name in groups)):
+        document = told(*words, exit_code=2)
+        assert (document["error"]["message"], document["command"]) == ("Missing command.", " ".join(words))
+    for name in groups:
+        assert "Usage" in likethat(name).output  # without it there is help
 
 
 @pytest.mark.slow

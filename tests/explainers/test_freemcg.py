@@ -135,6 +135,22 @@ def test_several_are_different() -> None:
     assert gap > 0.3 * result.edits[0].l1
 
 
+def test_the_budget_is_spent_before_more_is_asked_for() -> None:
+    def quarters(latents: torch.Tensor) -> torch.Tensor:
+        cells = torch.sigmoid(latents).reshape(-1, 1, 2, 2)
+        return cells.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+
+    def brightness_of_one(images: torch.Tensor) -> torch.Tensor:  # other quarters may change or not
+        over = 12 * (images[:, 0, 0, 0] - 0.8)
+        return torch.stack([-over, over], dim=1)
+
+    method = lt.FreeMCG(lt.load_generator(quarters, latent_dim=4), seed=5)
+    source = quarters(torch.tensor([[-1.0, 0, 0, 0]]))[0]
+    result = method.counterfactual(lt.BlackBox(brightness_of_one), source, 1, n=3, budget=150)
+    assert len(result.edits) >= 2
+    assert len(result.edits) == 3 or result.queries >= 0.95 * 150
+
+
 @pytest.mark.parametrize("algorithm", ["paper", "release"])
 def test_the_published_rules_ask_particles_times_steps(algorithm: Any) -> None:
     method = papers.FreeMCG(Squares(), algorithm=algorithm, n_particles=6, n_steps=8)

@@ -92,6 +92,19 @@ def test_further_counterfactuals_differ_from_those_found() -> None:
     assert archive.surest(1.0) == [2]
 
 
+def test_what_is_like_a_find_neither_ends_a_search_nor_leads_it() -> None:
+    archive = archive_of(Told(answers=ANSWERS[[0, 1, 2, 3, 4, 5]]))
+    archive.ask(numbers(0, 2, 3, 4), numbers(0, 2, 3, 4))  # .1, .6, .9, .7
+    assert archive.largest(0) == pytest.approx(math.log(9))
+    assert torch.equal(archive.apart(archive.margins[1:]), archive.margins[1:])
+    archive.found = [2]
+    archive.dissimilarity = lambda x, other: (x - other).flatten().abs() / 4  # .75, .25, 0, .25 from the .9
+    assert archive.largest(0) == pytest.approx(-math.log(9))
+    assert archive.largest(1) == -math.inf
+    assert torch.equal(archive.apart(archive.margins), archive.margins[[0, 0, 0, 0]])
+    assert archive.best_point().flatten().tolist() == [0.0]
+
+
 def test_rows_passed_over_are_those_asked_so_far_that_cost_no_more() -> None:
     archive = archive_of(Told(answers=ANSWERS[[1, 1, 1, 1, 1, 1]]))
     archive.ask(numbers(1, 2, 3))

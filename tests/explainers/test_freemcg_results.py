@@ -24,13 +24,21 @@ def asked(p: torch.Tensor = P, **options: Any) -> Archive:
 
 def test_the_nearest_that_differ_are_shown_the_nearest_first() -> None:
     archive = asked(cost=lambda x: 4 - x.flatten())
-    edits = edits_of(SimpleNamespace(is_table=False), archive, SOURCE, target_margin=0.0, n=2)  # type: ignore[arg-type]
+    edits = edits_of(SimpleNamespace(is_table=False), archive, SOURCE, confidence=0.5, target_margin=0.0, n=2)  # type: ignore[arg-type]
     assert archive.found == [3]  # 2 and 1 are within .4 of 3
     archive.dissimilarity = lambda x, other: (x - other).flatten().abs()
-    edits = edits_of(SimpleNamespace(is_table=False), archive, SOURCE, target_margin=0.0, n=2)  # type: ignore[arg-type]
+    edits = edits_of(SimpleNamespace(is_table=False), archive, SOURCE, confidence=0.5, target_margin=0.0, n=2)  # type: ignore[arg-type]
     assert archive.found == [3, 2]
     assert [float(edit.probabilities[1]) for edit in edits] == [0.99, 0.95]
-    assert len(edits_of(SimpleNamespace(is_table=False), archive, SOURCE, target_margin=0.0, n=9)) == 3  # type: ignore[arg-type]
+    assert len(edits_of(SimpleNamespace(is_table=False), archive, SOURCE, confidence=0.5, target_margin=0.0, n=9)) == 3  # type: ignore[arg-type]
+
+
+def test_those_as_sure_as_was_asked_come_before_nearer_ones() -> None:
+    archive, space = asked(cost=lambda x: x.flatten()), SimpleNamespace(is_table=False)
+    archive.dissimilarity = lambda x, other: (x - other).flatten().abs()
+    for n, rows in ((2, [2, 3]), (3, [1, 2, 3])):  # 1 has .7 alone: it fills up what is missing
+        edits_of(space, archive, SOURCE, confidence=0.9, target_margin=0.5, n=n)  # type: ignore[arg-type]
+        assert archive.found == rows
 
 
 def test_an_edit_tells_how_far_it_is() -> None:

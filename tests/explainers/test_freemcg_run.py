@@ -90,4 +90,4 @@ def test_the_mean_of_what_arrived_is_asked() -> None:
 
 def test_found_is_replaced_by_most_of_what_was_met() -> None:
     found = Found(mean_row=None, target_margin=9.0)
-    assert replace(found, target_margin=run._within_reach(torch.tensor([2.0]), 9.0)).target_margin == 0.85 * 2.0
+    assert replace(found, target_margin=run._within_reach(2.0, 9.0)).target_margin == 0.85 * 2.0

@@ -8,6 +8,7 @@ import typer
 
 from likethat.cli.fitting import FitJob, fit_and_save
 from likethat.cli.flags import add, command
+from likethat.cli.group import Group
 from likethat.cli.prodg import prodg
 from likethat.errors import InputError
 from likethat.options import EPICOptions, PartsOptions
@@ -98,6 +99,7 @@ class _WithMarks:
 
 app = typer.Typer(
     help="Find the prototypes of a model and save them as a [bold]bank[/bold].",
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="rich",
 )

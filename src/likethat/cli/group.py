@@ -47,6 +47,16 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+class Group(TyperGroup):
+    """Commands of one kind; without a word after it there is help, and with ``--json`` an error to read."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse ``--json`` without a command, as the root does."""
+        if not args and "--json" in ctx.meta[ARGUMENTS]:
+            ctx.fail("Missing command.")
+        return super().parse_args(ctx, args)
+
+
 class RootGroup(TyperGroup):
     """Runs a command; says each of our errors in one red sentence, or, with ``--json``, in a document."""
 

@@ -8,6 +8,7 @@ import typer
 
 from likethat.cli.console import duration, give, say, say_path, say_table
 from likethat.cli.flags import add, command, epilog
+from likethat.cli.group import Group
 from likethat.cli.opening import open_images
 from likethat.cli.options import CHECKPOINT_HELP, WORK_PANEL
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
@@ -67,6 +68,7 @@ app = typer.Typer(
         "likethat train-generator table customers.csv --out customers",
         "likethat train-generator text reviews.txt --out reviews",
     ),
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="rich",
 )

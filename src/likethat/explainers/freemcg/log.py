@@ -1,5 +1,6 @@
 """What was asked of a black box while a counterfactual was sought: everything is kept, nothing is asked twice."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -109,9 +110,17 @@ class Archive(QueryLog):
         order = margins.argsort(descending=True).tolist()
         return [row for row in order if bool(good[row]) and self.points[row] is not None]
 
+    def largest(self, first: int) -> float:
+        """Return the largest margin from a row on, of inputs unlike what was found before; -inf where there is none."""
+        return max(self.margins[first:][self._different()[first:]].tolist(), default=-math.inf)
+
+    def apart(self, margins: Float[Tensor, " latest"]) -> Float[Tensor, " latest"]:
+        """Return the margins of the latest rows; of those like what was found before, the least of all."""
+        return torch.where(self._different()[len(self.distances) - len(margins) :], margins, margins.min())
+
     def best_point(self) -> Tensor:
-        """Return the point with the largest margin."""
-        order = self.margins.argsort(descending=True).tolist()
+        """Return the point with the largest margin, of those unlike what was found before."""
+        order = torch.where(self._different(), self.margins, -torch.inf).argsort(descending=True).tolist()
         return self.point(next(row for row in order if self.points[row] is not None))
 
     def nearest(self, target_margin: float, *, with_point: bool = False) -> int | None:

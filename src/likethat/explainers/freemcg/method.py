@@ -364,7 +364,7 @@ class FreeMCG(FreeMCGOptions):
         demand: float,
     ) -> Counterfactual:
         measured = None if archive.measure is None else archive.measure.about
-        edits = edits_of(space, archive, source, target_margin=found.target_margin, n=n)
+        edits = edits_of(space, archive, source, confidence=demand, target_margin=found.target_margin, n=n)
         likeliest = edit_of(space, archive, int(archive.margins.argmax()), source)
         status = status_of(archive, reason=found.reason, error=found.error, n=n, confidence=demand)
         notes = space.notes() if isinstance(space, LatentSpace) else ()

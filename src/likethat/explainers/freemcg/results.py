@@ -38,14 +38,24 @@ def range_note(space: Space, archive: Archive, *, reason: Reason) -> tuple[str, 
     )
 
 
-def edits_of(space: Space, archive: Archive, source: Inputs, *, target_margin: float, n: int) -> tuple[Edit, ...]:
-    """Return the nearest `n` counterfactuals that differ from each other, nearest first."""
+def edits_of(
+    space: Space, archive: Archive, source: Inputs, *, confidence: float, target_margin: float, n: int
+) -> tuple[Edit, ...]:
+    """Return `n` counterfactuals that differ from each other, nearest first.
+
+    Args:
+        space: where they were sought.
+        archive: what was asked.
+        source: the source.
+        confidence: that was asked for: those that have it come before all others.
+        target_margin: that is enough where they are fewer.
+        n: how many at most.
+    """
     archive.found = []
-    for _ in range(n):
-        row = archive.nearest(target_margin)
-        if row is None:
-            break
-        archive.found.append(row)
+    for margin in (max(math.log(confidence / (1 - confidence)), target_margin), target_margin):
+        while len(archive.found) < n and (row := archive.nearest(margin)) is not None:
+            archive.found.append(row)
+    archive.found.sort(key=lambda row: float(archive.costs[row]))
     return tuple(edit_of(space, archive, row, source) for row in archive.found)
 
 

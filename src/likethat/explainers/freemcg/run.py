@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from likethat._status import Reason
@@ -76,7 +75,7 @@ def seek(space: Space, archive: Archive, settings: Settings, search: Search, *, 
             raise
         found = replace(found, reason=Reason.INTERRUPTED)
     archive.until = None
-    return replace(found, target_margin=_within_reach(archive.margins, found.target_margin))
+    return replace(found, target_margin=_within_reach(max(archive.margins.tolist()), found.target_margin))
 
 
 def one_after_the_other(space: Space, archive: Archive, settings: Settings, rng: torch.Generator) -> Found:
@@ -89,7 +88,7 @@ def one_after_the_other(space: Space, archive: Archive, settings: Settings, rng:
         reason = reach(space, archive, plan, rng=rng)
         if mean_row is None and isinstance(space, ImageSpace):
             mean_row = _mean_of_arrived(archive, first, plan.target_margin)
-        plan = replace(plan, target_margin=_within_reach(archive.margins[first:], plan.target_margin))
+        plan = replace(plan, target_margin=_within_reach(archive.largest(first), plan.target_margin))
         if archive.nearest(plan.target_margin) is not None:
             target_margin = min(target_margin, plan.target_margin)
             bring_nearer(space, archive, plan, rng=rng)
@@ -111,9 +110,8 @@ def _planned(archive: Archive, settings: Settings, *, share: int) -> Plan:
     )
 
 
-def _within_reach(margins: Float[Tensor, " n"], target_margin: float) -> float:
+def _within_reach(largest: float, target_margin: float) -> float:
     """Return the margin wanted; most of the largest one, where none is so large but one is on the right side."""
-    largest = float(margins.max()) if len(margins) else 0.0
     return target_margin if largest >= target_margin or largest <= 0 else _MOST * largest
 
 

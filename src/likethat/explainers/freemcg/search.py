@@ -99,6 +99,7 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
 
     Scatter, ask, move all by what each lacks (`kalman_move`), let those that lag follow those that lead, draw them a
     little towards the source, scatter less. When the levels are through it begins anew round the best particle so far.
+    What is like a counterfactual found before neither ends the search nor leads it.
     """
     noise, first, constant = _Noise(space, plan.target_margin), len(archive.distances), 0
     start = space.origin.expand(plan.n_particles, *space.origin.shape)
@@ -108,6 +109,7 @@ def reach(space: Space, archive: Archive, plan: Plan, *, rng: torch.Generator) -
         ended = _ended(space, archive, plan, points, margins, first)
         if ended is not None:
             return ended
+        margins = archive.apart(margins)
         after = noise.after(margins)
         if float(margins.std()) < 1e-9:
             constant += 1
@@ -170,7 +172,7 @@ def _ended(
     is_late = archive.box.queries >= plan.until(REACH.extrapolate_after)
     if is_late and len(margins) == plan.n_particles and 0 < float(margins.max()) < plan.target_margin:
         _go_further(space, archive, points[int(margins.argmax())])
-    best = float(archive.margins[first:].max()) if len(archive.distances) > first else -math.inf
+    best = archive.largest(first)
     if best >= plan.target_margin:
         return Reason.REACHED
     is_enough = best > 0 and archive.box.queries >= plan.until(REACH.accept_any_after)

@@ -11,6 +11,7 @@ from likethat.errors import ModelError
 from likethat.models import split
 from likethat.models._frozen import FrozenTail, NotFrozenError
 from likethat.models._frozen_rules import RULES
+from likethat.models._frozen_search import Counting
 from likethat.models._trace import relative_error
 
 
@@ -224,3 +225,14 @@ def test_what_goes_past_a_dropout_is_not_overlooked() -> None:
     parts = output.feature_map.mean(dim=(2, 3)) + model.remainder(images)
     logits = parts @ model.head.weight.T + model.head.bias
     torch.testing.assert_close(logits, model.network(images), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_search_past_tokens_is_bounded() -> None:
+    network = randomise(TokenLabels(), size=64)
+    with Counting() as counted:
+        model = split(network, example=torch.rand(2, 3, 64, 64))
+    with Counting() as once:
+        network(torch.rand(3, 3, 64, 64))
+    assert model.how == "frozen"
+    assert counted.total <= 25 * once.total

@@ -24,6 +24,7 @@ from likethat.models._frozen_rules import RULES, adds_of_its_own, filled, is_con
 _BROADCAST = ("add", "sub", "rsub", "mul", "div", "where", "masked_fill", "maximum", "minimum")
 _CUTS = ("slice", "split_with_sizes")  # some of the tokens
 _TAKEN = 0.5  # of a token's content behind an attention is what it took, as attention rollout has it
+_HALVES = 2  # random halves of the tokens that are disturbed at once: tokens moved about keep neither
 _SEED = 5  # of what tokens are disturbed by, to see which steps keep them apart
 
 Values = Mapping[Node, Any]
@@ -65,22 +66,20 @@ class FollowedTokens(Tail):
             own: what every step gives for an image.
             token: number of the token whose stream is followed.
         """
-        return self._pass(own, token, self._rows(own), brings=True)
+        return self._pass(own, token, self._rows(own, self._n_rows), brings=True)
 
     def kept(self, own: Values, token: int) -> Float[Tensor, " channel"]:
         """Return what a token keeps of its own: a run with its content alone."""
-        begin = self._rows(own)
-        begin[:, token] = own[self._start][:, token]
-        return self._pass(own, token, begin)[token]
+        return self._pass(own, token, own[self._start][:, token : token + 1])[0]
 
     def constant(self, own: Values, token: int) -> Float[Tensor, " channel"]:
         """Return what a token has where no token has any content: a run with all that steps add."""
-        return self._pass(own, token, self._rows(own), adds=True)[token]
+        return self._pass(own, token, self._rows(own, 1), adds=True)[0]
 
-    def _rows(self, own: Values) -> Tensor:
-        """Return an empty row for each token that attention brings something of: they may lie on a coarser grid."""
+    def _rows(self, own: Values, n_rows: int) -> Tensor:
+        """Return empty rows: one for each token that attention brings something of, which may lie on a coarser grid."""
         start: Tensor = own[self._start]
-        return start.new_zeros(1, self._n_rows, start.shape[2])
+        return start.new_zeros(1, n_rows, start.shape[2])
 
     def _pass(
         self, own: Values, token: int, begin: Tensor, *, brings: bool = False, adds: bool = False
@@ -89,7 +88,7 @@ class FollowedTokens(Tail):
         moved: dict[Node, Any] = {self._start: begin}
         origin: Tensor | None = None  # of each token's content
         passed: Tensor | None = None  # the last attention's weights
-        mixing, row = set(self._mixing()), _Row(own, self._axes, token, self._spans)
+        mixing, row = set(self._mixing()), _Row(own, self._axes, token, self._spans, n_rows=begin.shape[1])
         for node in self._live[1:]:
             source = self._from(node, token)
             if source is not None and source in moved:
@@ -133,7 +132,7 @@ class FollowedTokens(Tail):
         """Return a shape with as many rows as are followed in the place of tokens."""
         sizes = list(shape)
         if row.token is not None and isinstance(self._axes[node], int):
-            sizes[self._axes[node]] = self._n_rows
+            sizes[self._axes[node]] = row.n_rows
         return sizes
 
     def _holds(self, node: Node, token: int) -> bool:
@@ -209,9 +208,10 @@ class FollowedTokens(Tail):
             if span is not None:
                 self._spans[node] = span
             elif all(axes[arg] is not None for arg in moved) and len(spans) == 1:
-                rows = (0, next(iter(spans))[1] - 1)
-                axes[node] = _axes_of([self._disturbed(node, own, axes, row) for row in rows], rows)
-                if axes[node] is not None and rows[1] + 1 < self._n_tokens:
+                n_tokens = next(iter(spans))[1]
+                rows = _some_rows(n_tokens)
+                axes[node] = _axes_of([self._disturbed(node, own, axes, some) for some in rows], rows)
+                if axes[node] is not None and n_tokens < self._n_tokens:
                     self._spans[node] = next(iter(spans))
         return axes
 
@@ -219,7 +219,8 @@ class FollowedTokens(Tail):
         """Return axis and tokens of a step that takes some tokens, or puts them side by side; None for any other."""
         name, args, given = name_of(node), _args(node), own[node]
         if name == "getitem" and args[0] in self._spans and isinstance(axes[args[0]], tuple):
-            return axes[args[0]][args[1]], self._spans[args[0]][args[1]]
+            span = self._spans[args[0]]  # of each piece, or of all where channels are split
+            return axes[args[0]][args[1]], span[args[1]] if isinstance(span[0], tuple) else span
         if name == "cat":
             return self._side_by_side(args[0], own, axes, (args[1] if len(args) > 1 else 0) % given.ndim)
         if name not in _CUTS or not isinstance(axes.get(args[0]), int):
@@ -249,8 +250,8 @@ class FollowedTokens(Tail):
             is_whole = length == own[piece].shape[axis]
         return (None, None) if start is None else (axis, (start, count))
 
-    def _disturbed(self, node: Node, own: Values, axes: Values, row: int) -> Any:
-        """Return where the result of a step differs, with another token in a row of what depends on tokens."""
+    def _disturbed(self, node: Node, own: Values, axes: Values, rows: list[int]) -> Any:
+        """Return where the result of a step differs, with other tokens in some rows of what depends on tokens."""
         rng = torch.Generator().manual_seed(_SEED)
 
         def other(arg: Node) -> Any:
@@ -258,8 +259,8 @@ class FollowedTokens(Tail):
             if arg not in self._behind:
                 return value
             if not isinstance(value, Tensor):
-                return type(value)(_another(v, a, row, rng) for v, a in zip(value, axes[arg], strict=True))
-            return _another(value, axes[arg], row, rng)
+                return type(value)(_another(v, a, rows, rng) for v, a in zip(value, axes[arg], strict=True))
+            return _another(value, axes[arg], rows, rng)
 
         moved = {arg: other(arg) for arg in node.all_input_nodes}
         result = _function(node)(*filled(node.args, moved), **filled(node.kwargs, moved))
@@ -352,8 +353,10 @@ class FollowedTokens(Tail):
 class _Row:
     """What steps gave on an image, of one token alone where they tell tokens apart; of all for None."""
 
-    def __init__(self, own: Values, axes: Values, token: int | None, spans: Values | None = None) -> None:
-        self._own, self._axes, self.token, self._spans = own, axes, token, spans or {}
+    def __init__(
+        self, own: Values, axes: Values, token: int | None, spans: Values | None = None, *, n_rows: int = 1
+    ) -> None:
+        self._own, self._axes, self.token, self._spans, self.n_rows = own, axes, token, spans or {}, n_rows
 
     def __getitem__(self, node: Node) -> Any:
         value, axis = self._own[node], self._axes.get(node)
@@ -400,24 +403,33 @@ def _function(node: Node) -> Callable[..., Any]:
     return node.target
 
 
-def _another(value: Any, axis: int | None, row: int, rng: torch.Generator) -> Any:
-    """Return a tensor with other numbers in one row of an axis."""
+def _some_rows(n_tokens: int) -> list[list[int]]:
+    """Return the first and the last row of tokens, and halves of all that a step which moves tokens would not keep."""
+    if n_tokens == 1:
+        return [[0]]
+    rng = torch.Generator().manual_seed(_SEED)
+    halves = [torch.randperm(n_tokens, generator=rng)[: n_tokens // 2].sort().values.tolist() for _ in range(_HALVES)]
+    return [[0], [n_tokens - 1], *halves]
+
+
+def _another(value: Any, axis: int | None, rows: list[int], rng: torch.Generator) -> Any:
+    """Return a tensor with other numbers in some rows of an axis."""
     if axis is None or not isinstance(value, Tensor) or not value.is_floating_point():
         return value
-    changed = value.clone()
-    place = changed.narrow(axis, row, 1)
-    place += (1 + value.abs().mean()) * torch.randn(place.shape, generator=rng, dtype=torch.float32).to(value)
-    return changed
+    shape = [len(rows) if place == axis else length for place, length in enumerate(value.shape)]
+    noise = torch.randn(shape, generator=rng, dtype=torch.float32).to(value)
+    where = torch.tensor(rows, device=value.device)
+    return value.index_add(axis, where, (1 + value.abs().mean()) * noise)
 
 
-def _axes_of(changed: list[Any], rows: tuple[int, int]) -> Any:
-    """Return the axis along which each disturbed row alone has changed; a tuple for several results."""
+def _axes_of(changed: list[Any], rows: list[list[int]]) -> Any:
+    """Return the axis along which the disturbed rows alone have changed; a tuple for several results."""
     if not isinstance(changed[0], Tensor):
         found = tuple(_axes_of(list(pair), rows) for pair in zip(*changed, strict=True))
         return None if all(axis is None for axis in found) else found
     for axis in [axis for axis, length in enumerate(changed[0].shape) if length > 1]:
         others = [other for other in range(changed[0].ndim) if other != axis]
         where = [one.any(dim=others) if others else one for one in changed] if others else changed
-        if all(w.nonzero().flatten().tolist() == [row] for w, row in zip(where, rows, strict=True)):
+        if all(w.nonzero().flatten().tolist() == some for w, some in zip(where, rows, strict=True)):
             return axis
     return None

@@ -1,6 +1,6 @@
 """Class tokens located: what each patch gives to the tokens that a head reads, followed through the layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,16 +48,20 @@ class _Stream:
         """Numbers of the tokens that are read."""
         return tuple(block for block in self._blocks if block is not None)
 
-    def map(self, tail: FollowedTokens, own: Any, feature_map: Tensor) -> Tensor:
+    def given(self, tail: FollowedTokens, own: Any) -> dict[int, Tensor]:
+        """Return what comes from every token to each of those that are read."""
+        return {token: tail.given(own, token) for token in self.tokens}
+
+    def map(self, raw: Tensor, given: Mapping[int, Tensor], feature_map: Tensor) -> Tensor:
         """Return (channel, height, width): what patches give, and the map as it is where no token is read."""
-        raw, n_cells = own[tail.result], feature_map[0].numel()
+        n_cells = feature_map[0].numel()
         feature_map = self._facing.own(feature_map[None])[0]
         blocks = []
         for token in self._blocks:
-            rows = torch.zeros_like(raw[0]) if token is None else tail.given(own, token)
+            rows = torch.zeros_like(raw[0]) if token is None else given[token]
             blocks.append(self._on_grid(rows[self._layout.prefix :].T * n_cells, feature_map))
-        given = self._stepped(torch.cat(blocks), raw, adds=False).reshape(-1, *feature_map.shape[1:])
-        found = torch.where(self._located.to(given)[:, None, None] > 0, feature_map, given)
+        cells = self._stepped(torch.cat(blocks), raw, adds=False).reshape(-1, *feature_map.shape[1:])
+        found = torch.where(self._located.to(cells)[:, None, None] > 0, feature_map, cells)
         return self._facing.upright(found[None])[0]
 
     @staticmethod
@@ -142,11 +146,14 @@ class FollowedReader:
 
     def read(self, inputs: Tensor) -> SplitOutput:
         """Return what patches give (times their number), the vector they add up to, and the logits."""
-        maps, output = self._plain(inputs)
+        return self._mapped(*self._plain(inputs), inputs)
+
+    def _mapped(self, maps: list[Tensor], output: SplitOutput, inputs: Tensor) -> SplitOutput:
         for number, stream in self._followed(output):
             tail = self._tail(number, inputs)
-            given = zip(map(tail.run, inputs.split(1)), maps[number], strict=True)
-            maps[number] = torch.stack([stream.map(tail, own, feature_map) for own, feature_map in given])
+            runs = zip(map(tail.run, inputs.split(1)), maps[number], strict=True)
+            rows = [stream.map(own[tail.result], stream.given(tail, own), cells) for own, cells in runs]
+            maps[number] = torch.stack(rows)
         return replace(output, feature_map=joined(maps))
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -158,23 +165,32 @@ class FollowedReader:
         raise AssertionError("a linear split is replayed through its head")
 
     def error(self, inputs: Tensor) -> tuple[SplitOutput, float]:
-        """Return the output, and the largest error of three: of the split, of the pass, of the sum of its parts.
+        """Return the output, and the largest error of three: of the split, of the pass, of the sum of its parts."""
+        _, wrong = self.inner.error(inputs)
+        output, _, error = self.checked(inputs)
+        return output, max(wrong, error)
+
+    def checked(self, inputs: Tensor) -> tuple[SplitOutput, Float[Tensor, "batch channel"], float]:
+        """Return the output, what of its vector no content of a token gives, and the error of pass and sum.
 
         What a token keeps of its own and the constant come from runs of their own, so that the sum could miss
         something.
         """
-        output, wrong = self.inner.error(inputs)
-        errors = [wrong]
+        maps, output = self._plain(inputs)
+        constant, errors = torch.zeros_like(output.pooled), [0.0]
         for number, stream in self._followed(output):
-            tail = self._tail(number, inputs)
-            for image, pooled in zip(inputs.split(1), output.pooled, strict=True):
+            tail, rows = self._tail(number, inputs), []
+            for row, image in enumerate(inputs.split(1)):
                 own = tail.run(image)
-                raw = own[tail.result]
+                raw, given = own[tail.result], stream.given(tail, own)
+                constant[row, stream.channels] = stream.constant(tail, own)
+                rows.append(stream.map(raw, given, maps[number][row]))
                 for token in stream.tokens:
-                    whole = tail.given(own, token).sum(0) + tail.kept(own, token) + tail.constant(own, token)
+                    whole = given[token].sum(0) + tail.kept(own, token) + tail.constant(own, token)
                     errors.append(relative_error(whole, raw[0, token]))
-                errors.append(relative_error(stream.vector(raw)[0], pooled[stream.channels]))
-        return self.read(inputs), max(errors)
+                errors.append(relative_error(stream.vector(raw)[0], output.pooled[row, stream.channels]))
+            maps[number] = torch.stack(rows)
+        return replace(output, feature_map=joined(maps)), constant, max(errors)
 
     def constant(self, inputs: Tensor) -> Float[Tensor, "batch channel"]:
         """Return what of the pooled vector no content of a token gives."""
@@ -187,12 +203,13 @@ class FollowedReader:
 
     def count(self, inputs: Tensor) -> None:
         """Count what reading an image costs, in forwards of the network."""
-        self.read(inputs[:1])  # tails are followed before anything is counted
         with Counting() as whole:
-            self.inner.read(inputs[:1])
+            maps, output = self._plain(inputs[:1])
+        for number, _ in self._followed(output):
+            self._tail(number, inputs)  # tails are followed before anything is counted
         with Counting() as counted:
-            self.read(inputs[:1])
-        self.forwards = counted.total / max(1, whole.total)
+            self._mapped(maps, output, inputs[:1])
+        self.forwards = 1 + counted.total / max(1, whole.total)
 
     def _plain(self, inputs: Tensor) -> tuple[list[Tensor], SplitOutput]:
         """Return the map of each place that the split reads, and its output."""
@@ -260,8 +277,7 @@ def find_followed(network: nn.Module, probes: Probes, found: Found, head: Head) 
     reader = FollowedReader(network, found.reader)
     try:
         reader.count(probes.first)
-        output, error = reader.error(probes.second)
-        constant = reader.constant(probes.second)
+        output, constant, error = reader.checked(probes.second)
     except (NotFrozenError, RuntimeError) as refused:  # a step that does not take a token's coefficients
         return None, str(refused)
     if not error <= probes.tolerance:

@@ -22,6 +22,10 @@ class NotFrozenError(ModelError):
     """A tail holds an operation that has no frozen form, or cannot be followed."""
 
 
+class TooDearError(NotFrozenError):
+    """Following a map's cells costs too much; it would cost more from any map before it."""
+
+
 class _PlainAttention(TorchFunctionMode):
     """Writes attention out as products and a softmax: fused kernels keep their weights to themselves."""
 
@@ -131,6 +135,7 @@ class FrozenTail(Tail):
         self._rows = {node: _rows_of_many(node, labels) for node in self._behind if node in self._reached}
         self.n_parts = int(parts.max())
         self.n_channels = own[self._nodes[-1]].numel()
+        self.reaching = torch.cat([label.unique() for label in self._reached.values()]).unique()
         behind = [own[node] for node in (*self._reached, *self._behind)]
         self._together = max(1, _AT_ONCE // max(one.numel() for one in behind if isinstance(one, Tensor)))
         once = sum(_products(node, own) for node in self._before)

@@ -12,8 +12,8 @@ from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from likethat.errors import ModelError
-from likethat.models._frozen import FrozenTail, NotFrozenError
+from likethat.errors import LikethatError, ModelError
+from likethat.models._frozen import FrozenTail, NotFrozenError, TooDearError
 from likethat.models._probe import Probes, logits_of
 from likethat.models._readers import AnyHead, ReplayReader
 from likethat.models._search import Found
@@ -68,23 +68,23 @@ class FrozenReader:
         """Return what travels to another process: tails are followed there anew."""
         return {**self.__dict__, "_tails": {}}
 
-    def count(self, inputs: Tensor, *, most: float = float("inf")) -> None:
-        """Count what reading an image costs, in forwards of the network.
+    def check(self, inputs: Tensor, *, most: float = _MOST_FORWARDS) -> None:
+        """Check that what follows the map has a frozen form, and that cells enter it.
 
         Raises:
-            NotFrozenError: more than `most`, by an estimate.
+            NotFrozenError: it has none, or none does.
+            TooDearError: reading an image costs more than `most` forwards of the network, by an estimate.
         """
         with Counting() as whole:
             raw, _, _ = self._run(inputs[:1])
         tail = self._tail(inputs, raw)
+        if not bool(((tail.reaching > 0) & (tail.reaching <= self._grid(raw, inputs).numel())).any()):
+            raise NotFrozenError("none of its cells enters what follows it")
         if tail.products > most * whole.total:
-            raise NotFrozenError(
+            raise TooDearError(
                 f"following its cells one by one would cost {1 + tail.products / whole.total:.0f} forwards an "
                 f"image, which split(network, layer={self.layer!r}) takes upon itself"
             )
-        with Counting() as counted:
-            self.read(inputs[:1])
-        self.forwards = counted.total / max(1, whole.total)
 
     @property
     def held(self) -> str:
@@ -127,12 +127,16 @@ class FrozenReader:
     def error(self, inputs: Tensor) -> tuple[SplitOutput, float]:
         """Return the output, and the largest error of three: of the frozen run, of its line, of the sum of its parts.
 
-        The constant is run by itself, at an empty map, so that the sum could miss something.
+        The constant is run by itself, at an empty map, so that the sum could miss something. What reading an image
+        costs is counted on the way.
         """
-        raw, pooled, logits = self._run(inputs)
+        with Counting() as bare:
+            raw, pooled, logits = self._run(inputs)
         tail, maps, sums, wrong = self._tail(inputs, raw), [], [], [0.0]
         for value, expected in zip(raw, pooled, strict=True):
-            cells, tokens = self._cells(tail, value[None], inputs)
+            with Counting() as counted:
+                cells, tokens = self._cells(tail, value[None], inputs)
+            self.forwards = 1 + counted.total * len(inputs) / max(1, bare.total)
             own = tail.run(value[None])
             whole, constant = (tail.frozen(scale * value[None], own).float() for scale in (1.0, 0.0))
             scaled = [(tail.frozen(scale * value[None], own).float(), scale) for scale in _SCALES]
@@ -181,9 +185,7 @@ class FrozenReader:
 
     def _cells(self, tail: FrozenTail, value: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return (channel, height, width) what each cell gives times their number, and what the other tokens give."""
-        split = self.layout.split(value, (inputs.shape[-2], inputs.shape[-1]))
-        assert split is not None  # the tail's parts are read off the same layout
-        grid = split[0].shape[2:]
+        grid = self._grid(value, inputs)
         n_cells, fewest = grid.numel(), min(tail.n_parts, tail.n_channels)
         if fewest > _MOST_PASSES:
             raise NotFrozenError(
@@ -192,6 +194,12 @@ class FrozenReader:
         given = tail.given(value, tail.run(value), by_channels=fewest < tail.n_parts).float()
         located = (given[:n_cells].T * n_cells).reshape(-1, *grid)
         return located, given[n_cells:].sum(0)
+
+    def _grid(self, value: Tensor, inputs: Tensor) -> torch.Size:
+        split = self.layout.split(value, (inputs.shape[-2], inputs.shape[-1]))
+        if split is None:
+            raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
+        return split[0].shape[2:]
 
     def _tail(self, inputs: Tensor, raw: Tensor) -> FrozenTail:
         """Return the tail for maps like these; it is followed once for each size."""
@@ -205,11 +213,11 @@ class FrozenReader:
 
     def _parts(self, value: Tensor, inputs: Tensor) -> Tensor:
         """Return the number of the cell that each number belongs to, from 1 on, and the last for other tokens."""
+        grid = self._grid(value, inputs)
         split = self.layout.split(torch.ones_like(value, dtype=torch.int32), (inputs.shape[-2], inputs.shape[-1]))
-        if split is None:
-            raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
+        assert split is not None  # it has a grid
         cells, prefix = split
-        numbers = cells[:, :1].flatten().cumsum(0, dtype=torch.int32).reshape(1, 1, *cells.shape[2:])
+        numbers = torch.arange(1, 1 + grid.numel(), dtype=torch.int32, device=value.device).reshape(1, 1, *grid)
         return self.layout.join(numbers * cells, None if prefix is None else prefix * (1 + numbers.numel()))
 
     def _behind(self, inputs: Tensor) -> Callable[[Tensor], Tensor]:
@@ -254,7 +262,7 @@ def find_frozen(
     """
     reader = FrozenReader(network, place.reader, head)
     try:
-        reader.count(probes.second, most=float("inf") if is_named else _MOST_FORWARDS)
+        reader.check(probes.second, most=float("inf") if is_named else _MOST_FORWARDS)
         output, error = reader.error(probes.second)
         error = max(error, reader.error_of_whole(probes.first))
     except NotFrozenError as refused:
@@ -267,6 +275,17 @@ def find_frozen(
         return None, f"the frozen run of its tail is off by {max(error, *rounding):.1e}"
     reader.shares = shares_in_words(output, {}, reader.weights, rest=reader.remainder_name)
     return replace(place, reader=reader, output=output, error=max(error, *rounding)), ""
+
+
+def is_freezable(network: nn.Module, probes: Probes, head: AnyHead | None, place: ReplayReader) -> bool | None:
+    """Whether a frozen run from a map on is possible; None where it costs too much, as from any map before it."""
+    try:
+        FrozenReader(network, place, head).check(probes.second)
+    except TooDearError:
+        return None
+    except (LikethatError, RuntimeError):
+        return False
+    return True
 
 
 def shares_in_words(output: SplitOutput, parts: Mapping[str, Tensor], head: Head, *, rest: str) -> str:

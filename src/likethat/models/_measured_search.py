@@ -17,7 +17,7 @@ from likethat.models._measured import MeasuredHead, MeasuredReader, Part, before
 from likethat.models._probe import Probes
 from likethat.models._readers import AnyHead, HookReader
 from likethat.models._search import VARIATION, Found, facing_of, find_linear
-from likethat.models._trace import Call, at_call, capturing, record, relative_error, tensor_of, vector_of, with_tensor
+from likethat.models._trace import Call, at_call, record, relative_error, tensor_of, vector_of, with_tensor
 from likethat.models.readings import Layout, layouts, seems_channels_last
 from likethat.models.split_model import Head
 
@@ -73,7 +73,7 @@ def find_measured(
     best = _checked(network, probes, end, _measured_alone(network, probes, end, alone)) if is_measured else None
     if best is not None and _is_located(best):
         return best, None
-    tried = [] if head is None else [_given_to(network, probes, head)]
+    tried = [] if head is None else _beside(network, probes, head)
     behind = _behind_vectors(network, probes, end, felt, tried, layer=layer, tolerance=tolerance)
     if behind is not None and _is_located(behind[0]):
         return behind
@@ -144,10 +144,11 @@ def _measured_alone(network: nn.Module, probes: Probes, end: End, alone: Sequenc
     return None if part is None else [part]
 
 
-def _given_to(network: nn.Module, probes: Probes, head: AnyHead) -> Tensor:
-    with capturing(head.module, head.index, clone=True) as captured:
-        network(probes.first)
-    return head.vector(captured.given, captured.output)
+def _beside(network: nn.Module, probes: Probes, head: AnyHead) -> list[Tensor]:
+    """Return what enters the head, and what it gives where that is one vector an image: neither says anything new."""
+    captured = probes.at(network, head)
+    given = None if captured.output is None else vector_of(captured.output)
+    return [head.vector(captured.given, captured.output), *([] if given is None else [given])]
 
 
 def _foretells(one: Felt, network: nn.Module, probes: Probes, end: End) -> bool:

@@ -12,7 +12,7 @@ from likethat._checks import check_finite, check_images
 from likethat.errors import InputError, ModelError, NotAClassifierError
 from likethat.models._libraries import configured_shape, first_channels
 from likethat.models._state import device_of, floating_type
-from likethat.models._trace import relative_error
+from likethat.models._trace import Captured, capturing, relative_error
 from likethat.models.preprocessing import Preprocess
 
 _OF_FEATURES = ("embed", "feat", "hidden", "pool")  # in the name of an entry that is no logits, such as pooler_output
@@ -33,6 +33,8 @@ class Probes:
         second_logits: the network's own.
         taken: which entry of the network's output the logits are, in words; "" where it gives nothing else.
         astray: layers whose map was refused, as its cells follow no place of the picture each; it grows.
+        heads: what calls of heads took and gave in a pass of the first batch; it grows.
+        seen: what the search for a replay saw in a pass, once it was made.
     """
 
     first: Tensor
@@ -41,6 +43,8 @@ class Probes:
     second_logits: Tensor
     taken: str = ""
     astray: list[str] = field(default_factory=list)
+    heads: dict[tuple[nn.Module, int], Captured] = field(default_factory=dict)
+    seen: list[Any] = field(default_factory=list)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -56,6 +60,14 @@ class Probes:
     def head_tolerance(self) -> float:
         """The same for the head's product, which a GPU may round to TF32."""
         return tolerance_of(self.first.dtype, self.first.device)
+
+    def at(self, network: nn.Module, head: Any) -> Captured:
+        """Return what the call of a head took and gave for the first batch."""
+        where = (head.module, head.index)
+        if where not in self.heads:
+            with capturing(*where, clone=True) as self.heads[where]:
+                network(self.first)
+        return self.heads[where]
 
     def check_same(self, logits: Tensor) -> None:
         """Raise `ModelError` unless these, from another pass of the first batch, are the first's logits."""

@@ -14,7 +14,7 @@ from likethat.models._facing import SCATTERED, UPRIGHT, Facing, facings, upright
 from likethat.models._libraries import has_timm_api, timm_pass
 from likethat.models._probe import Probes, logits_of
 from likethat.models._readers import AnyHead, HeadCall, HookReader, LibraryReader
-from likethat.models._trace import Call, capturing, record, relative_error, vector_of
+from likethat.models._trace import Call, record, relative_error, vector_of
 from likethat.models.readings import POOLS, Reading, Step, is_linear_map, layouts, readings, step_of
 from likethat.models.split_model import SplitOutput
 
@@ -130,7 +130,8 @@ def find_linear(
 
 def _targets(network: nn.Module, probes: Probes, head: AnyHead, before: list[Call]) -> list[_Target]:
     """Walk back from the head's input through the affine modules that act on one vector an image."""
-    given = _input_of(network, probes, head)
+    captured = probes.at(network, head)
+    given = head.vector(captured.given, captured.output)
     targets = [_Target(vector=given, steps=())]
     for call in reversed(before):
         output = None if call.output is None else vector_of(call.output)
@@ -143,12 +144,6 @@ def _targets(network: nn.Module, probes: Probes, head: AnyHead, before: list[Cal
                 targets.append(_Target(vector=vector, steps=(step, *last.steps)))
                 break
     return targets
-
-
-def _input_of(network: nn.Module, probes: Probes, head: AnyHead) -> Tensor:
-    with capturing(head.module, head.index, clone=False) as captured:
-        network(probes.first)
-    return head.vector(captured.given, captured.output).clone()
 
 
 def _check_variation(vector: Tensor, probes: Probes) -> None:

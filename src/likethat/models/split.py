@@ -20,7 +20,7 @@ from likethat.models._builders import as_preprocess
 from likethat.models._ends import ENDS, End, end_of_values, last_function
 from likethat.models._facing import upright
 from likethat.models._followed_search import find_followed
-from likethat.models._frozen_search import find_frozen
+from likethat.models._frozen_search import find_frozen, is_freezable
 from likethat.models._heads import headed
 from likethat.models._libraries import (
     configured_name,
@@ -35,7 +35,7 @@ from likethat.models._libraries import (
 from likethat.models._measured_search import find_measured
 from likethat.models._mixed_search import FINER, find_mixed, finer_shares, shares_of
 from likethat.models._probe import Probes, probings
-from likethat.models._readers import AnyHead, LibraryReader
+from likethat.models._readers import AnyHead, LibraryReader, ReplayReader
 from likethat.models._replay_search import find_replay
 from likethat.models._search import Found, find_head, find_linear
 from likethat.models._state import untouched, unwrap
@@ -303,14 +303,17 @@ def _replayed_cut(
     whole, head = head, head if head is not None and head.activated else None
     end = ENDS[0] if head is not None else _end_of(network, probes)
     # Late patches beside tokens hold little of what the tokens took from patches before: of tokens, before they come.
-    is_bare = otherwise is not None and otherwise.has_cells
-    replayed = find_replay(network, probes, layer=layer, activated=head, end=end, is_bare=is_bare)
-    places = [] if replayed is None else [replayed]
-    if replayed is not None and replayed.reader.layout.prefix and layer is None:
-        bare = find_replay(network, probes, layer=layer, activated=head, end=end, is_bare=True)
-        places = [place for place in (bare, replayed) if place is not None]
-    unfrozen = ""
-    for place in places:
+    has_cells = otherwise is not None and otherwise.has_cells
+    replayed, unfrozen = None, ""
+
+    def is_worth(place: ReplayReader) -> bool | None:  # a replay alone says less than an exact cut
+        return otherwise is None or is_freezable(network, probes, whole, place)
+
+    for is_bare in (True,) if has_cells else (False,) if layer is not None else (True, False):
+        place = find_replay(network, probes, layer=layer, activated=head, end=end, is_bare=is_bare, is_worth=is_worth)
+        if place is None or (replayed is not None and place.reader.layer == replayed.reader.layer):
+            continue
+        replayed = place
         frozen, unfrozen = find_frozen(network, probes, whole, place, is_named=layer is not None)
         if frozen is not None:
             return _linear_cut(frozen, whole, frozen.reader.weights, probes, channels)

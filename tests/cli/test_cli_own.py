@@ -7,6 +7,8 @@ import pytest
 from command_line import likethat
 from toys import same_files
 
+import likethat as lt
+
 CODE = """
 from pathlib import Path
 from torch import nn
@@ -60,6 +62,28 @@ def test_a_bank_remembers_the_file_of_its_weights(timm_weights: Path, folder: Pa
     explained = likethat("explain", bank, next(folder.rglob("*.png")), "--out", page)
     assert explained.exit_code == 0, explained.stderr
     assert page.exists()
+
+
+@pytest.mark.slow
+def test_what_images_are_prepared_with_is_said_once(code: Path, folder: Path, tmp_path: Path) -> None:
+    """A bank keeps it; without a bank it is said each time, and a model that answers alone has no use for it."""
+    prepared = ("--mean", "0.5,0.4,0.3", "--std", "0.25", "--input-size", "32x24")
+    words = ["--model", f"{code}:build", "--images", folder, "--out", tmp_path / "bank", "--n-prototypes", 1]
+    assert likethat("fit", "epic", *words, *prepared).exit_code == 0
+    photo, page = next(folder.rglob("*.png")), tmp_path / "why.html"
+    kept = lt.open_bank(tmp_path / "bank").settings
+    assert kept is not None
+    assert kept.kept().mean == (0.5, 0.4, 0.3)
+    assert kept.size == (32, 24)
+    refused = likethat("explain", tmp_path / "bank", photo, *prepared)
+    assert "must be left out with a bank" in refused.stderr.replace("\n", " ")
+    alone = likethat("attribute", "-m", "http://localhost:1/model", "-i", photo, "--mean", "0", "--std", "1")
+    assert "must be left out with a model that answers alone" in alone.stderr.replace("\n", " ")
+    assert {one.exit_code for one in (refused, alone)} == {2}
+    explained = likethat("explain", f"{code}:build", photo, *prepared, "--out", page)
+    assert explained.exit_code == 0, explained.stderr
+    asked = likethat("attribute", "-m", f"{code}:build", "-i", photo, *prepared, "--budget", 32, "--out", page)
+    assert asked.exit_code == 0, asked.stderr
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from likethat.features.data import describe, remarks
-from likethat.features.labels import match_labels
+from likethat.features.labels import match_labels, names_borne_out
 from likethat.features.rows import Rows
 from likethat.sources.base import Skipped
 
@@ -48,6 +48,25 @@ def test_near_chance(right: int, warns: bool) -> None:
 def test_a_few_images_say_nothing() -> None:
     assert match_labels(rows([0] * 9, [1] * 9), (), ["a", "b"]).warning == ""
     assert match_labels(rows([0] * 10, [1] * 10), (), ["a", "b"]).warning != ""
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "given", "taken"),
+    [(20, 20, ["ant", "bee"], True), (15, 20, ["ant", "bee"], True), (14, 20, ["ant", "bee"], False),
+     (9, 9, ["ant", "bee"], False), (20, 20, ["1", "0"], False), (20, 20, ["ant", "bee", "cat"], False)],
+)  # fmt: skip
+def test_classes_without_names_are_called_as_the_images_are_where_the_model_knows_them(
+    right: int, n: int, given: list[str], taken: bool
+) -> None:
+    """Two classes, guessing .5: 15 of 20 are half of the way."""
+    labels = [index % 2 for index in range(n)]
+    predicted = [label if index < right else 1 - label for index, label in enumerate(labels)]
+    known = ["class 0", "class 1"]
+    found = match_labels(rows(labels, predicted, label_names=[given[label] for label in labels]), given, known)
+    assert names_borne_out(found.row, found.warning, known) == (tuple(given) if taken else ())
+    assert names_borne_out(found.row, found.warning, ["ant", "bee"]) == ()
+    assert names_borne_out(found.row, "The model hardly knows one.", known) == ()
+    assert names_borne_out({}, "", known) == ()
 
 
 def test_the_data_by_hand() -> None:

@@ -133,3 +133,24 @@ def test_what_a_bank_is_told_of_its_fit(model: lt.SplitModel, images: Tensor) ->
     features.data, features.warning = {}, ""
     assert "accuracy" not in told().measures
     assert told().warning == "A verdict."
+
+
+def test_a_model_without_names_is_explained_by_those_of_its_images(tmp_path: Path) -> None:
+    """Taken in order, where it knows the images well enough for the order to be right; opened again they stay."""
+    digits, whole = lt.digits(), lt.load("zoo:digits")
+    nameless = lt.split(whole.network, preprocess=whole.preprocess)
+    words = ("nil", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    samples = [digits[index] for index in range(60)]
+    images = torch.stack([one.image for one in samples])
+    labels = [int(one.label) for one in samples]
+    bank = lt.EPIC(n_prototypes=1).fit(nameless, lt.Images(images, labels, class_names=words))
+    assert bank.class_names == bank.model.class_names == words
+    assert nameless.class_names[3] == "class 3"  # the caller's keeps its own
+    assert any("If that is wrong" in note for note in bank.provenance.notes)
+    opened = lt.open_bank(bank.save(tmp_path / "bank"), nameless)
+    assert opened.model.class_names == words
+    assert opened.explain(images[0], target="three").target_name == "three"
+    turned = lt.Images(images, [9 - label for label in labels], class_names=words)
+    with pytest.warns(DataWarning, match="gives only"):
+        other = lt.EPIC(n_prototypes=1).fit(nameless, turned)
+    assert other.class_names == nameless.class_names

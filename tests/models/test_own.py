@@ -63,6 +63,19 @@ def test_a_function_of_a_file_with_weights_of_another(module: Path, tmp_path: Pa
     assert not known
 
 
+def test_a_dictionary_changes_what_the_images_are_prepared_with(module: Path) -> None:
+    own = lt.load(f"{module}:whole").preprocess
+    assert (own.mean, own.size) == ((0.5,) * 3, (16, 16))
+    changed = lt.load(f"{module}:whole", preprocess={"std": (0.1, 0.2, 0.3)}).preprocess
+    assert (changed.mean, changed.std, changed.size) == (own.mean, (0.1, 0.2, 0.3), own.size)
+    timm = lt.load("timm:test_resnet", preprocess={"size": 96}).preprocess  # its own resizes to more than its size
+    assert (timm.size, timm.resize, timm.mean) == ((96, 96), None, lt.load("timm:test_resnet").preprocess.mean)
+    bare = lt.load(f"{module}:build", preprocess={"mean": 0.5, "std": 0.25}).preprocess
+    assert (bare.mean, bare.std, bare.size) == ((0.5,), (0.25,), None)
+    with pytest.raises(InputError, match="`std` must be given with `mean`"):
+        lt.load(f"{module}:build", preprocess={"mean": 0.5})
+
+
 def test_what_split_made_keeps_its_preprocessing_and_names(module: Path, tmp_path: Path) -> None:
     network = small_cnn(seed=5)
     model = lt.load(f"{module}:whole", weights=weights_of(network, tmp_path / "w.safetensors"))

@@ -9,7 +9,15 @@ from likethat.cli._generating import open_generator
 from likethat.cli.console import duration, give, notes, say, say_path
 from likethat.cli.group import Stopped
 from likethat.cli.opening import open_images, open_model, read_names
-from likethat.cli.options import CLASS_NAMES_HELP, DEVICE_HELP, MODEL_PANEL, OVERWRITE_HELP, SPLIT_HELP, WORK_PANEL
+from likethat.cli.options import (
+    CLASS_NAMES_HELP,
+    DEVICE_HELP,
+    MODEL_PANEL,
+    OVERWRITE_HELP,
+    SPLIT_HELP,
+    WORK_PANEL,
+    Prepared,
+)
 from likethat.cli.places import is_folder
 from likethat.cli.progress import Estimate, progress_bar
 from likethat.cli.targets import Answers, output_for, read_target
@@ -30,7 +38,7 @@ _MODEL_PREFIXES = ("zoo:", "torchvision:", "timm:", "hf:")  # what `likethat.loa
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Asked(Declared, panel=MODEL_PANEL):
+class Asked(Prepared, panel=MODEL_PANEL):
     """The model that is asked."""
 
     black_box: str = given(
@@ -83,8 +91,11 @@ class Asked(Declared, panel=MODEL_PANEL):
         own = {name: getattr(self, name) for name in _SPOKEN} | {"headers": self.header}
         options: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         if has_weights(self.black_box):
-            model = open_model(self.black_box, class_names=self.class_names, device=self.device)
+            model = open_model(
+                self.black_box, class_names=self.class_names, device=self.device, preprocess=self.preprocess()
+            )
             return self.asked_of(model, *targets, **options), model.in_channels
+        self.check_no_network("a model that answers alone, which prepares its inputs itself")
         names = None if self.class_names is None else read_names(self.class_names)
         output = self._output(targets, names or ())
         return BlackBox(self.black_box, class_names=names, output=output, **options), None

@@ -9,8 +9,8 @@ import typer
 from likethat._files import try_file
 from likethat.cli.console import give, notes, say, say_path
 from likethat.cli.flags import command
-from likethat.cli.opening import open_images, open_model
-from likethat.cli.options import CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfModel, Reading
+from likethat.cli.opening import open_images
+from likethat.cli.options import CLASS_NAMES_HELP, MODEL_PANEL, WORK_PANEL, OfNetwork, Reading
 from likethat.cli.places import check_page
 from likethat.cli.progress import progress_bar
 from likethat.options import AuditOptions
@@ -43,7 +43,7 @@ def audit(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="A folder (subfolders are labels), or zoo:creatures, zoo:digits.")
     ],
-    of: OfModel,
+    of: OfNetwork,
     options: Annotated[dict[str, Any], AuditOptions],
     work: Audited,
 ) -> None:
@@ -62,7 +62,7 @@ def audit(
         try_file(work.repair, overwrite=work.overwrite, name="--repair")
     source = open_images(data, name="DATA")
     tests = None if work.test is None else open_images(work.test, name="--test", held_out=True)
-    split = open_model(model, **vars(of), class_names=work.class_names)
+    split = of.opened(model, work.class_names)
     notes.print(f"{len(source):,} images in {data}", markup=False, soft_wrap=True)
     with progress_bar() as watch:
         found = look(split, source, **options, **work.of_images(), test=tests, watch=watch)

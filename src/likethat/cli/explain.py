@@ -16,7 +16,7 @@ from likethat.cli.console import out as output
 from likethat.cli.counterfactual import say_changed
 from likethat.cli.flags import command
 from likethat.cli.opening import open_bank_with_model, open_images, open_model
-from likethat.cli.options import OVERWRITE_HELP, SPLIT_HELP, WORK_PANEL, OfBank, class_index_or_name
+from likethat.cli.options import OVERWRITE_HELP, SPLIT_HELP, WORK_PANEL, OfBank, Prepared, class_index_or_name
 from likethat.cli.places import is_folder
 from likethat.cli.progress import progress_bar
 from likethat.cli.targets import TARGET_HELP, read_target
@@ -46,7 +46,7 @@ class Asking(Declared):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class AtHand(Declared, panel="Without a bank"):
+class AtHand(Prepared, panel="Without a bank"):
     """What there is beside the model, where it is named in place of a bank."""
 
     data: str | None = option(
@@ -64,6 +64,7 @@ class AtHand(Declared, panel="Without a bank"):
             raise InputError(
                 "`--data` and `--generator` must be left out with a bank, which brings its own prototypes."
             )
+        self.check_no_network("a bank, which keeps its own")
 
     def open(self) -> dict[str, Any]:
         """Return what the library is given: data, generator, budget and seed."""
@@ -118,7 +119,7 @@ def _explain_many(name: str, inputs: list[Path], of: OfBank, told: Asking, at_ha
         target: Any = class_index_or_name(told.target, tuple(model.class_names))
         asked: dict[str, Any] = {}
     else:
-        model, _, target = _model_named(name, of, told.target)
+        model, _, target = _model_named(name, of, told.target, at_hand)
         asked = at_hand.open()
     given = inputs[0] if len(inputs) == 1 else [str(one) for one in inputs]
     into_folder(model, given, target, out=told.out, workers=told.workers, top=told.top, **asked)
@@ -144,7 +145,7 @@ def _explain_without_bank(name: str, inputs: list[Path], of: OfBank, told: Askin
         raise InputError(
             f"`IMAGE` must be one where no bank is given, got {len(inputs)}. A bank (likethat fit) explains many."
         )
-    model, channels, target = _model_named(name, of, told.target)
+    model, channels, target = _model_named(name, of, told.target, at_hand)
     given = at_hand.open()
     one: Any = inputs[0]
     if not one.is_file():  # a row of a table, or of what comes with the library
@@ -159,11 +160,12 @@ def _explain_without_bank(name: str, inputs: list[Path], of: OfBank, told: Askin
     conclude(found, told.out, Asked(black_box=name), overwrite=told.overwrite)
 
 
-def _model_named(name: str, of: OfBank, target: str | None) -> tuple[Any, int | None, Any]:
+def _model_named(name: str, of: OfBank, target: str | None, seen: Prepared) -> tuple[Any, int | None, Any]:
     """Return what is explained, its channels, and what is asked: a network, of a class, or else a black box."""
     said = () if target is None else (target,)
     if has_weights(name):
-        model = open_model(name, weights=of.weights, layer=of.layer, device=of.device)
+        preprocess = seen.preprocess()
+        model = open_model(name, weights=of.weights, layer=of.layer, device=of.device, preprocess=preprocess)
         box = Asked(black_box=name).asked_of(model, *said)
         wanted = read_target(target, model.class_names, output=box.output)
         return model if wanted is None or isinstance(wanted, int | str) else box, model.in_channels, wanted
@@ -172,7 +174,7 @@ def _model_named(name: str, of: OfBank, target: str | None) -> tuple[Any, int | 
             f"`BANK` must be a folder that likethat fit wrote, or a model (timm:resnet18, my.py:build, an .onnx, a "
             f"URL), got {name!r}, which is neither."
         )
-    box, channels = Asked(black_box=name).open(*said)
+    box, channels = Asked(black_box=name, mean=seen.mean, std=seen.std, input_size=seen.input_size).open(*said)
     return box, channels, read_target(target, box.class_names, output=box.output)
 
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from likethat._options import byte_count
 from likethat._progress import Progress
 from likethat.cli.console import duration, give, notes, say, say_path, say_table
-from likethat.cli.opening import open_images, open_model
+from likethat.cli.opening import open_images
 from likethat.cli.options import (
     CHECKPOINT_HELP,
     CLASS_NAMES_HELP,
     MODEL_PANEL,
     WORK_PANEL,
     WORKERS_HELP,
-    OfModel,
+    OfNetwork,
     workers_of,
 )
 from likethat.cli.places import check_folder, checkpoint_of, left_behind, may_replace
@@ -36,7 +36,7 @@ _MARK = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Job(OfModel, panel=WORK_PANEL):
+class Job(OfNetwork, panel=WORK_PANEL):
     """What a fit works on, and where the bank goes; the options every method shares."""
 
     model: str = given(
@@ -102,7 +102,7 @@ def _reading_left(seconds: float, _report: Progress) -> str:
 
 def open_job_model(job: Job) -> "SplitModel":
     """Load a job's model and say what it is."""
-    model = open_model(job.model, weights=job.weights, layer=job.layer, device=job.device, class_names=job.class_names)
+    model = job.opened(job.model, job.class_names)
     notes.print(
         f"{model.name}: {model.n_classes} classes, {model.n_channels} channels, on {model.device}", markup=False
     )

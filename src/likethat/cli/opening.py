@@ -21,12 +21,20 @@ def open_model(
     layer: str | None = None,
     device: str = "auto",
     class_names: Path | None = None,
+    preprocess: dict[str, Any] | None = None,
 ) -> "SplitModel":
     """Load a model by name, with its trained weights unless others are named, and put it where it shall run."""
     from likethat.models import load
 
     names = None if class_names is None else read_names(class_names)
-    return load(name, weights=_weights(name, weights), layer=layer, device=device_of(device), class_names=names)
+    return load(
+        name,
+        weights=_weights(name, weights),
+        layer=layer,
+        device=device_of(device),
+        class_names=names,
+        preprocess=preprocess,
+    )
 
 
 def _check_named(path: Path, name: str, weights: str | None, *, is_named: bool) -> None:

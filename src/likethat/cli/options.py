@@ -2,8 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from likethat.cli.opening import open_model
+from likethat.errors import InputError
 from likethat.options.declaring import Declared, option
 
 MODEL_PANEL, WORK_PANEL = "The model", "The work"
@@ -32,6 +35,67 @@ class OfModel(Declared, panel=MODEL_PANEL):
         panel=MODEL_PANEL,
     )
     device: str = option("auto", DEVICE_HELP, metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared(Declared, panel=MODEL_PANEL):
+    """What images are prepared with for a network, where that is other than its configuration says."""
+
+    mean: str | None = option(
+        None, "taken from a pixel in [0, 1], one number or one a channel; a network's own where it has one",
+        metavar="R,G,B", panel=MODEL_PANEL,
+    )  # fmt: skip
+    std: str | None = option(None, "what the difference is divided by, as --mean", metavar="R,G,B", panel=MODEL_PANEL)
+    input_size: str | None = option(
+        None, "pixels that the network takes, 224 or HEIGHTxWIDTH; as for --mean", metavar="SIZE", panel=MODEL_PANEL
+    )
+
+    def preprocess(self) -> dict[str, Any] | None:
+        """Return what is said, as arguments of `likethat.Preprocess`; None where nothing is.
+
+        Raises:
+            InputError: no numbers.
+
+        Example:
+            >>> Prepared(mean="0.5", std=".2,.2,.3", input_size="32x48").preprocess()
+            {'mean': (0.5,), 'std': (0.2, 0.2, 0.3), 'size': (32, 48)}
+        """
+        said: dict[str, Any] = {}
+        for name, text in (("mean", self.mean), ("std", self.std)):
+            if text is not None:
+                said[name] = _numbers_in(text, name=f"--{name}", apart=",", of=float, such_as="0.485,0.456,0.406")
+        if self.input_size is not None:
+            sides = _numbers_in(self.input_size, name="--input-size", apart="x", of=int, such_as="224 or 224x320")
+            said["size"] = sides * 2 if len(sides) == 1 else sides
+        return said or None
+
+    def check_no_network(self, what: str) -> None:
+        """Refuse what only a network has a use for."""
+        if self.preprocess() is not None:
+            raise InputError(f"`--mean`, `--std` and `--input-size` must be left out with {what}.")
+
+
+def _numbers_in(text: str, *, name: str, apart: str, of: type, such_as: str) -> tuple[Any, ...]:
+    try:
+        return tuple(of(part) for part in text.split(apart))
+    except ValueError:
+        raise InputError(f"`{name}` must be numbers such as {such_as}, got {text!r}.") from None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OfNetwork(OfModel, Prepared, panel=MODEL_PANEL):
+    """How a network is read, and what its images are prepared with."""
+
+    def opened(self, name: str, class_names: Path | None = None) -> Any:
+        """Return the network of a name, split."""
+        return open_model(
+            name,
+            weights=self.weights,
+            layer=self.layer,
+            device=self.device,
+            class_names=class_names,
+            preprocess=self.preprocess(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

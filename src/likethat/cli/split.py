@@ -7,8 +7,7 @@ import typer
 
 from likethat.cli.console import give, say, say_table
 from likethat.cli.flags import command
-from likethat.cli.opening import open_model
-from likethat.cli.options import OfModel
+from likethat.cli.options import OfNetwork
 from likethat.errors import InputError
 
 
@@ -20,7 +19,7 @@ from likethat.errors import InputError
     "likethat split --all --rows rows.jsonl",
 )
 def split(
-    of: OfModel,
+    of: OfNetwork,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="torchvision:NAME, timm:NAME, hf:ORG/NAME, zoo:creatures, …")
     ] = "",
@@ -40,7 +39,7 @@ def split(
     if every:
         _split_all(rows)
     else:
-        _split_one(open_model(model, **vars(of)).row(), model)
+        _split_one(of.opened(model).row(), model)
 
 
 def _split_one(row: dict[str, Any], model: str) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 from likethat._calls import public
 from likethat._checkpoint import Checkpoint
 from likethat._checks import check_choice, check_count
-from likethat._class_names import resolve_target
+from likethat._class_names import are_unnamed, resolve_target
 from likethat._options import check_flag
 from likethat._session import in_own_session
 from likethat.coordinates import Coordinates, SharedCells
@@ -137,7 +137,8 @@ class Bank(Result):
             self.settings = Settings.of(model)
         else:
             self.settings.check(model, self.class_names)
-        self._model = model
+        unnamed = are_unnamed(model.class_names) and model.class_names != self.class_names
+        self._model = model.called(self.class_names) if unnamed else model
         return self
 
     @property

@@ -1,7 +1,7 @@
 """The labels of a source as classes of the model, and how often the model gives them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from likethat._class_names import ClassMatch, match_classes
+from likethat._class_names import ClassMatch, are_unnamed, match_classes
 from likethat.features.rows import Rows
 
 _SKILL = 0.25  # below it a model is nearer to guessing (0) than to its usual work (1); CIFAR without mean and std: .19
+_SURE = 0.5  # as _SKILL; from there on classes without names are called as the images' are
 _FAR = 0.5  # a class this far below all others is mostly a class of another meaning, or pictures of another kind
 _ENOUGH = 10  # images, of which a share says something
 _LISTED = 5  # names in a sentence
@@ -66,6 +67,36 @@ def match_labels(rows: Rows, given: Sequence[str], known: Sequence[str]) -> Labe
     accuracy, warning = _accuracy(classes, rows.predicted, known)
     row |= {} if accuracy is None else {"accuracy": accuracy}
     return Labels(classes=classes, row=row, notes=notes, warning=warning)
+
+
+def names_borne_out(row: Mapping[str, Any], warning: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Return names for the classes of a model that has none: those of the images, taken in order, where it knows them.
+
+    Args:
+        row: of `Labels`; empty where no image has one.
+        warning: of the same.
+        known: names of the model's classes.
+
+    Example:
+        >>> row = {"renamed": {"ant": "class 0", "bee": "class 1"}, "accuracy": 0.9, "matched": 20}
+        >>> names_borne_out(row, "", ["class 0", "class 1"])
+        ('ant', 'bee')
+        >>> names_borne_out(row | {"accuracy": 0.6}, "", ["class 0", "class 1"])
+        ()
+    """
+    called = {index: name for name, index in row.get("renamed", {}).items()}
+    if (
+        warning
+        or row.get("matched", 0) < _ENOUGH
+        or not are_unnamed(known)
+        or set(called) != set(known)
+        or len(known) < 2
+    ):
+        return ()
+    chance = 1 / len(known)
+    skill = (row.get("accuracy", 0.0) - chance) / (1 - chance)
+    names = tuple(called[name] for name in known)
+    return names if skill >= _SURE and not any(name.isdecimal() for name in names) else ()
 
 
 def _by_name(rows: Rows, given: Sequence[str], known: Sequence[str]) -> tuple[Tensor, ClassMatch]:
@@ -144,7 +175,8 @@ def _accuracy(classes: Tensor, predicted: Tensor, known: Sequence[str]) -> tuple
         return accuracy, (
             f"The model gives only {int(right.sum()):,} of {n:,} labelled images their class ({100 * accuracy:.1f} %; "
             f"guessing: {100 * chance:.1f} %). Usual reasons: images prepared in another way than it was trained with "
-            "(mean, std, size: see split(network, preprocess=...)), or class names in another order."
+            "(mean, std, size: split(network, preprocess=...), --mean, --std, --input-size), or class names in another "
+            "order."
         )
     return accuracy, _laggards(classes[labelled], right, known)
 

@@ -1,6 +1,7 @@
 """Load a classifier by name, with its class names and its preprocessing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from likethat._checks import check_device
 from likethat._session import in_own_session
 from likethat.errors import InputError
 from likethat.functional.links import Outputs
+from likethat.models._builders import as_preprocess
 from likethat.models._hubs import Loaded, load_hugging_face, load_timm, load_torchvision, load_zoo_network
 from likethat.models._own import is_own, load_own
 from likethat.models._weights import is_file_name
+from likethat.models.preprocessing import Preprocess
 from likethat.models.split import split
 from likethat.models.split_model import SplitModel
 
@@ -54,7 +57,8 @@ def load(
             architecture's usual weights where it has as many classes, and `SplitModel.presumed` says so.
         device: where to put it; None leaves it on the CPU.
         preprocess: as in `likethat.split`; None takes the configuration's own (torchvision without a named set of
-            weights: that of the architecture's default set).
+            weights: that of the architecture's default set), and a dictionary of arguments of `Preprocess` changes
+            these of it.
         layer: as in `likethat.split`.
         outputs: as in `likethat.split`.
         **model_kwargs: for the library's constructor, such as ``num_classes=20``.
@@ -74,7 +78,7 @@ def load(
     network = _placed(loaded.network.eval(), device)
     model = split(
         network,
-        preprocess=loaded.preprocess if preprocess is None else preprocess,
+        preprocess=_prepared(loaded, preprocess),
         layer=loaded.layer if layer is None else layer,
         class_names=_names(loaded, class_names),
         outputs=outputs,
@@ -96,6 +100,17 @@ def _loaded(name: str, weights: Any, kwargs: dict[str, Any]) -> Loaded:
             f"'my_module.py:build'; got {name!r}."
         )
     return _LOADERS[prefix](rest, weights, kwargs)
+
+
+def _prepared(loaded: Loaded, given: Any) -> Any:
+    """Return the preprocessing: the configuration's own, what is given in its place, or the own with changes."""
+    if given is None:
+        return loaded.preprocess
+    if not isinstance(given, Mapping) or not set(given) <= {field.name for field in fields(Preprocess)}:
+        return given
+    own = as_preprocess(loaded.preprocess, loaded.network)
+    changes = {"resize": None, **given} if "size" in given else given  # what the own resizes to fits its own size
+    return replace(own, **changes)
 
 
 def _names(loaded: Loaded, class_names: Sequence[str] | None) -> Sequence[str] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from likethat._class_names import are_unnamed
 from likethat.errors import BankMismatchError, InputError
 from likethat.functional.links import Outputs
 from likethat.models._probe import probe_images
@@ -86,7 +87,7 @@ class Settings:
         """
         if model.outputs != self.outputs:
             raise _other("outputs", repr(self.outputs), repr(model.outputs))
-        if _are_named(model.class_names) and _are_named(class_names) and tuple(class_names) != model.class_names:
+        if not (are_unnamed(model.class_names) or are_unnamed(class_names)) and tuple(class_names) != model.class_names:
             place = next(
                 i for i, pair in enumerate(zip(class_names, model.class_names, strict=True)) if len(set(pair)) > 1
             )
@@ -119,7 +120,7 @@ class Settings:
             network,
             preprocess=preprocess,
             layer=self.layer,
-            class_names=list(class_names) if _are_named(class_names) else None,
+            class_names=None if are_unnamed(class_names) else list(class_names),
             example=example,
             outputs=self.outputs,
         )
@@ -130,11 +131,6 @@ def _other(name: str, kept: str, got: str) -> BankMismatchError:
         f"`model` must be split as when the bank was made, with {name} {kept}, got {got}. Open it with the network "
         "alone, open_bank(path, network), and the bank's own settings are put back."
     )
-
-
-def _are_named(class_names: Sequence[str]) -> bool:
-    """Whether the names are more than the numbers that `split` gives where it knows none."""
-    return any(name != f"class {index}" for index, name in enumerate(class_names))
 
 
 @torch.no_grad()

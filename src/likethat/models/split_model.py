@@ -1,5 +1,7 @@
 """A network cut before its pooling: feature map, pooled vector, logits, all the network's own."""
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -168,6 +170,12 @@ class SplitModel:
         self._volatile = volatile  # buffers that every pass changes
         self._watch = Watch(network, without=volatile)
         self._kept = self._fingerprint() if volatile else fingerprint
+
+    def called(self, class_names: Sequence[str]) -> "SplitModel":
+        """Return the same split with other names of its classes; this one keeps its own."""
+        other = copy.copy(self)
+        other.class_names = tuple(class_names)
+        return other
 
     @property
     def device(self) -> torch.device:

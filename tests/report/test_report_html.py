@@ -19,6 +19,7 @@ from likethat.errors import InputError, ModelError, StorageError
 from likethat.explanations import Explanation, ImageStore
 from likethat.report import save_bank, save_explanation, save_gallery
 from likethat.report.palette import AGAINST, FOR, ROW_COLOURS, rgb
+from likethat.report.pixels import outline
 from likethat.report.sentences import (
     headline,
     lead,
@@ -279,8 +280,28 @@ def test_each_picture_is_embedded_once(tmp_path: Path) -> None:
     page = check(save_explanation(explanation(), tmp_path / "why.html"))
     names = [attrs["id"] for attrs in page.all("image")]
     assert len(names) == 4  # the picture, and 0, 1, 1 and 2 of the prototypes 0 and 1 of units 0 and 1
-    assert len(page.all("use")) == 11  # four prototypes, each whole and close; the picture, and a close-up a row
+    assert len(page.all("use")) == 5  # four prototypes, and the picture
     assert len(page.all("img")) == 2  # a heat map a row
+
+
+def test_close_ups_are_left_out_where_they_would_be_a_smear(tmp_path: Path) -> None:
+    """A window of 1.7 boxes: 10 pixels of a box of 6, 12 of one of 7."""
+    why = explanation()
+    larger = tuple(
+        replace(
+            one, box=(10, 6, 17, 13), prototypes=tuple(replace(item, box=(3, 3, 10, 10)) for item in one.prototypes)
+        )
+        for one in why.rows
+    )
+    page = check(save_explanation(replace(why, rows=larger), tmp_path / "why.html"))
+    assert len(page.all("use")) == 11  # four prototypes, each whole and close; the picture, and a close-up a row
+
+
+def test_a_row_is_outlined_on_the_picture_and_beside_its_prototypes(tmp_path: Path) -> None:
+    page = check(save_explanation(explanation(), tmp_path / "why.html"))
+    lines = [attrs["d"] for attrs in page.all("path") if attrs.get("class") == "frame outline"]
+    assert len(lines) == 4  # two rows, each in both pictures
+    assert set(lines) == {outline(one.activation_map) for one in explanation().rows} - {""}
 
 
 def test_a_gallery_shares_what_is_the_same(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from likethat.report.pixels import (
     data_uri,
     encode,
     encode_small,
+    outline,
     overlay,
     shrink,
     strip,
@@ -37,6 +38,35 @@ def test_upsample_is_bilinear() -> None:
     )[0, 0].numpy()
     assert np.abs(ours - theirs).max() < 1e-12
     assert upsample(np.array([[2.0]]), (2, 2)).tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+def points(path: str) -> np.ndarray:
+    ends = [pair for piece in path.split("M")[1:] for pair in piece.split("L")]
+    return np.array([[float(number) for number in end.split()] for end in ends])
+
+
+def test_an_outline_runs_where_the_map_is_half_of_its_peak() -> None:
+    rows, columns = np.mgrid[:8, :16]
+    cone = np.maximum(0, 1 - np.hypot((rows + 0.5) / 8 - 0.5, (columns + 0.5) / 16 - 0.25) / 0.4).astype(np.float32)
+    found = points(outline(cone))  # a circle of half of that radius, its middle a quarter from the left
+    away = np.hypot(found[:, 1] - 50, found[:, 0] - 25)
+    half = 0.4 * (1 - 0.5 * cone.max()) * 100
+    assert np.abs(away - half).max() < 1.5
+    angles = np.sort(np.arctan2(found[:, 1] - 50, found[:, 0] - 25))
+    assert np.diff(angles).max() < 0.3  # all the way round
+    wider = points(outline(cone, share=0.25))
+    assert np.hypot(wider[:, 1] - 50, wider[:, 0] - 25).mean() > away.mean() + 5
+
+
+def test_an_outline_goes_along_the_edge_and_only_round_what_is_above_0() -> None:
+    corner = np.zeros((4, 4), dtype=np.float32)
+    corner[0, 0], corner[3, 3] = 2.0, -9.0
+    found = points(outline(corner))
+    assert found.min() == 0
+    assert found.max() < 30  # nothing round the other corner
+    assert {(0.0, True), (0.0, False)} <= {(min(x, y), x > y) for x, y in found.tolist() if abs(x - y) > 5}
+    assert outline(-corner.clip(0)) == outline(np.ones((4, 4), dtype=np.float32)) == ""
+    assert outline(np.ones((1, 1), dtype=np.float32)) == ""
 
 
 def test_heat_colours_by_hand() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.records import Contribution
 from likethat.report.palette import row_colour
-from likethat.report.pixels import close_up, data_uri, encode, overlay, shrink, to_picture
+from likethat.report.pixels import close_up, data_uri, encode, outline, overlay, shrink, to_picture
 from likethat.report.sentences import (
     headline,
     lead,
@@ -44,6 +44,7 @@ class RowView:
         heat_alt: what a reader who cannot see it is told.
         heat_note: what the colours mean.
         box: on the picture.
+        outline: SVG path round where the unit is at least half as strong as at its peak, in percent of the picture.
         window: the close-up's left, top, width and height in pixels.
         part: the sentence about true parts.
         tiles: prototypes.
@@ -62,6 +63,7 @@ class RowView:
     heat_alt: str
     heat_note: str
     box: BoxView
+    outline: str
     window: tuple[int, int, int, int]
     part: str
     tiles: tuple[Tile, ...]
@@ -201,6 +203,7 @@ def _row_view(
         heat_alt=f"{note}: {name}, strongest in box {box.number}",
         heat_note=note,
         box=box,
+        outline=outline(row.activation_map),
         window=(left, top, right - left, bottom - top),
         part=part_sentence(explanation, row),
         tiles=tiles,

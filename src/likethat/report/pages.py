@@ -15,6 +15,7 @@ from likethat.errors import InputError
 from likethat.explanations.explanation import Explanation
 from likethat.report.bank_page import BankLike, bank_view
 from likethat.report.explanation_page import explanation_view
+from likethat.report.pixels import LEAST_CLOSE_UP
 from likethat.report.sheet import PictureSheet
 from likethat.report.text import clean, shorten
 
@@ -114,7 +115,7 @@ def fill_page(template: str, sheet: PictureSheet, **context: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("likethat.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -122,3 +123,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["least_close_up"] = LEAST_CLOSE_UP
+    return environment

@@ -12,8 +12,9 @@ import torch
 from toys import pictures, same_files, small_cnn
 
 import likethat as lt
-from likethat._documents import digest_of
+from likethat._documents import Damaged, digest_of
 from likethat.errors import BankError, BankFormatError, BankMismatchError, InputError, StorageError, TargetError
+from likethat.explanations.rows import check_prototype
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model gives only")  # its weights are random
 
@@ -267,3 +268,22 @@ def test_a_bank_is_no_text_file_but_a_folder_may_have_a_dot(bank: lt.Bank, tmp_p
     with pytest.raises(InputError, match=r"or a folder's name without an ending, got 'bank\.txt'"):
         bank.save(tmp_path / "bank.txt")
     assert lt.open_bank(bank.save(tmp_path / "bank.v2")).n_units == bank.n_units
+
+
+@pytest.mark.parametrize(
+    ("region", "is_whole"),
+    [("", True), ("2x3:a4", True), ("3x3:a400", True), ("2x3:", False), ("2x3:a400", False), ("3x3:a4", False),
+     ("2x3:zz", False), ("0x3:", False), ("99999x99999:00", False), ("1x3:a0", False), ("2x1:80", False)],
+)  # fmt: skip
+def test_a_region_that_is_none_is_refused(region: str, is_whole: bool) -> None:
+    """It is unpacked when a page is made, so what anybody may have written there must be a grid that holds the peak."""
+    item = lt.Prototype(
+        unit=0, rank=0, kind="positive", source="a", index=0, image="a", cell=(1, 1), box=(0, 0, 2, 2), activation=1.0,
+        peak=1.0, purity=1.0, region=region,
+    )  # fmt: skip
+    if is_whole:
+        check_prototype(item, 1, 1, {"a"})
+        assert item.cells().sum() == {"": 0, "2x3:a4": 3, "3x3:a400": 3}[region]
+    else:
+        with pytest.raises(Damaged, match="has the region"):
+            check_prototype(item, 1, 1, {"a"})

@@ -86,6 +86,9 @@ def test_a_record_by_hand(model: lt.SplitModel, features: Features) -> None:
     assert (second.predicted, second.label, second.label_name, second.true_part) == (0, None, None, None)
     assert second.original is not None
     assert (second.original.width, second.original.height) == (8, 8)
+    assert second.region.startswith("2x2:")
+    reds = PICTURES[1][0].reshape(2, 4, 2, 4).mean((1, 3))
+    assert second.cells().tolist() == (reds >= 0.5 * reds.max()).tolist()
     lowest = next(item for item in found if (item.unit, item.kind, item.rank) == (0, "negative", 1))
     assert (lowest.index, lowest.cell, lowest.peak) == (2, (0, 0), 0.0)  # where its red is least
     assert lowest.activation == pytest.approx(0.1875, abs=1e-6)

@@ -17,6 +17,7 @@ from report_samples import LONG, NASTY, QUOTED, TURNED, bank, explanation, pictu
 import likethat as lt
 from likethat.errors import InputError, ModelError, StorageError
 from likethat.explanations import Explanation, ImageStore
+from likethat.explanations.records import region_of
 from likethat.report import save_bank, save_explanation, save_gallery
 from likethat.report.palette import AGAINST, FOR, ROW_COLOURS, rgb
 from likethat.report.pixels import outline
@@ -302,6 +303,23 @@ def test_a_row_is_outlined_on_the_picture_and_beside_its_prototypes(tmp_path: Pa
     lines = [attrs["d"] for attrs in page.all("path") if attrs.get("class") == "frame outline"]
     assert len(lines) == 4  # two rows, each in both pictures
     assert set(lines) == {outline(one.activation_map) for one in explanation().rows} - {""}
+
+
+def test_a_prototype_is_outlined_where_its_region_is_known(tmp_path: Path) -> None:
+    why = explanation()
+    known = replace(why.rows[0].prototypes[0], region=region_of(np.eye(4, dtype=np.float32), 1.0))
+    rows = (replace(why.rows[0], prototypes=(known, *why.rows[0].prototypes[1:])), *why.rows[1:])
+    lines = [
+        len(
+            [
+                one
+                for one in check(save_explanation(item, tmp_path / name)).all("path")
+                if one["class"] == "frame outline"
+            ]
+        )
+        for name, item in (("a.html", why), ("b.html", replace(why, rows=rows)))
+    ]
+    assert lines[1] == lines[0] + 1
 
 
 def test_a_gallery_shares_what_is_the_same(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+_HALF = 0.5  # of the peak: the width by which a bump is measured
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the image as the network saw it; right and bottom are exclusive."""
 
@@ -50,6 +51,25 @@ class Original:
         )  # fmt: skip
 
 
+def region_of(activation: Float[NDArray[np.float32], "row column"], peak: float) -> str:
+    """Return the cells that are at least half as strong as the peak, in few signs: rows, columns, bits in hexadecimal.
+
+    Args:
+        activation: of a unit on one image.
+        peak: its value at the peak; of a low one, what lies as far below 0 counts.
+
+    Example:
+        >>> region_of(np.array([[4.0, 1.0, 2.0], [-9.0, 0.0, 3.0]]), 4.0)
+        '2x3:a4'
+        >>> region_of(np.array([[0.0, 0.0]]), 0.0)
+        ''
+    """
+    if not peak:
+        return ""
+    rows, columns = activation.shape
+    return f"{rows}x{columns}:{np.packbits(activation / peak >= _HALF).tobytes().hex()}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prototype:
     """An image that shows what one channel (or part) of a model responds to.
@@ -71,6 +91,7 @@ class Prototype:
         true_part: name of the drawn part under the box, where the truth is known.
         label_name: what the data calls that class, or one that the model has not.
         original: the picture that was read; None for a generated image, and in banks of likethat before 0.2.
+        region: cells where the unit is at least half as strong as at the peak, see `region_of`; "" in older banks.
     """
 
     unit: int
@@ -89,6 +110,16 @@ class Prototype:
     true_part: str | None = None
     label_name: str | None = None
     original: Original | None = None
+    region: str = ""
+
+    def cells(self) -> NDArray[np.bool_]:
+        """Return the region as (row, column); nothing where it is not known."""
+        grid, _, digits = self.region.partition(":")
+        rows, _, columns = grid.partition("x")
+        if not digits:
+            return np.zeros((0, 0), dtype=np.bool_)
+        size = int(rows) * int(columns)
+        return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))[:size].astype(bool).reshape(int(rows), -1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,6 +1,7 @@
 """What a bank's manifest and rows must be, whoever wrote them."""
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -126,11 +127,23 @@ def check_prototype(row: Prototype, n_units: int, n_classes: int, images: Collec
         (all(map(math.isfinite, (row.activation, row.peak, row.purity))), "holds a number that is not finite"),
         (abs(row.purity) <= 1 + 1e-3, f"has the purity {row.purity}, which lies in [-1, 1]"),
         (row.label is None or row.label >= 0, f"has the label {row.label}"),
+        (_is_region(row.region, row.cell), f"has the region {row.region[:60]!r}"),
         (_is_whole(row.original), f"has the original {row.original}"),
         (row.predicted is None or 0 <= row.predicted < n_classes, f"has the class {row.predicted}, of {n_classes}"),
     ):
         if not holds:
             raise Damaged(what)
+
+
+def _is_region(text: str, cell: tuple[int, int]) -> bool:
+    """Return whether a region has a bit a cell, and holds the peak."""
+    if not text:
+        return True
+    found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3}):((?:[0-9a-f]{2})+)", text)
+    if found is None:
+        return False
+    rows, columns, digits = int(found[1]), int(found[2]), found[3]
+    return len(digits) == 2 * math.ceil(rows * columns / 8) and cell[0] < rows and cell[1] < columns
 
 
 def _is_whole(original: Original | None) -> bool:

@@ -15,7 +15,7 @@ from likethat._vectors import rows_of
 from likethat.coordinates import Units
 from likethat.errors import UnreadableImageError
 from likethat.explanations import ImageStore, Prototype
-from likethat.explanations.records import Original
+from likethat.explanations.records import Original, region_of
 from likethat.features import Features, Forward
 from likethat.functional import cell_box
 from likethat.models import SplitModel
@@ -207,7 +207,7 @@ class _Gathering:
         purities = self.coordinates.purity(seen.feature_map[:, peaks].T, units)
         values = activation.gather(1, peaks[:, None])[:, 0]
         about = facts_of(self.model, features, seen)
-        found = zip(choices, peaks.tolist(), values.tolist(), purities.tolist(), strict=True)
+        found = zip(choices, peaks.tolist(), values.tolist(), purities.tolist(), activation, strict=True)
         return [
             prototype_of(
                 self.source,
@@ -221,8 +221,9 @@ class _Gathering:
                 activation=choice.activation,
                 peak=peak,
                 purity=purity,
+                activations=own,
             )
-            for choice, cell, peak, purity in found
+            for choice, cell, peak, purity, own in found
         ]
 
 
@@ -241,13 +242,22 @@ def facts_of(model: SplitModel, features: Features, seen: Seen) -> dict[str, Any
 
 
 def prototype_of(
-    source: object, features: Features, seen: Seen, about: Mapping[str, Any], *, cell: int, **rest: Any
+    source: object,
+    features: Features,
+    seen: Seen,
+    about: Mapping[str, Any],
+    *,
+    cell: int,
+    activations: Tensor,
+    **rest: Any,
 ) -> Prototype:
     """Return the record of an image as a prototype of a unit, strongest in a cell (its flat index)."""
     place = (cell // features.grid[1], cell % features.grid[1])
     size = (seen.view.shape[1], seen.view.shape[2])
     box = cell_box(place, grid=features.grid, size=size)
-    return Prototype(cell=place, box=box, true_part=_true_part(source, about["index"], box, size), **about, **rest)
+    part = _true_part(source, about["index"], box, size)
+    region = region_of(activations.float().reshape(features.grid).numpy(), float(activations[cell]))
+    return Prototype(cell=place, box=box, true_part=part, region=region, **about, **rest)
 
 
 def _original(model: SplitModel, features: Features, row: int) -> Original | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from likethat.explanations.records import Box, Prototype, Provenance
 from likethat.report.data import data_rows
-from likethat.report.pixels import close_up
+from likethat.report.pixels import close_up, outline
 from likethat.report.sheet import PictureSheet, Sprite
 from likethat.report.text import duration, in_prose, shorten
 
@@ -47,6 +47,7 @@ class Tile:
         sprite: its picture.
         box: left, top, width and height, in the picture's pixels.
         window: the close-up, likewise.
+        region: (row, column) where the unit is at least half as strong as in the box; empty where it is not known.
         alt: what a reader who cannot see it is told.
         source: where it came from, shortened.
         full_source: the same in full.
@@ -61,6 +62,7 @@ class Tile:
     sprite: Sprite
     box: tuple[int, int, int, int]
     window: tuple[int, int, int, int]
+    region: NDArray[np.bool_]
     alt: str
     source: str
     full_source: str
@@ -69,6 +71,11 @@ class Tile:
     is_same_part: bool
     activation: str
     purity: str
+
+    @property
+    def outline(self) -> str:
+        """SVG path round its region, in percent of the picture, or ""; made where it is shown."""
+        return outline(self.region.astype(np.float32)) if self.region.size else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +130,7 @@ def tile(
         sprite=sprite,
         box=_sides(prototype.box),
         window=_sides(close_up(prototype.box, (sprite.height, sprite.width))),
+        region=prototype.cells(),
         alt=f"{name}: {shorten(prototype.source, 60)}{f' ({about})' if about else ''}",
         source=shorten(prototype.source.replace("\\", "/").rsplit("/", 1)[-1] or prototype.source, 40),
         full_source=shorten(prototype.source, 400),

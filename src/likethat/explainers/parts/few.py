@@ -292,6 +292,7 @@ class Few:
             activation=value,
             peak=float(presence[cell]),
             purity=float(purity),
+            activations=presence,
         )
 
     def use(self, coordinates: SuperclassParts | PhotoRegions) -> Float[Tensor, " unit"]:

@@ -179,7 +179,10 @@ def test_how_a_map_lies_by_hand() -> None:
     assert found(lambda inputs: (cells(inputs).flatten(2) @ mixed).reshape(-1, 3, 4, 4)) is None
     assert found(lambda inputs: inputs.mean((2, 3), keepdim=True).expand(-1, -1, 4, 4)) == UPRIGHT  # one as another
     assert found(lambda inputs: torch.zeros(len(inputs), 3, 4, 4)) == UPRIGHT  # nothing says otherwise
-    assert found(lambda inputs: cells(inputs)[:, :, :1]) == UPRIGHT
+    assert found(lambda inputs: cells(inputs)[:, :, :1]) == Facing(window=((0.0, 0.25), (0.0, 1.0)))
+    assert (
+        found(lambda inputs: cells(nn.functional.pad(inputs[:, :, 1:], (0, 0, 1, 0)))) == UPRIGHT
+    )  # within half a cell
 
 
 def test_what_is_put_right_can_be_taken_back() -> None:
@@ -187,6 +190,13 @@ def test_what_is_put_right_can_be_taken_back() -> None:
     facing = Facing(rows=(True, 0.25), columns=(False, 0.5), is_transposed=True)
     assert facing.upright(feature_map).shape == (2, 3, 6, 4)
     assert torch.equal(facing.own(facing.upright(feature_map)), feature_map)
+    for begin, end in ((0.0, 0.7), (0.1, 0.83), (0.4, 1.0)):
+        cut = Facing(rows=(True, 0.25), is_transposed=True, window=((begin, end), (end - begin, 1.0)))
+        for size in (4, 6, 7, 14):
+            feature_map = torch.rand(2, 3, size, size + 1)
+            put = cut.upright(feature_map)
+            torch.testing.assert_close(cut.own(put), feature_map)
+            torch.testing.assert_close(put.mean((2, 3)), feature_map.mean((2, 3)))
 
 
 @torch.no_grad()
@@ -222,3 +232,35 @@ def test_tokens_that_look_rolled_since_some_were_cut_off_have_no_place() -> None
 
     first, second = (torch.rand(2, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     assert facings(maps, first, second, of_tokens=[True]) == [None]
+
+
+CUTS: dict[str, tuple[slice, slice]] = {  # of 64 pixels, with cells of 8 before the cut
+    "middle": (slice(8, 56), slice(8, 56)),
+    "one side": (slice(0, 64), slice(16, 64)),
+    "one corner": (slice(20, 64), slice(0, 48)),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("network", "cut", "is_flipped"),
+    [("cut", "middle", False), ("cut", "one side", True), ("cut", "one corner", False), ("frozen", "middle", True)],
+)
+def test_cells_lie_in_what_a_network_cuts_out(network: str, cut: str, is_flipped: bool) -> None:
+    rows, columns = CUTS[cut]
+    images = _images()
+    inner = randomise(NETWORKS[network]())
+    plain = split(inner, example=images[:, :, rows, columns])
+    moved = Moved(inner, lambda x: (x.flip(3) if is_flipped else x)[:, :, rows, columns]).eval()
+    model = split(moved, example=images)
+    assert "The network looks at" in model.note
+    given = plain.features((images.flip(3) if is_flipped else images)[:, :, rows, columns])
+    given = given.flip(3) if is_flipped else given
+    finer = given.repeat_interleave(1 if cut == "one side" else 2, 2).repeat_interleave(2, 3)
+    top, left = rows.start // 4, (64 - columns.stop if is_flipped else columns.start) // 4  # of cells of 4 pixels
+    cells = model.features(images)
+    inside = cells[:, :, top : top + finer.shape[2], left : left + finer.shape[3]]
+    share = cells[0, 0].numel() / finer[0, 0].numel()
+    assert torch.allclose(inside, share * finer, atol=1e-5)
+    assert torch.allclose(cells.sum((2, 3)), inside.sum((2, 3)), atol=1e-3)
+    assert torch.allclose(model.replay(cells, images), model.logits(images), atol=1e-4)

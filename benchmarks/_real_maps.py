@@ -3,6 +3,7 @@
 The design of `FreeMCG.attribute` was chosen on 60 photos of CIFAR-10 and 8 of ImageNet; here are others.
 """
 
+import json
 import tempfile
 import time
 import warnings
@@ -204,16 +205,31 @@ class Scores:
     seconds: float
 
 
-def scores_of(photos: Photos, name: str) -> Scores:
-    """Judge one method on every photo."""
-    make, scores, seconds = METHODS[name](photos), [], 0.0
-    for index, image in enumerate(photos.images):
+def scores_of(photos: Photos, name: str, store: Path, *, fresh: bool = False) -> Scores:
+    """Judge one method on every photo.
+
+    Args:
+        photos: of which those judged by a run that was stopped are read from the store.
+        name: of the method.
+        store: a line a photo, written as it is judged.
+        fresh: judge all of them anew.
+    """
+    if fresh:
+        store.unlink(missing_ok=True)
+    known = [json.loads(line) for line in store.read_text("utf-8").splitlines()] if store.exists() else []
+    make = METHODS[name](photos) if len(known) < len(photos.images) else None
+    store.parent.mkdir(exist_ok=True)
+    for index, image in list(enumerate(photos.images))[len(known) :]:
+        assert make is not None
         target = int(photos.ask(image[None]).argmax())
         started = time.perf_counter()
         heat = make(image, target, index)
-        seconds += time.perf_counter() - started
-        scores.append([_score(photos, image, heat, target, fill, index) for fill in FILLS])
-    return Scores(values=np.array(scores), seconds=seconds / len(scores))
+        seconds = time.perf_counter() - started
+        known.append([seconds, *(_score(photos, image, heat, target, fill, index) for fill in FILLS)])
+        with store.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(known[-1]) + "\n")
+    found = np.array(known[: len(photos.images)])
+    return Scores(values=found[:, 1:], seconds=float(found[:, 0].mean()))
 
 
 def row_beside(found: Scores, ours: np.ndarray | None, shown: Shown) -> Row:

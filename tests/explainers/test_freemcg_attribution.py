@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import likethat as lt
 from likethat._queries import QueryLog
+from likethat.explainers.freemcg import hiding
 from likethat.explainers.freemcg.attribution import HeatMap, heat_map
 from likethat.explainers.freemcg.hiding import Fills, Masks, out_of_sight
 from likethat.explainers.freemcg.inputs import explained_by
@@ -93,6 +94,19 @@ def test_nine_of_ten_values_lie_within_their_intervals(noise: float, budget: int
     assert sum(clear_and_wrong) / len(clear_and_wrong) < 0.03
 
 
+@pytest.mark.slow
+def test_nine_of_ten_values_of_a_large_picture_lie_within_their_intervals() -> None:
+    # Its colours have nothing to do with its map: the prior is wrong, and the errors must say so.
+    within = []
+    white = Fills(n_kinds=1, make=lambda _, hidden: torch.ones(len(hidden), 2, 128, 128))
+    for seed in range(4):
+        model = Additive(noise=0.2, seed=seed, size=128)
+        masks, log = Masks(picture(128), white, rng=rng(seed)), QueryLog(box=model.box.limited(128))
+        made = heat_map(picture(128), log, explained_by(1, None), masks)
+        within.append(float(((made.values - model.weights).abs() <= 1.645 * made.error).double().mean()))
+    assert 0.8 < sum(within) / len(within) < 0.98
+
+
 def test_more_is_known_of_more_answers() -> None:
     sure, unsure = (found(Additive(noise=0.2), budget=budget).error.mean() for budget in (200, 40))
     assert float(sure) < float(unsure)
@@ -169,6 +183,19 @@ def test_masks_are_of_few_pieces() -> None:
         assert float(same) > 0.93  # of a random map without a blur it would be .6
 
 
+def test_masks_follow_the_colours_of_the_picture() -> None:
+    # Two halves of 128 x 128: cells of 16 pixels. In 64 x 64 cells go by their place alone.
+    same = []
+    for size in (128, 64):
+        image = torch.zeros(1, size, size)
+        image[:, :, size // 2 :] = 1.0
+        masks = reading(image).masks(600)[::2]
+        same += [float((masks[:, :, row] == masks[:, :, row + 1]).float().mean()) for row in (7, 15)]
+    along, across, *small = same
+    assert along > 0.93 > across + 0.1
+    assert small == pytest.approx([0.95, 0.95], abs=0.02)
+
+
 def test_masks_go_where_the_answers_point_and_differ_where_they_leave_it_open() -> None:
     made, corner = reading(torch.rand(1, 16, 16)), torch.zeros(16, 16)
     corner[2:7, 2:7] = 1.0
@@ -179,6 +206,23 @@ def test_masks_go_where_the_answers_point_and_differ_where_they_leave_it_open() 
     assert float(after[corner > 0].mean()) > 0.8 > float(before[corner > 0].mean()) + 0.3
     assert 0.05 < float(after[corner == 0].mean()) < float(before[corner == 0].mean())
     assert float(made.map()[0][corner > 0].mean()) == pytest.approx(1, abs=0.3)
+
+
+def test_what_cells_do_together_is_no_cell_s_doing() -> None:
+    # Answers: 1 where both of two corners are seen, else 0, beside 2 where a third is.
+    errors = []
+    for together in (hiding._TOGETHER, 0.0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hiding, "_TOGETHER", together)
+            made = reading(torch.ones(1, 128, 128))
+            for _ in range(4):
+                made.ask(32)
+                seen = 1 - made._asked
+                shares = [seen[:, :10, :10], seen[:, :10, -10:], seen[:, -10:, :10]]
+                one, two, three = (share.mean(dim=(1, 2)) for share in shares)
+                made.add((3 * one * two + 2 * three).double())
+        errors.append(float(made._fit.noise) if made._fit else 0.0)
+    assert errors[0] < 0.5 * errors[1]
 
 
 def test_what_a_way_of_asking_does_to_the_answer_is_no_pixel_s_doing() -> None:

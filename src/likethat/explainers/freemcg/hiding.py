@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from likethat._checks import check_choice
 from likethat._options import shown
@@ -13,14 +14,20 @@ from likethat.errors import InputError
 from likethat.functional.blur import gaussian_blur
 from likethat.functional.evidence import LinearFit, linear_fit
 from likethat.functional.inpainting import inpainted
+from likethat.functional.nearness import nearness
 
 FILLS = ("mean", "blur", "noise", "inpainting")
 """What hidden pixels may show."""
 
-_CELLS = 32  # a side, at most: masks and maps are made of them, so that large pictures cost no arithmetic
-_SMOOTH = 8  # the blur of the prior (applied twice) is the side over this; finer and coarser ones rank pixels worse
+_CELLS = 32  # a side, of a square: masks and maps are made of them, so that large pictures cost no arithmetic
 _LEAST, _MOST = 0.05, 0.5  # share of a picture that is hidden, or shown alone: where its class comes and goes
 _BLUR = 0.1  # of what hidden pixels show, standard deviation as a share of the shorter side
+_SMOOTH = 8  # the blur of a prior of place alone (applied twice) is the side over this; others rank pixels worse
+_OF_A_THING = (
+    4  # pixels a side from which a cell's colour is a thing's: of 7 colours help, of 1 they are grain and harm
+)
+_TOGETHER = 0.3  # variance of what cells do together, of that of what each does by itself; little hangs on it
+_JITTER = 1e-4  # of a covariance of 1: cells that are all alike can be told apart in float32
 _OFFSET = 0.2  # share of all cells that a fill changes the answer by wherever it is put; little hangs on it
 _DRAWS = 256  # of the posterior: its standard deviation is known to 4 %
 
@@ -41,8 +48,9 @@ class Fills:
 class Masks:
     """Hide what may matter, or show it alone; regress what is explained on what is hidden; go on where it is not known.
 
-    A mask has the highest cells of a smooth random map: at first of any, then of one that the answers allow. Draws
-    agree where the map is known and differ where it is not, so masks go from anywhere to the places in question.
+    A mask has the highest cells of a random map that follows the colours of a large picture: at first of any, then of
+    one that the answers allow. Draws agree where the map is known and differ where it is not, so masks go from anywhere
+    to the places in question.
     Questions are told apart by their number: odd ones show a part alone, and every two have the next fill.
 
     Args:
@@ -52,12 +60,13 @@ class Masks:
 
     Source:
         Petsiuk, Das, Saenko (2018), RISE: random masks; Thompson (1933): what is tried next is best under a draw from
-        the posterior; MacKay (1992), Bayesian interpolation.
+        the posterior; MacKay (1992), Bayesian interpolation; Rasmussen and Williams (2006), Gaussian processes: a sum
+        of kernels, of what is linear and what is not.
 
     Differs:
         Masks are balanced: half of them hide a little of the picture and half show a little of it alone, with each
-        fill; a regression with a smooth prior takes the place of RISE's mean of masks. Each raises insertion less
-        deletion.
+        fill; a regression takes the place of RISE's mean of masks, its prior follows a large picture's colours, and
+        what is no sum over cells has a part of its own there. Each raises insertion less deletion.
     """
 
     first = 32  # masks before the first estimate
@@ -65,8 +74,15 @@ class Masks:
     def __init__(self, image: Float[Tensor, "channel height width"], fills: Fills, *, rng: torch.Generator) -> None:
         self._image, self._fills, self._rng = image, fills, rng
         self._size = (image.shape[1], image.shape[2])
-        scale = min(1.0, _CELLS / min(self._size))
-        self._grid = (round(self._size[0] * scale), round(self._size[1] * scale))
+        scale = min(1.0, _CELLS / (self._size[0] * self._size[1]) ** 0.5)
+        self._grid = (max(1, round(self._size[0] * scale)), max(1, round(self._size[1] * scale)))
+        self._has_colours = min(self._size) >= _OF_A_THING * min(self._grid)
+        if self._has_colours:
+            self._prior = nearness(adaptive_avg_pool2d(image.detach().float().cpu(), self._grid))
+            self._root = _root(self._prior)
+        else:
+            self._root = _blur(self._grid)
+            self._prior = self._root @ self._root.T
         self._asked = self._hidden = torch.zeros(0, *self._grid, dtype=torch.float32)
         self._fit: LinearFit | None = None
         self.answers = torch.zeros(0, dtype=torch.float64)
@@ -104,10 +120,13 @@ class Masks:
         """Take in what was asked."""
         self._hidden = torch.cat([self._hidden, self._asked[: len(answers)]])
         self.answers = torch.cat([self.answers, answers])
-        design, offsets = -self._hidden.flatten(1), self._offsets(self._hidden.shape[0])
-        smoothed = self._smooth(self._smooth(design)) * self._peak
+        design = -self._hidden.flatten(1)
+        smoothed = design @ self._prior
+        others = self._offsets(len(design))
+        if self._has_colours:
+            others = torch.cat([others, _together(design, smoothed)], dim=1)
         self._fit = linear_fit(
-            torch.cat([design, offsets], dim=1), self.answers, smoothed=torch.cat([smoothed, offsets], dim=1)
+            torch.cat([design, others], dim=1), self.answers, smoothed=torch.cat([smoothed, others], dim=1)
         )
 
     def map(self) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
@@ -120,19 +139,14 @@ class Masks:
         values, error = self._grown(torch.stack([mean, error]).reshape(2, *self._grid))[:, 0] * share
         return values, error
 
-    @property
-    def _peak(self) -> float:
-        """What makes the prior's variance of a cell about 1: two blurs take it down to 1 / (4 pi sigma^2)."""
-        return max(1.0, 4 * torch.pi * (min(self._grid) / _SMOOTH) ** 2)
-
     def _draws(self, n: int) -> Float[Tensor, "n cell"]:
-        """Return maps as the answers allow them, or any smooth ones before the first."""
-        noise = torch.randn(n, self._grid[0] * self._grid[1], generator=self._rng, dtype=torch.float32)
-        free = self._smooth(noise) * self._peak**0.5
+        """Return maps as the answers allow them, or any before the first."""
+        free = torch.randn(n, len(self._root), generator=self._rng, dtype=torch.float32) @ self._root.T
         if self._fit is None:
             return free
-        offsets = torch.randn(n, 2 * self._fills.n_kinds, generator=self._rng, dtype=torch.float32)
-        return self._fit.draws(torch.cat([free, offsets], dim=1), rng=self._rng)[:, : free.shape[1]].float()
+        n_others = len(self._fit.mean) - free.shape[1]
+        others = torch.randn(n, n_others, generator=self._rng, dtype=torch.float32)
+        return self._fit.draws(torch.cat([free, others], dim=1), rng=self._rng)[:, : free.shape[1]].float()
 
     def _offsets(self, n: int) -> Float[Tensor, "n offset"]:
         """Return which of the ways to ask each question has: what it does to the answer is no cell's doing."""
@@ -144,9 +158,34 @@ class Masks:
     def _numbers(self, n: int) -> Int[Tensor, " n"]:
         return torch.arange(len(self.answers), len(self.answers) + n)
 
-    def _smooth(self, rows: Float[Tensor, "n cell"]) -> Float[Tensor, "n cell"]:
-        """Blur; applied twice it is the prior's covariance, but for its size."""
-        return gaussian_blur(rows.reshape(-1, 1, *self._grid), min(self._grid) / _SMOOTH).flatten(1)
+
+def _blur(grid: tuple[int, int]) -> Float[Tensor, "cell cell"]:
+    """Return a blur; applied twice it is a covariance of about 1 in the middle."""
+    n, sigma = grid[0] * grid[1], min(grid) / _SMOOTH
+    peak = max(1.0, 4 * torch.pi * sigma**2)  # two blurs take a cell's variance down to 1 / (4 pi sigma^2)
+    return gaussian_blur(torch.eye(n, dtype=torch.float32).reshape(n, 1, *grid), sigma).flatten(1) * peak**0.5
+
+
+def _root(covariance: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
+    """Return L with L L' the covariance, and a little more on its diagonal."""
+    more = _JITTER * torch.eye(len(covariance), dtype=torch.float64)
+    return torch.linalg.cholesky(covariance.double() + more).to(covariance)
+
+
+def _together(
+    design: Float[Tensor, "question cell"], smoothed: Float[Tensor, "question cell"]
+) -> Float[Tensor, "question feature"]:
+    """Return features of what cells do together: masks that hide much the same have much the same of it.
+
+    It would otherwise be noise, of which a good part goes into the map. Their inner products are a Gaussian kernel of
+    the masks, less the two terms of its series that are constant and linear: those are the offsets' and the map's.
+    """
+    inner = ((smoothed - smoothed.mean(dim=0)) @ (design - design.mean(dim=0)).T).double()
+    size = inner.diagonal().mean().clamp_min(_JITTER)
+    inner = inner / size
+    fall = torch.exp(-0.5 * inner.diagonal())
+    beyond = fall[:, None] * (torch.exp(inner) - 1 - inner) * fall
+    return ((_TOGETHER * size).sqrt() * _root(beyond)).to(design)
 
 
 def check_fills(fills: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
     python benchmarks/tokens.py            # both tables and the page; ten minutes on one idle core
     python benchmarks/tokens.py choice     # the candidates alone, on pictures that the second table does not see
+    python benchmarks/tokens.py epic       # EPIC's boxes alone
     python benchmarks/tokens.py --n 24     # fewer pictures; no page
 
 Writes benchmarks/results/tokens.md. Pictures that a stopped run has finished stay in out/; `--fresh` measures again.
@@ -210,15 +211,16 @@ classes differ against parts in which they do not; a method that knows no classe
 def main() -> None:
     """Parse the command line, measure, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*SEEDS, []])
+    parser.add_argument("parts", nargs="*", choices=[*SEEDS, "epic", []])
     parser.add_argument("--n", type=int, help="pictures of each table; no page is written")
     parser.add_argument("--fresh", action="store_true", help="measure finished pictures again")
     given = parser.parse_args()
     torch.set_num_threads(1)
     kinds = {"choice": candidates, "judged": judged}
-    found = {
-        part: measured(part, kinds[part], given.n or COUNTS[part], fresh=given.fresh) for part in given.parts or SEEDS
-    }
+    wanted = [part for part in given.parts or SEEDS if part != "epic"]
+    found = {part: measured(part, kinds[part], given.n or COUNTS[part], fresh=given.fresh) for part in wanted}
+    if "epic" in given.parts:
+        print("epic", markdown(epic()), sep="\n")
     rows = {part: table(values) for part, values in found.items()}
     for part, values in rows.items():
         print(part, markdown(values), sep="\n")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from toys import pictures, same_files, small_cnn
 
 import likethat as lt
@@ -287,3 +288,22 @@ def test_a_region_that_is_none_is_refused(region: str, is_whole: bool) -> None:
     else:
         with pytest.raises(Damaged, match="has the region"):
             check_prototype(item, 1, 1, {"a"})
+
+
+@torch.no_grad()
+def test_a_row_that_supplies_by_a_negative_activation_shows_where_it_is_lowest() -> None:
+    torch.manual_seed(3)
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 4, stride=4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)
+    ).eval()  # no ReLU: a channel tells classes apart by both signs
+    images = torch.rand(40, 3, 16, 16) * torch.rand(40, 3, 1, 1)
+    bank = lt.EPIC().fit(lt.split(network, preprocess=None, example=images[:2]), images)
+    signs = set()
+    for image in images[:10]:
+        for row in bank.explain(image, top=6).rows:
+            is_low = row.activation < 0
+            flat = row.activation_map.ravel()
+            assert row.cell[0] * 4 + row.cell[1] == (flat.argmin() if is_low else flat.argmax())
+            assert {item.kind for item in row.prototypes} == {"negative" if is_low else "positive"}
+            signs.add(is_low)
+    assert signs == {False, True}

@@ -248,12 +248,14 @@ def terms_of(bank: "Bank", seen: Seen, model: SplitModel, target: int, against: 
 
     def unit(place: int) -> _Unit:
         number = int(units[place])
+        activation_map = coordinates.detectors(units[place][None])[0] @ cells
+        lowest = bank.prototypes_of(number, "negative") if float(activation_map.mean()) < 0 else ()
         return _Unit(
             name=bank.unit_names[number],
             heat_map=supplied(placed, place)[:, 0] / len(placed),
-            activation_map=coordinates.detectors(units[place][None])[0] @ cells,
+            activation_map=activation_map,
             centroid=None,
-            prototypes=bank.prototypes_of(number),
+            prototypes=lowest or bank.prototypes_of(number),
         )
 
     return Terms(
@@ -385,7 +387,9 @@ def _row(bank: "Bank", terms: Terms, seen: Seen, place: int) -> Contribution:
     number, unit = int(terms.units[place]), terms.unit(place)
     grid = (seen.feature_map.shape[1], seen.feature_map.shape[2])
     activation_map = unit.activation_map.reshape(grid)
-    row, column = peak_cells(activation_map).tolist()
+    # What a unit supplies by a negative activation comes from where that is lowest, and looks like the lowest images.
+    lowest = unit.prototypes[:1] and unit.prototypes[0].kind == "negative"
+    row, column = peak_cells(activation_map, lowest=bool(lowest)).tolist()
     vector = seen.feature_map[None, :, row, column]
     if unit.centroid is None:
         purity = bank.coordinates.purity(vector, torch.tensor([number]))

@@ -133,12 +133,13 @@ class Contribution:
         unlocated: what it supplies from outside the feature map (a class token); 0 for additive models.
         activation: mean of its activation map on this image.
         purity: cosine at the peak cell of this image, in [-1, 1].
-        cell: row and column of the peak on the feature map.
+        cell: row and column of the peak on the feature map; where the activation is negative and the unit has
+            prototypes of the lowest activations, of the lowest cell.
         box: the peak's place in the image, in pixels.
         heat_map: (row, column) share of each cell in `contribution`, signed; they sum to it.
         activation_map: (row, column) the unit's activation at each cell: where it is active, also where the head does
             not read the feature map and `heat_map` is 0.
-        prototypes: what the unit looks for, strongest first.
+        prototypes: what the unit looks for, strongest first; where the activation is negative, those of the lowest.
         true_part: name of the drawn part under the box, where the truth is known.
     """
 
@@ -154,6 +155,11 @@ class Contribution:
     activation_map: Float[NDArray[np.float32], "row column"] = field(repr=False)
     prototypes: tuple[Prototype, ...] = field(repr=False)
     true_part: str | None = None
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it supplies by a negative activation: peak and prototypes are those of the lowest then."""
+        return bool(self.prototypes) and self.prototypes[0].kind == "negative"
 
     @property
     def total(self) -> float:

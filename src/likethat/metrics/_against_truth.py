@@ -82,32 +82,44 @@ def part_measures(
     """Return what can be measured once it is known which part is where."""
     size = (int(features.views.shape[-2]), int(features.views.shape[-1]))
     units, rows, cells = _top_peaks(bank, features, n=10)
+    consistency = part_consistency(_shown(features, truth, units, rows, cells, size=size))
+    lowest = part_consistency(_shown(features, truth, *_top_peaks(bank, features, n=5, lowest=True), size=size))
+    modal = consistency.modal | {~unit: part for unit, part in lowest.modal.items()}
+    patches = _inside(truth, features, rows.flatten(), cells.flatten(), size=size, share=_PATCH)
+    return {
+        "part_consistency": consistency.consistent,
+        "modal_share": consistency.modal_share,
+        "surroundings": consistency.surroundings,
+        "box_match": box_match([(_unit_of(row), truth.at(index, row.box)) for index, row in explained.rows()], modal),
+        "pip_net_purity": pip_net_purity(units.flatten().numpy(), patches),
+        **_huang(bank, features, truth, explained, size=size, seed=seed),
+    }
+
+
+def _unit_of(row: Contribution) -> int:
+    """Return a row's unit, or ~unit where the unit supplies by a negative activation: it shows something else then."""
+    return ~row.unit if row.is_low else row.unit
+
+
+def _shown(
+    features: Features, truth: PartTruth, units: Tensor, rows: Tensor, cells: Tensor, *, size: tuple[int, int]
+) -> dict[int, list[str]]:
+    """Return the parts at the peaks of each unit's five strongest images."""
     parts: dict[int, list[str]] = {}
     for rank_units, rank_rows, rank_cells in zip(units.T[:5], rows.T[:5], cells.T[:5], strict=True):
         for unit, row, cell in zip(rank_units.tolist(), rank_rows.tolist(), rank_cells.tolist(), strict=True):
             place = (cell // features.grid[1], cell % features.grid[1])
             box = cell_box(place, grid=features.grid, size=size)
             parts.setdefault(unit, []).append(truth.at(int(features.indices[features.kept[row]]), box))
-    consistency = part_consistency(parts)
-    patches = _inside(truth, features, rows.flatten(), cells.flatten(), size=size, share=_PATCH)
-    return {
-        "part_consistency": consistency.consistent,
-        "modal_share": consistency.modal_share,
-        "surroundings": consistency.surroundings,
-        "box_match": box_match(
-            [(row.unit, truth.at(index, row.box)) for index, row in explained.rows()], consistency.modal
-        ),
-        "pip_net_purity": pip_net_purity(units.flatten().numpy(), patches),
-        **_huang(bank, features, truth, explained, size=size, seed=seed),
-    }
+    return parts
 
 
-def _top_peaks(bank: Bank, features: Features, *, n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return units, rows of the maps and peak cells of each unit's top images, all (unit, rank)."""
+def _top_peaks(bank: Bank, features: Features, *, n: int, lowest: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """Return units, rows of the maps and peak cells of each unit's top (or lowest) images, all (unit, rank)."""
     detectors = bank.coordinates.detectors(torch.arange(bank.n_units))
     live = varying_units(features.kept_means, detectors).nonzero()[:, 0]
-    rows, _ = top_rows(features.kept_means, detectors[live], n)
-    cells = read_peaks(features.maps, rows, detectors[live]).cells
+    rows, _ = top_rows(features.kept_means, detectors[live], n, lowest=lowest)
+    cells = read_peaks(features.maps, rows, -detectors[live] if lowest else detectors[live]).cells
     return live[:, None].expand_as(rows), rows, cells
 
 
@@ -131,7 +143,7 @@ def _huang(
 ) -> dict[str, float]:
     """Windows round the peaks of the shown units, on the images as they are and under noise."""
     shown = list(explained.rows())
-    units = np.array([row.unit for _, row in shown])
+    units = np.array([_unit_of(row) for _, row in shown])
     cells = np.array([row.cell[0] * features.grid[1] + row.cell[1] for _, row in shown])
     centres = truth.centres_of([index for index, _ in shown])
     inside = parts_in_windows(_centres_of_cells(cells, features.grid, size), centres, window=_WINDOW * min(size))
@@ -160,5 +172,6 @@ def _cells_under_noise(bank: Bank, explained: Explained, seed: int) -> NDArray[n
         std = torch.as_tensor(model.preprocess.std or (1.0,), dtype=torch.float32)[:, None, None]
         features = model.features((view + noise * std).clamp(0, 1)[None])[0].cpu().flatten(1)
         detectors = bank.coordinates.detectors(torch.tensor([row.unit for row in why.rows]))
-        cells += (detectors @ features).argmax(1).tolist()
+        signs = torch.tensor([-1.0 if row.is_low else 1.0 for row in why.rows], dtype=detectors.dtype)
+        cells += (signs[:, None] * (detectors @ features)).argmax(1).tolist()
     return np.array(cells)

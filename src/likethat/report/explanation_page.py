@@ -203,7 +203,7 @@ def _row_view(
         heat_alt=f"{note}: {name}, strongest in box {box.number}",
         heat_note=note,
         box=box,
-        outline=outline(row.activation_map),
+        outline=outline(-row.activation_map if row.is_low else row.activation_map),
         window=(left, top, right - left, bottom - top),
         part=part_sentence(explanation, row),
         tiles=tiles,

@@ -23,9 +23,7 @@ _CELLS = 32  # a side, of a square: masks and maps are made of them, so that lar
 _LEAST, _MOST = 0.05, 0.5  # share of a picture that is hidden, or shown alone: where its class comes and goes
 _BLUR = 0.1  # of what hidden pixels show, standard deviation as a share of the shorter side
 _SMOOTH = 8  # the blur of a prior of place alone (applied twice) is the side over this; others rank pixels worse
-_OF_A_THING = (
-    4  # pixels a side from which a cell's colour is a thing's: of 7 colours help, of 1 they are grain and harm
-)
+_OF_A_THING = 4  # pixels a side of a cell from which its colour is a thing's: of 7 colours help, of 1 they harm
 _TOGETHER = 0.3  # variance of what cells do together, of that of what each does by itself; little hangs on it
 _JITTER = 1e-4  # of a covariance of 1: cells that are all alike can be told apart in float32
 _OFFSET = 0.2  # share of all cells that a fill changes the answer by wherever it is put; little hangs on it

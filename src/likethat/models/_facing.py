@@ -40,7 +40,7 @@ _FINER = 2  # parts of a cell's side, so that its border lies within a quarter o
 Axis = tuple[bool, float]  # whether it runs backwards, and by which share of its length it is rolled
 Window = tuple[float, float]  # begin and end, as shares of a side
 Part = tuple[int, int, int]  # axis, begin and end, in pixels
-_WHOLE: Window = (0.0, 1.0)
+_WHOLE: Window = (0.0, 1.0)  # from one end of a side to the other
 _ALL = _WHOLE, _WHOLE
 
 

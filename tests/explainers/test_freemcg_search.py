@@ -255,6 +255,28 @@ def test_what_is_not_real_is_no_reason_to_take_more_back() -> None:
     assert archive.rows[5:].sum(1).tolist() == [2.0, 4.0, 3.0]  # three go: not real; one; two
 
 
+def test_where_gradients_flow_the_sources_latent_is_found_by_them() -> None:
+    weights = torch.randn(24, 64, generator=torch.Generator().manual_seed(0)) / 5
+    latents = 0.8 * torch.randn(1, 24, generator=torch.Generator().manual_seed(1))
+
+    def decoder(latents: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(latents @ weights).reshape(-1, 1, 8, 8)
+
+    class OneWay(torch.autograd.Function):
+        @staticmethod
+        def forward(_: Any, latents: torch.Tensor) -> torch.Tensor:
+            return decoder(latents)
+
+    source = decoder(latents)
+    with_gradients, without, broken = (
+        LatentSpace(lt.load_generator(function, latent_dim=24), source, rng=torch.Generator().manual_seed(2))
+        for function in (decoder, lambda latents: decoder(latents).detach(), OneWay.apply)
+    )
+    assert float((with_gradients.rebuilt - source[0]).abs().mean()) < 0.01  # type: ignore[operator]
+    assert float((without.rebuilt - source[0]).abs().mean()) > 0.02  # type: ignore[operator]
+    assert broken.rebuilt is not None  # it cannot say which way is down, and that is no error
+
+
 @pytest.mark.parametrize(
     ("largest", "target_margin"),
     [(5.0, 4.0), (-1.0, 4.0), (-math.inf, 4.0), (2.0, _MOST * 2), (0.5, _MOST * 0.5)],

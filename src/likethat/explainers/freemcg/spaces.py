@@ -1,7 +1,9 @@
 """Where a counterfactual is sought: among an image's denoised neighbours, or in a generator's latents."""
 
 import difflib
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +22,8 @@ from likethat.generators.base import Denoiser, Encoder, LatentGenerator
 from likethat.generators.table.generator import TableVAE
 
 _N_TYPICAL, _N_STARTS = 256, 1024  # draws of the prior: what is typical of it; and rows to begin at the nearest of
+_DESCENDING, _DESCENT, _RATES = 4, 120, (0.1, 0.01)  # of the nearest draws; steps; their length, in spreads of a prior
+_OUTSIDE = 0.1  # of a pixel's range: what it costs to lie as far out again as draws do
 _UNUSUAL = 95  # of 100 real rows so many are less surprising than one that passes for real
 _LIKELY = 2  # rows cut down for each that is asked: some end as one and the same
 _SATURATED = 4.0  # log odds: beyond them trees say the same or far more, and nothing there is linear
@@ -172,7 +176,7 @@ class LatentSpace:
         self._rebuilt: Tensor | None = None
         self._most_surprise: float | None = None
         latents = generator.prior.sample(_N_TYPICAL, rng=rng)
-        self._spread = latents.std(dim=0).clamp_min(1e-3)
+        self._middle, self._spread = latents.mean(dim=0), latents.std(dim=0).clamp_min(1e-3)
         with torch.no_grad():
             self._columns = _table_of(generator, source, latents, limits) if self.kind == "table" else None
             self.origin = self._start(rng)
@@ -348,7 +352,11 @@ class LatentSpace:
         if isinstance(self._generator, Encoder):
             return self._generator.encode(self._source).detach().cpu().float()[0]
         latents = self._generator.prior.sample(_N_STARTS, rng=rng)
-        best = latents[int(self.distance(self._made_free(latents)).argmin())]
+        order = self.distance(self._made_free(latents)).argsort(stable=True)
+        if self._generator.differentiable and self.kind == "image":
+            with suppress(RuntimeError):  # of torch: there is no way back through the function
+                return self._descended(latents[order[:_DESCENDING]])
+        best = latents[int(order[0])]
         for level in _geometric(0.7, 0.05, 12):
             tried = torch.cat(
                 [
@@ -357,6 +365,25 @@ class LatentSpace:
                 ]
             )
             best = tried[int(self.distance(self._made_free(tried)).argmin())]
+        return best
+
+    def _descended(self, latents: Tensor) -> Tensor:
+        """Return the latent whose image comes nearest to the source by gradients, no farther out than draws lie."""
+        at = ((latents - self._middle) / self._spread).requires_grad_(True)
+        optimizer, source = torch.optim.Adam([at]), self._image()
+        best, least = latents[0], math.inf
+        for rate in _geometric(*_RATES, _DESCENT):
+            optimizer.param_groups[0]["lr"] = rate
+            with torch.enable_grad():
+                tried = self._middle + self._spread * at
+                made: Any = self._generator(tried)
+                apart = (made.to(source) - source).abs().flatten(1).mean(dim=1)
+                outside = (at.square().mean(dim=1) - 1).clamp_min(0)
+                (at.grad,) = torch.autograd.grad((apart + _OUTSIDE * outside).sum(), at)
+            far = apart.detach()
+            if float(far.min()) < least:
+                best, least = tried.detach()[int(far.argmin())], float(far.min())
+            optimizer.step()
         return best
 
     def _made_free(self, latents: Tensor) -> Inputs:

@@ -179,10 +179,11 @@ def test_how_a_map_lies_by_hand() -> None:
     assert found(lambda inputs: (cells(inputs).flatten(2) @ mixed).reshape(-1, 3, 4, 4)) is None
     assert found(lambda inputs: inputs.mean((2, 3), keepdim=True).expand(-1, -1, 4, 4)) == UPRIGHT  # one as another
     assert found(lambda inputs: torch.zeros(len(inputs), 3, 4, 4)) == UPRIGHT  # nothing says otherwise
-    assert found(lambda inputs: cells(inputs)[:, :, :1]) == Facing(window=((0.0, 0.25), (0.0, 1.0)))
+    assert found(lambda inputs: cells(inputs)[:, :, :2]) == Facing(window=((0.0, 0.5), (0.0, 1.0)))
     assert (
         found(lambda inputs: cells(nn.functional.pad(inputs[:, :, 1:], (0, 0, 1, 0)))) == UPRIGHT
     )  # within half a cell
+    assert found(lambda inputs: inputs[:, :, ::4, ::4]) == UPRIGHT  # the last three of four are never read
 
 
 def test_what_is_put_right_can_be_taken_back() -> None:

@@ -34,7 +34,8 @@ _SAME = 1e-3  # of the largest change of a cell: the others change by as much, w
 
 _RIM = 16  # part of a side: the rim that is looked at. Strides leave less of it unread
 _UNREAD = 1e-6  # of the largest change: what rounding leaves of a change that is none
-_OFF = 0.5  # cells by which a map must lie beside what it shows, so that something is done
+_OFF = 0.5  # cells of the map that are cut off before it, so that something is done
+_LEFT = 1.0  # cells that are cut off behind it: strides that begin at the first pixel leave up to one unread
 _FINER = 2  # parts of a cell's side, so that its border lies within a quarter of a cell of where it should
 
 Axis = tuple[bool, float]  # whether it runs backwards, and by which share of its length it is rolled
@@ -180,8 +181,8 @@ def _counted(window: tuple[Window, Window], facing: Facing, seen: Tensor) -> tup
     """Return what a network looks at, each side whole where its cells lie nearly as over all of it."""
     cells = seen.shape[:0:-1] if facing.is_transposed else seen.shape[1:]
     sides = [
-        side if max(side[0], 1 - side[1]) * n_cells > _OFF * (side[1] - side[0]) else _WHOLE
-        for side, n_cells in zip(window, cells, strict=True)
+        (begin, end) if begin * n_cells > _OFF * (end - begin) or (1 - end) * n_cells >= _LEFT else _WHOLE
+        for (begin, end), n_cells in zip(window, cells, strict=True)
     ]
     return sides[0], sides[1]
 

@@ -230,6 +230,42 @@ def fit(rows: Rows) -> None:
         rows.add("fit", f"EPIC, {n} photos, D = 2048", measure)
 
 
+def tokens(rows: Rows) -> None:
+    """Follow class tokens beside the networks alone: the pass of a fit over a batch, and EPIC's fit."""
+    import timm
+
+    torch.manual_seed(0)
+    large = timm.create_model("vit_small_patch16_224", num_classes=24).eval()
+    networks: dict[str, tuple[Callable[[], lt.SplitModel], int]] = {
+        "zoo:creatures-vit, 64 x 64": (lambda: lt.load("zoo:creatures-vit"), 64),
+        "timm's ViT-S/16 with random weights, 224 x 224": (lambda: lt.split(large, preprocess=None), 224),
+    }
+    for name, (load, size) in networks.items():
+
+        def measure(n: int, load: Callable[[], lt.SplitModel] = load, size: int = size) -> Row:
+            of, images = load(), torch.rand(n, 3, size, size)
+
+            def bare(_: int) -> None:
+                with torch.inference_mode():
+                    for batch in images.split(32):
+                        of.network(batch)
+
+            def ours(_: int) -> None:
+                if n > 32:
+                    lt.EPIC().fit(of, images)
+                    return
+                with torch.no_grad():
+                    of.forward(images)
+
+            ours(0), bare(0)
+            pairs = in_turn(ours, bare, 3 if rows.quick or n > 32 else 12, time.process_time)
+            ratio = statistics.median(one / other for one, other in pairs)
+            return compared(pairs, "at most 2.5", ratio <= 2.5) | {"by products": f"{of._reader.forwards:.2f}"}  # type: ignore[attr-defined]
+
+        rows.add("tokens", f"a batch of 32, {name}", lambda measure=measure: measure(32))
+        rows.add("tokens", f"EPIC's fit of 256, {name}", lambda measure=measure: measure(256))
+
+
 def explain(rows: Rows) -> None:
     """Explain photos beside the forward pass of each."""
     bank = _bank()
@@ -378,13 +414,14 @@ def main() -> None:
     """Measure what was asked for."""
     try:
         run(
-            {"start": start, "fit": fit, "explain": explain, "page": page, "profile": profile},
+            {"start": start, "fit": fit, "tokens": tokens, "explain": explain, "page": page, "profile": profile},
             store=STORE,
             results=RESULTS,
             title="The library's own cost",
             headings={
                 "start": "Import and help, beside a bare Python",
                 "fit": "A fit beside the bare pass",
+                "tokens": "Class tokens followed beside the network alone",
                 "explain": "An explanation beside a bare forward",
                 "page": "A page beside the photos alone",
                 "profile": "Where the seconds go: functions by their own time",

@@ -118,7 +118,7 @@ def test_each_patch_gives_what_the_slow_twin_says() -> None:
 @torch.no_grad()
 def test_every_attention_is_followed() -> None:
     network = randomise(tiny_vit(depth=5))
-    tail = FollowedTokens(lambda inputs: network.forward_features(inputs), torch.rand(1, 3, 64, 64))
+    tail = FollowedTokens(lambda inputs: [network.forward_features(inputs)], torch.rand(1, 3, 64, 64))
     assert tail.n_attentions == 5
 
 
@@ -133,7 +133,7 @@ def test_random_weights_give_another_map() -> None:
 
 def test_tokens_that_meet_elsewhere_are_refused_by_the_operation() -> None:
     with pytest.raises(NotFrozenError, match=r"tokens meet in the operation `(mean|add)`"):
-        FollowedTokens(lambda x: x + x.mean(1, keepdim=True), torch.rand(1, 5, 4))
+        FollowedTokens(lambda x: [x + x.mean(1, keepdim=True)], torch.rand(1, 5, 4))
 
 
 @pytest.mark.slow
@@ -159,11 +159,28 @@ def test_what_it_costs_and_where_the_logit_is_are_said() -> None:
 
 
 @pytest.mark.slow
+@torch.no_grad()
+def test_one_run_of_the_network_shows_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = split(randomise(tiny_vit()), preprocess=None)
+    images = torch.rand(3, 3, 64, 64)
+    together = model.forward(images)
+    assert model._reader.forwards < 2.2  # a run, and what is brought once through the layers
+    monkeypatch.setattr(torch, "vmap", _refused)  # as where a step takes images one by one only
+    alone = model.forward(images)
+    for one, other in ((together.feature_map, alone.feature_map), (together.logits, alone.logits)):
+        assert relative_error(one, other) <= 1e-5
+
+
+def _refused(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("no batching rule")
+
+
+@pytest.mark.slow
 def test_gradients_pass_to_the_image_through_the_coefficients_too() -> None:
     network = randomise(tiny_vit()).double()
     rng = torch.Generator().manual_seed(2)
     image, direction = torch.rand(2, 1, 3, 64, 64, generator=rng, dtype=torch.float64)
-    tail = FollowedTokens(lambda inputs: network.forward_features(inputs), image)
+    tail = FollowedTokens(lambda inputs: [network.forward_features(inputs)], image)
 
     def value(x: Tensor) -> Tensor:
         return tail.given(tail.run(x), 0).square().sum()
@@ -241,7 +258,7 @@ def test_an_ensemble_is_located_as_its_members_are(with_cnn: bool) -> None:
     each = [split(member.eval(), preprocess=None, example=images).heat_map(images, 3) for member in members]
     assert relative_error(model.heat_map(images, 3), (each[0] + each[1]) / 2) <= 1e-5
     assert relative_error(model.constant(images), model.remainder(images)) > 1e-3  # tokens have something of their own
-    assert torch.equal(model.logits(images), model.forward(images).logits)
+    assert relative_error(model.logits(images), model.forward(images).logits) <= 1e-5
 
 
 class _Coarse(nn.Module):

@@ -24,6 +24,7 @@ from torch import nn
 
 from likethat.errors import NotLinearError
 from likethat.models import Preprocess, SplitModel, split
+from likethat.models._trace import relative_error
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,11 @@ def test_cells_remainder_and_bias_are_the_logit(case: Any) -> None:
 def test_the_logits_are_the_networks_own_and_linear_in_the_pooled_vector(case: Any) -> None:
     _, network, model, images = case
     output = model.forward(images)
-    assert torch.equal(output.logits, own_logits(network, images))
+    own = own_logits(network, images)
+    if model.how == "followed":  # attention is written out, which rounds otherwise than a fused kernel
+        assert relative_error(output.logits.detach(), own.detach()) <= 1e-6
+    else:
+        assert torch.equal(output.logits, own)
     assert relative(output.pooled @ model.head.weight.T + model.head.bias, output.logits) <= 1e-5
     assert model.error <= 1e-5
 

@@ -9,7 +9,8 @@ attention rollout traces it (each attention leaves half of a token's content its
 is exact whatever they are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,10 +20,12 @@ from torch.fx import Node
 
 from likethat.models._apart import SHAPED
 from likethat.models._frozen import NotFrozenError, Tail
-from likethat.models._frozen_rules import RULES, adds_of_its_own, filled, is_constant, name_of, without_added
+from likethat.models._frozen_rules import RULES, filled, is_constant, linear_part, name_of, without_added
 
 _BROADCAST = ("add", "sub", "rsub", "mul", "div", "where", "masked_fill", "maximum", "minimum")
 _CUTS = ("slice", "split_with_sizes")  # some of the tokens
+_AT_ONCE = 2**21  # numbers of the largest tensor of images that go through together: 8 MiB, near what a cache holds
+_AT_ONCE_ON_GPU = 2**24  # 64 MiB keep a card busy
 _TAKEN = 0.5  # of a token's content behind an attention is what it took, as attention rollout has it
 _HALVES = 2  # random halves of the tokens that are disturbed at once: tokens moved about keep neither
 _SEED = 5  # of what tokens are disturbed by, to see which steps keep them apart
@@ -34,16 +37,17 @@ class FollowedTokens(Tail):
     """The part of a network in which tokens are made, as steps whose token axis is known.
 
     Args:
-        network: from the images to the tokens (1, token, channel).
+        network: from the images to the tokens (1, token, channel), among other things.
         inputs: one image, as the network takes it.
+        number: of the tokens among what the network gives.
 
     Raises:
         NotFrozenError: it cannot be followed, or tokens meet elsewhere than in a product with held weights.
     """
 
-    def __init__(self, network: Callable[[Tensor], Tensor], inputs: Tensor) -> None:
+    def __init__(self, network: Callable[[Tensor], list[Tensor]], inputs: Tensor, number: int = 0) -> None:
         super().__init__(network, inputs)
-        self.result: Node = _args(self._nodes[-1])[0]
+        self.result: Node = _args(self._nodes[-1])[0][number]
         with torch.no_grad():
             own = self.run(inputs)
             self._n_tokens = own[self.result].shape[1]
@@ -53,11 +57,49 @@ class FollowedTokens(Tail):
             self._axes = self._token_axes(own)
             self._live = self._on_the_way(own)
             self._empty = {values: self._without_content(values, own) for _, values in map(_args, self._mixing())}
+            self._done = self._let_go()
+            made = [own[node] for node in self._nodes if node.op == "call_function"]
+            most = max(value.numel() for value in made if isinstance(value, Tensor))
+            self._together = max(1, (_AT_ONCE_ON_GPU if inputs.is_cuda else _AT_ONCE) // most)
 
     @property
     def n_attentions(self) -> int:
         """How many times tokens meet."""
         return len(self._mixing())
+
+    def followed(self, inputs: Float[Tensor, "image ..."], tokens: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what the network gives for images, and for each of some tokens what comes from every token to it.
+
+        A step's values are let go once the last step that needs them is done: some images fit into the processor's
+        cache together.
+        """
+
+        def one(image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+            own: dict[Node, Any] = {}
+            rows = [_Row(own, self._axes, token, self._spans, n_rows=self._n_rows) for token in tokens]
+            ways = [_Way(row=row, brings=True) for row in rows]
+            for node in self._nodes:
+                self._take(node, own, image[None])
+                for way in ways if node in self._live else ():
+                    self._go(way, node, own)
+                for done in self._done[node]:
+                    del own[done]
+                    for way in ways:
+                        way.moved.pop(done, None)
+            return [value[0] for value in own[self._nodes[-1]]], [way.moved[self.result][0] for way in ways]
+
+        try:
+            if self._together:
+                given, rows = torch.vmap(one, chunk_size=self._together)(inputs)
+                return given, rows
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:  # a step that takes images one by one only
+            self._together = 0
+        each = [one(image) for image in inputs]
+        return [torch.stack(some) for some in zip(*(given for given, _ in each), strict=True)], [
+            torch.stack(some) for some in zip(*(rows for _, rows in each), strict=True)
+        ]
 
     def given(self, own: Values, token: int) -> Float[Tensor, "token channel"]:
         """Return what comes from every token to one of them; from itself, what others took of it and brought back.
@@ -66,47 +108,60 @@ class FollowedTokens(Tail):
             own: what every step gives for an image.
             token: number of the token whose stream is followed.
         """
-        return self._pass(own, token, self._rows(own, self._n_rows), brings=True)
+        return self._pass(own, token, brings=True)
 
     def kept(self, own: Values, token: int) -> Float[Tensor, " channel"]:
         """Return what a token keeps of its own: a run with its content alone."""
-        return self._pass(own, token, own[self._start][:, token : token + 1])[0]
+        return self._pass(own, token, keeps=True)[0]
 
     def constant(self, own: Values, token: int) -> Float[Tensor, " channel"]:
         """Return what a token has where no token has any content: a run with all that steps add."""
-        return self._pass(own, token, self._rows(own, 1), adds=True)[0]
-
-    def _rows(self, own: Values, n_rows: int) -> Tensor:
-        """Return empty rows: one for each token that attention brings something of, which may lie on a coarser grid."""
-        start: Tensor = own[self._start]
-        return start.new_zeros(1, n_rows, start.shape[2])
+        return self._pass(own, token, adds=True)[0]
 
     def _pass(
-        self, own: Values, token: int, begin: Tensor, *, brings: bool = False, adds: bool = False
+        self, own: Values, token: int, *, brings: bool = False, keeps: bool = False, adds: bool = False
     ) -> Float[Tensor, "token channel"]:
-        """Follow a token's stream: with what other tokens bring it, and with what steps add whatever they are given."""
-        moved: dict[Node, Any] = {self._start: begin}
-        origin: Tensor | None = None  # of each token's content
-        passed: Tensor | None = None  # the last attention's weights
-        mixing, row = set(self._mixing()), _Row(own, self._axes, token, self._spans, n_rows=begin.shape[1])
-        for node in self._live[1:]:
-            source = self._from(node, token)
-            if source is not None and source in moved:
-                moved[node] = moved[source]
-            elif not self._holds(node, token):
-                continue
-            elif node in mixing:
-                weighing, weighed = _args(node)
-                if brings and passed is not None:
-                    origin = self._traced(passed, origin)
-                moved[node] = self._brought(node, own, moved[weighed], token, origin, brings=brings, adds=adds)
-                passed = own[weighing]
-            else:
-                moved[node] = self._step(node, row, moved, own, adds=adds)
-        found: Tensor = moved[self.result]
+        row = _Row(own, self._axes, token, self._spans, n_rows=self._n_rows if brings else 1)
+        way = _Way(row=row, brings=brings, keeps=keeps, adds=adds)
+        for node in self._live:
+            self._go(way, node, own)
+        found: Tensor = way.moved[self.result]
         return found[0]
 
-    def _step(self, node: Node, row: "_Row", moved: Values, own: Values, *, adds: bool) -> Any:
+    def _go(self, way: "_Way", node: Node, own: Values) -> None:
+        """Take a token's stream through a step, which is told apart for every token that attention brings."""
+        moved, token = way.moved, way.row.token
+        assert token is not None
+        if way.brings and node not in self._heard:
+            return  # nothing was brought yet
+        if node is self._start:
+            start: Tensor = own[node]
+            moved[node] = start[:, token : token + 1] if way.keeps else torch.zeros_like(start[:, :1])
+            return
+        for arg in node.all_input_nodes if way.brings else ():
+            if arg in self._live and arg not in self._heard and arg not in moved and self._holds(arg, token):
+                moved[arg] = self._nothing(arg, way.row)
+        source = self._from(node, token)
+        if source is not None and source in moved:
+            moved[node] = moved[source]
+        elif self._holds(node, token):
+            mixes = node in self._mixed
+            moved[node] = self._brought(way, node, own) if mixes else self._step(node, way.row, moved, own, way.adds)
+
+    def _nothing(self, node: Node, row: "_Row") -> Any:
+        """Return rows of a step in which nothing was brought yet."""
+
+        def empty(value: Any, axis: int | None) -> Any:
+            if axis is None:
+                return value
+            return value.new_zeros([row.n_rows if at == axis else size for at, size in enumerate(value.shape)])
+
+        value, axis = row[node], self._axes[node]
+        if isinstance(value, Tensor):
+            return empty(value, axis)
+        return type(value)(map(empty, value, axis))
+
+    def _step(self, node: Node, row: "_Row", moved: Values, own: Values, adds: bool) -> Any:
         """Apply one step to every row, with the coefficients of the token's."""
         name, beside, given = name_of(node), row.beside(node, moved, own), _args(node)
         args = list(filled(given, {**beside, **{arg: moved[arg] for arg in node.all_input_nodes if arg in moved}}))
@@ -117,16 +172,13 @@ class FollowedTokens(Tail):
         if name == "expand":
             args[1] = self._sized(args[1], node, row)
         held = list(filled(given, {**{arg: row[arg] for arg in node.all_input_nodes}, **beside}))
-        moves = [arg in moved if isinstance(arg, Node) else isinstance(arg, list | tuple) for arg in given]
-        if not adds:
-            args, others = without_added(name, args, moves), without_added(name, held, moves)
-            held = [other if moving else one for one, other, moving in zip(args, others, moves, strict=True)]
         kwargs = filled(node.kwargs, own)
-        found = RULES[name](_function(node), args, kwargs, held, row[node])
-        if adds or not adds_of_its_own(name):
-            return found
-        empty = [torch.zeros_like(one) if moving else one for one, moving in zip(held, moves, strict=True)]
-        return found - RULES[name](_function(node), empty, kwargs, held, row[node])
+        if adds:
+            return RULES[name](_function(node), args, kwargs, held, row[node])
+        moves = [arg in moved if isinstance(arg, Node) else isinstance(arg, list | tuple) for arg in given]
+        args, others = without_added(name, args, moves), without_added(name, held, moves)
+        held = [other if moving else one for one, other, moving in zip(args, others, moves, strict=True)]
+        return linear_part(name, _function(node), args, kwargs, held, row[node])
 
     def _sized(self, shape: Any, node: Node, row: "_Row") -> list[int]:
         """Return a shape with as many rows as are followed in the place of tokens."""
@@ -149,32 +201,36 @@ class FollowedTokens(Tail):
         is_taken = name in _CUTS or (name == "getitem" and name_of(_args(node)[0]) in _CUTS)
         return _args(node)[0] if is_taken and node in self._spans and self._holds(node, token) else None
 
-    def _brought(
-        self, node: Node, own: Values, stream: Tensor, token: int, origin: Tensor | None, *, brings: bool, adds: bool
-    ) -> Tensor:
+    def _brought(self, way: "_Way", node: Node, own: Values) -> Tensor:
         """Return the stream behind an attention: what the token brings itself, and what others bring, by its origin."""
-        weighing, weighed = _args(node)
+        (weighing, weighed), token, last = _args(node), way.row.token, self._mixing()[-1]
         weights, values, empty = own[weighing][..., token, :, None], own[weighed], self._empty[weighed]
         others = weights.clone()
         others[..., token, :] = 0.0
-        found: Tensor = weights[..., token, None, :] * stream
-        if brings:
+        found: Tensor = weights[..., token, None, :] * way.moved[weighed]
+        if way.brings:
             content = others * (values - empty)
-            found = found + (content if origin is None else origin.T @ content)
-        return found + (others * empty).sum(-2, keepdim=True) if adds else found
+            found = found + (content if way.origin is None else torch.einsum("ts,...td->...sd", way.origin, content))
+            if node is not last:
+                way.origin = self._traced(own[weighing], way.origin)
+        return found + (others * empty).sum(-2, keepdim=True) if way.adds else found
 
     def _traced(self, weights: Tensor, origin: Tensor | None) -> Tensor | None:
         """Return the share of each token's content (row) that came from each (column), behind an attention."""
         met = weights.reshape(-1, *weights.shape[-2:]).mean(0)
         if len(met) != met.shape[1]:
             return None
-        kept = torch.eye(len(met), dtype=met.dtype, device=met.device)
-        return (1 - _TAKEN) * (kept if origin is None else origin) + _TAKEN * (met if origin is None else met @ origin)
+        if origin is not None:
+            return (1 - _TAKEN) * origin + _TAKEN * (met @ origin)
+        return _TAKEN * met + (1 - _TAKEN) * torch.eye(len(met), dtype=met.dtype, device=met.device)
 
     def _first(self, own: Values) -> Node:
-        """Return the first step that gives as many tokens, of an image."""
+        """Return the first step on the way to the tokens that gives as many, of an image."""
+        leading = {self.result}
+        for node in reversed(self._nodes):
+            leading |= set(node.all_input_nodes) if node in leading else set()
         seen: set[Node] = set()
-        for node in self._nodes:
+        for node in [node for node in self._nodes if node in leading]:
             if node.op == "placeholder" or seen & set(node.all_input_nodes):
                 seen.add(node)
                 value = own[node]
@@ -280,6 +336,16 @@ class FollowedTokens(Tail):
     def _mixing(self) -> list[Node]:
         return [node for node in self._live if node in self._mixed]
 
+    def _let_go(self) -> dict[Node, list[Node]]:
+        """Return whose values no later step needs, for each step but the last."""
+        last = {arg: node for node in self._nodes[:-1] for arg in node.all_input_nodes}
+        last |= dict.fromkeys(self._nodes[-1].all_input_nodes, self._nodes[-1])
+        found: dict[Node, list[Node]] = {node: [] for node in self._nodes}
+        for arg, node in last.items():
+            if node is not self._nodes[-1]:
+                found[node].append(arg)
+        return found
+
     def _on_the_way(self, own: Values) -> list[Node]:
         """Return the steps from the tokens to the result, in order.
 
@@ -310,7 +376,12 @@ class FollowedTokens(Tail):
         if len(counts) > 1:
             raise NotFrozenError(f"attention brings {' and '.join(map(str, sorted(counts)))} tokens, layer by layer")
         (self._n_rows,) = counts
-        return [node for node in self._nodes if node in needed]
+        live = [node for node in self._nodes if node in needed]
+        self._heard: set[Node] = set()  # something was brought by then
+        for node in live:
+            if node in self._mixed or self._heard & set(node.all_input_nodes):
+                self._heard.add(node)
+        return live
 
     def _where_met(self, node: Node) -> str:
         """Return the operation that first mixes tokens, of those that lead to one that cannot tell them apart."""
@@ -348,6 +419,27 @@ class FollowedTokens(Tail):
             n_tokens = own[node].shape[axis]
             is_told = any(value.ndim >= -axis and value.shape[axis] == n_tokens > 1 for value in added)
         return is_told or sum(arg in self._behind for arg in node.all_input_nodes) > 1
+
+
+@dataclass(kw_only=True, eq=False)
+class _Way:
+    """A token's stream on its way through the steps: with what, beside held coefficients.
+
+    Attributes:
+        row: what steps gave on the image.
+        brings: what other tokens bring.
+        keeps: what the token has from the start.
+        adds: what steps add whatever they are given.
+        moved: what steps gave to the stream.
+        origin: of each token's content (row): its share from each (column).
+    """
+
+    row: "_Row"
+    brings: bool = False
+    keeps: bool = False
+    adds: bool = False
+    moved: dict[Node, Any] = field(default_factory=dict)
+    origin: Tensor | None = None
 
 
 class _Row:

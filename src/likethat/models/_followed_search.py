@@ -1,6 +1,6 @@
 """Class tokens located: what each patch gives to the tokens that a head reads, followed through the layers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likethat.errors import ModelError
 from likethat.models._facing import UPRIGHT
 from likethat.models._followed import FollowedTokens
 from likethat.models._frozen import NotFrozenError
@@ -17,7 +16,7 @@ from likethat.models._measured import MeasuredReader, Part, joined
 from likethat.models._probe import Probes
 from likethat.models._readers import HookReader, LibraryReader
 from likethat.models._search import Found
-from likethat.models._trace import capturing, relative_error
+from likethat.models._trace import relative_error
 from likethat.models.readings import Reading, token_grid
 from likethat.models.split_model import Head, SplitOutput
 
@@ -42,24 +41,27 @@ class _Stream:
         else:
             self._blocks = tuple(0 if weight == 0 else None for weight in form.pool.weights)
         self.has_tokens = bool((self._located == 0).any())
+        self.n_channels = len(self._located)
 
     @property
     def tokens(self) -> tuple[int, ...]:
         """Numbers of the tokens that are read."""
         return tuple(block for block in self._blocks if block is not None)
 
-    def given(self, tail: FollowedTokens, own: Any) -> dict[int, Tensor]:
-        """Return what comes from every token to each of those that are read."""
-        return {token: tail.given(own, token) for token in self.tokens}
+    def map(self, raw: Tensor, rows: Mapping[int, Tensor], feature_map: Tensor) -> Tensor:
+        """Return (channel, height, width): what patches give, and the map as it is where no token is read.
 
-    def map(self, raw: Tensor, given: Mapping[int, Tensor], feature_map: Tensor) -> Tensor:
-        """Return (channel, height, width): what patches give, and the map as it is where no token is read."""
+        Args:
+            raw: (1, token, channel) the tokens of an image.
+            rows: (token, channel) what comes to each token that is read.
+            feature_map: of the split.
+        """
         n_cells = feature_map[0].numel()
         feature_map = self._facing.own(feature_map[None])[0]
         blocks = []
         for token in self._blocks:
-            rows = torch.zeros_like(raw[0]) if token is None else given[token]
-            blocks.append(self._on_grid(rows[self._layout.prefix :].T * n_cells, feature_map))
+            given = torch.zeros_like(raw[0]) if token is None else rows[token]
+            blocks.append(self._on_grid(given[self._layout.prefix :].T * n_cells, feature_map))
         cells = self._stepped(torch.cat(blocks), raw, adds=False).reshape(-1, *feature_map.shape[1:])
         found = torch.where(self._located.to(cells)[:, None, None] > 0, feature_map, cells)
         return self._facing.upright(found[None])[0]
@@ -109,6 +111,7 @@ class FollowedReader:
 
     Args:
         inner: a verified split whose pooled vector holds tokens of the layers that it reads.
+        n_channels: of the vector.
     """
 
     how = "followed"
@@ -116,12 +119,17 @@ class FollowedReader:
     spatially_additive = False
     rule = "shared out to where the content came from"  # goes into the fingerprint: banks of another rule are refused
 
-    def __init__(self, network: nn.Module, inner: Inner) -> None:
+    def __init__(self, network: nn.Module, inner: Inner, n_channels: int) -> None:
         self.network, self.inner, self.layer = network, inner, inner.layer
         self.end = getattr(inner, "end", None)
         self.pooling = f"{inner.pooling}, followed"
         self.remainder_name = f"{inner.remainder_name} and constant"
         self._streams: list[_Stream] = []
+        located, start = inner.spatial_weight(n_channels), 0
+        for form in _forms(inner):
+            width = form.weight.shape[1] if isinstance(form, Part) else n_channels
+            self._streams.append(_Stream(form, slice(start, start + width), located))
+            start += width
         self._tails: dict[Any, FollowedTokens] = {}
         self.shares = ""  # of the logit, in words
         self.forwards = 1.0  # that reading an image costs, by count of products
@@ -145,16 +153,29 @@ class FollowedReader:
         return torch.ones(n_channels, dtype=torch.float32)
 
     def read(self, inputs: Tensor) -> SplitOutput:
-        """Return what patches give (times their number), the vector they add up to, and the logits."""
-        return self._mapped(*self._plain(inputs), inputs)
+        """Return what patches give (times their number), the vector they add up to, and the logits.
 
-    def _mapped(self, maps: list[Tensor], output: SplitOutput, inputs: Tensor) -> SplitOutput:
-        for number, stream in self._followed(output):
-            tail = self._tail(number, inputs)
-            runs = zip(map(tail.run, inputs.split(1)), maps[number], strict=True)
-            rows = [stream.map(own[tail.result], stream.given(tail, own), cells) for own, cells in runs]
-            maps[number] = torch.stack(rows)
-        return replace(output, feature_map=joined(maps))
+        The first place's steps are those of the whole network, so that one pass shows all: logits are the network's to
+        rounding, for attention is written out.
+        """
+        return self._read(inputs)[0]
+
+    def _read(self, inputs: Tensor) -> tuple[SplitOutput, list[list[dict[int, Tensor]]]]:
+        """Return the output, and of each place and image what comes from every token to each of those that are read."""
+        maps: list[Tensor] = []
+        output: SplitOutput | None = None
+        brought = []
+        for number, stream in self._followed():
+            seen, rows = self._tail(number, inputs).followed(inputs, stream.tokens)
+            if output is None:
+                maps, output = self.inner.parts_of(seen, inputs)
+            raw = seen[number if len(seen) > 1 else 0]
+            given = [dict(zip(stream.tokens, each, strict=True)) for each in zip(*rows, strict=True)]
+            each = zip(raw.split(1), given, maps[number], strict=True)
+            maps[number] = torch.stack([stream.map(*one) for one in each])
+            brought.append(given)
+        assert output is not None
+        return replace(output, feature_map=joined(maps)), brought
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the logits alone: one pass."""
@@ -176,26 +197,25 @@ class FollowedReader:
         What a token keeps of its own and the constant come from runs of their own, so that the sum could miss
         something.
         """
-        maps, output = self._plain(inputs)
-        constant, errors = torch.zeros_like(output.pooled), [0.0]
-        for number, stream in self._followed(output):
-            tail, rows = self._tail(number, inputs), []
-            for row, image in enumerate(inputs.split(1)):
+        output, brought = self._read(inputs)
+        plain, constant = self.inner.read(inputs), torch.zeros_like(output.pooled)
+        errors = [relative_error(output.logits, plain.logits)]
+        for (number, stream), given in zip(self._followed(), brought, strict=True):
+            tail = self._tail(number, inputs)
+            for row, (image, each) in enumerate(zip(inputs.split(1), given, strict=True)):
                 own = tail.run(image)
-                raw, given = own[tail.result], stream.given(tail, own)
+                raw = own[tail.result]
                 constant[row, stream.channels] = stream.constant(tail, own)
-                rows.append(stream.map(raw, given, maps[number][row]))
                 for token in stream.tokens:
-                    whole = given[token].sum(0) + tail.kept(own, token) + tail.constant(own, token)
+                    whole = each[token].sum(0) + tail.kept(own, token) + tail.constant(own, token)
                     errors.append(relative_error(whole, raw[0, token]))
-                errors.append(relative_error(stream.vector(raw)[0], output.pooled[row, stream.channels]))
-            maps[number] = torch.stack(rows)
-        return replace(output, feature_map=joined(maps)), constant, max(errors)
+                errors.append(relative_error(stream.vector(raw)[0], plain.pooled[row, stream.channels]))
+        return output, constant, max(errors)
 
     def constant(self, inputs: Tensor) -> Float[Tensor, "batch channel"]:
         """Return what of the pooled vector no content of a token gives."""
-        found = torch.zeros_like((output := self._plain(inputs)[1]).pooled)
-        for number, stream in self._followed(output):
+        found = inputs.new_zeros(len(inputs), sum(stream.n_channels for stream in self._streams), dtype=torch.float32)
+        for number, stream in self._followed():
             tail = self._tail(number, inputs)
             for row, own in enumerate(map(tail.run, inputs.split(1))):
                 found[row, stream.channels] = stream.constant(tail, own)
@@ -203,30 +223,16 @@ class FollowedReader:
 
     def count(self, inputs: Tensor) -> None:
         """Count what reading an image costs, in forwards of the network."""
-        with Counting() as whole:
-            maps, output = self._plain(inputs[:1])
-        for number, _ in self._followed(output):
+        for number, _ in self._followed():
             self._tail(number, inputs)  # tails are followed before anything is counted
+        with Counting() as whole:
+            self.inner.read(inputs[:1])
         with Counting() as counted:
-            self._mapped(maps, output, inputs[:1])
-        self.forwards = 1 + counted.total / max(1, whole.total)
+            self.read(inputs[:1])
+        self.forwards = counted.total / max(1, whole.total)
 
-    def _plain(self, inputs: Tensor) -> tuple[list[Tensor], SplitOutput]:
-        """Return the map of each place that the split reads, and its output."""
-        if isinstance(self.inner, MeasuredReader):
-            maps, output = self.inner.read_parts(inputs)
-            return maps, output
-        output = self.inner.read(inputs)
-        return [output.feature_map], output
-
-    def _followed(self, output: SplitOutput) -> list[tuple[int, _Stream]]:
+    def _followed(self) -> list[tuple[int, _Stream]]:
         """Return the places with tokens that are followed, by number."""
-        if not self._streams:
-            located, start = self.inner.spatial_weight(output.pooled.shape[1]), 0
-            for form in _forms(self.inner):
-                width = form.weight.shape[1] if isinstance(form, Part) else len(located)
-                self._streams.append(_Stream(form, slice(start, start + width), located))
-                start += width
         return [(number, stream) for number, stream in enumerate(self._streams) if stream.has_tokens]
 
     def _tail(self, number: int, inputs: Tensor) -> FollowedTokens:
@@ -234,24 +240,13 @@ class FollowedReader:
         key = (number, inputs.shape[1:], inputs.dtype, inputs.device)
         if key not in self._tails:
             self._tails = {known: tail for known, tail in self._tails.items() if known[3] == inputs.device}
-            self._tails[key] = FollowedTokens(self._tokens(number), inputs[:1].detach().clone())
+            seen, is_first = self.inner.seen, number == self._followed()[0][0]
+            self._tails[key] = FollowedTokens(
+                lambda images: seen(images) if is_first else [seen(images)[number]],
+                inputs[:1].detach().clone(),
+                number if is_first else 0,
+            )
         return self._tails[key]
-
-    def _tokens(self, number: int) -> Callable[[Tensor], Tensor]:
-        """Return the function from the images to the tokens that the split reads at a place."""
-        network: Any = self.network
-        if isinstance(self.inner, LibraryReader):
-            return lambda inputs: network.forward_features(inputs)  # noqa: PLW0108 - a bound method's other arguments would be followed
-        place = self.inner.place if isinstance(self.inner, HookReader) else self.inner.parts[number].place
-
-        def tokens(inputs: Tensor) -> Tensor:
-            with capturing(place.module, place.index, clone=True) as layer:
-                network(inputs)
-            if layer.output is None:
-                raise ModelError(f"`{self.layer}` gave no tokens. Use images of one size.")
-            return layer.output
-
-        return tokens
 
 
 def _forms(reader: Any) -> tuple[Reading | Part, ...]:
@@ -274,7 +269,7 @@ def find_followed(network: nn.Module, probes: Probes, found: Found, head: Head) 
     """
     if not _forms(found.reader):
         return None, ""
-    reader = FollowedReader(network, found.reader)
+    reader = FollowedReader(network, found.reader, found.output.pooled.shape[1])
     try:
         reader.count(probes.first)
         output, constant, error = reader.checked(probes.second)

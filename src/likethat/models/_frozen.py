@@ -54,7 +54,8 @@ def _written_out(  # noqa: PLR0917 - torch's own signature
     if enable_gqa:
         groups = query.shape[-3] // key.shape[-3]
         key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
-    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    scaled = query * (query.shape[-1] ** -0.5 if scale is None else scale)  # there are far more scores than queries
+    scores = scaled @ key.transpose(-2, -1)
     if is_causal:
         later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
         scores = scores.masked_fill(later, -torch.inf)
@@ -68,14 +69,14 @@ class Tail:
     """A function of one tensor, as torch's core operations one by one.
 
     Args:
-        function: from the tensor to another.
+        function: from the tensor to another, or to several.
         value: a tensor to follow it with.
 
     Raises:
         NotFrozenError: it cannot be followed.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], value: Tensor) -> None:
+    def __init__(self, function: Callable[[Tensor], Any], value: Tensor) -> None:
         try:
             with torch.no_grad(), _PlainAttention():
                 graph = make_fx(torch.func.functionalize(function, remove="mutations"), tracing_mode="real")(value)
@@ -91,14 +92,19 @@ class Tail:
         """Return what every operation gives for a tensor."""
         own: dict[Node, Any] = {}
         for node in self._nodes:
-            if node.op == "placeholder":
-                own[node] = value
-            elif node.op == "get_attr":
-                own[node] = getattr(self._graph, str(node.target))
-            elif node.op == "call_function":
-                own[node] = node.target(*filled(node.args, own), **filled(node.kwargs, own))
-        own[self._nodes[-1]] = own[self._nodes[-1].args[0]]
+            self._take(node, own, value)
         return own
+
+    def _take(self, node: Node, own: dict[Node, Any], value: Tensor) -> None:
+        """Add what one operation gives to what those before it gave."""
+        if node.op == "placeholder":
+            own[node] = value
+        elif node.op == "get_attr":
+            own[node] = getattr(self._graph, str(node.target))
+        elif node.op == "call_function":
+            own[node] = node.target(*filled(node.args, own), **filled(node.kwargs, own))  # type: ignore[operator]
+        else:
+            own[node] = filled(node.args[0], own)
 
 
 class FrozenTail(Tail):

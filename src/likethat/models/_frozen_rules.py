@@ -62,11 +62,19 @@ def _gate(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], own: Sequence[Any], result: Any
 ) -> Any:
     """Hold by how much a value is let through, (f(x) - f(0)) / x, and what an empty input gives, f(0)."""
+    share, added = _line(function, kwargs, own, result)
+    return args[0] * share + added
+
+
+def _line(
+    function: Callable[..., Any], kwargs: dict[str, Any], own: Sequence[Any], result: Any
+) -> tuple[Tensor, Tensor]:
+    """Return by how much a value is let through, and what is added."""
     value = own[0]
     empty = function(torch.zeros_like(value), *own[1:], **kwargs)
     away = value.abs() > torch.finfo(value.dtype).tiny  # below, a quotient is no number
     share = torch.where(away, (result - empty) / torch.where(away, value, torch.ones_like(value)), 0.0)
-    return args[0] * share + torch.where(away, empty, result)
+    return share, torch.where(away, empty, result)
 
 
 def _power(
@@ -86,8 +94,8 @@ def _scale(value: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
 def _layer_norm(_: Any, args: Sequence[Any], __: dict[str, Any], own: Sequence[Any], result: Any) -> Any:
     """Hold the scale; the centring stays."""
     axes = tuple(range(-len(own[1]), 0))
-    values = (args[0] - args[0].mean(dim=axes, keepdim=True)) * _scale(own[0], axes, own[4])
-    values = values if own[2] is None else values * own[2]
+    scale = _scale(own[0], axes, own[4])
+    values = (args[0] - args[0].mean(dim=axes, keepdim=True)) * (scale if own[2] is None else scale * own[2])
     return (values if own[3] is None else values + own[3]), result[1], result[2]
 
 
@@ -202,20 +210,39 @@ def is_constant(node: Node, name: str) -> bool:
     return name in _HELD or (isinstance(value, Tensor) and not value.is_floating_point())
 
 
-_MAY_ADD = frozenset((*GATES.split(), "pow", "div"))
+_GATE_NAMES = frozenset(GATES.split())
 _ADDED: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("addmm", "baddbmm", "addmv"), (0,)),
     **dict.fromkeys(("add", "sub", "rsub"), (0, 1)),
     **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"), (2, 3)),
     **dict.fromkeys(("convolution", "native_group_norm", "masked_fill", "constant_pad_nd"), (2,)),
-    "native_layer_norm": (3,),
     "where": (1, 2),
 }
+_MAY_LACK = {"native_layer_norm": 3}  # may be given nothing to add, which adding zeros costs a pass over all numbers
 
 
-def adds_of_its_own(name: str) -> bool:
-    """Whether the frozen form of an operation may add something that none of its arguments shows."""
-    return name in _MAY_ADD
+def linear_part(
+    name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], held: Sequence[Any], own: Any
+) -> Any:
+    """Return the frozen form of an operation less all that it adds by itself.
+
+    Args:
+        name: of the operation.
+        function: the operation.
+        args: of the frozen run, with nothing added (see `without_added`).
+        kwargs: its keywords.
+        held: the same arguments on the image.
+        own: its result on the image.
+    """
+    if name in _GATE_NAMES:
+        return args[0] * _line(function, kwargs, held, own)[0]
+    if name == "addmm" and not kwargs and args[0] is held[0] and (args[1] is held[1] or args[2] is held[2]):
+        return torch.mm(*args[1:3])
+    found = RULES[name](function, args, kwargs, held, own)
+    if name not in ("pow", "div"):
+        return found
+    empty = [one if moved is one else torch.zeros_like(one) for moved, one in zip(args, held, strict=True)]
+    return found - RULES[name](function, empty, kwargs, held, own)
 
 
 def without_added(name: str, args: Sequence[Any], moves: Sequence[bool]) -> list[Any]:
@@ -227,6 +254,8 @@ def without_added(name: str, args: Sequence[Any], moves: Sequence[bool]) -> list
         moves: for each, whether it moves with the input.
     """
     changed = list(args)
+    if name in _MAY_LACK and not moves[_MAY_LACK[name]]:
+        changed[_MAY_LACK[name]] = None
     for place in _ADDED.get(name, ()):
         if place < len(changed) and not moves[place] and changed[place] is not None:
             value = changed[place]

@@ -26,6 +26,11 @@ _MOST_FORWARDS = 6.0  # that reading an image may cost where nobody named the la
 _SCALES = (-1.0, 2.0)  # of the map, on which a run that is affine must stay on one line; 0 is the constant itself
 
 
+_COUNTED_AS: dict[Any, Any] = {  # which torch's own table lacks
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: torch.ops.aten._scaled_dot_product_flash_attention
+}
+
+
 class Counting(TorchDispatchMode):
     """Counts the products and sums of convolutions and matrix products."""
 
@@ -36,7 +41,8 @@ class Counting(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        count = flop_registry.get(func.overloadpacket)
+        packet = func.overloadpacket
+        count = flop_registry.get(_COUNTED_AS.get(packet, packet))
         self.total += 0 if count is None else int(count(*args, **kwargs, out_val=result))
         return result
 

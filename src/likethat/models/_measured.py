@@ -18,7 +18,7 @@ from likethat.errors import ModelError
 from likethat.models._ends import End
 from likethat.models._facing import UPRIGHT, Facing
 from likethat.models._felt import Felt, Logits, Place, derivatives
-from likethat.models._probe import logits_of
+from likethat.models._probe import chosen_logits, logits_of
 from likethat.models._trace import capturing, relative_error
 from likethat.models.readings import Layout
 from likethat.models.split_model import Head, SplitOutput
@@ -240,28 +240,34 @@ class MeasuredReader:
 
     def read_parts(self, inputs: Tensor) -> tuple[list[Tensor], SplitOutput]:
         """Return the map of each part, and what `read` makes of them."""
-        applied, logits = self._run(inputs)
-        maps, vectors = zip(*applied, strict=True)
-        return list(maps), SplitOutput(feature_map=joined(maps), pooled=torch.cat(vectors, dim=1), logits=logits)
+        return self.parts_of(self.seen(inputs), inputs)
 
-    def _run(self, inputs: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Return map and pooled vector of each part, and the logits."""
+    def seen(self, inputs: Tensor) -> list[Tensor]:
+        """Return what one pass shows: each part's raw output, and what is returned."""
         with ExitStack() as stack:
             places = [part.place for part in self.parts]
-            seen = [stack.enter_context(capturing(one.module, one.index, clone=True)) for one in places]
+            captured = [stack.enter_context(capturing(one.module, one.index, clone=True)) for one in places]
             result = self.network(inputs)
+        found = [one.output for one in captured if one.output is not None]
+        if len(found) < len(captured):
+            raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
+        return [*found, chosen_logits(result, len(inputs))[0]]
+
+    def parts_of(self, seen: list[Tensor], inputs: Tensor) -> tuple[list[Tensor], SplitOutput]:
+        """Return the map of each part, and the output, of what a pass shows."""
         size = (inputs.shape[-2], inputs.shape[-1])
-        applied = []
-        for part, raw in zip(self.parts, (captured.output for captured in seen), strict=True):
-            own = None if raw is None else part.apply(raw, size)
-            if own is None:
+        maps, vectors = [], []
+        for part, raw in zip(self.parts, seen, strict=False):
+            applied = part.apply(raw, size)
+            if applied is None:
                 raise ModelError(
-                    f"the feature map must have the layout that the split was checked with, got "
-                    f"{None if raw is None else tuple(raw.shape)} for inputs {tuple(inputs.shape)}. Use images of one "
-                    "size."
+                    f"the feature map must have the layout that the split was checked with, got {tuple(raw.shape)} for "
+                    f"inputs {tuple(inputs.shape)}. Use images of one size."
                 )
-            applied.append(own)
-        return applied, self._logits(result, len(inputs)).float()
+            maps.append(applied[0])
+            vectors.append(applied[1])
+        logits = self._logits(seen[-1], len(inputs)).float()
+        return maps, SplitOutput(feature_map=joined(maps), pooled=torch.cat(vectors, dim=1), logits=logits)
 
     def error(self, inputs: Tensor) -> tuple[SplitOutput, float]:
         """Return the output, and how far the logits of its pooled vector are from the network's own."""

@@ -12,7 +12,7 @@ from likethat.models._ends import ENDS, End, Fitted
 from likethat.models._felt import Place
 from likethat.models._libraries import timm_pass
 from likethat.models._measured import MeasuredHead
-from likethat.models._probe import logits_of
+from likethat.models._probe import chosen_logits, logits_of
 from likethat.models._state import device_of
 from likethat.models._trace import at_call, capturing, relative_error, vector_of
 from likethat.models.readings import Layout, Reading
@@ -116,9 +116,22 @@ class _LinearReader:
         """Never called: a linear split is replayed through its head."""
         raise AssertionError("a linear split is replayed through its head")
 
+    def read(self, inputs: Tensor) -> SplitOutput:
+        """Return map, pooled vector and logits of normalised views."""
+        return self.check(inputs)[0]
+
     def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
         """Return the output, and the pooled vector that the reading predicts."""
+        return self._output(self.seen(inputs), inputs)
+
+    def seen(self, inputs: Tensor) -> list[Tensor]:
+        """Return what one pass shows: the layer's raw output, the pooled vector, what the logits are made of."""
         raise NotImplementedError
+
+    def parts_of(self, seen: list[Tensor], inputs: Tensor) -> tuple[list[Tensor], SplitOutput]:
+        """Return the map, and the output, of what a pass shows."""
+        output, _ = self._output(seen, inputs)
+        return [output.feature_map], output
 
     def error(self, inputs: Tensor) -> tuple[SplitOutput, float]:
         """Return the output, and how far the reading is from it."""
@@ -126,15 +139,20 @@ class _LinearReader:
         means = output.feature_map.mean(dim=(2, 3)) if self.spatially_additive else predicted
         return output, max(relative_error(predicted, output.pooled), relative_error(means, output.pooled))
 
-    def _output(self, raw: Tensor | None, pooled: Tensor, logits: Tensor, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
-        applied = None if raw is None else self.reading.apply(raw, (inputs.shape[-2], inputs.shape[-1]))
+    def _output(self, seen: list[Tensor], inputs: Tensor) -> tuple[SplitOutput, Tensor]:
+        raw, pooled, *ends = seen
+        applied = self.reading.apply(raw, (inputs.shape[-2], inputs.shape[-1]))
         if applied is None:
             raise ModelError(
-                f"the feature map must have the layout that the split was checked with, got "
-                f"{None if raw is None else tuple(raw.shape)} for inputs {tuple(inputs.shape)}. Use images of one size."
+                f"the feature map must have the layout that the split was checked with, got {tuple(raw.shape)} for "
+                f"inputs {tuple(inputs.shape)}. Use images of one size."
             )
         feature_map, predicted = applied
-        return SplitOutput(feature_map=feature_map, pooled=pooled, logits=logits.float()), predicted
+        logits = self._logits(ends, len(inputs)).float()
+        return SplitOutput(feature_map=feature_map, pooled=pooled, logits=logits), predicted
+
+    def _logits(self, ends: list[Tensor], n_images: int) -> Tensor:  # noqa: ARG002
+        return ends[0]
 
 
 class HookReader(_LinearReader):
@@ -152,12 +170,8 @@ class HookReader(_LinearReader):
         self.head, self.end = head, head.end
         self._clone: bool | None = None  # whether the map must be copied; not known yet
 
-    def read(self, inputs: Tensor) -> SplitOutput:
-        """Return map, pooled vector and logits of normalised views."""
-        return self.check(inputs)[0]
-
-    def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
-        """Return the output, and the pooled vector that the reading predicts."""
+    def seen(self, inputs: Tensor) -> list[Tensor]:
+        """Return what one pass shows: the layer's raw output, the vector, what is returned, what the head gives."""
         with (
             capturing(self._module, self._index, clone=self._clone is not False) as layer,
             capturing(self.head.module, self.head.index, clone=False) as head,
@@ -167,11 +181,16 @@ class HookReader(_LinearReader):
             raise ModelError(
                 f"`{self.head.name}` was not called for inputs {tuple(inputs.shape)} as it was in the split."
             )
-        returned = logits_of(result, len(inputs))
-        logits = self.head.logits_behind(returned, head.output) if self.head.activated else returned
+        if layer.output is None:
+            raise ModelError(f"`{self.layer}` gave no map for inputs {tuple(inputs.shape)}. Use images of one size.")
         if self._clone is None:  # the first pass is split's own, where overwriting can be seen
             self._clone = layer.overwritten
-        return self._output(layer.output, self.head.vector(head.given, head.output), logits, inputs)
+        vector = self.head.vector(head.given, head.output)
+        return [layer.output, vector, chosen_logits(result, len(inputs))[0], head.output]
+
+    def _logits(self, ends: list[Tensor], n_images: int) -> Tensor:
+        returned = logits_of(ends[0], n_images)
+        return self.head.logits_behind(returned, ends[1]) if self.head.activated else returned
 
 
 class LibraryReader(_LinearReader):
@@ -185,16 +204,13 @@ class LibraryReader(_LinearReader):
         self.network = network
         self._clone: bool | None = None  # whether the map must be copied; not known yet
 
-    def read(self, inputs: Tensor) -> SplitOutput:
-        """Return map, pooled vector and logits of normalised views."""
-        return self.check(inputs)[0]
-
-    def check(self, inputs: Tensor) -> tuple[SplitOutput, Tensor]:
-        """Return the output, and the pooled vector that the reading predicts."""
+    def seen(self, inputs: Tensor) -> list[Tensor]:
+        """Return what one pass shows: timm's features, the pooled vector and the logits."""
         layer, pooled, logits = timm_pass(self.network, inputs, clone=self._clone is not False)
         if self._clone is None:  # the first pass is split's own, where overwriting can be seen
             self._clone = layer.overwritten
-        return self._output(layer.output, pooled, logits, inputs)
+        assert layer.output is not None
+        return [layer.output, pooled, logits]
 
 
 class ReplayReader:

@@ -309,3 +309,32 @@ def test_a_bank_of_another_rule_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
         lt.EPIC().fit(lt.split(network, example=images[:2]), images).save(tmp_path / "bank")
     with pytest.raises(BankMismatchError, match="earlier version"):
         lt.open_bank(tmp_path / "bank").attach(lt.split(network, example=images[:2]))
+
+
+class MeanAsToken(nn.Module):
+    """Attention pooling as CLIP's ResNets have it: the token that reads a map is the mean of its cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 12, 4, stride=4), nn.ReLU(), nn.Conv2d(12, 16, 3, padding=1))
+        self.keys, self.head = nn.Linear(16, 48), nn.Linear(16, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        cells = self.stem(images).flatten(2).mT
+        tokens = torch.cat([cells.mean(1, keepdim=True), cells], 1)
+        query, key, value = self.keys(tokens).chunk(3, 2)
+        pooled = nn.functional.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0]
+        return self.head(pooled)[:, 0]  # type: ignore[no-any-return]
+
+
+def test_a_token_that_is_the_mean_of_the_cells_is_located() -> None:
+    """No attention behind the tokens brings it anything: it is made of the map, from which it is run frozen."""
+    torch.manual_seed(3)
+    model = lt.split(MeanAsToken().eval(), example=torch.rand(2, 3, 16, 16))
+    images = torch.rand(3, 3, 16, 16)
+    output = model.forward(images)
+    located = (output.feature_map.mean((2, 3)) @ model.head.weight.T).gather(1, output.logits.argmax(1)[:, None])
+    assert model.grid == (4, 4)
+    assert bool((located.abs() > 1e-3).all())
+    bank = lt.EPIC(n_prototypes=1).fit(model, torch.rand(12, 3, 16, 16))
+    assert abs(bank.explain(images[0]).gap()) < 1e-5

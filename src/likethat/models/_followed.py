@@ -86,7 +86,7 @@ class FollowedTokens(Tail):
                     del own[done]
                     for way in ways:
                         way.moved.pop(done, None)
-            return [value[0] for value in own[self._nodes[-1]]], [way.moved[self.result][0] for way in ways]
+            return [value[0] for value in own[self._nodes[-1]]], [self._result(way)[0] for way in ways]
 
         try:
             if self._together:
@@ -125,8 +125,12 @@ class FollowedTokens(Tail):
         way = _Way(row=row, brings=brings, keeps=keeps, adds=adds)
         for node in self._live:
             self._go(way, node, own)
-        found: Tensor = way.moved[self.result]
-        return found[0]
+        return self._result(way)[0]
+
+    def _result(self, way: "_Way") -> Tensor:
+        """Return a token's stream at the end; nothing where no attention brought it anything."""
+        found: Tensor = way.moved[self.result] if self.result in way.moved else self._nothing(self.result, way.row)
+        return found
 
     def _go(self, way: "_Way", node: Node, own: Values) -> None:
         """Take a token's stream through a step, which is told apart for every token that attention brings."""

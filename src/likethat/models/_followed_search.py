@@ -277,5 +277,7 @@ def find_followed(network: nn.Module, probes: Probes, found: Found, head: Head) 
         return None, str(refused)
     if not error <= probes.tolerance:
         return None, f"what the patches give is off by {error:.1e}"
+    if not bool(output.feature_map.any()):
+        return None, "no attention brings it anything behind the place where tokens are first seen"
     reader.shares = shares_in_words(output, {"a constant": constant}, head, rest="tokens")
     return replace(found, reader=reader, output=output, error=max(error, found.error)), ""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 import likethat as lt
 from likethat.errors import InputError, TargetError
-from likethat.explainers.choosing import _ends_as_file, rows_like
+from likethat.explainers.choosing import rows_like
+from likethat.explainers.freemcg.inputs import _ends_as_file
 from likethat.explanations.attribution import Attribution
 from likethat.explanations.counterfactual import Counterfactual
 from likethat.explanations.explanation import Explanation

@@ -56,6 +56,20 @@ def test_one_input_of_any_kind() -> None:
         one_input([3])
 
 
+def test_a_file_is_what_it_holds(tmp_path: Path) -> None:
+    """A photo by its name was asked about as a text; a misspelt one is no text either."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    wanted = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    for given in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(pixels)):
+        assert torch.allclose(one_input(given), wanted)  # type: ignore[arg-type]
+    (tmp_path / "text.txt").write_text("a fine film\n", encoding="utf-8")
+    assert one_input(str(tmp_path / "text.txt")) == ["a fine film"]
+    with pytest.raises(InputError, match=r"`image` must be a file that is there, or a text, got gone\.png"):
+        one_input("gone.png", name="image")
+    assert one_input("it ends in a.png") == ["it ends in a.png"]
+
+
 def test_masks_of_any_kind() -> None:
     wanted = torch.tensor([[True, False], [True, True]])
     assert check_mask(None, (2, 2)) is None

@@ -19,7 +19,7 @@ from likethat._responses import Wanted
 from likethat._session import in_own_session
 from likethat._status import Reason, ended
 from likethat.errors import InputError, ModelError, NotLinearError
-from likethat.explainers.freemcg.inputs import one_input
+from likethat.explainers.freemcg.inputs import one_input, opened
 from likethat.explainers.freemcg.method import FreeMCG
 from likethat.explainers.parts.method import PartPrototypes
 from likethat.explanations.attribution import EXACTLY, Attribution
@@ -28,7 +28,7 @@ from likethat.explanations.explain import as_sample
 from likethat.explanations.explanation import Explanation
 from likethat.explanations.word_attribution import WordAttribution
 from likethat.generators import Denoiser, Generated, TextEdits, train_generator
-from likethat.generators.reading import TABLES, fitted, read_input
+from likethat.generators.reading import fitted
 from likethat.generators.table.files import read_table
 from likethat.models import SplitModel, split
 from likethat.sources.base import Sample
@@ -37,10 +37,6 @@ Explained: TypeAlias = Explanation | Counterfactual | Attribution | WordAttribut
 
 MADE = 500
 """Images that a generator makes where none are at hand: as many as README's example takes, in seconds on one core."""
-_LONGEST = 1024  # signs of a path: file systems take no more, and refuse to be asked
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".heic"}
-_ENDINGS = TABLES | _PICTURES | {".txt", ".jp2", ".dcm", ".svg", ".npy"}
-"""Endings of tables, texts and pictures."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,12 +144,7 @@ def _one(given: Any) -> Any:
     Raises:
         InputError: none of them, or a word that is meant as a file which is not there.
     """
-    if isinstance(given, str) and (_is_file(given) or _ends_as_file(given)):
-        if not _is_file(given):
-            raise InputError(f"`input` must be a file that is there, or a text, got {given}, which does not exist.")
-        given = Path(given)
-    if isinstance(given, Path) and given.suffix.lower() in (*TABLES, ".txt"):
-        given = read_input(given)
+    given = opened(given, name="input")
     is_array = isinstance(given, Tensor) or (isinstance(given, np.ndarray) and given.dtype.kind not in "US")
     if is_array and (given.ndim < 2 or (given.ndim == 2 and len(given) == 1)):
         raise InputError(
@@ -163,15 +154,6 @@ def _one(given: Any) -> Any:
     if isinstance(given, Path | Sample) or is_array or hasattr(given, "getbands"):
         return as_sample(given)
     return one_input(given, name="input")
-
-
-def _is_file(text: str) -> bool:
-    return len(text) < _LONGEST and "\n" not in text and Path(text).is_file()
-
-
-def _ends_as_file(text: str) -> bool:
-    """Whether one word ends as files do, so that a misspelt path is not explained as a text."""
-    return not any(sign.isspace() for sign in text) and Path(text).suffix.lower() in _ENDINGS
 
 
 def _image(at_hand: _AtHand) -> Explained:

@@ -17,10 +17,17 @@ from likethat._options import check_names, shown
 from likethat._queries import Asked
 from likethat._responses import Measure, check_wanted, measure_of
 from likethat.errors import InputError, TargetError
+from likethat.explanations.explain import as_sample
 from likethat.generators.base import Denoiser, LatentGenerator
+from likethat.generators.reading import TABLES, read_input
 from likethat.generators.text.edits import TextEdits
 from likethat.generators.text.words import split_words
 from likethat.sources._decode import decode
+
+_LONGEST = 1024  # signs of a path: file systems take no more, and refuse to be asked
+_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".heic"}
+_ENDINGS = TABLES | _PICTURES | {".txt", ".jp2", ".dcm", ".svg", ".npy"}
+"""Endings of tables, texts and pictures."""
 
 
 def as_asked(model: Any, budget: int | None, target: Any = None) -> Asked:
@@ -99,13 +106,37 @@ def exact_map(box: Asked) -> tuple[str, ...]:
     )
 
 
+def opened(given: Any, *, name: str) -> Any:
+    """Return what is said to be a file: a row or text read, a picture's path; all else as it is.
+
+    Raises:
+        InputError: a word that is meant as a file which is not there.
+    """
+    if isinstance(given, str) and (_is_file(given) or _ends_as_file(given)):
+        if not _is_file(given):
+            raise InputError(f"`{name}` must be a file that is there, or a text, got {given}, which does not exist.")
+        given = Path(given)
+    return read_input(given) if isinstance(given, Path) and given.suffix.lower() in (*TABLES, ".txt") else given
+
+
+def _is_file(text: str) -> bool:
+    return len(text) < _LONGEST and "\n" not in text and Path(text).is_file()
+
+
+def _ends_as_file(text: str) -> bool:
+    """Whether one word ends as files do, so that a misspelt path is not explained as a text."""
+    return not any(sign.isspace() for sign in text) and Path(text).suffix.lower() in _ENDINGS
+
+
 def one_input(source: Any, *, name: str = "source") -> Inputs:
     """Return one image, row or text as a batch of one.
 
     Raises:
         InputError: none of them, or several.
     """
-    image = getattr(source, "image", source)  # a sample of a source
+    image = opened(getattr(source, "image", source), name=name)  # a sample of a source has one
+    if isinstance(image, Path) or hasattr(image, "getbands"):
+        image = as_sample(image).image
     if isinstance(image, np.ndarray) and image.dtype.kind == "U":
         image = [str(text) for text in image.ravel()]
     if isinstance(image, np.ndarray):

@@ -190,7 +190,7 @@ class FreeMCG(FreeMCGOptions):
 
         Args:
             model: a `BlackBox`, or anything that it wraps.
-            image: (channel, height, width), or one text.
+            image: (channel, height, width), a PIL image, a file of one, or one text.
             target: class index or name; the class that the model gives it when None. Or a number: a `Label`, the
                 name of an output, or a `Response`, a detector's score of one box, say.
             budget: queries allowed in all.

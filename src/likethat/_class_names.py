@@ -187,7 +187,7 @@ def _by_place(given: Sequence[str], n_classes: int) -> ClassMatch:
     by_number = {name: int(name) for name in given if name.isascii() and name.isdecimal()}
     is_numbered = len(by_number) == len(given) and max(by_number.values()) < n_classes
     in_order = {name: index for index, name in enumerate(given)} if len(given) == n_classes else None
-    advice = "Give the model its class names in their order: split(network, class_names=[...])."
+    advice = "Give the model its class names in their order: split(network, class_names=[...]), --class-names FILE."
     if is_numbered and in_order not in (None, by_number):
         return ClassMatch(
             unmatched=list(given),

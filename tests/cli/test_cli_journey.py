@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,7 +138,7 @@ def test_the_printed_column_adds_up(bank: Path, folder: Path, weights: Path, tmp
     result = likethat("explain", bank, picture, "--weights", weights, "--out", tmp_path / "w.html")
     heading, *rows = result.stdout.splitlines()[1:-1]
     logit = float(heading.split("logit ")[1].split(",")[0])
-    terms = [float(word) for row in rows for word in row.split() if word[0] in "+-"]
+    terms = [float(word) for row in rows for word in row.split() if re.fullmatch(r"[+-][\d.]+", word)]
     assert len(terms) == 6  # four channels, the others, the bias
     assert sum(terms) == pytest.approx(logit, abs=0.02)
 

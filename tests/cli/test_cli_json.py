@@ -181,7 +181,7 @@ def test_stopped_work_says_how_to_go_on(
 
 
 def test_a_fault_of_ours_is_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("likethat.cli.split.open_model", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("likethat.cli.options.open_model", lambda *_, **__: 1 / 0)
     document = told("split", "zoo:digits", exit_code=1)
     assert document["error"] == {"type": "ZeroDivisionError", "message": "division by zero"}
 

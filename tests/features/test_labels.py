@@ -1,5 +1,6 @@
 """Labels as classes of the model, the accuracy on them, and what the images are like."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,10 +64,21 @@ def test_classes_without_names_are_called_as_the_images_are_where_the_model_know
     predicted = [label if index < right else 1 - label for index, label in enumerate(labels)]
     known = ["class 0", "class 1"]
     found = match_labels(rows(labels, predicted, label_names=[given[label] for label in labels]), given, known)
-    assert names_borne_out(found.row, found.warning, known) == (tuple(given) if taken else ())
-    assert names_borne_out(found.row, found.warning, ["ant", "bee"]) == ()
-    assert names_borne_out(found.row, "The model hardly knows one.", known) == ()
-    assert names_borne_out({}, "", known) == ()
+    told = torch.tensor(predicted)
+    assert names_borne_out(found, told, known) == (tuple(given) if taken else ())
+    assert names_borne_out(found, told, ["ant", "bee"]) == ()
+    assert names_borne_out(replace(found, warning="The model hardly knows one."), told, known) == ()
+    assert names_borne_out(replace(found, row={}), told, known) == ()
+
+
+def test_each_class_must_be_known_before_any_is_named() -> None:
+    """Two rare classes in the other order: most images are right, and both names would be wrong."""
+    names, known = ["ant", "bee", "cow", "dog"], [f"class {index}" for index in range(4)]
+    labels = [0] * 40 + [1] * 40 + [2] * 9 + [3] * 9
+    turned = [{2: 3, 3: 2}.get(label, label) for label in labels]
+    for predicted, wanted in ((labels, tuple(names)), (turned, ())):
+        given = rows(labels, predicted, label_names=[names[label] for label in labels])
+        assert names_borne_out(match_labels(given, names, known), torch.tensor(predicted), known) == wanted
 
 
 def test_the_data_by_hand() -> None:

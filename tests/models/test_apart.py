@@ -7,6 +7,7 @@ import torch
 from model_networks import randomise
 from torch import Tensor, nn
 
+import likethat as lt
 from likethat.models._frozen import FrozenTail
 from likethat.models._frozen_search import Counting
 from likethat.models._trace import relative_error
@@ -82,3 +83,37 @@ def test_what_is_apart_is_computed_once() -> None:
     with Counting() as counted:
         tail.given(value, own, by_channels=False)
     assert counted.total < 5 * once.total  # cell by cell 12 and more
+
+
+class Pick(nn.Module):
+    """Takes the patch of the highest score, as CLIP's text tower takes the last word."""
+
+    def __init__(self, pick: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.stem, self.norm, self.score = nn.Conv2d(3, 16, 8, stride=8), nn.LayerNorm(16), nn.Linear(16, 1)
+        self.mixed, self.head, self.pick = nn.Linear(16, 16), nn.Linear(16, 4), pick
+
+    def tokens(self, x: Tensor) -> Tensor:
+        return self.norm(self.stem(x).relu().flatten(2).transpose(1, 2))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)
+        picked = self.pick(tokens, self.score(tokens)[..., 0].argmax(1))
+        return self.head(nn.functional.gelu(self.mixed(picked)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "pick",
+    [
+        lambda tokens, at: tokens[torch.arange(len(tokens)), at],
+        lambda tokens, at: tokens.gather(1, at[:, None, None].expand(-1, 1, 16))[:, 0],
+    ],
+)
+def test_a_place_that_is_found_on_the_image_is_another_on_another(pick: Callable[[Tensor, Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    network = Pick(pick).eval()
+    model = lt.split(network, example=torch.rand(2, 3, 64, 64))
+    for seed in range(4):
+        image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+        taken = int(network.score(network.tokens(image)).argmax())
+        assert int(model.heat_map(image, 1).abs().argmax()) == taken

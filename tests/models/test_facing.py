@@ -8,7 +8,7 @@ import torch
 from model_networks import Tokens, randomise
 from torch import Tensor, nn
 
-from likethat.errors import ModelError
+from likethat.errors import InputError, ModelError
 from likethat.models import split
 from likethat.models._facing import UPRIGHT, Facing, facings
 
@@ -179,11 +179,36 @@ def test_how_a_map_lies_by_hand() -> None:
     assert found(lambda inputs: (cells(inputs).flatten(2) @ mixed).reshape(-1, 3, 4, 4)) is None
     assert found(lambda inputs: inputs.mean((2, 3), keepdim=True).expand(-1, -1, 4, 4)) == UPRIGHT  # one as another
     assert found(lambda inputs: torch.zeros(len(inputs), 3, 4, 4)) == UPRIGHT  # nothing says otherwise
-    assert found(lambda inputs: cells(inputs)[:, :, :2]) == Facing(window=((0.0, 0.5), (0.0, 1.0)))
+    upper = Facing(window=((0.0, 0.5), (0.0, 1.0)))
+    assert found(lambda inputs: cells(inputs)[:, :, :2], of_tokens=False) == upper
+    assert found(lambda inputs: cells(inputs)[:, :, :2]) is None  # of tokens any may be left out, not those of a rim
     assert (
         found(lambda inputs: cells(nn.functional.pad(inputs[:, :, 1:], (0, 0, 1, 0)))) == UPRIGHT
     )  # within half a cell
     assert found(lambda inputs: inputs[:, :, ::4, ::4]) == UPRIGHT  # the last three of four are never read
+
+
+def test_where_a_map_lies_is_known_at_the_size_it_was_seen_at() -> None:
+    """What is cut off may be so many pixels, or a share; of turned pictures it makes no difference."""
+
+    class Changed(nn.Module):
+        def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+            super().__init__()
+            self.change, self.stem = change, nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
+            self.head = nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.stem(self.change(x)).mean((2, 3)))  # type: ignore[no-any-return]
+
+    images, larger = _images(), nn.functional.interpolate(_images(), scale_factor=2)
+    changes: list[Callable[[Tensor], Tensor]] = [lambda x: x[..., 16:-16, 16:-16], lambda x: x.roll(16, 3)]
+    for change in changes:
+        model = split(randomise(Changed(change)), example=images)
+        model.heat_map(images, 1)
+        with pytest.raises(InputError, match=r"this network cuts or rolls the picture.*Split it anew"):
+            model.heat_map(larger, 1)
+        split(randomise(Changed(change)), example=larger).heat_map(larger, 1)
+    split(randomise(Changed(lambda x: x.flip(3))), example=images).heat_map(larger, 1)
 
 
 def test_what_is_put_right_can_be_taken_back() -> None:

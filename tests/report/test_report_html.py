@@ -498,7 +498,7 @@ def test_what_a_weak_part_carries_is_said_beside_what_all_parts_carry() -> None:
     why = explanation((2.0, 1.0, 1.0, -0.75))
     assert surroundings_sentence(why) == ""
     said = surroundings_sentence(replace(why, rows=(why.rows[0], weak)))
-    assert said.startswith(" 25\u202f% of it comes from a part whose places hold little evidence")
+    assert said.startswith(" 25\u202f% of it comes from one channel whose places hold little evidence")
     other = explanation((2.0, -1.0, 1.0))
     against = replace(other.rows[1], name=weak.name)
     assert surroundings_sentence(replace(other, rows=(other.rows[0], against))) == ""

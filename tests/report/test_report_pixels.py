@@ -67,6 +67,8 @@ def test_an_outline_goes_along_the_edge_and_only_round_what_is_above_0() -> None
     assert {(0.0, True), (0.0, False)} <= {(min(x, y), x > y) for x, y in found.tolist() if abs(x - y) > 5}
     assert outline(-corner.clip(0)) == outline(np.ones((4, 4), dtype=np.float32)) == ""
     assert outline(np.ones((1, 1), dtype=np.float32)) == ""
+    noise = np.random.default_rng(0).random((300, 400), dtype=np.float32)
+    assert 0 < len(outline(noise)) < 100_000  # of a page that has twenty
 
 
 def test_heat_colours_by_hand() -> None:

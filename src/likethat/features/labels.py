@@ -1,7 +1,7 @@
 """The labels of a source as classes of the model, and how often the model gives them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,24 +69,20 @@ def match_labels(rows: Rows, given: Sequence[str], known: Sequence[str]) -> Labe
     return Labels(classes=classes, row=row, notes=notes, warning=warning)
 
 
-def names_borne_out(row: Mapping[str, Any], warning: str, known: Sequence[str]) -> tuple[str, ...]:
+def names_borne_out(found: Labels, predicted: Int[Tensor, " image"], known: Sequence[str]) -> tuple[str, ...]:
     """Return names for the classes of a model that has none: those of the images, taken in order, where it knows them.
 
-    Args:
-        row: of `Labels`; empty where no image has one.
-        warning: of the same.
-        known: names of the model's classes.
+    It must know each of them: of two rare ones that stand in the other order the whole says little.
 
-    Example:
-        >>> row = {"renamed": {"ant": "class 0", "bee": "class 1"}, "accuracy": 0.9, "matched": 20}
-        >>> names_borne_out(row, "", ["class 0", "class 1"])
-        ('ant', 'bee')
-        >>> names_borne_out(row | {"accuracy": 0.6}, "", ["class 0", "class 1"])
-        ()
+    Args:
+        found: the labels, matched.
+        predicted: the model's class of each image.
+        known: names of the model's classes.
     """
+    row = found.row
     called = {index: name for name, index in row.get("renamed", {}).items()}
     if (
-        warning
+        found.warning
         or row.get("matched", 0) < _ENOUGH
         or not are_unnamed(known)
         or set(called) != set(known)
@@ -96,7 +92,10 @@ def names_borne_out(row: Mapping[str, Any], warning: str, known: Sequence[str]) 
     chance = 1 / len(known)
     skill = (row.get("accuracy", 0.0) - chance) / (1 - chance)
     names = tuple(called[name] for name in known)
-    return names if skill >= _SURE and not any(name.isdecimal() for name in names) else ()
+    right = found.classes == predicted
+    hits = [float(right[found.classes == index].double().mean()) for index in range(len(known))]
+    is_known = skill >= _SURE and min(hits) > chance  # of a class without an image there is no mean
+    return names if is_known and not any(name.isdecimal() for name in names) else ()
 
 
 def _by_name(rows: Rows, given: Sequence[str], known: Sequence[str]) -> tuple[Tensor, ClassMatch]:

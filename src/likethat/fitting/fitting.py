@@ -21,7 +21,7 @@ from likethat._workers import Cluster, as_workers
 from likethat.errors import DataWarning, InputError
 from likethat.explanations import Bank, Provenance
 from likethat.features import Features, collect
-from likethat.features.labels import names_borne_out
+from likethat.features.labels import Labels, names_borne_out
 from likethat.fitting.agreement import agreement
 from likethat.fitting.held_out import kept_back
 from likethat.models import SplitModel, as_model, check_model
@@ -129,7 +129,8 @@ def begin(
     model.check_unchanged()  # again: another thread may have trained it meanwhile
     if features.warning:
         warn(features.warning, DataWarning)
-    if names := names_borne_out(features.data["labels"], features.warning, model.class_names):
+    labels = Labels(classes=features.labels, row=features.data["labels"], warning=features.warning)
+    if names := names_borne_out(labels, features.predicted, model.class_names):
         model = model.called(names)
     return Begun(model=model, source=source, features=features, checkpoint=opened, workers=reading["workers"])
 

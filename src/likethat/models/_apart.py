@@ -1,7 +1,8 @@
 """Which part of a tensor each number behind it is made of.
 
 Labels of the parts go through the steps in the place of numbers: a step moves them, or reads along an axis on which all
-are one, such as the channels of a cell. No number of any image is looked at, so that what holds for one holds for all.
+are one, such as the channels of a cell. No number of any image is looked at, and where a step moves parts to places
+that are found on the image nothing is said, so that what holds for one holds for all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,9 +40,10 @@ def labels_of(node: Node, labels: Mapping[Node, Any], own: Mapping[Node, Any]) -
         own: what every step gives for an image: of it only the shapes are read.
     """
     name, args = name_of(node), cast("Sequence[Any]", node.args)
-    if name in _MOVING:
-        return _moved(node, labels, own)
     result = own[node]
+    if name in _MOVING:
+        is_told = any(_is_found(arg, labels, own) for arg in node.all_input_nodes)
+        return many(result) if is_told else _moved(node, labels, own)
     first = result if isinstance(result, Tensor) else result[0]
     given = [labels[arg] for arg in node.all_input_nodes if arg in labels]
     axes = _read_along(name, args, labels, own)
@@ -53,6 +55,22 @@ def labels_of(node: Node, labels: Mapping[Node, Any], own: Mapping[Node, Any]) -
         return many(result)
     found = found.reshape(first.shape) if found.numel() == first.numel() else found.expand(first.shape)
     return found if first is result else (found, *(torch.zeros_like(found) for _ in result[1:]))  # scales are held
+
+
+def _is_found(node: Node, labels: Mapping[Node, Any], own: Mapping[Node, Any]) -> bool:
+    """Whether these are places that are found on each image, an argmax say: on another one parts move otherwise."""
+    value = own[node]
+    if node in labels or not isinstance(value, Tensor) or value.is_floating_point():
+        return False
+    waiting, seen = [node], {node}
+    while waiting:
+        one = waiting.pop()
+        if one in labels or one.op == "placeholder":
+            return True
+        new = [arg for arg in one.all_input_nodes if arg not in seen]
+        waiting += new
+        seen.update(new)
+    return False
 
 
 def many(result: Any) -> Any:

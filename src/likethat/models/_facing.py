@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likethat._double import double
+from likethat.errors import InputError
 
 _STRIPS = 3  # along each side: the fewest that tell a flip from a roll
 _ALIKE = 0.7
@@ -107,6 +108,11 @@ class Facing:
         return feature_map
 
     @property
+    def is_at_any_size(self) -> bool:
+        """Whether the map lies so in images of any size: turned, and neither cut nor rolled."""
+        return self.is_scattered or (self.window == _ALL and not any(share for _, (_, share) in self._sides()))
+
+    @property
     def note(self) -> str:
         """What was done to show the map as the picture is, or ""."""
         if self in (UPRIGHT, SCATTERED):
@@ -171,9 +177,14 @@ def facings(
             _decided(torch.stack(each), size, window, is_of_tokens=is_of_tokens)
             for *each, window, is_of_tokens in zip(seen, *others, windows, of_tokens, strict=True)
         ]
-    return [
+    lies = [
         facing and replace(facing, window=_counted(window, facing, one))
         for facing, window, one in zip(found, windows, seen, strict=True)
+    ]
+    # Tokens that are left out leave pixels unread too: which ones, a rim does not say.
+    return [
+        None if one is not None and one.window != _ALL and is_of_tokens else one
+        for one, is_of_tokens in zip(lies, of_tokens, strict=True)
     ]
 
 
@@ -220,7 +231,8 @@ def _shown(moved: Float[Tensor, "strip h w"]) -> Float[Tensor, "strip h w"]:
 
 def _are_unread(rims: Float[Tensor, "side change"], all_changes: Tensor) -> Tensor:
     """Return which sides change nothing, but for rounding."""
-    return rims.amax(1) <= _UNREAD**2 * all_changes.max()
+    most = all_changes.max()
+    return (rims.amax(1) <= _UNREAD**2 * most) & (most > 0)  # what nothing changes says nothing of its rim
 
 
 def _window(
@@ -243,6 +255,8 @@ def _window(
         least = [mid if bool(one) else low for mid, low, one in zip(middle, least, unread, strict=True)]
         most = [high if bool(one) else mid for mid, high, one in zip(middle, most, unread, strict=True)]
     top, bottom, left, right = least
+    if top + bottom >= size[0] or left + right >= size[1]:
+        return _ALL
     return (top / size[0], 1 - bottom / size[0]), (left / size[1], 1 - right / size[1])
 
 
@@ -340,8 +354,8 @@ def _shares(n_cells: int, length: int, window: Window) -> Float[Tensor, "strip c
 class UprightReader:
     """Reads what another reader does, with the cells of its map where the picture's are."""
 
-    def __init__(self, inner: Any, facing: Facing) -> None:
-        self.inner, self.facing = inner, facing
+    def __init__(self, inner: Any, facing: Facing, size: tuple[int, int]) -> None:
+        self.inner, self.facing, self.seen_at = inner, facing, size
 
     def __getattr__(self, name: str) -> Any:
         if name == "inner" or name.startswith("__"):  # a copy that is not filled yet
@@ -349,7 +363,18 @@ class UprightReader:
         return getattr(self.inner, name)
 
     def read(self, inputs: Tensor) -> Any:
-        """Return map, pooled vector and logits of normalised views."""
+        """Return map, pooled vector and logits of normalised views.
+
+        Raises:
+            InputError: images of another size, where what is cut off or rolled may be so many pixels, or a share.
+        """
+        size = (inputs.shape[2], inputs.shape[3])
+        if size != self.seen_at and not self.facing.is_at_any_size:
+            raise InputError(
+                f"`images` must be {self.seen_at[0]} x {self.seen_at[1]} pixels, got {size[0]} x {size[1]}: this "
+                "network cuts or rolls the picture, and where its map lies was seen at that size. Split it anew with "
+                "images of this size: split(network, example=images)."
+            )
         return self._upright(self.inner.read(inputs))
 
     def error(self, inputs: Tensor) -> tuple[Any, float]:
@@ -366,9 +391,9 @@ class UprightReader:
         return replace(output, feature_map=self.facing.upright(output.feature_map))
 
 
-def upright(found: Any) -> Any:
-    """Return a verified split with the cells of its map where the picture's are."""
+def upright(found: Any, size: tuple[int, int]) -> Any:
+    """Return a verified split, of images of a size, with the cells of its map where the picture's are."""
     if found.facing == UPRIGHT:
         return found
-    reader = UprightReader(found.reader, found.facing)
+    reader = UprightReader(found.reader, found.facing, size)
     return replace(found, reader=reader, output=reader._upright(found.output), facing=UPRIGHT)

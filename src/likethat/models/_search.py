@@ -227,7 +227,7 @@ def _verify(reader: HookReader | LibraryReader, probes: Probes, head: AnyHead) -
     plain.reading = replace(reader.reading, activation="", pool=POOLS[0], steps=())
     facing = facing_of(plain, output, probes, is_of_tokens=reader.reading.layout.kind == "tokens")
     found = Found(reader=reader, output=output, error=max(error, *rounding), facing=facing or SCATTERED)
-    return found if facing else upright(found)
+    return found if facing else upright(found, probes.size)
 
 
 def facing_of(reader: Any, output: SplitOutput, probes: Probes, *, is_of_tokens: bool) -> Facing | None:

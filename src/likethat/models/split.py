@@ -281,7 +281,7 @@ def _measured_cut(
 def _linear_cut(
     found: Found, head: AnyHead | None, copied: Head, probes: Probes, channels: int, *, note: str = ""
 ) -> _Cut:
-    own, moved, found = getattr(found.reader, "note", note), found.facing.note, upright(found)
+    own, moved, found = getattr(found.reader, "note", note), found.facing.note, upright(found, probes.size)
     shape = found.output.feature_map.shape
     if shape[2:] == (1, 1) and probes.astray:
         moved = f"Cells of `{probes.astray[0]}` follow no one place of the picture each."
@@ -333,7 +333,9 @@ def _replayed_cut(
         )
     note = f"There are no contributions: {why}, so the network is replayed from `{replayed.reader.layer}`."
     note = " ".join(filter(None, [probes.taken, note, replayed.facing.note]))
-    return _Cut(found=upright(replayed), head=head, copied=None, note=note, channels=channels, size=probes.size)
+    return _Cut(
+        found=upright(replayed, probes.size), head=head, copied=None, note=note, channels=channels, size=probes.size
+    )
 
 
 def _end_of(network: nn.Module, probes: Probes) -> End:

@@ -16,7 +16,7 @@ from likethat.report.palette import AGAINST, FOR, rgb
 LEAST_CLOSE_UP = 12
 """Pixels a side of a window whose enlargement shows more than a smear: a cell of a 32 x 32 photo has 7 with its rim, of
 a 64 x 64 drawing 14."""
-_OUTLINE_GRID = 32  # points a side that an outline runs between: finer than any map, and a few kilobytes at most
+_OUTLINE_GRID = 32  # points a side that an outline runs between, of large maps twice as many: some kilobytes
 _LOSSLESS_UP_TO = 160  # pixels a side: flat drawings stay exact, photographs become JPEG
 
 RGB = UInt8[NDArray[np.uint8], "height width 3"]
@@ -108,7 +108,7 @@ def outline(values: Float[NDArray[np.float32], "row column"], *, share: float = 
         >>> outline(np.zeros((2, 2)))
         ''
     """
-    rows, columns = (max(1, round(_OUTLINE_GRID / n)) * n for n in values.shape)
+    rows, columns = (min(max(1, round(_OUTLINE_GRID / n)) * n, 2 * _OUTLINE_GRID) for n in values.shape)
     level = share * float(values.max(initial=0.0))
     inner = upsample(values, (rows, columns)) - level
     if level <= 0 or bool((inner > 0).all()):

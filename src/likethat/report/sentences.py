@@ -189,8 +189,9 @@ def unlocated_sentence(explanation: Explanation) -> str:
 def surroundings_sentence(explanation: Explanation) -> str:
     """Return what share of the evidence comes from the surroundings, or "" where no part is called so."""
     if explanation.surroundings is None:
-        weak = sum(max(row.total, 0.0) for row in explanation.rows if row.name.endswith(f"({WEAK})"))
+        parts = [row.total for row in explanation.rows if row.name.endswith(f"({WEAK})") and row.total > 0]
         totals = explanation.contributions.astype(np.float64) + explanation.unlocated
-        share = percent(weak / float(totals.clip(0).sum())) if weak else ""
-        return f" {share} of it comes from a part whose places hold little evidence each: {WEAK}." if weak else ""
+        share = percent(sum(parts) / float(totals.clip(0).sum())) if parts else ""
+        named = count(len(parts), noun_of(explanation.provenance))
+        return f" {share} of it comes from {named} whose places hold little evidence each: {WEAK}." if parts else ""
     return f" {percent(explanation.surroundings)} of the evidence that speaks for it comes from the surroundings."

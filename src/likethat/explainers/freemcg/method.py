@@ -166,6 +166,7 @@ class FreeMCG(FreeMCGOptions):
             budget=budget,
         )
         archive.ask(one)
+        held = range_note(space, archive)  # before the search, which may spend all that is left
         found = seek(
             space,
             archive,
@@ -173,7 +174,7 @@ class FreeMCG(FreeMCGOptions):
             self._search,
             rng=rng,
         )
-        return self._result(space, archive, found, one, mask=mask, clock=clock, n=n, demand=demand)
+        return self._result(space, archive, found, one, mask=mask, clock=clock, n=n, demand=demand, notes=held)
 
     def attribute(
         self,
@@ -362,13 +363,13 @@ class FreeMCG(FreeMCGOptions):
         clock: Clock,
         n: int,
         demand: float,
+        notes: tuple[str, ...] = (),
     ) -> Counterfactual:
         measured = None if archive.measure is None else archive.measure.about
         edits = edits_of(space, archive, source, confidence=demand, target_margin=found.target_margin, n=n)
         likeliest = edit_of(space, archive, int(archive.margins.argmax()), source)
         status = status_of(archive, reason=found.reason, error=found.error, n=n, confidence=demand)
-        notes = space.notes() if isinstance(space, LatentSpace) else ()
-        notes += range_note(space, archive, reason=found.reason)
+        notes = (*(space.notes() if isinstance(space, LatentSpace) else ()), *notes)
         return Counterfactual(
             source=source,
             source_probabilities=archive.probabilities[0].numpy(),

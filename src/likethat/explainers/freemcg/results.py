@@ -18,13 +18,13 @@ from likethat.explanations.counterfactual import Change, Demand, Edit, SearchPat
 _DEMANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # from the decision to the demand of images
 
 
-def range_note(space: Space, archive: Archive, *, reason: Reason) -> tuple[str, ...]:
+def range_note(space: Space, archive: Archive) -> tuple[str, ...]:
     """Say where a generator of images cannot make the source: the model gives what it rebuilds to another class.
 
-    It costs one question, where one is left; an image whose generator makes the source itself has nothing to say.
+    It costs one question; an image whose generator makes the source itself has nothing to say.
     """
     rebuilt = space.rebuilt if isinstance(space, LatentSpace) else None
-    if rebuilt is None or archive.measure is not None or reason in (Reason.FAILED, Reason.INTERRUPTED):
+    if rebuilt is None or archive.measure is not None:
         return ()
     found = archive.query(rebuilt[None])
     seen = int(found.probabilities[0].argmax()) if len(found) else archive.source_class

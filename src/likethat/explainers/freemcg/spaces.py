@@ -13,7 +13,7 @@ from torch import Tensor
 
 from likethat._inputs import Inputs, Kind, join_inputs, take
 from likethat._jointly import jointly
-from likethat.errors import NonFiniteError
+from likethat.errors import InputError, NonFiniteError
 from likethat.explainers.freemcg.columns import Columns, Limits
 from likethat.explainers.freemcg.components import Components, image_components, revert_least_changed, with_details
 from likethat.explanations.counterfactual import Change
@@ -354,7 +354,7 @@ class LatentSpace:
         latents = self._generator.prior.sample(_N_STARTS, rng=rng)
         order = self.distance(self._made_free(latents)).argsort(stable=True)
         if self._generator.differentiable and self.kind == "image":
-            with suppress(RuntimeError):  # of torch: there is no way back through the function
+            with suppress(RuntimeError, InputError):  # there is no way back through the function, or it ends in NaN
                 return self._descended(latents[order[:_DESCENDING]])
         best = latents[int(order[0])]
         for level in _geometric(0.7, 0.05, 12):
@@ -380,6 +380,8 @@ class LatentSpace:
                 apart = (made.to(source) - source).abs().flatten(1).mean(dim=1)
                 outside = (at.square().mean(dim=1) - 1).clamp_min(0)
                 (at.grad,) = torch.autograd.grad((apart + _OUTSIDE * outside).sum(), at)
+            if not bool(torch.isfinite(at.grad).all()):
+                raise RuntimeError("the gradients are no numbers")
             far = apart.detach()
             if float(far.min()) < least:
                 best, least = tried.detach()[int(far.argmin())], float(far.min())

@@ -286,3 +286,9 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
 def test_bad_images(image: Any) -> None:
     with pytest.raises(InputError, match="`image` must be a floating tensor"):
         Preprocess(size=4).view(image)
+
+
+@pytest.mark.parametrize("given", [224, (224, 224), "224"])
+def test_a_size_in_timms_word_must_be_timms(given: Any) -> None:
+    with pytest.raises(InputError, match=r"must hold timm's `input_size`, \(channels, height, width\).*it is `size`"):
+        as_preprocess({"input_size": given})

@@ -132,6 +132,12 @@ def _say_if_averaged(configured: int, channels: int | None, network: Any) -> Non
 
 def _from_mapping(settings: Mapping[str, Any]) -> Preprocess:
     if "input_size" in settings:
+        size = settings["input_size"]
+        if not isinstance(size, list | tuple) or len(size) != 3:
+            raise InputError(
+                f"`preprocess` must hold timm's `input_size`, (channels, height, width), got {shown(size)}. Of "
+                "likethat's own arguments it is `size`: {'size': 224}."
+            )
         return Preprocess(**timm_preprocess({"mean": (0.0,), "std": (1.0,), **settings}))
     if "image_mean" in settings or "do_resize" in settings:
         return _from_processor(SimpleNamespace(**settings))

@@ -169,3 +169,26 @@ def test_a_source_that_the_generator_cannot_make_is_named(knows: bool) -> None:
     assert len(said) == (0 if knows else 1)
     assert knows or "is dark to the model, not bright" in said[0]
     assert found.queries <= 60
+
+
+class Lost(torch.autograd.Function):
+    """Images are fine; the way back is not."""
+
+    @staticmethod
+    def forward(_: Any, latents: Tensor) -> Tensor:
+        return latents.sigmoid()
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return gradient * torch.nan
+
+
+def test_a_generator_whose_gradients_are_no_numbers_is_searched_without_them() -> None:
+    def make(latents: Tensor) -> Tensor:
+        halves_of: Any = Lost.apply(3 * latents[:, :2])  # type: ignore[no-untyped-call]
+        return halves_of[:, None, None, :].repeat_interleave(4, 3).expand(-1, 1, 8, 8)  # type: ignore[no-any-return]
+
+    box = lt.BlackBox(halves, class_names=["dark", "bright"])
+    method = lt.FreeMCG(lt.load_generator(make, latent_dim=2), seed=0)
+    found = method.counterfactual(box, torch.full((1, 8, 8), 0.9, dtype=torch.float32), "dark", budget=100)
+    assert found.best.probabilities[0] > 0.5

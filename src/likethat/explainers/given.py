@@ -10,6 +10,7 @@ import numpy as np
 
 from likethat._inputs import digests
 from likethat.errors import InputError
+from likethat.explainers.freemcg.inputs import is_file
 from likethat.generators.reading import TABLES
 from likethat.generators.table.files import read_table
 from likethat.generators.text.files import read_texts
@@ -48,7 +49,7 @@ def read_given(inputs: Any) -> Given:
         return Given(names=_filled(names), one=lambda at: inputs.iloc[[at]], kind="table", mark=mark_of(marks))
     if isinstance(inputs, list | tuple | np.ndarray) and len(inputs) and all(isinstance(one, str) for one in inputs):
         texts = [str(one) for one in inputs]
-        if not all(len(one) < 1024 and "\n" not in one and Path(one).is_file() for one in texts):  # or a picture each
+        if not all(is_file(one) for one in texts):  # or a picture each
             names = [one if len(one) <= 80 else f"{one[:79]}…" for one in texts]
             return Given(names=names, one=lambda at: texts[at], kind="text", mark=mark_of(digests(texts)))
     return _images(inputs)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-_HALF = 0.5  # of the peak: the width by which a bump is measured
+HALF = 0.5  # of the peak: the width by which a bump is measured
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the image as the network saw it; right and bottom are exclusive."""
 
@@ -67,7 +67,7 @@ def region_of(activation: Float[NDArray[np.float32], "row column"], peak: float)
     if not peak:
         return ""
     rows, columns = activation.shape
-    return f"{rows}x{columns}:{np.packbits(activation / peak >= _HALF).tobytes().hex()}"
+    return f"{rows}x{columns}:{np.packbits(activation / peak >= HALF).tobytes().hex()}"
 
 
 @dataclass(frozen=True, kw_only=True)

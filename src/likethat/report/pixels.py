@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from likethat.explanations.records import Box
+from likethat.explanations.records import HALF, Box
 from likethat.report.palette import AGAINST, FOR, rgb
 
 LEAST_CLOSE_UP = 12
@@ -92,7 +92,7 @@ def overlay(
     return np.round(blended).clip(0, 255).astype(np.uint8)
 
 
-def outline(values: Float[NDArray[np.float32], "row column"], *, share: float = 0.5) -> str:
+def outline(values: Float[NDArray[np.float32], "row column"], *, share: float = HALF) -> str:
     """Return the line round where a map is above a share of its peak, as an SVG path in percent of the picture.
 
     Marching squares between the points of the enlarged map: a piece for each square that the line crosses.

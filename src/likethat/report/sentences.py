@@ -1,5 +1,7 @@
 """The sentences at the top of an explanation and of its rows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from likethat.coordinates.head_parts import WEAK
@@ -63,7 +65,7 @@ def lead(explanation: Explanation, decimals: int) -> str:
         return _contrast_lead(explanation, decimals, n_for, n_against)
     start = _others(explanation)
     if explanation.is_yes_or_no and not explanation.given:
-        words, coverage = ("against it", "for it"), _coverage(explanation, -1)
+        words, coverage = ("against it", "for it"), _carried(explanation, explanation.rows, -1)
         return _amounts(n_against, n_for, noun, coverage, words=words)
     it = _quoted(explanation, explanation.target) if start else "it"  # after another class's name, "it" would be that
     return f"{start}{_amounts(n_for, n_against, noun, explanation.coverage, words=(f'for {it}', 'against it'))}"
@@ -78,11 +80,11 @@ def _amounts(n_with: int, n_other: int, noun: str, covered: float, *, words: tup
     return f"{share}; {_speak(n_other, noun)} {words[1]}." if n_other else f"{share}."
 
 
-def _coverage(explanation: Explanation, sign: int) -> float:
-    """Return the share of the evidence of one sign that the shown rows carry."""
+def _carried(explanation: Explanation, rows: Sequence[Contribution], sign: int = 1) -> float:
+    """Return the share of the evidence of one sign that some rows carry."""
     totals = sign * (explanation.contributions.astype(np.float64) + explanation.unlocated)
     whole = float(totals[totals > 0].sum())
-    return sum(max(sign * row.total, 0.0) for row in explanation.rows) / whole if whole > 0 else 0.0
+    return sum(max(sign * row.total, 0.0) for row in rows) / whole if whole > 0 else 0.0
 
 
 def _others(explanation: Explanation) -> str:
@@ -189,9 +191,7 @@ def unlocated_sentence(explanation: Explanation) -> str:
 def surroundings_sentence(explanation: Explanation) -> str:
     """Return what share of the evidence comes from the surroundings, or "" where no part is called so."""
     if explanation.surroundings is None:
-        parts = [row.total for row in explanation.rows if row.name.endswith(f"({WEAK})") and row.total > 0]
-        totals = explanation.contributions.astype(np.float64) + explanation.unlocated
-        share = percent(sum(parts) / float(totals.clip(0).sum())) if parts else ""
-        named = count(len(parts), noun_of(explanation.provenance))
-        return f" {share} of it comes from {named} whose places hold little evidence each: {WEAK}." if parts else ""
+        weak = [row for row in explanation.rows if row.name.endswith(f"({WEAK})") and row.total > 0]
+        share, named = percent(_carried(explanation, weak)), count(len(weak), noun_of(explanation.provenance))
+        return f" {share} of it comes from {named} whose places hold little evidence each: {WEAK}." if weak else ""
     return f" {percent(explanation.surroundings)} of the evidence that speaks for it comes from the surroundings."

@@ -112,14 +112,15 @@ def opened(given: Any, *, name: str) -> Any:
     Raises:
         InputError: a word that is meant as a file which is not there.
     """
-    if isinstance(given, str) and (_is_file(given) or _ends_as_file(given)):
-        if not _is_file(given):
+    if isinstance(given, str) and (is_file(given) or _ends_as_file(given)):
+        if not is_file(given):
             raise InputError(f"`{name}` must be a file that is there, or a text, got {given}, which does not exist.")
         given = Path(given)
     return read_input(given) if isinstance(given, Path) and given.suffix.lower() in (*TABLES, ".txt") else given
 
 
-def _is_file(text: str) -> bool:
+def is_file(text: str) -> bool:
+    """Whether a text is the path of a file that is there."""
     return len(text) < _LONGEST and "\n" not in text and Path(text).is_file()
 
 

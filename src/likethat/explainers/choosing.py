@@ -247,7 +247,9 @@ def _by_parts(at_hand: _AtHand) -> Explanation:
         f"by channels; the bank of a fit explains many images.{_idle(at_hand, takes='data')}"
     )
     chosen = [note for note in bank.provenance.notes if note not in found.warnings]
-    return dataclasses.replace(found, warnings=(why, *found.warnings, *chosen))
+    worst = list(filter(None, [bank.provenance.warning]))
+    told = dict.fromkeys([why, *worst, *chosen, *found.warnings])
+    return dataclasses.replace(found, warnings=tuple(told))
 
 
 def _by_asking(at_hand: _AtHand, because: str = "") -> Explained:
